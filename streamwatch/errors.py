@@ -1,0 +1,63 @@
+"""Every error streamwatch raises on purpose; foreign exceptions become these at one edge.
+
+    StreamwatchError
+    ├── ConfigError           the configuration file is wrong; carries every problem with its place
+    ├── SourceError           a camera can't be read now; the supervisor around it retries
+    │   └── CredentialsRefused    ... and retries slowly, since the password is wrong
+    ├── DetectorError         weights or encoder missing, broken or unfit
+    └── PublisherError        the broker or the embedded broker can't be used at all
+
+Their texts are shown to people as they are: one sentence, no secret in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class StreamwatchError(Exception):
+    """Base of all errors a person can cause or mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a configuration file.
+
+    `line` and `column` count from 1, or are None where the file as a whole is meant.
+    `path` is dotted, as the person would say it: `cameras.porch.url`; empty for the whole file.
+    """
+
+    file: str
+    line: int | None
+    column: int | None
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}:{self.column}"
+        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+
+
+class ConfigError(StreamwatchError):
+    """All problems of one configuration file at once."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+class SourceError(StreamwatchError):
+    """A camera can't be opened or stopped giving frames."""
+
+
+class CredentialsRefused(SourceError):  # noqa: N818 - reads as what happened
+    """The camera answered, and refused the user name or password."""
+
+
+class DetectorError(StreamwatchError):
+    """The detector can't be built: weights or encoder missing, broken or unfit."""
+
+
+class PublisherError(StreamwatchError):
+    """Publishing can't start: the embedded broker's port is taken, for instance."""

@@ -1,0 +1,107 @@
+"""What flows through the pipeline: `source → scheduler → detector → watch → publisher`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamwatch.geometry import Box
+
+Image = NDArray[np.uint8]
+"""`(height, width, 3)` uint8, BGR."""
+
+EventType = Literal["new", "update", "end"]
+EndReason = Literal["left", "lost", "removed", "changed", "disabled", "shutdown", "restart"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture of one camera; whoever holds it must not write into `image`.
+
+    `index` counts the decoded frames of this camera from 0, those not analysed included.
+    `seconds` is monotonic and drives every duration; media time over all passes for a file.
+    `captured_at` is timezone-aware; for a file the moment of opening plus the media position.
+    `position` is seconds into a file, else None.
+    """
+
+    camera: str
+    index: int
+    captured_at: datetime
+    seconds: float
+    position: float | None
+    image: Image
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.image.shape[1], self.image.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One prompt found once in one frame. `box` is in pixels of the full frame."""
+
+    prompt: str
+    confidence: float
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One thing followed through the frames of one camera and watch.
+
+    `id` is unique per camera. `prompt`, `confidence` and `box` are those of the last detection;
+    `first_seen` and `last_seen` are `Frame.seconds`.
+    """
+
+    id: int
+    prompt: str
+    box: Box
+    first_seen: float
+    last_seen: float
+    confidence: float
+    best_confidence: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """What a snapshot is drawn from: the whole frame and the box to mark in it."""
+
+    image: Image
+    box: Box
+    label: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Event:
+    """A step in one thing's visit. `id` (a ULID) is the visit's, `sequence` counts within it.
+
+    `box`, `confidence`, `captured_at` and `position` belong to one frame: the one that caused a
+    `new` or `update`; for an `end` the last frame in which the thing counted, so `captured_at`
+    equals `ended_at` there. `picture` is set where a new snapshot is to be published with it;
+    `snapshot` tells whether this visit has one at all.
+    """
+
+    id: str
+    type: EventType
+    camera: str
+    watch: str
+    prompt: str
+    track: int
+    confidence: float
+    best_confidence: float
+    box: Box
+    frame_size: tuple[int, int]
+    zones: tuple[str, ...]
+    captured_at: datetime
+    started_at: datetime
+    ended_at: datetime | None
+    position: float | None
+    sequence: int
+    reason: EndReason | None
+    snapshot: bool
+    picture: Picture | None
