@@ -1,0 +1,67 @@
+"""YOLO-World's network through Ultralytics and torch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from streamwatch.detector.protocol import Vectors
+from streamwatch.errors import DetectorError
+
+
+class TorchNetwork:
+    """A YOLO-World checkpoint, fused, on one device. Text is an input, as is the number of slots.
+
+    Ultralytics' own `set_classes` is never called: it would load CLIP on every call, and install a
+    package from the network where that is missing.
+    """
+
+    def __init__(self, checkpoint: Path, device: torch.device) -> None:
+        if not checkpoint.is_file():
+            raise DetectorError(f"the checkpoint {checkpoint} is missing")
+        # Ultralytics writes its settings where it is told to, and to the home folder otherwise.
+        os.environ.setdefault("YOLO_VERBOSE", "false")
+        from ultralytics.nn.tasks import WorldModel, load_checkpoint
+
+        try:
+            model, _ = load_checkpoint(str(checkpoint), device=device, fuse=True)
+        except Exception as error:  # unpickling raises anything at all
+            raise DetectorError(f"the checkpoint {checkpoint} can't be loaded ({error})") from error
+        if not isinstance(model, WorldModel):
+            raise DetectorError(f"the checkpoint {checkpoint} is no YOLO-World model")
+        self._model = model.float().eval()
+        self._device = device
+
+    def forward(self, images: NDArray[np.uint8], texts: Vectors) -> NDArray[np.float32]:
+        """See `protocol.Network.forward`."""
+        with torch.inference_mode():
+            pixels = torch.from_numpy(images).to(self._device)
+            pixels = pixels.flip(-1).permute(0, 3, 1, 2).float().div_(255)  # BGR bytes → RGB 0..1
+            self._model.model[-1].nc = texts.shape[1]
+            predictions, _ = self._model.predict(
+                pixels, txt_feats=torch.from_numpy(texts).to(self._device)
+            )
+            output: NDArray[np.float32] = predictions.cpu().numpy()
+        return output
+
+
+def pick_device(setting: str) -> torch.device:
+    """The torch device for `detector.device`; `auto` takes the GPU where there is one.
+
+    Raises DetectorError where the machine lacks the device.
+    """
+    if setting == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(setting)
+    if device.type == "cuda":
+        present = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= present:
+            raise DetectorError(
+                f"detector.device: {setting} is not on this machine, which has {present} CUDA "
+                "devices; write auto or cpu"
+            )
+    return device

@@ -1,0 +1,83 @@
+"""The open-vocabulary detector: views in, detections out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from ultralytics.utils.nms import non_max_suppression
+
+from streamwatch.detector.letterbox import Fit, letterbox
+from streamwatch.detector.protocol import Network, Vectors, View, Vocabulary
+from streamwatch.geometry import Box
+from streamwatch.records import Detection, Image
+
+NMS_IOU = 0.7
+"""Ultralytics' own default when it predicts."""
+
+
+class WorldDetector:
+    """Searches each view for its own vocabulary; views of one shape go through in one batch."""
+
+    def __init__(self, network: Network, image_size: int, device: str) -> None:
+        self._network = network
+        self._image_size = image_size
+        self.device = device
+
+    def detect(self, views: Sequence[View]) -> list[tuple[Detection, ...]]:
+        """See `protocol.Detector.detect`."""
+        prepared = [self._prepare(view) for view in views]
+        by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for number, (canvas, _, _) in enumerate(prepared):
+            if views[number].vocabulary.prompts:
+                by_shape[canvas.shape].append(number)
+        found: list[tuple[Detection, ...]] = [()] * len(views)
+        for numbers in by_shape.values():
+            raw = self._network.forward(
+                np.stack([prepared[number][0] for number in numbers]),
+                stack_texts([views[number].vocabulary for number in numbers]),
+            )
+            for predictions, number in zip(raw, numbers, strict=True):
+                _, fit, offset = prepared[number]
+                found[number] = _detections(predictions, views[number], fit, offset)
+        return found
+
+    def _prepare(self, view: View) -> tuple[Image, Fit, tuple[int, int]]:
+        """The letterboxed region, how it lies there, and the region's corner in the image."""
+        height, width = view.image.shape[:2]
+        x1, y1, x2, y2 = view.crop or (0.0, 0.0, 1.0, 1.0)
+        left, top = int(x1 * width), int(y1 * height)
+        right, bottom = max(left + 1, round(x2 * width)), max(top + 1, round(y2 * height))
+        canvas, fit = letterbox(view.image[top:bottom, left:right], self._image_size)
+        return canvas, fit, (left, top)
+
+
+def stack_texts(vocabularies: Sequence[Vocabulary]) -> Vectors:
+    """`(batch, slots, 512)`: each vocabulary filled up to the longest by repeating its prompts.
+
+    Repeats are exact where zeros are not: the text-guided attention takes a maximum over the texts.
+    """
+    slots = max(len(vocabulary.prompts) for vocabulary in vocabularies)
+    return np.stack([np.resize(v.vectors, (slots, v.vectors.shape[1])) for v in vocabularies])
+
+
+def _detections(
+    predictions: NDArray[np.float32], view: View, fit: Fit, offset: tuple[int, int]
+) -> tuple[Detection, ...]:
+    """NMS within each prompt alone, then boxes back into the whole image.
+
+    `multi_label` makes every prompt a question of its own: an anchor answers each that it passes.
+    """
+    prompts = view.vocabulary.prompts
+    own = torch.from_numpy(predictions[None, : 4 + len(prompts)])
+    (kept,) = non_max_suppression(own, view.floor, NMS_IOU, multi_label=True)
+    left, top = offset
+    detections = []
+    for x1, y1, x2, y2, confidence, slot in kept.tolist():
+        box: Box = fit.restore((x1, y1, x2, y2))
+        shifted = (box[0] + left, box[1] + top, box[2] + left, box[3] + top)
+        detections.append(Detection(prompts[int(slot)], confidence, shifted))
+    return tuple(detections)

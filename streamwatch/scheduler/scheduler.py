@@ -1,0 +1,55 @@
+"""Which frames go to the detector together: the newest of every camera that has one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Protocol
+
+from streamwatch.records import Frame
+
+BATCH_LIMIT = 8
+"""Frames a batch at most, so that no camera waits for a long one."""
+
+
+class FrameSlot(Protocol):
+    """Where a camera leaves its newest frame."""
+
+    def take(self) -> Frame | None:
+        """The newest frame not taken yet, if there is one; never blocks."""
+        ...
+
+
+class Scheduler:
+    """Forms batches from the cameras' slots. One thread calls `next_batch`.
+
+    `ready` is the condition that every slot notifies when it is filled or closed.
+    """
+
+    def __init__(self, slots: Mapping[str, FrameSlot], ready: threading.Condition) -> None:
+        self._slots = list(slots.values())
+        self._ready = ready
+        self._start = 0
+
+    def next_batch(self, timeout: float) -> list[Frame]:
+        """Frames in the order of their turn; empty if none came within `timeout` seconds."""
+        with self._ready:
+            batch = self._collect()
+            if not batch:
+                self._ready.wait(timeout)
+                batch = self._collect()
+            return batch
+
+    def _collect(self) -> list[Frame]:
+        """One frame a camera, from where the last batch stopped: at overload all wait alike."""
+        batch: list[Frame] = []
+        count = len(self._slots)
+        for offset in range(count):
+            number = (self._start + offset) % count
+            frame = self._slots[number].take()
+            if frame is not None:
+                batch.append(frame)
+                if len(batch) == BATCH_LIMIT:
+                    self._start = (number + 1) % count
+                    break
+        return batch

