@@ -9,9 +9,17 @@ The main loop, once the wiring of `daemon.py` is taken away:
 """
 
 import os
+from contextlib import suppress
+
+from streamwatch.config.paths import cache_dir
+from streamwatch.errors import StreamwatchError
 
 __version__ = "0.1.0"
 
-# Ultralytics reads these when it is first imported: it must never install or fetch at run time.
+# Ultralytics reads these when it is first imported, wherever that is. It must never install or
+# fetch at run time, nor chatter, nor write into a home folder that a service does not have.
 os.environ["YOLO_AUTOINSTALL"] = "false"
 os.environ["YOLO_OFFLINE"] = "true"
+os.environ["YOLO_VERBOSE"] = "false"
+with suppress(StreamwatchError):  # a user without a home; it then takes a temporary folder
+    os.environ["YOLO_CONFIG_DIR"] = str(cache_dir())

@@ -1,0 +1,59 @@
+"""The configuration file: found, read, checked, and handed to each stage as frozen settings.
+
+path = config.find()
+settings = config.load(path)        # or ConfigError, with every problem of the file in it
+for advice in config.warnings(settings, path):
+    …
+"""
+
+from streamwatch.config.checks import Advice, describe, warnings
+from streamwatch.config.fingerprint import config_hash
+from streamwatch.config.json_schema import schema
+from streamwatch.config.loading import find, load
+from streamwatch.config.models import (
+    AppearSettings,
+    CameraSettings,
+    Config,
+    DetectorSettings,
+    LogSettings,
+    MqttSettings,
+    OutboxSettings,
+    SnapshotSettings,
+    WatchSettings,
+)
+from streamwatch.config.paths import (
+    cache_dir,
+    config_dir,
+    shipped,
+    snapshot_folder,
+    starter,
+    state_dir,
+)
+from streamwatch.config.secrets import mask_secrets_in, mask_url
+
+__all__ = [
+    "Advice",
+    "AppearSettings",
+    "CameraSettings",
+    "Config",
+    "DetectorSettings",
+    "LogSettings",
+    "MqttSettings",
+    "OutboxSettings",
+    "SnapshotSettings",
+    "WatchSettings",
+    "cache_dir",
+    "config_dir",
+    "config_hash",
+    "describe",
+    "find",
+    "load",
+    "mask_secrets_in",
+    "mask_url",
+    "schema",
+    "shipped",
+    "snapshot_folder",
+    "starter",
+    "state_dir",
+    "warnings",
+]

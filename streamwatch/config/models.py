@@ -1,111 +1,372 @@
 """The settings of each stage, as frozen models: the configuration file's shape.
 
-The table in README.md and the JSON Schema are the same promise. A key whose behaviour does not
-exist yet is wrapped in `not_supported_yet` and accepts only its default.
+The docstring of a key is its description in the JSON Schema, which editors show. A key whose
+behaviour does not exist yet is annotated `not_supported_yet` and accepts only its default.
+
+What is checked here concerns one value, or two of the same section; `references.py` checks what
+cameras and watches say of each other, so a `Config` made in code is not checked for that.
 """
 
 from __future__ import annotations
 
+import re
+import zoneinfo
 from datetime import timedelta
-from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
-from streamwatch.geometry import Polygon
+from streamwatch.config.addresses import CameraKind, CameraUrl, Host, TopicPrefix, camera_kind
+from streamwatch.config.kinds import (
+    Crop,
+    Duration,
+    FilePath,
+    LastingDuration,
+    Line,
+    Lines,
+    Name,
+    Names,
+    Number,
+    OneOf,
+    Prompts,
+    Secret,
+    Shape,
+    Shapes,
+    Size,
+    Switch,
+    not_supported_yet,
+    or_empty,
+)
+from streamwatch.config.wording import Wrong, did_you_mean, listing
+
+MODELS = ("toybox",)
+_LATER_MODELS = tuple(f"yolov8{size}-world{v}" for v in ("", "v2") for size in "smlx")
+_LATER_DEVICES = ("mps", "xpu", "npu", "rocm", "intel")
 
 
 class Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_section(cls, value: object) -> object:
+        return or_empty(value)
+
+
+def _switch_or_settings(value: object) -> str:
+    return "(settings)" if isinstance(value, (dict, BaseModel)) else "(switch)"
+
+
+# --- mqtt ----------------------------------------------------------------------------------------
+
+
+class TlsSettings(Settings):
+    ca: FilePath | None = None
+    """File with the certificates to trust; the system's where left out."""
+    certificate: FilePath | None = None
+    """File with the client's own certificate."""
+    key: FilePath | None = None
+    """File with the key of that certificate."""
+
+
+class HomeAssistantSettings(Settings):
+    discovery_prefix: TopicPrefix = "homeassistant"
+    """Topic prefix under which Home Assistant looks for devices."""
 
 
 class OutboxSettings(Settings):
-    max_size: int = 256_000_000
-    max_age: timedelta = timedelta(days=7)
+    max_size: Annotated[Size, not_supported_yet(256_000_000)] = 256_000_000
+    """Room for alerts that wait for the broker. Not supported yet."""
+    max_age: Annotated[LastingDuration, not_supported_yet(timedelta(days=7))] = timedelta(days=7)
+    """How long alerts wait for the broker. Not supported yet."""
 
 
 class MqttSettings(Settings):
-    host: str = "localhost"
-    port: int = 1883
-    embedded: bool = False
-    topic_prefix: str = "streamwatch"
-    client_id: str | None = None
-    username: str | None = None
-    password: SecretStr | None = None
-    tls: bool = False
-    commands: bool = False
-    homeassistant: bool = False
+    host: Host = "localhost"
+    """Name or address of the broker."""
+    embedded: Switch = False
+    """Run a broker inside the daemon, on `port` of the loopback, for trying things out."""
+    tls: Annotated[
+        Annotated[Switch, Tag("(switch)")] | Annotated[TlsSettings, Tag("(settings)")],
+        Discriminator(_switch_or_settings),
+        not_supported_yet(False),
+    ] = False
+    """`true`, or `{ca, certificate, key}`. Not supported yet."""
+    port: Annotated[int, Number(at_least=0, at_most=65535)] = 1883
+    """Port of the broker. With `embedded: true`, 0 takes any free port."""
+    topic_prefix: TopicPrefix = "streamwatch"
+    """First part of every topic."""
+    client_id: Line | None = None
+    """Made from the host name and the prefix where left out; must differ between daemons."""
+    username: Line | None = None
+    """Name to log in with."""
+    password: Secret | None = None
+    """Password to log in with; better as `${NAME}`, `${file:PATH}` or `${credential:NAME}`."""
+    commands: Annotated[Switch, not_supported_yet(False)] = False
+    """Accept commands at `<prefix>/command/#`. Not supported yet."""
+    homeassistant: Annotated[
+        Annotated[Switch, Tag("(switch)")] | Annotated[HomeAssistantSettings, Tag("(settings)")],
+        Discriminator(_switch_or_settings),
+        not_supported_yet(False),
+    ] = False
+    """`true`, or `{discovery_prefix}`: announce cameras and watches. Not supported yet."""
     outbox: OutboxSettings = OutboxSettings()
+    """Alerts that wait for the broker. Not supported yet."""
+
+    @field_validator("port")
+    @classmethod
+    def _any_port_only_embedded(cls, port: int, info: ValidationInfo) -> int:
+        if port == 0 and not info.data.get("embedded", True):
+            raise Wrong("means any free port, and goes only with embedded: true; write 1 to 65535")
+        return port
+
+
+# --- detector ------------------------------------------------------------------------------------
+
+
+def _model(value: str) -> str:
+    if value in MODELS:
+        return value
+    if value in _LATER_MODELS or value.startswith("yoloe-") or value.endswith(".pt"):
+        raise Wrong(f"is not supported yet; write {listing(MODELS)}")
+    hint = did_you_mean(value, (*MODELS, *_LATER_MODELS))
+    raise Wrong(f"is not a model{hint or f'; write {listing(MODELS)}'}")
+
+
+def _device(value: str) -> str:
+    if re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,2})?", value):
+        return value
+    if value.split(":")[0] in _LATER_DEVICES:
+        raise Wrong("is not supported yet; write auto, cpu, cuda or cuda:1")
+    hint = did_you_mean(value, ("auto", "cpu", "cuda", "cuda:0"))
+    raise Wrong(f"is not a device; write auto, cpu, cuda or cuda:1{hint}")
+
+
+def _template(value: str) -> str:
+    if value.count("{}") != 1:
+        raise Wrong("needs {} once, where the prompt goes")
+    return value
 
 
 class DetectorSettings(Settings):
-    model: str
-    text_encoder: str | None = None
-    offline: bool = False
-    device: str = "auto"
-    backend: str = "auto"
-    image_size: int | None = None
-    confidence: float = 0.3
-    template: str = "{}"
-    distractors: bool = True
+    model: Annotated[
+        Line, AfterValidator(_model), WithJsonSchema({"type": "string", "enum": list(MODELS)})
+    ]
+    """Name of the model; `toybox` is bundled and knows drawn scenes only."""
+    text_encoder: Annotated[Line | None, not_supported_yet(None)] = None
+    """`clip`, `minilm` or a folder; by model where left out. Not supported yet."""
+    offline: Annotated[Switch, not_supported_yet(False)] = False
+    """Never fetch a named model. Not supported yet."""
+    device: Annotated[
+        Line,
+        AfterValidator(_device),
+        WithJsonSchema({"type": "string", "pattern": "^(?:auto|cpu|cuda(?::[0-9]{1,2})?)$"}),
+    ] = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:1`."""
+    backend: Annotated[
+        Literal["auto", "torch", "onnx", "openvino"], OneOf(), not_supported_yet("auto", "torch")
+    ] = "auto"
+    """`auto` or `torch`; `onnx` and `openvino` are not supported yet."""
+    image_size: Annotated[int, Number(at_least=32, at_most=2048)] | None = None
+    """Longer side of what the model sees, in pixels; by model (toybox 416) where left out."""
+    confidence: Annotated[float, Number(above=0, at_most=1)] = 0.3
+    """How sure it must be; the default of the watches."""
+    template: Annotated[Line, AfterValidator(_template), not_supported_yet("{}")] = "{}"
+    """Text around each prompt. Not supported yet."""
+    distractors: Annotated[Switch, not_supported_yet(True)] = True
+    """Let built-in prompts compete with those of the watches. Not supported yet."""
+
+
+# --- cameras -------------------------------------------------------------------------------------
 
 
 class CameraSettings(Settings):
-    url: str
-    """An absolute path, a device, a number or a URL, after loading. May hold a password."""
-    name: str | None = None
-    enabled: bool = True
-    username: str | None = None
-    password: SecretStr | None = None
-    transport: Literal["tcp"] = "tcp"
-    fps: float = 5.0
-    loop: bool = False
-    pace: bool = True
-    motion: str = "auto"
-    crop: tuple[float, float, float, float] | None = None
-    mask: tuple[Polygon, ...] = ()
-    ignore: tuple[Polygon, ...] = ()
-    zones: dict[str, Polygon] = {}
+    url: CameraUrl
+    """`rtsp://…`, `http://…`, a video file, `/dev/video0` or its number, or `bundled:street`."""
+    name: Line | None = None
+    """What people call it; the key where left out."""
+    enabled: Switch = True
+    """Whether it is read at all."""
+    username: Annotated[Line | None, not_supported_yet(None)] = None
+    """For a user name that would break the URL. Not supported yet."""
+    password: Annotated[Secret | None, not_supported_yet(None)] = None
+    """For a password that would break the URL. Not supported yet."""
+    transport: Annotated[Literal["tcp", "udp"], OneOf(), not_supported_yet("tcp")] = "tcp"
+    """How RTSP travels: `tcp`; `udp` is not supported yet."""
+    fps: Annotated[float, Number(above=0, at_most=120)] = 5.0
+    """Frames analysed a second, at most."""
+    loop: Switch = False
+    """Files: start again at the end."""
+    pace: Switch = True
+    """Files: play in real time; `false` goes as fast as the detector and drops no due frame."""
+    motion: Annotated[Literal["auto", "off"], OneOf(), not_supported_yet("auto")] = "auto"
+    """Skip frames in which nothing moves: `auto`; `off` is not supported yet."""
+    crop: Crop | None = None
+    """`[x1, y1, x2, y2]` in shares of width and height: the part that is looked at."""
+    mask: Shapes = ()
+    """Polygons blacked out before anything sees them, for privacy."""
+    ignore: Shapes = ()
+    """Polygons in which nothing counts."""
+    zones: Annotated[dict[Name, Shape], BeforeValidator(or_empty)] = {}
+    """Named polygons, `steps: [[x, y], …]`, in shares of width and height."""
+
+    @property
+    def kind(self) -> CameraKind:
+        return camera_kind(self.url)
+
+
+# --- watches -------------------------------------------------------------------------------------
 
 
 class AppearSettings(Settings):
-    hits: int = 3
-    within: timedelta = timedelta(seconds=2)
+    hits: Annotated[int, Number(at_least=1, at_most=1000)] = 3
+    """Frames of one thing that must count."""
+    within: LastingDuration = timedelta(seconds=2)
+    """The time in which they must fall."""
 
 
 class WatchSettings(Settings):
-    prompt: tuple[str, ...]
-    name: str | None = None
-    enabled: bool = True
-    cameras: tuple[str, ...] | None = None
-    zones: tuple[str, ...] | None = None
-    confidence: float | None = None
-    min_area: float = 0.0
-    max_area: float = 1.0
+    prompt: Prompts
+    """What to find, in words; or a list, any of which will do."""
+    name: Line | None = None
+    """What people call it; the key where left out."""
+    enabled: Switch = True
+    """Whether it is watched for at all."""
+    not_: Annotated[Prompts, not_supported_yet()] = Field((), alias="not")
+    """Prompts it must beat; never reported. Not supported yet."""
+    with_: Annotated[Prompts, not_supported_yet()] = Field((), alias="with")
+    """Prompts of which one must be near. Not supported yet."""
+    without: Annotated[Prompts, not_supported_yet()] = ()
+    """Prompts of which none may be near. Not supported yet."""
+    near: Annotated[float, Number(at_least=0, at_most=1), not_supported_yet(0.1)] = 0.1
+    """How near, as a share of the frame's diagonal. Not supported yet."""
+    cameras: Names | None = None
+    """Cameras to watch; all where left out."""
+    zones: Names | None = None
+    """Zones in which it counts; anywhere where left out. Cameras without them are skipped."""
+    confidence: Annotated[float, Number(above=0, at_most=1)] | None = None
+    """How sure it must be; `detector.confidence` where left out."""
+    min_area: Annotated[float, Number(at_least=0, at_most=1)] = 0.0
+    """Smallest size, as a share of the frame."""
+    max_area: Annotated[float, Number(at_least=0, at_most=1)] = 1.0
+    """Largest size, as a share of the frame."""
     appear: AppearSettings = AppearSettings()
-    dwell: timedelta = timedelta(0)
-    leave: timedelta = timedelta(seconds=3)
-    cooldown: timedelta = timedelta(0)
-    snapshot: bool = True
+    """When it counts as there."""
+    dwell: Duration = timedelta(0)
+    """How long it must stay before it is reported."""
+    leave: Duration = timedelta(seconds=3)
+    """How long it must be unseen to count as gone."""
+    cooldown: Duration = timedelta(0)
+    """Quiet time after a visit, per camera."""
+    active: Annotated[Lines, not_supported_yet()] = ()
+    """When it is watched for, such as `mon-fri 22:00-06:00`. Not supported yet."""
+    snapshot: Switch = True
+    """Publish and keep a picture of each visit."""
+
+    @field_validator("max_area")
+    @classmethod
+    def _room_between(cls, max_area: float, info: ValidationInfo) -> float:
+        if max_area < info.data.get("min_area", 0.0):
+            raise Wrong("is less than min_area; write that much or more")
+        return max_area
+
+
+# --- the rest ------------------------------------------------------------------------------------
 
 
 class SnapshotSettings(Settings):
-    path: Path | None = None
-    keep: timedelta = timedelta(days=7)
-    max_size: int = 1_000_000_000
-    quality: int = 85
+    path: FilePath | None = None
+    """Folder of the pictures; in the state folder where left out."""
+    keep: LastingDuration = timedelta(days=7)
+    """How long pictures stay."""
+    max_size: Size = 1_000_000_000
+    """Room for all of them; the oldest go first."""
+    quality: Annotated[int, Number(at_least=1, at_most=100)] = 85
+    """Quality of the JPEG pictures."""
+
+
+class HttpSettings(Settings):
+    host: Host = "127.0.0.1"
+    """Address to listen on."""
+    port: Annotated[int, Number(at_least=1, at_most=65535)] = 8080
+    """Port to listen on."""
+    token: Secret | None = None
+    """What a browser must present."""
 
 
 class LogSettings(Settings):
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "text", "json"] = "auto"
+    level: Annotated[Literal["debug", "info", "warning", "error"], OneOf()] = "info"
+    """`debug`, `info`, `warning` or `error`."""
+    format: Annotated[Literal["auto", "text", "json"], OneOf()] = "auto"
+    """`auto`, `text` or `json`."""
+
+
+def _time_zone(value: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(value)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise Wrong("is not a time zone; write one such as Europe/Berlin") from None
+    return value
+
+
+def _some(cameras: dict[str, CameraSettings]) -> dict[str, CameraSettings]:
+    if not cameras:
+        raise Wrong("at least one camera is needed, as `porch: {url: …}`", subject=False)
+    return cameras
 
 
 class Config(Settings):
+    """A whole file. Made by `load`; stages get their own section of it, never all of it."""
+
     mqtt: MqttSettings = MqttSettings()
+    """The broker that alerts are published to."""
     detector: DetectorSettings
-    cameras: dict[str, CameraSettings]
-    watches: dict[str, WatchSettings]
+    """What looks at the pictures."""
+    cameras: Annotated[
+        dict[Name, CameraSettings],
+        BeforeValidator(or_empty),
+        AfterValidator(_some),
+    ]
+    """The cameras, by name."""
+    watches: Annotated[dict[Name, WatchSettings], BeforeValidator(or_empty)] = {}
+    """What to watch for, by name."""
     snapshots: SnapshotSettings = SnapshotSettings()
-    timezone: str | None = None
+    """Pictures kept on disk."""
+    http: Annotated[HttpSettings | None, not_supported_yet(None)] = None
+    """The page: `{host, port, token}`. Not supported yet."""
+    timezone: Annotated[
+        Annotated[Line, AfterValidator(_time_zone)] | None, not_supported_yet(None)
+    ] = None
+    """Time zone of `active`, such as `Europe/Berlin`. Not supported yet."""
     log: LogSettings = LogSettings()
+    """What the daemon says about itself."""
+
+    def watches_of(self, camera: str) -> dict[str, WatchSettings]:
+        """The enabled watches that apply to `camera`, enabled itself or not, by name."""
+        return {
+            name: watch
+            for name, watch in self.watches.items()
+            if watch.enabled and camera in self.cameras_of(name)
+        }
+
+    def cameras_of(self, watch: str) -> tuple[str, ...]:
+        """The cameras a watch applies to: those it names that have one of its zones at least."""
+        settings = self.watches[watch]
+        return tuple(
+            name
+            for name, camera in self.cameras.items()
+            if (settings.cameras is None or name in settings.cameras)
+            and (settings.zones is None or not camera.zones.keys().isdisjoint(settings.zones))
+        )

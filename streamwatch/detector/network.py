@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +22,6 @@ class TorchNetwork:
     def __init__(self, checkpoint: Path, device: torch.device) -> None:
         if not checkpoint.is_file():
             raise DetectorError(f"the checkpoint {checkpoint} is missing")
-        # Ultralytics writes its settings where it is told to, and to the home folder otherwise.
-        os.environ.setdefault("YOLO_VERBOSE", "false")
         from ultralytics.nn.tasks import WorldModel, load_checkpoint
 
         try:

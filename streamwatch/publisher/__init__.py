@@ -1,0 +1,44 @@
+"""The last stage: events become messages, snapshots and states on an MQTT broker.
+
+with EmbeddedBroker() as broker: ...          # or one of your own
+publisher = Publisher(mqtt, snapshots, folder)
+publisher.start()
+publisher.event(event)                        # from any thread; never blocks
+lost = publisher.stop()
+"""
+
+from streamwatch.publisher.broker import EmbeddedBroker
+from streamwatch.publisher.outbox import MemoryOutbox, Outbox, Waiting
+from streamwatch.publisher.payloads import (
+    CameraState,
+    CameraStats,
+    DetectorStats,
+    ErrorKind,
+    ErrorReport,
+    Info,
+    LatencyStats,
+    Stats,
+    WatchInfo,
+)
+from streamwatch.publisher.protocol import Publishing
+from streamwatch.publisher.publisher import Publisher
+from streamwatch.publisher.topics import Topics
+
+__all__ = [
+    "CameraState",
+    "CameraStats",
+    "DetectorStats",
+    "EmbeddedBroker",
+    "ErrorKind",
+    "ErrorReport",
+    "Info",
+    "LatencyStats",
+    "MemoryOutbox",
+    "Outbox",
+    "Publisher",
+    "Publishing",
+    "Stats",
+    "Topics",
+    "Waiting",
+    "WatchInfo",
+]

@@ -1,0 +1,17 @@
+"""Cameras: opened, decoded, retried; what is due of each lies in its newest-frame slot.
+
+condition = threading.Condition()
+slot = Slot(condition)
+capture = Capture("porch", settings, slot=slot, due=rate.due, on_problem=report)
+capture.start()
+with condition:
+    condition.wait_for(lambda: (frame := slot.take()) or slot.drained)
+"""
+
+from streamwatch.source.capture import Capture, CaptureCounts
+from streamwatch.source.choice import source_for
+from streamwatch.source.clock import Clock
+from streamwatch.source.protocol import Decoded, Source
+from streamwatch.source.slot import Slot
+
+__all__ = ["Capture", "CaptureCounts", "Clock", "Decoded", "Slot", "Source", "source_for"]

@@ -47,11 +47,11 @@ def detector() -> WorldDetector:
 @pytest.fixture(scope="module")
 def images() -> list[Image]:
     """Street pictures at 7, 16, 25 and 33 s: cars, people, a truck, a dog, a parcel, a backpack."""
-    found = []
+    found: list[Image] = []
     with av.open(str(STREET_CLIP)) as container:
         for number, frame in enumerate(container.decode(video=0)):
             if number in (105, 240, 375, 495):
-                found.append(frame.to_ndarray(format="bgr24"))
+                found.append(frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False))
     return found
 
 

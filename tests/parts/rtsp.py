@@ -1,1 +1,187 @@
-"""A real RTSP server."""
+"""A real RTSP server: GStreamer's, in a process of its own (rtsp_server.py)."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+import av
+import pytest
+
+from tests.parts import free_port, missing
+
+SYSTEM_PYTHON = Path("/usr/bin/python3")
+SCRIPT = Path(__file__).with_name("rtsp_server.py")
+PACKAGES = (
+    "python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base"
+    " gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
+)
+START_SECONDS = 20.0
+PROBE = """
+import gi
+gi.require_version("Gst", "1.0"); gi.require_version("GstRtspServer", "1.0")
+from gi.repository import Gst, GstRtspServer
+Gst.init(None)
+assert all(Gst.ElementFactory.find(name) for name in ("x264enc", "rtph264pay", "h264parse"))
+"""
+
+
+class RtspServer:
+    """Serves one stream on the loopback while its `with` block runs.
+
+    With a `clip` (an H.264 MP4) the file's own encoded pictures are sent in real time, again and
+    again with rising time stamps, or once where `loop` is False; all clients share one playback,
+    which starts at frame 0 with the first client's PLAY and ends with the last client. Without a
+    clip it is a moving ball of `size` at `fps`. `restart` keeps the port, so the URL stays.
+    """
+
+    def __init__(
+        self,
+        *,
+        clip: Path | None = None,
+        loop: bool = True,
+        size: tuple[int, int] = (640, 360),
+        fps: int = 15,
+        user: str | None = None,
+        password: str | None = None,
+    ) -> None:
+        self.port = free_port()
+        self.clip = clip
+        self.loop = loop
+        self.size = size
+        self.fps = fps
+        self.user = user
+        self.password = password
+        self._folder = tempfile.TemporaryDirectory(prefix="rtsp-server-")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The stream's address, without the password."""
+        return f"rtsp://127.0.0.1:{self.port}/stream"
+
+    @property
+    def url_with_password(self) -> str:
+        user, password = quote(self.user or "", safe=""), quote(self.password or "", safe="")
+        return self.url.replace("//", f"//{user}:{password}@", 1)
+
+    @property
+    def frame0_at(self) -> datetime | None:
+        """When the first frame of the newest playback was due; None before the first PLAY."""
+        lines = self._journal.read_text().split() if self._journal.exists() else []
+        return datetime.fromtimestamp(float(lines[-1]), UTC) if lines else None
+
+    @property
+    def _journal(self) -> Path:
+        return Path(self._folder.name) / "journal"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+        self._folder.cleanup()
+
+    def start(self) -> None:
+        """Start serving and return once the port answers."""
+        options = {
+            "port": self.port,
+            "journal": str(self._journal),
+            "clip": str(self.clip) if self.clip else None,
+            "seconds": float(_length(self.clip)) if self.clip else 0.0,
+            "loop": self.loop,
+            "width": self.size[0],
+            "height": self.size[1],
+            "fps": self.fps,
+            "user": self.user,
+            "password": self.password,
+        }
+        with (Path(self._folder.name) / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [SYSTEM_PYTHON, SCRIPT, json.dumps(options)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                said = (Path(self._folder.name) / "log").read_text()
+                self.kill()
+                raise RuntimeError(f"the RTSP server did not start: {said}")
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                return True
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        """End it at once (SIGKILL), as a camera that loses its power; harmless if it has ended."""
+        if self._process is None:
+            return
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process = None
+
+    def restart(self) -> None:
+        """Kill it where it still runs, and serve again on the same port."""
+        self.kill()
+        self.start()
+
+    def freeze(self) -> None:
+        """SIGSTOP: connections stay open, nothing is answered or sent."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+
+def _length(clip: Path) -> Fraction:
+    """Seconds from the first frame to the end of the last."""
+    with av.open(str(clip)) as container:
+        stream = container.streams.video[0]
+        assert stream.duration is not None
+        assert stream.time_base is not None
+        return stream.duration * Fraction(stream.time_base)
+
+
+@pytest.fixture(scope="session")
+def rtsp_parts() -> None:
+    """Skip (or fail) where the server's parts are not installed."""
+    if (
+        not SYSTEM_PYTHON.exists()
+        or subprocess.run([SYSTEM_PYTHON, "-c", PROBE], capture_output=True, check=False).returncode
+    ):
+        missing("gst-rtsp-server", PACKAGES)
+
+
+@pytest.fixture(scope="module")
+def rtsp_server(rtsp_parts: None) -> Iterator[Callable[..., RtspServer]]:
+    """A factory with `RtspServer`'s arguments; what it started ends with the module."""
+    with ExitStack() as running:
+        yield lambda **options: running.enter_context(RtspServer(**options))

@@ -261,7 +261,7 @@ def test_an_update_tells_a_better_sighting_once_a_second_at_most() -> None:
 
 def test_the_picture_is_the_best_frame_and_comes_with_its_event() -> None:
     watches = camera_watches()
-    events = []
+    events: list[Event] = []
     for number in range(40):
         confidence = {1: 0.95}.get(number, 0.5)
         picture = np.full((360, 640, 3), number, np.uint8)

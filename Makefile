@@ -1,0 +1,54 @@
+# Everything lives in .venv; nothing is installed outside it unless INSTALL_SYSTEM=1 says so.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG ?= config.yaml
+INSTALL_SYSTEM ?= 0
+# The programs the tests run against, as Debian and Ubuntu call them.
+SYSTEM_PACKAGES := mosquitto mosquitto-clients python3-gi gir1.2-gst-rtsp-server-1.0 \
+  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
+  gstreamer1.0-plugins-ugly
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format schema system-packages clean
+
+help: ## Show this help
+	@echo "streamwatch: alerts over MQTT for what you described in words"
+	@echo
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@echo
+	@echo "  make test INSTALL_SYSTEM=1 may install Debian packages the tests run against."
+
+demo: $(VENV)/.run-ready ## Watch the bundled clip and see its alerts arrive (sets everything up)
+	@$(BIN)/streamwatch demo -c $(CONFIG)
+
+test: $(VENV)/.test-ready system-packages ## Run all tests (sets everything up)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.test-ready ## Format, lint and types, as CI wants them
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.test-ready ## Format the code and mend what the linter can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+schema: $(VENV)/.run-ready ## Write config.schema.json anew
+	@$(BIN)/streamwatch check --schema > config.schema.json.new
+	@mv config.schema.json.new config.schema.json
+
+clean: ## Remove the virtual environment and what the tools left
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis snapshots
+
+system-packages:
+	@INSTALL_SYSTEM=$(INSTALL_SYSTEM) scripts/system-packages $(SYSTEM_PACKAGES)
+
+$(VENV)/.run-ready: pyproject.toml constraints.txt scripts/set-up
+	@scripts/set-up $(PYTHON) $(VENV) run
+	@touch $@
+
+$(VENV)/.test-ready: pyproject.toml constraints.txt scripts/set-up
+	@scripts/set-up $(PYTHON) $(VENV) test
+	@touch $@ $(VENV)/.run-ready

@@ -1,0 +1,169 @@
+"""The commands. Each imports what it needs when it runs, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, Never
+
+import typer
+
+from streamwatch import __version__
+from streamwatch.errors import ConfigError, StreamwatchError
+
+EXIT_CONFIG = 1
+EXIT_FAILED = 3
+
+app = typer.Typer(
+    name="streamwatch",
+    help="Tells you over MQTT when something you described in words appears in front of a camera.",
+    epilog="Exit codes: 0 done or stopped cleanly; 1 the configuration is wrong; 2 the command "
+    "line is wrong; 3 something failed while running; 130 or 143 stopped at once by a second "
+    "signal.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "-c",
+        "--config",
+        metavar="FILE",
+        help="The configuration. Without it: ./config.yaml, then "
+        "$XDG_CONFIG_HOME/streamwatch/config.yaml, then /etc/streamwatch/config.yaml.",
+        show_default=False,
+    ),
+]
+
+
+def main() -> None:
+    """The program `streamwatch`."""
+    app()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"streamwatch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(config: ConfigOption = None) -> None:
+    """Run the daemon until it is stopped (SIGTERM, Ctrl-C) or all its files have ended."""
+    from streamwatch import logs
+    from streamwatch.config import find, load
+    from streamwatch.signals import stop_on_signals
+
+    try:
+        settings = load(find(config))
+        logs.set_up(settings.log.level, settings.log.format)
+        from streamwatch.daemon import Daemon
+
+        daemon = Daemon(settings)
+        with stop_on_signals(daemon.request_stop), daemon:
+            daemon.run()
+    except StreamwatchError as error:
+        _fail(error)
+
+
+@app.command()
+def check(
+    config: ConfigOption = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of the configuration.")
+    ] = False,
+) -> None:
+    """Say whether the configuration is right, what it will run, and what may disappoint."""
+    import json
+
+    from streamwatch import config as configuration
+
+    if schema:
+        typer.echo(json.dumps(configuration.schema(), indent=2, ensure_ascii=False))
+        return
+    try:
+        path = configuration.find(config)
+        settings = configuration.load(path)
+    except ConfigError as error:
+        _fail(error)
+    typer.echo(f"{path} is right. It runs:\n")
+    for line in configuration.describe(settings):
+        typer.echo(f"  {line}")
+    warnings = configuration.warnings(settings, path)
+    if warnings:
+        typer.echo("\nWhat may disappoint:\n")
+    for warning in warnings:
+        typer.secho(f"  {warning}", fg=typer.colors.YELLOW)
+
+
+@app.command()
+def demo(config: ConfigOption = None) -> None:
+    """Run a configuration and show its alerts on the screen, read back from MQTT.
+
+    Without -c it is the shipped one: a bundled model, a bundled clip, a broker inside.
+    """
+    from rich.console import Console
+
+    from streamwatch import logs
+    from streamwatch.config import load, shipped
+
+    console = Console(highlight=False)
+    try:
+        settings = load(config or shipped("config.yaml"))
+        logs.set_up("warning", "text")
+        from streamwatch.demo import demo as show
+
+        show(settings, console)
+    except StreamwatchError as error:
+        _fail(error)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to write it.", show_default=True)] = Path(),
+) -> None:
+    """Write a commented config.yaml to start from, with its schema for editors beside it."""
+    from streamwatch.config import shipped, starter
+
+    target = folder / "config.yaml"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Born private: people write passwords into it.
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(starter())
+        shutil.copyfile(shipped("config.schema.json"), folder / "config.schema.json")
+    except FileExistsError:
+        _fail(StreamwatchError(f"{target} is there already; it is left as it is"))
+    except OSError as error:
+        _fail(StreamwatchError(f"{target} can't be written: {error.strerror}"))
+    typer.echo(
+        f"Wrote {target}. Put in your camera, your broker and your words, then:\n\n"
+        f"  streamwatch check -c {target}\n"
+        f"  streamwatch run -c {target}"
+    )
+
+
+def _fail(error: StreamwatchError) -> Never:
+    """Say what is wrong, a line a problem, and leave with the exit code that fits."""
+    is_config = isinstance(error, ConfigError)
+    for line in str(error).splitlines():
+        print(line if is_config else f"streamwatch: {line}", file=sys.stderr)  # noqa: T201
+    raise typer.Exit(EXIT_CONFIG if is_config else EXIT_FAILED)

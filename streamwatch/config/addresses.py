@@ -1,0 +1,124 @@
+"""Where cameras and brokers are: camera URLs, host names, topics."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
+
+from streamwatch.config import kinds
+from streamwatch.config.kinds import Line
+from streamwatch.config.wording import Wrong, did_you_mean, listing
+
+CameraKind = Literal["rtsp", "http", "file", "device"]
+
+BUNDLED_CLIPS = ("street",)
+ALLOWED = "rtsp://…, http://…, https://…, bundled:street, a file, /dev/video0 or a number"
+
+_SCHEME = re.compile(r"(?i)(rtsps?|https?|[a-z][a-z0-9+.-]*(?=:/)):")
+_DEVICE_NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
+_HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*\.?")
+
+
+def camera_kind(url: str) -> CameraKind:
+    """What kind of source a loaded `url` is; a bundled clip is a file."""
+    if url.startswith("rtsp://"):
+        return "rtsp"
+    if url.startswith(("http://", "https://")):
+        return "http"
+    return "device" if url.startswith("/dev/") else "file"
+
+
+def _camera_url(value: object, info: ValidationInfo) -> str:
+    """The canonical form: a URL, `bundled:NAME`, `/dev/…` or an absolute path."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+        if not _DEVICE_NUMBER.fullmatch(value):
+            raise Wrong("is not the number of a device; write 0 for /dev/video0")
+    if value is None or not isinstance(value, str):
+        raise Wrong(f"is not a camera; write {ALLOWED}")
+    text = kinds.line(value, longest=2000).strip()
+    if _DEVICE_NUMBER.fullmatch(text):
+        return f"/dev/video{int(text)}"
+    if text.startswith("bundled:"):
+        return _bundled(text)
+    scheme = _SCHEME.match(text)
+    return _network_url(text, scheme[1]) if scheme else str(_file(text, info))
+
+
+def _bundled(text: str) -> str:
+    clips = [f"bundled:{name}" for name in BUNDLED_CLIPS]
+    if text not in clips:
+        raise Wrong(f"does not exist{did_you_mean(text, clips) or f'; there is {listing(clips)}'}")
+    return text
+
+
+def _file(text: str, info: ValidationInfo) -> Path:
+    if "@" in text and ":" in text.partition("@")[0] and "/" not in text.partition(":")[0]:
+        raise Wrong("looks like an address without its scheme; write rtsp://user:password@host/…")
+    return kinds.absolute(text, kinds.folder_of(info))
+
+
+def _network_url(text: str, scheme: str) -> str:
+    name = scheme.lower()
+    if name == "rtsps":
+        raise Wrong("is not supported yet; write rtsp://…")
+    if name not in ("rtsp", "http", "https"):
+        raise Wrong(f"has a scheme that is not known; write {ALLOWED}")
+    rest = text[len(scheme) + 1 :]
+    if not rest.startswith("//"):
+        raise Wrong(f"lacks a slash; write {name}://host/…")
+    if re.search(r"\s", text):
+        raise Wrong("holds a space; write %20 in its place")
+    try:
+        parts = urlsplit(text)
+        found = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        found = False
+    if not found:
+        raise Wrong(
+            f"has no host, or a wrong port; write {name}://host:port/…, and in a password %40 for "
+            "@, %3A for :, %2F for /, %23 for #, %3F for ?"
+        )
+    return name + text[len(scheme) :]
+
+
+CameraUrl = Annotated[
+    str,
+    BeforeValidator(_camera_url),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer", "minimum": 0}]}
+    ),
+]
+
+
+def _host(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        pass
+    if "://" in value:
+        raise Wrong("is a URL; write the name or address alone, and the port in mqtt.port")
+    if re.fullmatch(r".*:[0-9]+", value):
+        raise Wrong("holds a port; write the name or address alone, and the port in mqtt.port")
+    if not _HOST.fullmatch(value):
+        raise Wrong("is not a host; write a name such as broker.local, or an address")
+    return value
+
+
+def _topic_prefix(value: str) -> str:
+    if "#" in value or "+" in value:
+        raise Wrong("holds # or +, which are wildcards; take them out")
+    if value.startswith("/") or value.endswith("/"):
+        raise Wrong("starts or ends with a slash; take it away")
+    if value.startswith("$"):
+        raise Wrong("starts with $, which brokers keep for themselves; take another")
+    return value
+
+
+Host = Annotated[Line, AfterValidator(_host)]
+TopicPrefix = Annotated[Line, AfterValidator(_topic_prefix)]

@@ -1,0 +1,243 @@
+"""What a right configuration will run, and what about it will disappoint."""
+
+from __future__ import annotations
+
+import ipaddress
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from streamwatch.config.expansion import holds_reference
+from streamwatch.config.loading import parse
+from streamwatch.config.models import CameraSettings, Config, MqttSettings, WatchSettings
+from streamwatch.config.paths import snapshot_folder
+from streamwatch.config.places import is_secret, path_text
+from streamwatch.config.secrets import mask_secrets_in, mask_url
+from streamwatch.config.units import duration_text, size_text
+from streamwatch.config.wording import listing
+from streamwatch.errors import StreamwatchError
+
+TOYBOX_WORDS = 6
+"""Beyond so many words a prompt scores low with toybox: its training had few that long."""
+HARDLY_SURE, TOO_SURE = 0.1, 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What will disappoint, and where in the configuration it comes from."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+def warnings(config: Config, file: Path | None = None) -> list[Advice]:
+    """Everything worth saying about a configuration that is right. Looks at the disk.
+
+    With `file`, where `config` was loaded from, also whether others can read passwords in it.
+    """
+    found = [*_overall(config), *_mqtt(config.mqtt), *_detector(config)]
+    for name, camera in config.cameras.items():
+        found += (Advice(f"cameras.{name}{key}", said) for key, said in _camera(camera))
+    for name in config.watches:
+        found += (Advice(f"watches.{name}{key}", said) for key, said in _watch(config, name))
+    found += _watched(config)
+    if file is not None:
+        found += _readable_passwords(file)
+    return found
+
+
+def describe(config: Config) -> list[str]:
+    """What will run, in lines for people; no secret in them."""
+    lines = [_broker(config.mqtt), _model(config), f"snapshots  {_snapshots(config)}"]
+    for name, camera in config.cameras.items():
+        lines += ["", f"camera {name}  {mask_url(camera.url)}, {_pace(camera)}"]
+        if camera.enabled:
+            lines += [
+                f"    watch {watch_name}  {_watch_line(config, watch)}"
+                for watch_name, watch in config.watches_of(name).items()
+            ] or ["    nothing is watched for"]
+    return lines
+
+
+# --- warnings ------------------------------------------------------------------------------------
+
+
+def _overall(config: Config) -> Iterator[Advice]:
+    if not any(camera.enabled for camera in config.cameras.values()):
+        yield Advice("cameras", "all are disabled: nothing will run")
+    if not config.watches:
+        yield Advice("watches", "there are none: nothing will ever be reported")
+    elif not any(watch.enabled for watch in config.watches.values()):
+        yield Advice("watches", "all are disabled: nothing will ever be reported")
+
+
+def _mqtt(mqtt: MqttSettings) -> Iterator[Advice]:
+    if mqtt.embedded:
+        if "host" in mqtt.model_fields_set and not _is_loopback(mqtt.host):
+            yield Advice("mqtt.host", "without effect: the embedded broker is on the loopback")
+        return
+    if mqtt.password and not _is_loopback(mqtt.host):
+        yield Advice(
+            "mqtt.password",
+            f"travels to {mqtt.host} in clear, since mqtt.tls is not supported yet; keep to a "
+            "network you trust",
+        )
+    if mqtt.password and mqtt.username is None:
+        yield Advice("mqtt.password", "most brokers refuse a password without a username")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.rstrip(".").lower() == "localhost"
+
+
+def _detector(config: Config) -> Iterator[Advice]:
+    yield from (
+        Advice("detector.confidence", said) for said in _confidence(config.detector.confidence)
+    )
+    real = [
+        name for name, camera in config.cameras.items() if camera.enabled and camera.kind != "file"
+    ]
+    if config.detector.model == "toybox" and real:
+        yield Advice(
+            "detector.model",
+            f"toybox knows drawn scenes only and sees little in real pictures, as of "
+            f"{listing(real, 'and')}; the model to take for those is yolov8s-worldv2, which is "
+            "not supported yet",
+        )
+
+
+def _confidence(confidence: float) -> Iterator[str]:
+    if confidence < HARDLY_SURE:
+        yield f"{confidence:g} is so low that many alerts will be false"
+    elif confidence > TOO_SURE:
+        yield f"{confidence:g} is so high that hardly anything will be reported"
+
+
+def _camera(camera: CameraSettings) -> Iterator[tuple[str, str]]:
+    """(key below the camera, what to say)."""
+    if camera.kind == "file":
+        if not camera.url.startswith("bundled:") and not _is_there(Path(camera.url)):
+            yield ".url", f"the file {mask_url(camera.url)} does not exist now"
+        return
+    for key in ("loop", "pace"):
+        if key in camera.model_fields_set:
+            yield f".{key}", "without effect: it is for files"
+    if camera.kind != "device" and "@" in urlsplit(camera.url).path:
+        yield (
+            ".url",
+            "an @ behind the first slash: where it belongs to the password, write %2F for the "
+            "slash and %40 for an @ within",
+        )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long, a folder on the way that may not be entered
+        return False
+
+
+def _watch(config: Config, name: str) -> Iterator[tuple[str, str]]:
+    """(key below the watch, what to say)."""
+    watch = config.watches[name]
+    if watch.confidence is not None:
+        yield from ((".confidence", said) for said in _confidence(watch.confidence))
+    if config.detector.model == "toybox":
+        for prompt in watch.prompt:
+            if len(prompt.split()) > TOYBOX_WORDS:
+                yield (
+                    ".prompt",
+                    f"'{prompt}' is long: with toybox more than {TOYBOX_WORDS} words score low",
+                )
+    cameras = config.cameras_of(name)
+    skipped = [other for other in watch.cameras or config.cameras if other not in cameras]
+    if watch.zones is not None and skipped:
+        zones = listing(watch.zones, "and")
+        yield ".zones", f"skips {listing(skipped, 'and')}, where no zone is named {zones}"
+    running = [camera for camera in cameras if config.cameras[camera].enabled]
+    if watch.enabled and not running:
+        yield "", "never applies: every camera it is for is disabled"
+    yield from _times(watch, [config.cameras[camera].fps for camera in running])
+
+
+def _times(watch: WatchSettings, rates: list[float]) -> Iterator[tuple[str, str]]:
+    slowest = min(rates, default=None)
+    if slowest and watch.leave.total_seconds() < 1 / slowest:
+        yield (
+            ".leave",
+            f"{duration_text(watch.leave)} is less than the time between two frames at "
+            f"{slowest:g} fps: every frame will be a visit of its own",
+        )
+    if watch.cooldown.days >= 1:
+        yield ".cooldown", f"after each visit nothing is told for {duration_text(watch.cooldown)}"
+
+
+def _watched(config: Config) -> Iterator[Advice]:
+    if any(watch.enabled for watch in config.watches.values()):
+        for name, camera in config.cameras.items():
+            if camera.enabled and not config.watches_of(name):
+                yield Advice(f"cameras.{name}", "no watch applies: it is read for nothing")
+
+
+def _readable_passwords(file: Path) -> Iterator[Advice]:
+    if not file.is_file() or not file.stat().st_mode & stat.S_IROTH:
+        return
+    for loc, entry in parse(file).entries.items():
+        secret = is_secret(loc) or mask_secrets_in(entry.written) != entry.written
+        if secret and entry.kind == "text" and not holds_reference(entry.written):
+            yield Advice(
+                path_text(loc),
+                f"every user of this machine can read the password; `chmod 600 {file}`, or keep "
+                "it elsewhere and write ${NAME}, ${file:PATH} or ${credential:NAME}",
+            )
+
+
+# --- what will run -------------------------------------------------------------------------------
+
+
+def _broker(mqtt: MqttSettings) -> str:
+    if mqtt.embedded:
+        where = f"embedded, {f'port {mqtt.port}' if mqtt.port else 'any free port'}"
+    else:
+        host = f"[{mqtt.host}]" if ":" in mqtt.host else mqtt.host
+        user = f"{mqtt.username}@" if mqtt.username else ""
+        where = f"mqtt://{user}{host}:{mqtt.port}"
+    return f"broker     {where}, topics {mqtt.topic_prefix}/…"
+
+
+def _model(config: Config) -> str:
+    size = f", {config.detector.image_size} px" if config.detector.image_size else ""
+    return f"model      {config.detector.model}, device {config.detector.device}{size}"
+
+
+def _snapshots(config: Config) -> str:
+    try:
+        folder = str(snapshot_folder(config.snapshots))
+    except StreamwatchError as error:
+        return str(error)
+    keep, room = duration_text(config.snapshots.keep), size_text(config.snapshots.max_size)
+    return f"{folder}, for {keep}, at most {room}"
+
+
+def _pace(camera: CameraSettings) -> str:
+    if not camera.enabled:
+        return "disabled"
+    if camera.kind == "file" and not camera.pace:
+        return f"{camera.fps:g} fps of the file's own time, as fast as it goes"
+    return f"{camera.fps:g} fps"
+
+
+def _watch_line(config: Config, watch: WatchSettings) -> str:
+    prompts = listing([f'"{prompt}"' for prompt in watch.prompt])
+    confidence = watch.confidence or config.detector.confidence
+    zones = f" in {listing(watch.zones)}" if watch.zones else ""
+    dwell = f", there for {duration_text(watch.dwell)}" if watch.dwell else ""
+    return f"{prompts}{zones}{dwell}, confidence {confidence:g}"

@@ -1,0 +1,103 @@
+"""`${NAME}`, `${file:PATH}`, `${credential:NAME}` and `$$` in the strings of a parsed file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from streamwatch.config.places import Entry, Fault, Loc, printable
+
+LARGEST_FILE = 65_536
+"""Characters taken from a `${file:…}` or credential; a certificate bundle is no password."""
+
+_REFERENCE = re.compile(r"\$\$|\$\{([^}]*)\}|\$\{")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_CREDENTIAL = re.compile(r"[A-Za-z0-9_.@:-]+", re.ASCII)
+
+
+class _Unexpandable(Exception):  # noqa: N818 - reads as what happened
+    """A reference that stands for nothing; says why."""
+
+
+def expanded(
+    content: object, entries: Mapping[Loc, Entry], folder: Path
+) -> tuple[object, list[Fault]]:
+    """`content` with every reference in its strings replaced, and what could not be.
+
+    Replaced text is not looked at again. `folder` is where a relative `${file:PATH}` starts.
+    """
+    faults: list[Fault] = []
+
+    def walk(value: object, loc: Loc) -> object:
+        if isinstance(value, dict):
+            return {key: walk(item, (*loc, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [walk(item, (*loc, index)) for index, item in enumerate(value)]
+        if not isinstance(value, str):
+            return value
+        try:
+            return _REFERENCE.sub(lambda match: _replacement(match, folder), value)
+        except _Unexpandable as error:
+            faults.append(Fault(loc, entries[loc].value, str(error), lost=True))
+            return None
+
+    return walk(content, ()), faults
+
+
+def holds_reference(written: str) -> bool:
+    """Whether some part of a string comes from outside the file."""
+    return any(match[0] != "$$" for match in _REFERENCE.finditer(written))
+
+
+def _replacement(match: re.Match[str], folder: Path) -> str:
+    if match[0] == "$$":
+        return "$"
+    reference = match[1]
+    if reference is None:
+        raise _Unexpandable("a '${' without its '}'; write $$ for a dollar sign")
+    kind, colon, rest = reference.partition(":")
+    if colon and kind == "file" and rest:
+        return _file(folder, rest)
+    if colon and kind == "credential" and _CREDENTIAL.fullmatch(rest):
+        return _credential(rest)
+    if _VARIABLE.fullmatch(reference):
+        value = os.environ.get(reference)
+        if value is None:
+            raise _Unexpandable(f"the environment variable {printable(reference)} is not set")
+        return value
+    raise _Unexpandable(
+        "a '${…}' that is not understood; write ${NAME}, ${file:PATH} or ${credential:NAME}, "
+        "and $$ for a dollar sign"
+    )
+
+
+def _credential(name: str) -> str:
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        raise _Unexpandable(
+            f"the credential {printable(name)} is not there: systemd sets $CREDENTIALS_DIRECTORY "
+            "for a unit with LoadCredential="
+        )
+    return _file(Path(folder), name)
+
+
+def _file(folder: Path, name: str) -> str:
+    shown = printable(name)
+    try:
+        path = folder / Path(name).expanduser()
+        with path.open(encoding="utf-8", newline="") as file:
+            text = file.read(LARGEST_FILE + 1)
+    except FileNotFoundError:
+        raise _Unexpandable(f"the file {shown} does not exist") from None
+    except UnicodeDecodeError:
+        raise _Unexpandable(f"the file {shown} is not text in UTF-8") from None
+    except OSError as error:
+        reason = (error.strerror or "unreadable").lower()
+        raise _Unexpandable(f"the file {shown} can't be read: {reason}") from None
+    except (ValueError, RuntimeError):  # a NUL in the name; ~somebody who does not exist
+        raise _Unexpandable(f"{shown} is not the name of a file") from None
+    if len(text) > LARGEST_FILE:
+        raise _Unexpandable(f"the file {shown} is too long; at most {LARGEST_FILE} characters")
+    return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")

@@ -1,0 +1,31 @@
+"""A short name for what is in force, to tell at a glance whether two daemons run the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from streamwatch.config.models import Config
+from streamwatch.config.secrets import SECRET_KEYS, mask_url
+
+
+def config_hash(config: Config) -> str:
+    """12 hex digits of the settings in force, defaults included, secrets left out.
+
+    Passwords are dropped and URLs masked, so a new password leaves the hash as it was and nothing
+    about it can be learned from the hash.
+    """
+    effective = _without_secrets(config.model_dump(mode="json", by_alias=True))
+    text = json.dumps(effective, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: mask_url(item) if key == "url" else _without_secrets(item)
+            for key, item in value.items()
+            if key not in SECRET_KEYS
+        }
+    return value

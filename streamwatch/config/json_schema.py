@@ -1,0 +1,81 @@
+"""The JSON Schema of the configuration file, for editors."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+
+from streamwatch.config.kinds import NAME_PATTERN
+from streamwatch.config.models import Config
+from streamwatch.config.units import SIZE_PATTERN, duration_text, size_text
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_OF_A_KEY = {"title", "description", "default"}
+_MAPPING_OR_EMPTY = ["object", "null"]
+_REFERENCE = {"$ref": "#/$defs/Reference"}
+_REFERENCE_DEFINITION = {
+    "type": "string",
+    "pattern": r"\$\{[^}]+\}",
+    "description": "Taken from elsewhere: ${NAME}, ${file:PATH} or ${credential:NAME}.",
+}
+
+
+def schema() -> dict[str, Any]:
+    """Draft 2020-12. What `load` accepts beyond it: numbers and switches given as strings."""
+    made = Config.model_json_schema(by_alias=True, schema_generator=_Generator)
+    definitions = made.pop("$defs")
+    for model in (made, *definitions.values()):
+        model.pop("title", None)
+        model["properties"] = {key: _property(form) for key, form in model["properties"].items()}
+        if "required" not in model:
+            model["type"] = _MAPPING_OR_EMPTY
+    made["properties"]["cameras"] |= {"type": "object", "minProperties": 1}
+    return {
+        "$schema": DIALECT,
+        "title": "streamwatch configuration",
+        **made,
+        "description": "Cameras, what to watch for in words, and the MQTT broker to tell.",
+        "$defs": {**definitions, "Reference": _REFERENCE_DEFINITION},
+    }
+
+
+class _Generator(GenerateJsonSchema):
+    def encode_default(self, dft: Any) -> Any:
+        return duration_text(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
+
+
+def _property(form: JsonSchemaValue) -> JsonSchemaValue:
+    """One key as people write it: its default with a unit, no null, no title, no empty default."""
+    described = {"description": form["description"]}
+    default = form.get("default")
+    if form.get("pattern") == SIZE_PATTERN:
+        default = size_text(form["default"])
+    if default not in (None, [], {}) and "$ref" not in form:
+        described["default"] = default
+    alone = {key: value for key, value in form.items() if key not in _OF_A_KEY}
+    options = form.get("anyOf") or form.get("oneOf") or [alone]
+    forms = [_named(option) for option in options if option != {"type": "null"}]
+    if any(map(_wants_reference, forms)) and not any(map(_is_free_text, forms)):
+        forms.append(_REFERENCE)
+    return described | (forms[0] if len(forms) == 1 else {"anyOf": forms})
+
+
+def _named(form: JsonSchemaValue) -> JsonSchemaValue:
+    """A mapping whose keys are names of the person's own choice; other forms as they are."""
+    if "patternProperties" not in form:
+        return form
+    names = {"propertyNames": {"pattern": NAME_PATTERN}, "additionalProperties": False}
+    return form | names | {"type": _MAPPING_OR_EMPTY}
+
+
+def _wants_reference(form: JsonSchemaValue) -> bool:
+    """Whether `${…}` may stand here, but would not match: numbers, switches, set words."""
+    is_word = form.get("type") == "string" and not _is_free_text(form)
+    return is_word or form.get("type") in ("boolean", "integer", "number")
+
+
+def _is_free_text(form: JsonSchemaValue) -> bool:
+    return form.get("type") == "string" and not {"pattern", "enum"} & form.keys()

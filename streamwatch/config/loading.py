@@ -1,0 +1,133 @@
+"""Finding and loading the configuration file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from streamwatch.config import paths, problems, reading, references
+from streamwatch.config.expansion import expanded
+from streamwatch.config.models import CameraSettings, Config, WatchSettings
+from streamwatch.config.places import Entry, Fault, Loc
+from streamwatch.config.reading import Document
+from streamwatch.errors import ConfigError, Problem
+
+LARGEST = 1_000_000
+"""Bytes of a configuration file; so that `-c /dev/zero` is an error and not the end of memory."""
+
+
+def find(explicit: Path | None = None) -> Path:
+    """The configuration file to use: `explicit`, whether it exists or not, or the first found."""
+    if explicit is not None:
+        return explicit
+    candidates = paths.config_candidates()
+    for candidate in candidates:
+        if _exists(candidate):
+            return candidate
+    message = (
+        f"no configuration file; looked for {', '.join(map(str, candidates))}; "
+        "`streamwatch init` writes one to start from, -c FILE names another"
+    )
+    raise ConfigError([Problem("config.yaml", None, None, "", message)])
+
+
+def load(path: Path) -> Config:
+    """Read and check a whole file.
+
+    Raises `ConfigError` with every problem in it, in the order of their places. Values that can't
+    be read at all (a bad `${…}`, a tag) are reported once, and not again for being missing.
+    """
+    document = parse(path)
+    folder = path.absolute().parent
+    content, faults = expanded(document.content, document.entries, folder)
+    faults = [*document.faults, *faults]
+    lost = [fault.loc for fault in faults if fault.lost]
+    config = None
+    try:
+        config = Config.model_validate(content, context=folder)
+    except ValidationError as error:
+        found = problems.faults(error, document.entries)
+        faults += [fault for fault in found if not any(_below(loc, fault.loc) for loc in lost)]
+    faults += _crossing(content, folder, [fault.loc for fault in faults], document.entries)
+    if config is None or faults:
+        faults.sort(key=lambda fault: (fault.place.line, fault.place.column))
+        raise ConfigError([fault.problem(str(path)) for fault in faults])
+    return config
+
+
+def parse(path: Path) -> Document:
+    """The file's content as written, `${…}` not expanded, unchecked. Raises `ConfigError`."""
+    return reading.read(_text(path), str(path))
+
+
+def _crossing(
+    content: object, folder: Path, spoiled: list[Loc], entries: Mapping[Loc, Entry]
+) -> Iterator[Fault]:
+    """What the cameras and watches that are sound in themselves get wrong about each other."""
+    sections = _mapping(content)
+    cameras, watches = _mapping(sections.get("cameras")), _mapping(sections.get("watches"))
+    if ("cameras",) in spoiled or () in spoiled:
+        return  # cameras are missing that may have been meant
+
+    def sound(loc: Loc) -> bool:
+        return not any(_below(loc, other) for other in spoiled)
+
+    checked_cameras = {
+        name: CameraSettings.model_validate(value, context=folder)
+        if sound(("cameras", name))
+        else None
+        for name, value in cameras.items()
+    }
+    checked_watches = {
+        name: WatchSettings.model_validate(value, context=folder)
+        for name, value in watches.items()
+        if sound(("watches", name))
+    }
+    for loc, wrong in references.mistakes(checked_cameras, checked_watches):
+        yield problems.fault(loc, wrong, entries)
+
+
+def _mapping(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _below(loc: Loc, other: Loc) -> bool:
+    """Whether `other` is `loc` or lies in it."""
+    return other[: len(loc)] == loc
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+    except FileNotFoundError:
+        raise _unreadable(path, "this file does not exist; `streamwatch init` writes one") from None
+    except IsADirectoryError:
+        raise _unreadable(path, "this is a folder; name the file in it") from None
+    except PermissionError:
+        raise _unreadable(path, "this file may not be read by the user that runs this") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or "no such name is possible"
+        raise _unreadable(path, f"this file can't be read: {reason.lower()}") from None
+    if len(content) > LARGEST:
+        raise _unreadable(path, f"this file is larger than {LARGEST:,} bytes; is it the right one?")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        column = error.start - content.rfind(b"\n", 0, error.start)
+        message = "this is not UTF-8; save the file as UTF-8"
+        raise ConfigError([Problem(str(path), line, column, "", message)]) from None
+
+
+def _unreadable(path: Path, message: str) -> ConfigError:
+    return ConfigError([Problem(str(path), None, None, "", message)])
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a folder on the way may not be entered: not for this user
+        return False

@@ -1,0 +1,84 @@
+"""Where configuration, state, cache and shipped files lie: systemd's directories, else XDG's.
+
+https://specifications.freedesktop.org/basedir-spec/latest/ and systemd.exec(5).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from streamwatch.config.models import SnapshotSettings
+from streamwatch.errors import StreamwatchError
+
+FILE_NAME = "config.yaml"
+_PROGRAM = "streamwatch"
+_PACKAGE = Path(__file__).parent
+
+
+def config_dir() -> Path:
+    """Where a person's configuration file belongs."""
+    return _directory("CONFIGURATION_DIRECTORY", "XDG_CONFIG_HOME", ".config")
+
+
+def state_dir() -> Path:
+    """Where what must survive a restart lies. Not created."""
+    return _directory("STATE_DIRECTORY", "XDG_STATE_HOME", ".local/state")
+
+
+def cache_dir() -> Path:
+    """Where what can be fetched or computed again lies. Not created."""
+    return _directory("CACHE_DIRECTORY", "XDG_CACHE_HOME", ".cache")
+
+
+def snapshot_folder(settings: SnapshotSettings) -> Path:
+    return settings.path or state_dir() / "snapshots"
+
+
+def config_candidates() -> list[Path]:
+    """Every place a configuration file is looked for, first come first served."""
+    own = _xdg("XDG_CONFIG_HOME", ".config")
+    folders = [Path(), own, *_systemd("CONFIGURATION_DIRECTORY"), Path("/etc") / _PROGRAM]
+    files = [folder / FILE_NAME for folder in folders if folder is not None]
+    return list(dict.fromkeys(files))
+
+
+def shipped(name: str) -> Path:
+    """`config.yaml` or `config.schema.json` as shipped.
+
+    In a wheel they lie beside this module; in a checkout at the top of the repository.
+    """
+    for folder in (_PACKAGE / "shipped", _PACKAGE.parents[1]):
+        if (folder / name).is_file():
+            return folder / name
+    raise StreamwatchError(f"{name} is missing from this installation; install streamwatch again")
+
+
+def starter() -> str:
+    """The commented configuration that `streamwatch init` writes."""
+    return (_PACKAGE / "starter.yaml").read_text(encoding="utf-8")
+
+
+def _directory(systemd: str, xdg: str, below_home: str) -> Path:
+    for folder in _systemd(systemd):
+        return folder
+    found = _xdg(xdg, below_home)
+    if found is None:
+        raise StreamwatchError(f"there is no home folder; set ${xdg} to an absolute path")
+    return found
+
+
+def _systemd(variable: str) -> list[Path]:
+    """systemd gives absolute paths, separated by colons."""
+    return [Path(part) for part in os.environ.get(variable, "").split(":") if part]
+
+
+def _xdg(variable: str, below_home: str) -> Path | None:
+    """The specification has relative paths ignored. None where nobody's home is known."""
+    base = Path(os.environ.get(variable, ""))
+    if base.is_absolute():
+        return base / _PROGRAM
+    try:
+        return Path.home() / below_home / _PROGRAM
+    except RuntimeError:
+        return None

@@ -1,0 +1,123 @@
+"""What pydantic found, as sentences about what the person wrote. The one edge to its errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from streamwatch.config.models import Config
+from streamwatch.config.places import Entry, Fault, Loc, Place, printable, subject
+from streamwatch.config.wording import Wrong, did_you_mean
+
+_KEY = "[key]"
+"""What pydantic puts behind a mapping's key that is itself wrong."""
+
+_MISSING: dict[str, str] = {
+    "detector": "is missing; write detector: {model: toybox}",
+    "model": "is missing; write model: toybox",
+    "cameras": "is missing; write at least one camera, as `porch: {url: …}`",
+    "url": "is missing; write where the camera is, as url: rtsp://…",
+    "prompt": "is missing; write what to find, as prompt: person",
+}
+
+
+def faults(error: ValidationError, entries: Mapping[Loc, Entry]) -> Iterator[Fault]:
+    """Every error of `error`, with the place of what caused it."""
+    for details in error.errors(include_url=False, include_input=False):
+        loc = _written_loc(details, entries)
+        yield Fault(loc, _place(loc, details, entries), _message(loc, details, entries))
+
+
+def fault(loc: Loc, wrong: Wrong, entries: Mapping[Loc, Entry]) -> Fault:
+    what = subject(loc, entries[loc]) if loc in entries else ""
+    return Fault(loc, _place_of(loc, entries), _sentence(what, wrong))
+
+
+def _place_of(loc: Loc, entries: Mapping[Loc, Entry]) -> Place:
+    """Where `loc` stands; for what is not in the file, the key it belongs under."""
+    if loc in entries:
+        return entries[loc].value
+    while loc and loc not in entries:
+        loc = loc[:-1]
+    entry = entries[loc]
+    return entry.key or entry.value
+
+
+def _written_loc(details: ErrorDetails, entries: Mapping[Loc, Entry]) -> Loc:
+    """pydantic's way to a value without the steps it adds itself: branches of unions, `[key]`."""
+    found = details["loc"]
+    loc: Loc = ()
+    for step in found:
+        if (*loc, step) in entries:
+            loc = (*loc, step)
+    return (*loc, found[-1]) if details["type"] == "missing" else loc
+
+
+def _place(loc: Loc, details: ErrorDetails, entries: Mapping[Loc, Entry]) -> Place:
+    about_the_key = details["type"] == "extra_forbidden" or details["loc"][-1:] == (_KEY,)
+    if about_the_key and (key := entries[loc].key):
+        return key
+    return _place_of(loc, entries)
+
+
+def _message(loc: Loc, details: ErrorDetails, entries: Mapping[Loc, Entry]) -> str:
+    if details["loc"][-1:] == (_KEY,):
+        return _about(f"'{printable(str(loc[-1]))}'", details)
+    kind = details["type"]
+    if kind == "missing":
+        return _MISSING.get(str(loc[-1]), "is missing")
+    if kind == "extra_forbidden":
+        known = _keys_at(loc[:-1])
+        return f"unknown key{did_you_mean(str(loc[-1]), known) or _allowed(known)}"
+    return _about(subject(loc, entries[loc]), details, loc)
+
+
+def _about(what: str, details: ErrorDetails, loc: Loc = ()) -> str:
+    kind = details["type"]
+    wrong = details.get("ctx", {}).get("error")
+    if isinstance(wrong, Wrong):
+        return _sentence(what, wrong)
+    if kind in ("model_type", "model_attributes_type"):
+        known = _keys_at(loc)
+        return f"{what} can't stand here; write `key: value` below it{_allowed(known)}"
+    if kind == "dict_type":
+        return f"{what} can't stand here; write a name for each below it, as `porch:`"
+    return f"{what} can't stand here"
+
+
+def _sentence(what: str, wrong: Wrong) -> str:
+    return f"{what} {wrong.predicate}" if wrong.subject else wrong.predicate
+
+
+def _allowed(known: list[str]) -> str:
+    return f"; allowed are {', '.join(known)}"
+
+
+def _keys_at(loc: Loc) -> list[str]:
+    """The keys that may stand in the mapping at `loc`."""
+    kinds: list[Any] = [Config]
+    for step in loc:
+        kinds = [inner for kind in kinds for inner in _inside(kind, step)]
+    return [field.alias or key for kind in kinds for key, field in kind.model_fields.items()]
+
+
+def _inside(kind: type[BaseModel] | Any, step: str | int) -> Iterator[Any]:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        for key, field in kind.model_fields.items():
+            if (field.alias or key) == step:
+                yield from _mappings(field.annotation)
+    elif get_origin(kind) is dict:
+        yield from _mappings(get_args(kind)[1])
+
+
+def _mappings(annotation: Any) -> Iterator[Any]:
+    """The models and dicts an annotation is made of."""
+    is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    if is_model or get_origin(annotation) is dict:
+        yield annotation
+    else:
+        for argument in get_args(annotation):
+            yield from _mappings(argument)

@@ -1,0 +1,245 @@
+"""YAML with the place of every key and value.
+
+PyYAML composes the graph of nodes; values are built from it here, since its own constructors know
+YAML 1.1 (where `off` is false and `22:00` is 1320), keep no places and let the last of two equal
+keys win.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import yaml
+from yaml.composer import Composer
+from yaml.parser import Parser
+from yaml.reader import Reader, ReaderError
+from yaml.resolver import BaseResolver
+from yaml.scanner import Scanner
+
+from streamwatch.config import syntax
+from streamwatch.config.places import Entry, Fault, Kind, Loc, Place, is_secret, path_text
+from streamwatch.errors import ConfigError, Problem
+
+DEEPEST = 40
+"""Levels of nesting; a real file has six."""
+MOST_VALUES = 50_000
+"""Values once aliases are followed, so that a few lines can't grow into billions."""
+LONGEST_NUMBER = 300
+"""Characters; Python refuses to read integers beyond some thousands."""
+
+_CORE = "tag:yaml.org,2002:"
+_KINDS: dict[str, Kind] = {
+    f"{_CORE}null": "nothing",
+    f"{_CORE}bool": "switch",
+    f"{_CORE}int": "number",
+    f"{_CORE}float": "number",
+    f"{_CORE}str": "text",
+    f"{_CORE}seq": "list",
+    f"{_CORE}map": "mapping",
+}
+# YAML 1.2.2, 10.3.2 "Tag resolution" of the core schema
+_PLAIN = {
+    "null": (re.compile(r"^(?:null|Null|NULL|~|)$"), ["~", "n", "N", ""]),
+    "bool": (re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")),
+    "int": (re.compile(r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$"), list("-+0123456789")),
+    "float": (
+        re.compile(
+            r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+            r"|[-+]?(?:\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN)$"
+        ),
+        list("-+.0123456789"),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file's content as plain dicts, lists and scalars; where each stands; what was wrong."""
+
+    content: object
+    entries: Mapping[Loc, Entry]
+    faults: tuple[Fault, ...]
+
+
+def read(text: str, file: str) -> Document:
+    """Parse `text`; raises `ConfigError` where it can't be understood at all."""
+    try:
+        composer = _CoreComposer(text)
+        node = composer.get_single_node()
+        if node is None:
+            raise _Hopeless(None, "the file is empty; `streamwatch init` writes one to start from")
+        builder = _Builder()
+        content = builder.build(node, (), None, ())
+    except _Hopeless as error:
+        raise _refusal(file, error.place, (), str(error)) from None
+    except yaml.MarkedYAMLError as error:
+        raise _refusal(file, syntax.place(error), (), syntax.sentence(error)) from None
+    except ReaderError as error:
+        before = text[: error.position]
+        place = Place(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+        message = f"the character U+{ord(text[error.position]):04X} may not stand in a file"
+        raise _refusal(file, place, (), message) from None
+    except (ValueError, OverflowError):
+        # PyYAML lets int() and chr() raise: "\UFFFFFFFF", a %YAML directive of 5,000 digits
+        message = "an escape or directive holds a number that is too large"
+        raise _refusal(file, None, (), message) from None
+    return Document(content, builder.entries, tuple(builder.faults))
+
+
+def _refusal(file: str, place: Place | None, loc: Loc, message: str) -> ConfigError:
+    line, column = (place.line, place.column) if place else (None, None)
+    return ConfigError([Problem(file, line, column, path_text(loc), message)])
+
+
+class _Hopeless(Exception):  # noqa: N818 - reads as what happened
+    """The file can't be understood any further."""
+
+    def __init__(self, place: Place | None, message: str) -> None:
+        super().__init__(message)
+        self.place = place
+
+
+class _CoreComposer(Reader, Scanner, Parser, Composer, BaseResolver):
+    """Text to nodes, with the plain scalars of YAML 1.2's core schema."""
+
+    def __init__(self, text: str) -> None:
+        Reader.__init__(self, text)
+        Scanner.__init__(self)
+        Parser.__init__(self)
+        Composer.__init__(self)
+        BaseResolver.__init__(self)
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise _Hopeless(
+                Place(self.line + 1, self.column + 1),
+                f"nested too deeply; at most {DEEPEST} levels",
+            )
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+for _name, (_pattern, _first) in _PLAIN.items():
+    _CoreComposer.add_implicit_resolver(f"{_CORE}{_name}", _pattern, _first)
+
+
+@dataclass(slots=True)
+class _Builder:
+    entries: dict[Loc, Entry] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    count: int = 0
+
+    def build(
+        self, node: yaml.Node, loc: Loc, key: Place | None, above: tuple[yaml.Node, ...]
+    ) -> object:
+        """The value of `node`. `above` are the nodes it lies in, to notice an alias to itself."""
+        place = _place(node)
+        self.count += 1
+        if self.count > MOST_VALUES:
+            raise _Hopeless(place, f"too much: aliases unfold to more than {MOST_VALUES} values")
+        if any(node is other for other in above):
+            raise _Hopeless(place, "an alias that contains itself")
+        if len(above) >= DEEPEST:
+            raise _Hopeless(place, f"nested too deeply; at most {DEEPEST} levels")
+        kind = _KINDS.get(node.tag)
+        if kind is None or not _fits(node, kind):
+            self.entries[loc] = Entry(key, place, "nothing")
+            self.faults.append(Fault(loc, place, _tag_message(node.tag, loc), lost=True))
+            return None
+        written = node.value if isinstance(node, yaml.ScalarNode) else ""
+        self.entries[loc] = Entry(key, place, kind, written)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, loc, (*above, node))
+        if isinstance(node, yaml.SequenceNode):
+            return [
+                self.build(item, (*loc, index), None, (*above, node))
+                for index, item in enumerate(node.value)
+            ]
+        return self._scalar(kind, written, loc, place)
+
+    def _mapping(
+        self, node: yaml.MappingNode, loc: Loc, above: tuple[yaml.Node, ...]
+    ) -> dict[str, object]:
+        content: dict[str, object] = {}
+        first: dict[str, Place] = {}
+        for key_node, value_node in node.value:
+            place = _place(key_node)
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.faults.append(Fault(loc, place, "a key must be a plain text"))
+                continue
+            key = key_node.value
+            key_loc = (*loc, key)
+            if _KINDS.get(key_node.tag) is None:
+                self.faults.append(Fault(loc, place, "a key must be a plain text, without a tag"))
+            elif key == "<<" and key_node.style is None:
+                message = (
+                    "merging with '<<' is not supported; write the keys out, or use an alias (*) "
+                    "for a whole value"
+                )
+                self.faults.append(Fault(key_loc, place, message))
+            elif key in first:
+                message = f"given twice; the first stands in line {first[key].line}"
+                self.faults.append(Fault(key_loc, place, message))
+            else:
+                first[key] = place
+                content[key] = self.build(value_node, key_loc, place, above)
+        return content
+
+    def _scalar(self, kind: Kind, written: str, loc: Loc, place: Place) -> object:
+        if kind == "nothing":
+            return None
+        if kind == "switch":
+            return written.lower() == "true"
+        if kind == "number":
+            return self._number(written, loc, place)
+        if any("\ud800" <= char <= "\udfff" for char in written):
+            self.faults.append(
+                Fault(loc, place, "half of a surrogate pair is no character", lost=True)
+            )
+            return None
+        return written
+
+    def _number(self, written: str, loc: Loc, place: Place) -> int | float | None:
+        if len(written) > LONGEST_NUMBER:
+            self.faults.append(Fault(loc, place, "a number this long is not understood", lost=True))
+            return None
+        if written.startswith(("0o", "0x")):
+            return int(written, 0)
+        try:
+            return int(written)
+        except ValueError:
+            # YAML's .inf and .nan are Python's inf and nan
+            return float(re.sub(r"\.(?=[a-zA-Z])", "", written))
+
+
+def _fits(node: yaml.Node, kind: Kind) -> bool:
+    """Whether a tag, which a person may have written (`!!int abc`), suits what follows it."""
+    if kind == "list":
+        return isinstance(node, yaml.SequenceNode)
+    if kind == "mapping":
+        return isinstance(node, yaml.MappingNode)
+    if not isinstance(node, yaml.ScalarNode):
+        return False
+    name = node.tag.removeprefix(_CORE)
+    return name == "str" or bool(_PLAIN[name][0].match(node.value))
+
+
+def _tag_message(tag: str, loc: Loc) -> str:
+    if tag in _KINDS:
+        return "the tag does not suit the value; leave the tag out"
+    if is_secret(loc):
+        return "tags are not supported; a text that starts with ! needs quotes"
+    shown = tag.replace(_CORE, "!!", 1)
+    return (
+        f"the tag {shown[:40]!a} is not supported; for a value kept elsewhere write ${{NAME}}, "
+        "${file:PATH} or ${credential:NAME}"
+    )
+
+
+def _place(node: yaml.Node) -> Place:
+    return Place(node.start_mark.line + 1, node.start_mark.column + 1)

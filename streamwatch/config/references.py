@@ -1,0 +1,79 @@
+"""What cameras and watches say of each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+
+from streamwatch.config.models import CameraSettings, WatchSettings
+from streamwatch.config.places import Loc
+from streamwatch.config.units import duration_text
+from streamwatch.config.wording import Wrong, did_you_mean, listing
+
+
+def mistakes(
+    cameras: Mapping[str, CameraSettings | None], watches: Mapping[str, WatchSettings]
+) -> Iterator[tuple[Loc, Wrong]]:
+    """Every mistake and where it is.
+
+    A camera that is wrong in itself is None: it exists, but nothing is said about it.
+    """
+    for name, watch in watches.items():
+        at: Loc = ("watches", name)
+        unknown = dict(_unknown_cameras(watch, cameras))
+        for index, wrong in unknown.items():
+            yield (*at, "cameras", index), wrong
+        named = [camera for camera in watch.cameras or cameras if camera in cameras]
+        sound = {camera: found for camera in named if (found := cameras[camera]) is not None}
+        if len(sound) == len(named) and not unknown:
+            for index, wrong in _unknown_zones(watch, sound):
+                yield (*at, "zones", index), wrong
+        if (too_slow := _too_slow(watch, sound)) is not None:
+            yield (*at, "appear"), too_slow
+
+
+def _unknown_cameras(
+    watch: WatchSettings, cameras: Mapping[str, CameraSettings | None]
+) -> Iterator[tuple[int, Wrong]]:
+    known = f"; there is {listing(cameras, 'and')}" if cameras else "; there is none"
+    for index, camera in enumerate(watch.cameras or ()):
+        if camera not in cameras:
+            yield index, Wrong(f"is not a camera{did_you_mean(camera, cameras) or known}")
+
+
+def _unknown_zones(
+    watch: WatchSettings, cameras: Mapping[str, CameraSettings]
+) -> Iterator[tuple[int, Wrong]]:
+    zones = list(dict.fromkeys(zone for camera in cameras.values() for zone in camera.zones))
+    known = f"; there is {listing(zones, 'and')}" if zones else "; there is none"
+    where = f"a zone of camera {listing(cameras)}"
+    for index, zone in enumerate(watch.zones or ()):
+        if zone not in zones:
+            yield index, Wrong(f"is not {where}{did_you_mean(zone, zones) or known}")
+
+
+def _too_slow(watch: WatchSettings, cameras: Mapping[str, CameraSettings]) -> Wrong | None:
+    """Whether the slowest camera gives the frames that `appear` wants in the time it gives."""
+    watched = [
+        name
+        for name, camera in cameras.items()
+        if watch.zones is None or not camera.zones.keys().isdisjoint(watch.zones)
+    ]
+    if not watched:
+        return None
+    slowest = min(watched, key=lambda name: cameras[name].fps)
+    fps = cameras[slowest].fps
+    hits, within = watch.appear.hits, watch.appear.within
+    needed_seconds = (hits - 1) / fps
+    if needed_seconds <= within.total_seconds() + 1e-9:
+        return None
+    long_enough = duration_text(timedelta(milliseconds=math.ceil(needed_seconds * 1000 - 1e-6)))
+    few_enough = math.floor(within.total_seconds() * fps + 1e-9) + 1
+    fast_enough = math.ceil((hits - 1) / within.total_seconds() * 100 - 1e-6) / 100
+    return Wrong(
+        f"{hits} hits at the {fps:g} fps of camera {slowest} take {long_enough}, longer than "
+        f"within: {duration_text(within)}; write within: {long_enough}, or hits: {few_enough}, "
+        f"or cameras.{slowest}.fps: {fast_enough:g}",
+        subject=False,
+    )

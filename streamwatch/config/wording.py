@@ -1,0 +1,33 @@
+"""How a mistake in the configuration is put into words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class Wrong(ValueError):  # noqa: N818 - reads as what happened
+    """What is wrong with one value, raised by the validators of the models.
+
+    `predicate` continues a sentence whose subject, the value as the person wrote it, is put in
+    front later (`'3 sec' is not a duration; …`); with `subject=False` it is the whole sentence.
+    It must never quote the value itself, which may have come from `${NAME}` and be a secret.
+    """
+
+    def __init__(self, predicate: str, *, subject: bool = True) -> None:
+        super().__init__(predicate)
+        self.predicate = predicate
+        self.subject = subject
+
+
+def listing(words: Iterable[object], last: str = "or") -> str:
+    """`a, b or c`."""
+    *rest, final = [str(word) for word in words]
+    return f"{', '.join(rest)} {last} {final}" if rest else final
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'this'?`, or nothing where no known word comes near."""
+    folded = {candidate.casefold(): candidate for candidate in known}
+    close = get_close_matches(word.casefold(), folded, n=1)
+    return f"; did you mean '{folded[close[0]]}'?" if close else ""

@@ -1,0 +1,429 @@
+"""The connection to the broker: one paho client an attempt, and all that can go wrong with it.
+
+paho's own reconnecting is not used. Each attempt has a client of its own, so a message handed to a
+connection that is gone can't surface on the next one, and what was not acknowledged is sent again
+from the outbox alone: no two queues that could double or reorder.
+
+paho's types end here. Its network thread calls back into `_Attempt`, which only posts a `Notice`;
+everything else happens in the thread that owns the `Connection`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import re
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from streamwatch.config.models import MqttSettings
+from streamwatch.publisher.payloads import OFFLINE
+
+logger = logging.getLogger(__name__)
+
+KEEPALIVE_SECONDS = 10
+"""A frozen broker is noticed after one to two of these."""
+CONNECT_TIMEOUT_SECONDS = 5.0
+MIN_RETRY_SECONDS = 1.0
+MAX_RETRY_SECONDS = 5.0
+REFUSED_RETRY_SECONDS = 30.0
+"""Where the credentials are wrong: they stay wrong, and brokers lock out those who hammer."""
+MAX_UNACKNOWLEDGED = 20
+"""Measured: with at most so many on their way the order survives restarts of the broker."""
+SILENT_CLOSES_BEFORE_SWITCH = 2
+"""A broker that knows only the other protocol version may close without a word, as amqtt does."""
+SILENT_CLOSES_ONCE_PROVEN = 10
+"""The same for a version that has worked: a proxy before a stopped broker closes like that too."""
+SHORT_LIFE_SECONDS = 10.0
+SHORT_LIVES_BEFORE_WARNING = 3
+GOODBYE_SECONDS = 0.5
+MAX_CLIENT_ID = 64
+
+_UNSUPPORTED_VERSION = 132
+_CREDENTIALS_REFUSED = {134: "bad user name or password", 135: "not authorised", 138: "banned"}
+_KEEPALIVE_TIMEOUT = 141
+_SESSION_TAKEN_OVER = 142
+"""Reason codes of MQTT 5 (section 2.4); paho gives them for MQTT 3.1.1 too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the broker said at CONNACK that it takes."""
+
+    packet_bytes: int | None = None
+    unacknowledged: int = MAX_UNACKNOWLEDGED
+    qos: int = 2
+    retain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    attempt: int
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The broker answered, and said no."""
+
+    attempt: int
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The attempt or connection is over. `code` is None where no connection was made."""
+
+    attempt: int
+    code: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The broker answered a message; `refusal` is why it does not take it, None if it does."""
+
+    attempt: int
+    message: int
+    refusal: str | None
+
+
+Notice = Accepted | Refused | Closed | Acknowledged
+Change = Literal["up", "down"]
+
+
+class _Attempt:
+    """paho's callbacks for one client; they run in its network thread and must not raise."""
+
+    def __init__(self, number: int, post: Callable[[Notice], None]) -> None:
+        self.number = number
+        self.ended = threading.Event()
+        self.abandoned = False
+        self._post = post
+
+    def on_connect(
+        self,
+        client: Client,
+        _userdata: Any,
+        _flags: ConnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if self.abandoned:
+            client.disconnect()
+        elif reason_code.is_failure:
+            self._post(Refused(self.number, reason_code.value, str(reason_code)))
+        else:
+            self._post(Accepted(self.number, _limits(properties)))
+
+    def on_connect_fail(self, _client: Client, _userdata: Any) -> None:
+        # paho keeps the reason to itself, but calls from within its `except` block.
+        self._post(Closed(self.number, None, _why(sys.exception())))
+        self.ended.set()
+
+    def on_disconnect(
+        self,
+        _client: Client,
+        _userdata: Any,
+        flags: DisconnectFlags,
+        reason_code: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        said = flags.is_disconnect_packet_from_server or reason_code.value == _KEEPALIVE_TIMEOUT
+        reason = str(reason_code).lower() if said else "the broker closed it"
+        self._post(Closed(self.number, reason_code.value, reason))
+        self.ended.set()
+
+    def on_publish(
+        self,
+        _client: Client,
+        _userdata: Any,
+        message: int,
+        reason_code: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        refusal = str(reason_code) if reason_code.is_failure else None
+        self._post(Acknowledged(self.number, message, refusal))
+
+
+class Connection:
+    """Keeps trying to be connected. Not thread-safe: one thread owns it and never waits for it.
+
+    The owner calls `attempt` when `seconds_to_attempt` is 0, and passes every notice it was posted
+    to `take`. `post` is called from other threads.
+    """
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        will_topic: str,
+        *,
+        post: Callable[[Notice], None],
+        seconds: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._will_topic = will_topic
+        self._post = post
+        self._seconds = seconds
+        self._broker = f"broker {settings.host}:{settings.port}"
+        self._client_id = settings.client_id or default_client_id(settings.topic_prefix)
+        self._version = MQTTProtocolVersion.MQTTv5
+        if settings.embedded:
+            self._version = MQTTProtocolVersion.MQTTv311
+        self._version_proven = settings.embedded
+        self._client: Client | None = None
+        self._attempt = _Attempt(0, post)
+        self._limits = Limits()
+        self._up_since: float | None = None
+        self._refused: Refused | None = None
+        self._next_attempt = seconds()
+        self._failures = 0
+        self._silent_closes = 0
+        self._short_lives = 0
+        self._said: set[str] = set()
+
+    @property
+    def up(self) -> bool:
+        return self._up_since is not None
+
+    @property
+    def number(self) -> int:
+        """Which attempt this is: an acknowledgement of another one means nothing any more."""
+        return self._attempt.number
+
+    @property
+    def max_unacknowledged(self) -> int:
+        return self._limits.unacknowledged
+
+    @property
+    def seconds_to_attempt(self) -> float | None:
+        """Until the next attempt is due; None while one is under way or the connection stands."""
+        if self._client is not None:
+            return None
+        return max(0.0, self._next_attempt - self._seconds())
+
+    def attempt(self) -> None:
+        """Start connecting; a notice tells how it went."""
+        self._attempt = _Attempt(self._attempt.number + 1, self._post)
+        self._refused = None
+        try:
+            # Within paho this error would end its thread without a word.
+            self._settings.host.encode("idna")
+        except UnicodeError:
+            self._client = None
+            self._fail(f"{self._broker} is not reachable (not a valid host name)")
+            return
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._client_id,
+            clean_session=None if self._version is MQTTProtocolVersion.MQTTv5 else True,
+            protocol=self._version,
+            reconnect_on_failure=False,
+        )
+        client.reconnect_delay_set(0, 0)
+        client.connect_timeout = CONNECT_TIMEOUT_SECONDS
+        client.max_inflight_messages_set(0)
+        if self._settings.username is not None:
+            password = self._settings.password
+            client.username_pw_set(
+                self._settings.username, password.get_secret_value() if password else None
+            )
+        client.will_set(self._will_topic, OFFLINE, qos=1, retain=True)
+        client.on_connect = self._attempt.on_connect
+        client.on_connect_fail = self._attempt.on_connect_fail
+        client.on_disconnect = self._attempt.on_disconnect
+        client.on_publish = self._attempt.on_publish
+        client.connect_async(self._settings.host, self._settings.port, KEEPALIVE_SECONDS)
+        client.loop_start()
+        self._client = client
+
+    def take(self, notice: Accepted | Refused | Closed) -> Change | None:
+        """What a notice changes: messages may be sent from `up` on, and no more after `down`."""
+        if notice.attempt != self._attempt.number or self._client is None:
+            return None
+        match notice:
+            case Accepted():
+                self._accepted(notice)
+                return "up"
+            case Refused():
+                self._refused = notice
+                return None
+            case Closed():
+                self._client.loop_stop()
+                self._client = None
+                if self.up:
+                    self._lost(notice)
+                    return "down"
+                self._not_connected(notice)
+                return None
+
+    def fault(self, topic: str, payload: bytes) -> str | None:
+        """Why the broker would close the connection over this message, None if it would not."""
+        if not topic or "\0" in topic or "+" in topic or "#" in topic:
+            return f"{topic!r} is no topic that can be published to"
+        limit = self._limits.packet_bytes
+        # Fixed header of up to 5 bytes, topic with its length, message number, no properties.
+        packet_bytes = 5 + 2 + len(topic.encode()) + 2 + 1 + len(payload)
+        if limit is not None and packet_bytes > limit:
+            return f"its {len(payload):,} bytes are more than the broker takes ({limit:,})"
+        return None
+
+    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> int:
+        """Hand a message over, to be sent once; returns the number that acknowledges it."""
+        if self._client is None:
+            raise RuntimeError("published without a connection")
+        return self._client.publish(
+            topic,
+            payload,
+            qos=min(qos, self._limits.qos),
+            retain=retain and self._limits.retain,
+        ).mid
+
+    def close(self) -> None:
+        """Disconnect, so that the will does not fire; cut the line where the broker hangs."""
+        client, self._client = self._client, None
+        attempt, was_up, self._up_since = self._attempt, self.up, None
+        if client is None:
+            return
+        attempt.abandoned = True
+        client.disconnect()
+        if was_up and not attempt.ended.wait(GOODBYE_SECONDS):
+            line = client.socket()
+            if isinstance(line, socket.socket):
+                line.shutdown(socket.SHUT_RDWR)
+        if was_up or attempt.ended.is_set():
+            client.loop_stop()
+        # Else its thread may be stuck in the resolver; it says goodbye itself if it gets through.
+
+    def _accepted(self, notice: Accepted) -> None:
+        self._limits = notice.limits
+        self._up_since = self._seconds()
+        self._version_proven = True
+        self._silent_closes = 0
+        version = "5" if self._version is MQTTProtocolVersion.MQTTv5 else "3.1.1"
+        after = f" after {self._failures} failed attempts" if self._failures else ""
+        if self._short_lives < SHORT_LIVES_BEFORE_WARNING:
+            logger.info("connected to %s with MQTT %s%s", self._broker, version, after)
+        self._failures = 0
+        self._said.clear()
+
+    def _lost(self, notice: Closed) -> None:
+        lived = self._seconds() - (self._up_since or 0.0)
+        self._up_since = None
+        self._next_attempt = self._seconds() + _jittered(MIN_RETRY_SECONDS)
+        self._short_lives = self._short_lives + 1 if lived < SHORT_LIFE_SECONDS else 0
+        if notice.code == _SESSION_TAKEN_OVER:
+            self._say(
+                f"another program connects to {self._broker} as {self._client_id!r};"
+                " give one of the two another mqtt.client_id"
+            )
+        elif self._short_lives < SHORT_LIVES_BEFORE_WARNING:
+            logger.warning(
+                "lost the connection to %s (%s); reconnecting, alerts wait in memory",
+                self._broker,
+                notice.reason,
+            )
+        elif self._short_lives == SHORT_LIVES_BEFORE_WARNING:
+            logger.warning(
+                "%s drops the connection again and again soon after it is made (%s);"
+                " perhaps another program uses the client id %r too",
+                self._broker,
+                notice.reason,
+                self._client_id,
+            )
+
+    def _not_connected(self, closed: Closed) -> None:
+        refused = self._refused
+        if refused is None and closed.code is None:
+            self._fail(f"{self._broker} is not reachable ({closed.reason})")
+        elif refused is None:
+            if closed.code != _KEEPALIVE_TIMEOUT:
+                self._silent_closes += 1
+                patience = (
+                    SILENT_CLOSES_ONCE_PROVEN
+                    if self._version_proven
+                    else SILENT_CLOSES_BEFORE_SWITCH
+                )
+                if self._silent_closes >= patience:
+                    self._switch_version()
+            self._fail(f"{self._broker} does not answer as an MQTT broker ({closed.reason})")
+        elif refused.code == _UNSUPPORTED_VERSION:
+            self._switch_version()
+            self._fail(f"{self._broker} refuses the connection ({refused.reason.lower()})")
+        elif refused.code in _CREDENTIALS_REFUSED:
+            self._fail(
+                f"{self._broker} refuses the user name or password"
+                f" ({_CREDENTIALS_REFUSED[refused.code]}); see mqtt.username and mqtt.password",
+                retry_seconds=REFUSED_RETRY_SECONDS,
+            )
+        else:
+            self._fail(f"{self._broker} refuses the connection ({refused.reason.lower()})")
+
+    def _fail(self, sentence: str, retry_seconds: float | None = None) -> None:
+        self._failures += 1
+        if retry_seconds is None:
+            doubled = MIN_RETRY_SECONDS * 2 ** min(self._failures - 1, 10)
+            retry_seconds = min(doubled, MAX_RETRY_SECONDS)
+        self._next_attempt = self._seconds() + _jittered(retry_seconds)
+        self._say(f"{sentence}; retrying, alerts wait in memory")
+
+    def _say(self, sentence: str) -> None:
+        """Warn, once for each thing that is wrong until the connection stands again."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            logger.warning("%s", sentence)
+
+    def _switch_version(self) -> None:
+        self._version = (
+            MQTTProtocolVersion.MQTTv311
+            if self._version is MQTTProtocolVersion.MQTTv5
+            else MQTTProtocolVersion.MQTTv5
+        )
+        self._version_proven = False
+        self._silent_closes = 0
+
+
+def default_client_id(topic_prefix: str) -> str:
+    """One per host and prefix, the same at every start."""
+    name = f"streamwatch-{socket.gethostname()}-{topic_prefix}"
+    return re.sub(r"[^A-Za-z0-9_-]", "-", name)[:MAX_CLIENT_ID]
+
+
+def _limits(properties: Properties | None) -> Limits:
+    """The limits in a CONNACK; MQTT 3.1.1 has none."""
+
+    def said(name: str, default: Any) -> Any:
+        return getattr(properties, name, default)
+
+    return Limits(
+        packet_bytes=said("MaximumPacketSize", None),
+        unacknowledged=min(MAX_UNACKNOWLEDGED, said("ReceiveMaximum", MAX_UNACKNOWLEDGED)),
+        qos=said("MaximumQoS", 2),
+        retain=bool(said("RetainAvailable", 1)),
+    )
+
+
+def _why(error: BaseException | None) -> str:
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    if isinstance(error, socket.gaierror) and error.strerror:
+        return error.strerror.lower()
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
+    return str(error) or "no reason given"
+
+
+def _jittered(seconds: float) -> float:
+    """Daemons that lost the same broker don't all come back at the same moment."""
+    return seconds * random.uniform(0.8, 1.2)

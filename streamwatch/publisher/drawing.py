@@ -1,0 +1,98 @@
+"""Snapshots as JPEG: the frame with its box and label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+
+from streamwatch.records import Image, Picture
+
+PLATE_BGR = (64, 200, 255)
+"""Amber: it stands out from grass, tarmac, sky and skin, and carries dark text."""
+TEXT_BGR = (24, 24, 24)
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+LETTER_SHARE = 0.034
+"""Height of a letter as a share of the picture's: 12 px at 360p, 73 px at 4K."""
+MIN_LETTER_PX = 9
+LINE_SHARE = 1 / 270
+"""Width of the box's line as a share of the picture's height: 2 px at 540p, 8 px at 4K."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lettering:
+    """A label's size at one font scale; all but the scale in pixels."""
+
+    scale: float
+    thickness: int
+    width: int
+    height: int
+    below_baseline: int
+    padding: int
+
+    @property
+    def plate_width(self) -> int:
+        return self.width + 2 * self.padding
+
+    @property
+    def plate_height(self) -> int:
+        return self.height + self.below_baseline + 2 * self.padding
+
+
+def render(picture: Picture, quality: int) -> bytes:
+    """`picture` as a JPEG of `quality` (1 to 100). Raises ValueError for an image without pixels.
+
+    The picture's own image is left as it is. A label wider than the image is written smaller.
+    """
+    image = picture.image.copy()
+    if image.size == 0:
+        raise ValueError("the picture has no pixels")
+    height, width = image.shape[:2]
+    line = max(1, round(height * LINE_SHARE))
+    x1, y1, x2, y2 = (round(edge) for edge in picture.box)
+    x1, x2 = (min(max(x, 0), width - 1) for x in (x1, x2))
+    y1, y2 = (min(max(y, 0), height - 1) for y in (y1, y2))
+    cv2.rectangle(image, (x1, y1), (x2, y2), PLATE_BGR, line)
+    if picture.label:
+        _write(image, picture.label, x1, y1, y2)
+    done, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError(f"the picture of {width}x{height} px can't be written as JPEG")
+    return bytes(jpeg)
+
+
+def _write(image: Image, label: str, box_left: int, box_top: int, box_bottom: int) -> None:
+    """Put the label above the box; where there is no room below it, else inside its top."""
+    height, width = image.shape[:2]
+    letters = _lettering(label, height, width)
+    if box_top >= letters.plate_height:
+        top = box_top - letters.plate_height
+    elif box_bottom + letters.plate_height < height:
+        top = box_bottom + 1
+    else:
+        top = box_top
+    top = max(0, min(top, height - letters.plate_height))
+    left = max(0, min(box_left, width - letters.plate_width))
+    bottom_right = (left + letters.plate_width - 1, top + letters.plate_height - 1)
+    cv2.rectangle(image, (left, top), bottom_right, PLATE_BGR, cv2.FILLED)
+    baseline = (left + letters.padding, top + letters.padding + letters.height)
+    cv2.putText(
+        image, label, baseline, FONT, letters.scale, TEXT_BGR, letters.thickness, cv2.LINE_AA
+    )
+
+
+def _lettering(label: str, image_height: int, image_width: int) -> _Lettering:
+    letter_px = max(MIN_LETTER_PX, image_height * LETTER_SHARE)
+    (_, unit_height), _ = cv2.getTextSize(label, FONT, 1.0, 1)
+    scale = letter_px / max(unit_height, 1)
+    letters = _measure(label, scale, letter_px)
+    if letters.plate_width > image_width:
+        shrink = image_width / letters.plate_width
+        letters = _measure(label, scale * shrink, letter_px * shrink)
+    return letters
+
+
+def _measure(label: str, scale: float, letter_px: float) -> _Lettering:
+    thickness = max(1, round(letter_px / 12))
+    (width, height), below_baseline = cv2.getTextSize(label, FONT, scale, thickness)
+    return _Lettering(scale, thickness, width, height, below_baseline, round(letter_px / 3))

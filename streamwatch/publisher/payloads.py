@@ -1,0 +1,189 @@
+"""What everything published looks like: the payloads of the MQTT contract."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from streamwatch.errors import Problem
+from streamwatch.publisher.topics import Topics
+from streamwatch.records import Event
+
+CameraState = Literal["online", "offline", "disabled"]
+ErrorKind = Literal["config", "camera", "detector", "publisher"]
+
+ONLINE = b"online"
+OFFLINE = b"offline"
+ON = b"ON"
+OFF = b"OFF"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReport:
+    """Something that went wrong, for `P/errors` and the `problems` of `P/info`.
+
+    `errors` are the places in a configuration file. `at` is when it was noticed; where it is None,
+    `Publisher.error` fills in the time of its call.
+    """
+
+    kind: ErrorKind
+    message: str
+    camera: str | None = None
+    errors: Sequence[Problem] | None = None
+    at: datetime | None = None
+
+    def fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = {"kind": self.kind, "message": self.message}
+        if self.camera is not None:
+            fields["camera"] = self.camera
+        if self.errors is not None:
+            fields["errors"] = [asdict(problem) for problem in self.errors]
+        if self.at is not None:
+            fields["at"] = timestamp(self.at)
+        return fields
+
+
+@dataclass(frozen=True, slots=True)
+class WatchInfo:
+    """One watch as it runs. `rivals` is what the configuration calls `not`."""
+
+    prompts: Sequence[str]
+    rivals: Sequence[str]
+    cameras: Sequence[str]
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What is running now, for `P/info`; `problems` are those that last."""
+
+    version: str
+    model: str
+    backend: str
+    device: str
+    config_hash: str
+    started_at: datetime
+    cameras: Sequence[str]
+    watches: Mapping[str, WatchInfo]
+    problems: Sequence[ErrorReport] = ()
+
+    def fields(self) -> dict[str, Any]:
+        return {
+            "version": self.version,
+            "model": self.model,
+            "backend": self.backend,
+            "device": self.device,
+            "config_hash": self.config_hash,
+            "started_at": timestamp(self.started_at),
+            "cameras": list(self.cameras),
+            "watches": {
+                name: {
+                    "prompts": list(watch.prompts),
+                    "not": list(watch.rivals),
+                    "cameras": list(watch.cameras),
+                    "confidence": watch.confidence,
+                }
+                for name, watch in self.watches.items()
+            },
+            "problems": [problem.fields() for problem in self.problems],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStats:
+    """Counters since the start. `age_s` is the age of the newest frame, None before the first."""
+
+    frames: int
+    analysed: int
+    gated: int
+    dropped: int
+    age_s: float | None
+    reconnects: int
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorStats:
+    """Counters since the start; the milliseconds are those of one batch, None before the first."""
+
+    batches: int
+    frames: int
+    ms_p50: float | None
+    ms_p95: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyStats:
+    """Milliseconds from a frame's capture to the hand-over of its event, None before the first."""
+
+    p50: float | None
+    p95: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """The daemon's counters, for `P/stats`. `outbox` is the number of events that wait."""
+
+    uptime_s: float
+    cameras: Mapping[str, CameraStats]
+    detector: DetectorStats
+    latency_ms: LatencyStats
+    outbox: int
+    rss_bytes: int
+
+    def fields(self) -> dict[str, Any]:
+        return {
+            "uptime_s": self.uptime_s,
+            "cameras": {name: asdict(camera) for name, camera in self.cameras.items()},
+            "detector": asdict(self.detector),
+            "latency_ms": asdict(self.latency_ms),
+            "outbox": self.outbox,
+            "rss_bytes": self.rss_bytes,
+        }
+
+
+def event_fields(
+    event: Event, topics: Topics, *, published_at: datetime, delayed: bool
+) -> dict[str, Any]:
+    """An event's payload, keys in the contract's order."""
+    fields: dict[str, Any] = {
+        "id": event.id,
+        "type": event.type,
+        "camera": event.camera,
+        "watch": event.watch,
+        "prompt": event.prompt,
+        "track": event.track,
+        "confidence": round(float(event.confidence), 3),
+        "best_confidence": round(float(event.best_confidence), 3),
+        "box": [round(float(edge), 1) for edge in event.box],
+        "frame": list(event.frame_size),
+        "zones": list(event.zones),
+        "captured_at": timestamp(event.captured_at),
+        "started_at": timestamp(event.started_at),
+        "ended_at": None if event.ended_at is None else timestamp(event.ended_at),
+        "published_at": timestamp(published_at),
+        "sequence": event.sequence,
+        "snapshot": topics.snapshot(event.camera, event.watch) if event.snapshot else None,
+    }
+    if event.position is not None:
+        fields["position"] = round(event.position, 3)
+    if event.type == "end":
+        fields["reason"] = event.reason
+    if delayed:
+        fields["delayed"] = True
+    return fields
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds. Raises ValueError for a moment without a time zone."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment} has no time zone")
+    utc = moment.astimezone(UTC).replace(tzinfo=None)
+    return f"{utc.isoformat(timespec='milliseconds')}Z"
+
+
+def encode(fields: Mapping[str, Any]) -> bytes:
+    """Strict JSON in UTF-8. Raises ValueError for NaN and infinities, which JSON does not have."""
+    return json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()

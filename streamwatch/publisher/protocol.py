@@ -1,0 +1,48 @@
+"""The publisher stage's door: events in, messages out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from streamwatch.publisher.payloads import CameraState, ErrorReport, Info, Stats
+from streamwatch.records import Event
+
+
+class Publishing(Protocol):
+    """Tells the world. Every method may be called from any thread; none but the waits blocks."""
+
+    @property
+    def connected(self) -> bool: ...
+
+    @property
+    def waiting(self) -> int:
+        """How many events the broker has not acknowledged yet."""
+        ...
+
+    @property
+    def failure(self) -> Exception | None:
+        """What ended the publisher's thread, if anything did."""
+        ...
+
+    def start(self) -> None: ...
+
+    def wait_connected(self, timeout: float) -> bool: ...
+
+    def stop(self, timeout: float = 5.0) -> int:
+        """Deliver what waits, say goodbye, and return how many events could not be delivered."""
+        ...
+
+    def event(self, event: Event) -> None: ...
+
+    def info(self, info: Info) -> None: ...
+
+    def stats(self, stats: Stats) -> None: ...
+
+    def error(self, report: ErrorReport) -> None: ...
+
+    def camera_status(self, camera: str, state: CameraState) -> None: ...
+
+    def declare_states(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Publish `OFF` for each (camera, watch) in which nothing is there."""
+        ...

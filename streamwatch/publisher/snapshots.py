@@ -1,0 +1,175 @@
+"""The pictures kept on disk."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from streamwatch.records import Event
+
+logger = logging.getLogger(__name__)
+
+CLEANING_SECONDS = 600.0
+_NAME = (
+    r"\d{8}T\d{6}\.\d{3}Z_[a-z0-9_-]{1,63}_[a-z0-9_-]{1,63}"
+    r"_[0-9A-HJKMNP-TV-Z]{26}\.jpg"  # a ULID: Crockford's base 32, without I, L, O and U
+)
+_OURS = re.compile(rf"{_NAME}|\.{_NAME}\.part")
+_ROOM_AFTER_CLEANING = 0.95
+"""Of the size allowed, what cleaning leaves at most, so that not every picture cleans again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    path: Path
+    bytes: int
+    written_at: float
+
+
+def file_name(event: Event) -> str:
+    """`20260102T030405.678Z_porch_parcel_01J….jpg`: when the visit began, so one file a visit."""
+    moment = event.started_at.astimezone(UTC)
+    stamp = f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z"
+    return f"{stamp}_{event.camera}_{event.watch}_{event.id}.jpg"
+
+
+class SnapshotFolder:
+    """A folder of JPEGs, kept for `keep` and below `max_bytes`. Every method may raise OSError.
+
+    It deletes regular files directly in the folder that are named as it names them, nothing else:
+    a folder that somebody keeps other things in is safe. Not thread-safe.
+    """
+
+    def __init__(self, path: Path, *, keep: timedelta, max_bytes: int) -> None:
+        self._path = path
+        self._keep_seconds = keep.total_seconds()
+        self._max_bytes = max_bytes
+        self._bytes = 0
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    @property
+    def full(self) -> bool:
+        """Whether `clean` is due because of what was saved since the last time."""
+        return self._bytes > self._max_bytes
+
+    def save(self, event: Event, jpeg: bytes) -> Path:
+        """Write the picture of `event`'s visit, readable by the owner only, in place of an earlier.
+
+        A reader sees the earlier picture or the new one, never a part.
+        """
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        target = self._path / file_name(event)
+        part = self._path / f".{target.name}.part"
+        try:
+            descriptor = os.open(
+                part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+            )
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(jpeg)
+            part.replace(target)
+        except OSError:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
+        self._bytes += len(jpeg)
+        return target
+
+    def clean(self, now: datetime) -> int:
+        """Delete what is too old, then the oldest until the rest fits; returns how many."""
+        if not self._path.exists():
+            return 0
+        kept = sorted(self._ours(), key=lambda file: (file.written_at, file.path))
+        room = sum(file.bytes for file in kept)
+        limit = self._max_bytes
+        if room > limit:
+            limit = int(limit * _ROOM_AFTER_CLEANING)
+        deleted = 0
+        for file in kept:
+            too_old = now.timestamp() - file.written_at > self._keep_seconds
+            if not too_old and room <= limit:
+                break
+            file.path.unlink(missing_ok=True)
+            room -= file.bytes
+            deleted += 1
+        self._bytes = room
+        return deleted
+
+    def _ours(self) -> list[_Kept]:
+        kept = []
+        with os.scandir(self._path) as entries:
+            for entry in entries:
+                if not _OURS.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
+                    continue
+                with suppress(FileNotFoundError):
+                    status = entry.stat(follow_symlinks=False)
+                    kept.append(_Kept(Path(entry.path), status.st_size, status.st_mtime))
+        return kept
+
+
+class Gallery:
+    """A snapshot folder whose troubles stop nobody: said once, counted, said again when over.
+
+    Not thread-safe. `complain` is told in one sentence what people should know.
+    """
+
+    def __init__(
+        self,
+        folder: SnapshotFolder,
+        *,
+        complain: Callable[[str], None],
+        now: Callable[[], datetime],
+        seconds: Callable[[], float],
+    ) -> None:
+        self._folder = folder
+        self._complain = complain
+        self._now = now
+        self._seconds = seconds
+        self._next_cleaning = seconds()
+        self._unsaved = 0
+        self._uncleaned = False
+
+    def keep(self, event: Event, jpeg: bytes) -> None:
+        try:
+            self._folder.save(event, jpeg)
+        except OSError as error:
+            self._unsaved += 1
+            if self._unsaved == 1:
+                self._complain(
+                    f"snapshots can't be saved in {self._folder.path} ({_reason(error)});"
+                    " alerts go on without"
+                )
+            return
+        if self._unsaved:
+            logger.info(
+                "snapshots are saved in %s again; %d were not", self._folder.path, self._unsaved
+            )
+            self._unsaved = 0
+
+    def clean_if_due(self) -> None:
+        """Tidy up at the start, every ten minutes, and when there is too much."""
+        if self._seconds() < self._next_cleaning and not self._folder.full:
+            return
+        self._next_cleaning = self._seconds() + CLEANING_SECONDS
+        try:
+            self._folder.clean(self._now())
+        except OSError as error:
+            if not self._uncleaned:
+                self._uncleaned = True
+                self._complain(
+                    f"old snapshots in {self._folder.path} can't be deleted ({_reason(error)})"
+                )
+        else:
+            self._uncleaned = False
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

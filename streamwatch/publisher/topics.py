@@ -1,0 +1,40 @@
+"""Where everything is published: the topics of the MQTT contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics below one prefix, which may itself hold levels (`home/streamwatch`)."""
+
+    prefix: str
+
+    @property
+    def status(self) -> str:
+        return f"{self.prefix}/status"
+
+    @property
+    def info(self) -> str:
+        return f"{self.prefix}/info"
+
+    @property
+    def stats(self) -> str:
+        return f"{self.prefix}/stats"
+
+    @property
+    def errors(self) -> str:
+        return f"{self.prefix}/errors"
+
+    def camera_status(self, camera: str) -> str:
+        return f"{self.prefix}/cameras/{camera}/status"
+
+    def event(self, camera: str, watch: str) -> str:
+        return f"{self.prefix}/events/{camera}/{watch}"
+
+    def state(self, camera: str, watch: str) -> str:
+        return f"{self.prefix}/state/{camera}/{watch}"
+
+    def snapshot(self, camera: str, watch: str) -> str:
+        return f"{self.prefix}/snapshot/{camera}/{watch}"

@@ -1,0 +1,81 @@
+"""Video files: their own time, in real time or as fast as somebody takes the frames."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from datetime import datetime, timedelta
+from functools import partial
+
+from streamwatch.errors import SourceError
+from streamwatch.source.clock import Clock
+from streamwatch.source.decoding import Gap, Input, Video, opened
+from streamwatch.source.protocol import Decoded
+
+
+class FileSource:
+    """A file, once or again and again (`loop`).
+
+    `paced` holds each picture back until its media time has passed since the opening. Corrupt
+    parts are stepped over; a file without a single picture is a SourceError.
+    """
+
+    def __init__(self, target: Input, *, loop: bool, paced: bool, clock: Clock) -> None:
+        self.corrupt = 0
+        self._target = target
+        self._loop = loop
+        self._paced = paced
+        self._clock = clock
+        self._next_seconds = 0.0
+        """Media time over all passes at which the next picture stands."""
+        self._zero_at: datetime | None = None
+        """Wall time of media second 0."""
+
+    def frames(self, stop: threading.Event) -> Generator[Decoded, None, None]:
+        played_before = timedelta(seconds=self._next_seconds)
+        zero_at = self._clock.wall() - played_before
+        # Opened again after a failure: later, but never back into times already given.
+        self._zero_at = zero_at if self._zero_at is None else max(zero_at, self._zero_at)
+        began = self._clock.monotonic() - self._next_seconds
+        while not stop.is_set():
+            yield from self._one_pass(stop, began)
+            if not self._loop:
+                return
+
+    def _one_pass(self, stop: threading.Event, began: float) -> Generator[Decoded, None, None]:
+        pass_began = self._next_seconds
+        with opened(self._target) as video:
+            position: float | None = None
+            for picture in video.pictures():
+                if stop.is_set():
+                    return
+                if isinstance(picture, Gap):
+                    self.corrupt += picture is Gap.CORRUPT
+                    continue
+                position = _after(position, picture.time, video)
+                seconds = pass_began + position
+                self._next_seconds = seconds + video.frame_seconds
+                if self._paced:
+                    early_seconds = began + seconds - self._clock.monotonic()
+                    if early_seconds > 0 and self._clock.wait(stop, early_seconds):
+                        return
+                assert self._zero_at is not None
+                yield Decoded(
+                    captured_at=self._zero_at + timedelta(seconds=seconds),
+                    seconds=seconds,
+                    position=position,
+                    size=(picture.width, picture.height),
+                    convert=partial(video.image, picture),
+                )
+            if position is None and not stop.is_set():
+                raise SourceError(f"{self._target.shown}: not one picture of it can be decoded")
+
+
+def _after(last: float | None, pts: float | None, video: Video) -> float:
+    """Seconds into the file; a time stamp that is missing or doesn't rise is made up."""
+    position = None if pts is None else pts - video.start_seconds
+    if last is None:
+        return max(0.0, position or 0.0)
+    if position is None or position <= last:
+        return last + video.frame_seconds
+    return position

@@ -1,0 +1,59 @@
+"""Cameras that send now: RTSP, HTTP and devices."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from functools import partial
+
+from streamwatch.errors import SourceError
+from streamwatch.source.clock import Clock
+from streamwatch.source.decoding import Gap, Input, opened
+from streamwatch.source.protocol import Decoded
+from streamwatch.source.timing import Cadence, CaptureTime, WallTime
+
+
+class LiveSource:
+    """A stream that ends only by failing.
+
+    `own_times`: whether its time stamps are a camera's clock (RTSP). HTTP has invented ones, and
+    devices none that are comparable, so there the time of arrival counts.
+    """
+
+    def __init__(self, target: Input, *, own_times: bool, clock: Clock) -> None:
+        self.corrupt = 0
+        self._target = target
+        self._own_times = own_times
+        self._clock = clock
+        self._capture_time = CaptureTime()
+        self._wall_time = WallTime()
+
+    def frames(self, stop: threading.Event) -> Generator[Decoded, None, None]:
+        self._capture_time.reset()
+        with opened(self._target) as video:
+            cadence = Cadence()
+            cadence.excuse(self._clock.monotonic())
+            for picture in video.pictures():
+                now = self._clock.monotonic()
+                if stop.is_set():
+                    return
+                if isinstance(picture, Gap):
+                    self.corrupt += picture is Gap.CORRUPT
+                    if cadence.silent(now):
+                        raise SourceError(
+                            f"{self._target.shown}: no picture for {cadence.patience_seconds:.0f} s"
+                        )
+                    continue
+                pts = picture.time if self._own_times else None
+                seconds = self._capture_time.estimate(pts, now)
+                # Not the arrival: a time-out first releases a picture held back until then.
+                cadence.tick(seconds)
+                yield Decoded(
+                    captured_at=self._wall_time.at(seconds, now, self._clock.wall()),
+                    seconds=seconds,
+                    position=None,
+                    size=(picture.width, picture.height),
+                    convert=partial(video.image, picture),
+                )
+        if not stop.is_set():
+            raise SourceError(f"{self._target.shown}: the connection was closed")

@@ -1,0 +1,1113 @@
+"""Broken configurations and exactly what is said about them."""
+
+# ruff: noqa: E501 - a table
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from streamwatch.config import load
+from streamwatch.errors import ConfigError
+
+RIGHT = "detector: {model: toybox}\ncameras: {a: {url: bundled:street}}\n"
+
+
+def also(section: str) -> str:
+    return f"{RIGHT}{section}\n"
+
+
+def mqtt(keys: str) -> str:
+    return also(f"mqtt: {{{keys}}}")
+
+
+def model(name: str) -> str:
+    return f"detector: {{model: {name}}}\ncameras: {{a: {{url: bundled:street}}}}\n"
+
+
+def detector(keys: str) -> str:
+    return model(f"toybox, {keys}")
+
+
+def camera(keys: str) -> str:
+    return f"detector: {{model: toybox}}\ncameras:\n  a: {{{keys}}}\n"
+
+
+def camera_with(keys: str) -> str:
+    return camera(f"url: bundled:street, {keys}")
+
+
+def watch(keys: str) -> str:
+    return also(f"watches:\n  w: {{{keys}}}")
+
+
+def watch_with(keys: str) -> str:
+    return watch(f"prompt: dog, {keys}")
+
+
+YAML = [
+    pytest.param(
+        "", ["the file is empty; `streamwatch init` writes one to start from"], id="empty"
+    ),
+    pytest.param(
+        "# nothing\n",
+        ["the file is empty; `streamwatch init` writes one to start from"],
+        id="only comments",
+    ),
+    pytest.param(
+        "null\n",
+        [
+            "1:1: detector: is missing; write detector: {model: toybox}",
+            "1:1: cameras: is missing; write at least one camera, as `porch: {url: …}`",
+        ],
+        id="null document",
+    ),
+    pytest.param(
+        "- a\n",
+        [
+            "1:1: a list can't stand here; write `key: value` below it; allowed are mqtt, detector, cameras, watches, snapshots, http, timezone, log"
+        ],
+        id="top list",
+    ),
+    pytest.param(
+        "hello\n",
+        [
+            "1:1: 'hello' can't stand here; write `key: value` below it; allowed are mqtt, detector, cameras, watches, snapshots, http, timezone, log"
+        ],
+        id="top text",
+    ),
+    pytest.param(
+        RIGHT + "---\n" + RIGHT,
+        ["3:1: only one document fits in the file; take out the '---'"],
+        id="two documents",
+    ),
+    pytest.param(
+        "detector:\n\tmodel: toybox\n",
+        ["2:1: a tab where spaces are wanted; YAML is indented with spaces only"],
+        id="tab",
+    ),
+    pytest.param(
+        "detector: model: toybox\n",
+        [
+            "1:16: a ':' where none may stand; is the indentation right, or does the text need quotes?"
+        ],
+        id="colon",
+    ),
+    pytest.param(
+        "detector:\n    model: toybox\n  device: cpu\n",
+        [
+            "3:3: this does not fit to the lines above; is the indentation the same, or a quote too many?"
+        ],
+        id="indent",
+    ),
+    pytest.param(
+        "cameras: [1, 2\nmqtt: x\n",
+        [
+            "2:5: a list in [ ] is not closed (opened in line 1), or lacks a comma; texts with ${…} in it need quotes"
+        ],
+        id="open list",
+    ),
+    pytest.param(
+        'detector:\n  model: "toybox\n',
+        ["2:10: the quotes of a text are never closed"],
+        id="open quote",
+    ),
+    pytest.param(
+        "mqtt:\n  password: @secret\n",
+        ["2:13: a text may not start with @, `, % or the like; put it in quotes"],
+        id="at sign",
+    ),
+    pytest.param(
+        "mqtt:\n  password: *secret\n",
+        ["2:13: an alias (*) without its anchor (&); a text that starts with * needs quotes"],
+        id="star",
+    ),
+    pytest.param(
+        "mqtt:\n  password: !secret pw\n",
+        [
+            "1:1: detector: is missing; write detector: {model: toybox}",
+            "1:1: cameras: is missing; write at least one camera, as `porch: {url: …}`",
+            "2:13: mqtt.password: tags are not supported; a text that starts with ! needs quotes",
+        ],
+        id="bang",
+    ),
+    pytest.param(
+        "mqtt: {port: ${MQTT_PORT}}\n",
+        [
+            "1:15: a mapping in { } is not closed (opened in line 1), or lacks a comma; texts with ${…} in it need quotes"
+        ],
+        id="flow reference",
+    ),
+    pytest.param(
+        "detector:\n  model: toy\x07box\n",
+        ["2:13: the character U+0007 may not stand in a file"],
+        id="control",
+    ),
+    pytest.param(
+        'detector:\n  model: "\\d"\n',
+        [
+            "2:12: an unknown escape in double quotes; write \\\\ for a backslash, or take single quotes"
+        ],
+        id="escape",
+    ),
+    pytest.param(
+        'detector: "\\UFFFFFFFF"\n',
+        ["an escape or directive holds a number that is too large"],
+        id="big escape",
+    ),
+    pytest.param(
+        "detector:\n  model: toybox\nmqtt\n  host: x\n",
+        ["3:1: a ':' is missing after this key"],
+        id="no colon",
+    ),
+    pytest.param(
+        "a: " + "[" * 60 + "]" * 60 + "\n",
+        ["1:124: nested too deeply; at most 40 levels"],
+        id="deep",
+    ),
+    pytest.param(also("? [a]\n: 1"), ["3:3: a key must be a plain text"], id="list key"),
+    pytest.param(
+        "base: &b {fps: 2}\ndetector: {model: toybox}\ncameras:\n  a:\n    <<: *b\n    url: bundled:street\n",
+        [
+            "1:1: base: unknown key; allowed are mqtt, detector, cameras, watches, snapshots, http, timezone, log",
+            "5:5: cameras.a.<<: merging with '<<' is not supported; write the keys out, or use an alias (*) for a whole value",
+        ],
+        id="merge",
+    ),
+    pytest.param(
+        "detector: &a {model: *a}\n", ["1:11: an alias that contains itself"], id="recursive"
+    ),
+    pytest.param(
+        model("!!python/name:os.system x"),
+        [
+            "1:19: detector.model: the tag '!!python/name:os.system' is not supported; for a value kept elsewhere write ${NAME}, ${file:PATH} or ${credential:NAME}"
+        ],
+        id="python tag",
+    ),
+    pytest.param(
+        also("watches: !include watches.yaml"),
+        [
+            "3:10: watches: the tag '!include' is not supported; for a value kept elsewhere write ${NAME}, ${file:PATH} or ${credential:NAME}"
+        ],
+        id="include",
+    ),
+    pytest.param(
+        model("toybox, image_size: !!int abc"),
+        ["1:39: detector.image_size: the tag does not suit the value; leave the tag out"],
+        id="int tag",
+    ),
+    pytest.param(
+        RIGHT + "watches:\n  w: {prompt: dog}\n  w: {prompt: cat}\n",
+        ["5:3: watches.w: given twice; the first stands in line 4"],
+        id="duplicate",
+    ),
+    pytest.param(
+        RIGHT + "detector: {model: toybox}\n",
+        ["3:1: detector: given twice; the first stands in line 1"],
+        id="duplicate section",
+    ),
+    pytest.param(
+        detector("image_size: " + "9" * 400),
+        ["1:39: detector.image_size: a number this long is not understood"],
+        id="long number",
+    ),
+    pytest.param(
+        model('"\\uD800"'),
+        ["1:19: detector.model: half of a surrogate pair is no character"],
+        id="surrogate",
+    ),
+]
+STRUCTURE = [
+    pytest.param(
+        "cameras: {a: {url: bundled:street}}\n",
+        ["1:1: detector: is missing; write detector: {model: toybox}"],
+        id="no detector",
+    ),
+    pytest.param(
+        "detector:\n  device: cpu\ncameras: {a: {url: bundled:street}}\n",
+        ["1:1: detector.model: is missing; write model: toybox"],
+        id="no model",
+    ),
+    pytest.param(
+        "detector: {model: toybox}\n",
+        ["1:1: cameras: is missing; write at least one camera, as `porch: {url: …}`"],
+        id="no cameras",
+    ),
+    pytest.param(
+        "detector: {model: toybox}\ncameras:\n",
+        ["2:9: cameras: at least one camera is needed, as `porch: {url: …}`"],
+        id="null cameras",
+    ),
+    pytest.param(
+        "detector: {model: toybox}\ncameras:\n  - url: bundled:street\n",
+        ["3:3: cameras: a list can't stand here; write a name for each below it, as `porch:`"],
+        id="camera list",
+    ),
+    pytest.param(
+        "detector: {model: toybox}\ncameras: bundled:street\n",
+        [
+            "2:10: cameras: 'bundled:street' can't stand here; write a name for each below it, as `porch:`"
+        ],
+        id="camera text",
+    ),
+    pytest.param(
+        "detector: {model: toybox}\ncameras:\n  a: bundled:street\n",
+        [
+            "3:6: cameras.a: 'bundled:street' can't stand here; write `key: value` below it; allowed are url, name, enabled, username, password, transport, fps, loop, pace, motion, crop, mask, ignore, zones"
+        ],
+        id="camera url",
+    ),
+    pytest.param(
+        "detector: {model: toybox}\ncameras:\n  a:\n",
+        ["3:3: cameras.a.url: is missing; write where the camera is, as url: rtsp://…"],
+        id="empty camera",
+    ),
+    pytest.param(
+        also("camera: {}"),
+        ["3:1: camera: unknown key; did you mean 'cameras'?"],
+        id="unknown section",
+    ),
+    pytest.param(
+        mqtt("pasword: hunter2"),
+        ["3:8: mqtt.pasword: unknown key; did you mean 'password'?"],
+        id="unknown key",
+    ),
+    pytest.param(
+        camera_with("zzz: 1"),
+        [
+            "3:28: cameras.a.zzz: unknown key; allowed are url, name, enabled, username, password, transport, fps, loop, pace, motion, crop, mask, ignore, zones"
+        ],
+        id="unknown far",
+    ),
+    pytest.param(
+        watch_with("not_: cat"),
+        ["4:20: watches.w.not_: unknown key; did you mean 'not'?"],
+        id="python name",
+    ),
+    pytest.param(
+        "detector: {model: toybox}\ncameras:\n  Front Door: {url: bundled:street}\n",
+        [
+            "3:3: cameras.Front Door: 'Front Door' is not a name; use 1 to 63 of a-z, 0-9, _ and -; did you mean 'front-door'?"
+        ],
+        id="camera name",
+    ),
+    pytest.param(
+        camera_with("zones: {Stairs!: [[0,0],[1,0],[1,1]]}"),
+        [
+            "3:36: cameras.a.zones.Stairs!: 'Stairs!' is not a name; use 1 to 63 of a-z, 0-9, _ and -"
+        ],
+        id="zone name",
+    ),
+    pytest.param(
+        RIGHT + "watches:\n  " + "x" * 64 + ": {prompt: dog}\n",
+        [
+            "4:3: watches.xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…: 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…' is not a name; use 1 to 63 of a-z, 0-9, _ and -"
+        ],
+        id="watch name long",
+    ),
+    pytest.param(
+        watch("fps: 2"),
+        [
+            "4:3: watches.w.prompt: is missing; write what to find, as prompt: person",
+            "4:7: watches.w.fps: unknown key; allowed are prompt, name, enabled, not, with, without, near, cameras, zones, confidence, min_area, max_area, appear, dwell, leave, cooldown, active, snapshot",
+        ],
+        id="no prompt",
+    ),
+]
+MQTT = [
+    pytest.param(
+        mqtt('host: "mqtt://broker"'),
+        [
+            "3:14: mqtt.host: 'mqtt://broker' is a URL; write the name or address alone, and the port in mqtt.port"
+        ],
+        id="host url",
+    ),
+    pytest.param(
+        mqtt('host: "broker:1883"'),
+        [
+            "3:14: mqtt.host: 'broker:1883' holds a port; write the name or address alone, and the port in mqtt.port"
+        ],
+        id="host port",
+    ),
+    pytest.param(
+        mqtt("host: my broker"),
+        [
+            "3:14: mqtt.host: 'my broker' is not a host; write a name such as broker.local, or an address"
+        ],
+        id="host odd",
+    ),
+    pytest.param(
+        mqtt("host: 12"),
+        ["3:14: mqtt.host: 12 is not a text as it stands; put it in quotes"],
+        id="host number",
+    ),
+    pytest.param(
+        mqtt("host: "),
+        ["3:13: mqtt.host: an empty value can't stand here; write a text"],
+        id="host null",
+    ),
+    pytest.param(
+        mqtt("port: 70000"),
+        ["3:14: mqtt.port: 70000 is not a whole number from 0 to 65535"],
+        id="port high",
+    ),
+    pytest.param(
+        mqtt("port: mqtt"),
+        ["3:14: mqtt.port: 'mqtt' is not a whole number from 0 to 65535"],
+        id="port text",
+    ),
+    pytest.param(
+        mqtt("port: 0"),
+        [
+            "3:14: mqtt.port: 0 means any free port, and goes only with embedded: true; write 1 to 65535"
+        ],
+        id="port 0",
+    ),
+    pytest.param(
+        mqtt("port: true"),
+        ["3:14: mqtt.port: true is not a whole number from 0 to 65535"],
+        id="port bool",
+    ),
+    pytest.param(
+        mqtt("port: 18.5"),
+        ["3:14: mqtt.port: 18.5 is not a whole number from 0 to 65535"],
+        id="port float",
+    ),
+    pytest.param(
+        mqtt('topic_prefix: "a/#"'),
+        ["3:22: mqtt.topic_prefix: 'a/#' holds # or +, which are wildcards; take them out"],
+        id="prefix wildcard",
+    ),
+    pytest.param(
+        mqtt("topic_prefix: /a"),
+        ["3:22: mqtt.topic_prefix: '/a' starts or ends with a slash; take it away"],
+        id="prefix slash",
+    ),
+    pytest.param(
+        mqtt("topic_prefix: $SYS"),
+        [
+            "3:22: mqtt.topic_prefix: '$SYS' starts with $, which brokers keep for themselves; take another"
+        ],
+        id="prefix dollar",
+    ),
+    pytest.param(
+        mqtt('topic_prefix: ""'),
+        ["3:22: mqtt.topic_prefix: '' is empty; write a text"],
+        id="prefix empty",
+    ),
+    pytest.param(
+        mqtt("topic_prefix: " + "x" * 201),
+        [
+            "3:22: mqtt.topic_prefix: 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…' is too long; at most 200 characters"
+        ],
+        id="prefix long",
+    ),
+    pytest.param(
+        mqtt('topic_prefix: "a\\0b"'),
+        ["3:22: mqtt.topic_prefix: 'a\\x00b' holds a line break or another control character"],
+        id="prefix nul",
+    ),
+    pytest.param(
+        mqtt("password: 12345"),
+        ["3:18: mqtt.password: the value is not a text as it stands; put it in quotes"],
+        id="password number",
+    ),
+    pytest.param(
+        mqtt("password: [a]"), ["3:18: mqtt.password: a list is not a text"], id="password list"
+    ),
+    pytest.param(
+        mqtt("embedded: yes"),
+        ["3:18: mqtt.embedded: 'yes' is neither true nor false; write true or false"],
+        id="embedded yes",
+    ),
+    pytest.param(
+        mqtt("embedded: 1"),
+        ["3:18: mqtt.embedded: 1 is neither true nor false; write true or false"],
+        id="embedded one",
+    ),
+    pytest.param(mqtt("tls: true"), ["3:13: mqtt.tls: not supported yet; leave it out"], id="tls"),
+    pytest.param(
+        mqtt("tls: {ca: ca.pem}"),
+        ["3:13: mqtt.tls: not supported yet; leave it out"],
+        id="tls files",
+    ),
+    pytest.param(
+        mqtt("tls: maybe"),
+        ["3:13: mqtt.tls: 'maybe' is neither true nor false; write true or false"],
+        id="tls maybe",
+    ),
+    pytest.param(
+        mqtt("tls: {cert: a}"),
+        ["3:14: mqtt.tls.cert: unknown key; allowed are ca, certificate, key"],
+        id="tls unknown",
+    ),
+    pytest.param(
+        mqtt("commands: true"),
+        ["3:18: mqtt.commands: not supported yet; leave it out"],
+        id="commands",
+    ),
+    pytest.param(
+        mqtt("homeassistant: true"),
+        ["3:23: mqtt.homeassistant: not supported yet; leave it out"],
+        id="homeassistant",
+    ),
+    pytest.param(
+        mqtt("homeassistant: {discovery_prefix: ha}"),
+        ["3:23: mqtt.homeassistant: not supported yet; leave it out"],
+        id="homeassistant prefix",
+    ),
+    pytest.param(
+        mqtt("outbox: {max_size: 1GB}"),
+        ["3:27: mqtt.outbox.max_size: not supported yet; leave it out"],
+        id="outbox size",
+    ),
+    pytest.param(
+        mqtt("outbox: {max_age: 1d}"),
+        ["3:26: mqtt.outbox.max_age: not supported yet; leave it out"],
+        id="outbox age",
+    ),
+    pytest.param(
+        mqtt("outbox: {max_age: 7}"),
+        ["3:26: mqtt.outbox.max_age: 7 lacks a unit; write 7s, or ms, m, h or d in place of s"],
+        id="outbox age number",
+    ),
+]
+DETECTOR = [
+    pytest.param(
+        model("toybx"),
+        ["1:19: detector.model: 'toybx' is not a model; did you mean 'toybox'?"],
+        id="model unknown",
+    ),
+    pytest.param(
+        model("resnet"),
+        ["1:19: detector.model: 'resnet' is not a model; write toybox"],
+        id="model far",
+    ),
+    pytest.param(
+        model("yolov8s-worldv2"),
+        ["1:19: detector.model: 'yolov8s-worldv2' is not supported yet; write toybox"],
+        id="model later",
+    ),
+    pytest.param(
+        model("./mine.pt"),
+        ["1:19: detector.model: './mine.pt' is not supported yet; write toybox"],
+        id="model path",
+    ),
+    pytest.param(
+        model("yoloe-11s"),
+        ["1:19: detector.model: 'yoloe-11s' is not supported yet; write toybox"],
+        id="model yoloe",
+    ),
+    pytest.param(
+        model(""),
+        ["1:18: detector.model: an empty value can't stand here; write a text"],
+        id="model null",
+    ),
+    pytest.param(
+        detector("text_encoder: clip"),
+        ["1:41: detector.text_encoder: not supported yet; leave it out"],
+        id="text_encoder",
+    ),
+    pytest.param(
+        detector("offline: true"),
+        ["1:36: detector.offline: not supported yet; leave it out"],
+        id="offline",
+    ),
+    pytest.param(
+        detector("device: mps"),
+        ["1:35: detector.device: 'mps' is not supported yet; write auto, cpu, cuda or cuda:1"],
+        id="device later",
+    ),
+    pytest.param(
+        detector("device: cudda"),
+        [
+            "1:35: detector.device: 'cudda' is not a device; write auto, cpu, cuda or cuda:1; did you mean 'cuda'?"
+        ],
+        id="device typo",
+    ),
+    pytest.param(
+        detector("device: gpu"),
+        [
+            "1:35: detector.device: 'gpu' is not a device; write auto, cpu, cuda or cuda:1; did you mean 'cpu'?"
+        ],
+        id="device far",
+    ),
+    pytest.param(
+        detector("backend: onnx"),
+        ["1:36: detector.backend: 'onnx' is not supported yet; write auto or torch"],
+        id="backend later",
+    ),
+    pytest.param(
+        detector("backend: tensorflow"),
+        [
+            "1:36: detector.backend: 'tensorflow' is not allowed; write auto, torch, onnx or openvino"
+        ],
+        id="backend wrong",
+    ),
+    pytest.param(
+        detector("image_size: 16"),
+        ["1:39: detector.image_size: 16 is not a whole number from 32 to 2048"],
+        id="image_size small",
+    ),
+    pytest.param(
+        detector("confidence: 0"),
+        ["1:39: detector.confidence: 0 is not a number above 0 and at most 1"],
+        id="confidence 0",
+    ),
+    pytest.param(
+        detector("confidence: 30"),
+        ["1:39: detector.confidence: 30 is not a number above 0 and at most 1"],
+        id="confidence percent",
+    ),
+    pytest.param(
+        detector("confidence: .nan"),
+        ["1:39: detector.confidence: .nan is not a number above 0 and at most 1"],
+        id="confidence nan",
+    ),
+    pytest.param(
+        detector("confidence: high"),
+        ["1:39: detector.confidence: 'high' is not a number above 0 and at most 1"],
+        id="confidence text",
+    ),
+    pytest.param(
+        detector('template: "a {}"'),
+        ["1:37: detector.template: not supported yet; leave it out"],
+        id="template",
+    ),
+    pytest.param(
+        detector("template: x"),
+        ["1:37: detector.template: 'x' needs {} once, where the prompt goes"],
+        id="template without",
+    ),
+    pytest.param(
+        detector("distractors: false"),
+        ["1:40: detector.distractors: not supported yet; leave it out"],
+        id="distractors",
+    ),
+    pytest.param(
+        detector("distractors: off"),
+        ["1:40: detector.distractors: 'off' is neither true nor false; write true or false"],
+        id="distractors off",
+    ),
+]
+CAMERAS = [
+    pytest.param(
+        camera('url: "ftp://host/x"'),
+        [
+            "3:12: cameras.a.url: 'ftp://host/x' has a scheme that is not known; write rtsp://…, http://…, https://…, bundled:street, a file, /dev/video0 or a number"
+        ],
+        id="url scheme",
+    ),
+    pytest.param(
+        camera('url: "rtsps://host/x"'),
+        ["3:12: cameras.a.url: 'rtsps://host/x' is not supported yet; write rtsp://…"],
+        id="url rtsps",
+    ),
+    pytest.param(
+        camera('url: "rtsp://admin:pw#1@host/x"'),
+        [
+            "3:12: cameras.a.url: 'rtsp://admin:***@host/x' has no host, or a wrong port; write rtsp://host:port/…, and in a password %40 for @, %3A for :, %2F for /, %23 for #, %3F for ?"
+        ],
+        id="url password",
+    ),
+    pytest.param(
+        camera('url: "rtsp:/admin:pw@host/x"'),
+        ["3:12: cameras.a.url: 'rtsp:/admin:***@host/x' lacks a slash; write rtsp://host/…"],
+        id="url slash",
+    ),
+    pytest.param(
+        camera('url: "rtsp://"'),
+        [
+            "3:12: cameras.a.url: 'rtsp://' has no host, or a wrong port; write rtsp://host:port/…, and in a password %40 for @, %3A for :, %2F for /, %23 for #, %3F for ?"
+        ],
+        id="url host",
+    ),
+    pytest.param(
+        camera('url: "rtsp://h:99999/x"'),
+        [
+            "3:12: cameras.a.url: 'rtsp://h:99999/x' has no host, or a wrong port; write rtsp://host:port/…, and in a password %40 for @, %3A for :, %2F for /, %23 for #, %3F for ?"
+        ],
+        id="url port",
+    ),
+    pytest.param(
+        camera('url: "rtsp://u:a b@h/x"'),
+        ["3:12: cameras.a.url: 'rtsp://u:***@h/x' holds a space; write %20 in its place"],
+        id="url space",
+    ),
+    pytest.param(
+        camera('url: "admin:pw@host/x"'),
+        [
+            "3:12: cameras.a.url: 'admin:***@host/x' looks like an address without its scheme; write rtsp://user:password@host/…"
+        ],
+        id="url bare",
+    ),
+    pytest.param(
+        camera("url: bundled:steet"),
+        ["3:12: cameras.a.url: 'bundled:steet' does not exist; did you mean 'bundled:street'?"],
+        id="bundled",
+    ),
+    pytest.param(
+        camera("url: -1"),
+        ["3:12: cameras.a.url: -1 is not the number of a device; write 0 for /dev/video0"],
+        id="url negative",
+    ),
+    pytest.param(
+        camera("url: [a]"),
+        [
+            "3:12: cameras.a.url: a list is not a camera; write rtsp://…, http://…, https://…, bundled:street, a file, /dev/video0 or a number"
+        ],
+        id="url list",
+    ),
+    pytest.param(
+        camera("url: true"),
+        [
+            "3:12: cameras.a.url: true is not a camera; write rtsp://…, http://…, https://…, bundled:street, a file, /dev/video0 or a number"
+        ],
+        id="url bool",
+    ),
+    pytest.param(
+        camera('url: ""'), ["3:12: cameras.a.url: '' is empty; write a text"], id="url empty"
+    ),
+    pytest.param(
+        camera_with("fps: 0"),
+        ["3:33: cameras.a.fps: 0 is not a number above 0 and at most 120"],
+        id="fps 0",
+    ),
+    pytest.param(
+        camera_with("fps: 200"),
+        ["3:33: cameras.a.fps: 200 is not a number above 0 and at most 120"],
+        id="fps fast",
+    ),
+    pytest.param(
+        camera_with("fps: 5fps"),
+        ["3:33: cameras.a.fps: '5fps' is not a number above 0 and at most 120"],
+        id="fps text",
+    ),
+    pytest.param(
+        camera_with("loop: on"),
+        ["3:34: cameras.a.loop: 'on' is neither true nor false; write true or false"],
+        id="loop",
+    ),
+    pytest.param(
+        camera_with("username: me"),
+        ["3:38: cameras.a.username: not supported yet; leave it out"],
+        id="username",
+    ),
+    pytest.param(
+        camera_with("password: hunter2"),
+        ["3:38: cameras.a.password: not supported yet; leave it out"],
+        id="camera password",
+    ),
+    pytest.param(
+        camera_with("transport: udp"),
+        ["3:39: cameras.a.transport: not supported yet; leave it out"],
+        id="udp",
+    ),
+    pytest.param(
+        camera_with("transport: tpc"),
+        ["3:39: cameras.a.transport: 'tpc' is not allowed; write tcp or udp; did you mean 'tcp'?"],
+        id="transport",
+    ),
+    pytest.param(
+        camera_with("motion: off"),
+        ["3:36: cameras.a.motion: not supported yet; leave it out"],
+        id="motion off",
+    ),
+    pytest.param(
+        camera_with("motion: false"),
+        ["3:36: cameras.a.motion: false is not allowed; write auto or off"],
+        id="motion false",
+    ),
+    pytest.param(
+        camera_with("crop: [0.5, 0, 0.4, 1]"),
+        ["3:34: cameras.a.crop: a crop is [x1, y1, x2, y2] with x1 < x2 and y1 < y2"],
+        id="crop order",
+    ),
+    pytest.param(
+        camera_with("crop: [0, 0, 1]"),
+        ["3:34: cameras.a.crop: a crop is [x1, y1, x2, y2]"],
+        id="crop three",
+    ),
+    pytest.param(
+        camera_with("crop: [0, 0, 640, 1]"),
+        [
+            "3:41: cameras.a.crop[2]: 640 is not a number from 0 to 1; places are shares of width and height, not pixels"
+        ],
+        id="crop pixels",
+    ),
+    pytest.param(
+        camera_with("mask: [[[0, 0], [1, 1]]]"),
+        ["3:35: cameras.a.mask[0]: a polygon needs 3 points or more; there are 2"],
+        id="mask points",
+    ),
+    pytest.param(
+        camera_with("mask: [[[0, 0], [640, 0], [1, 1]]]"),
+        [
+            "3:45: cameras.a.mask[0][1][0]: 640 is not a number from 0 to 1; places are shares of width and height, not pixels"
+        ],
+        id="mask pixels",
+    ),
+    pytest.param(
+        camera_with("mask: [[0, 0], [640, 0], [1, 1]]"),
+        [
+            "3:44: cameras.a.mask[1][0]: 640 is not a number from 0 to 1; places are shares of width and height, not pixels"
+        ],
+        id="mask single pixels",
+    ),
+    pytest.param(
+        camera_with("mask: [[0, 0], [0.5, 0.5], [1, 1]]"),
+        ["3:34: cameras.a.mask: this polygon has no area; its points lie on a line"],
+        id="mask line",
+    ),
+    pytest.param(
+        camera_with("mask: [0, 0, 1, 1]"),
+        ["3:34: cameras.a.mask: a polygon is a list of points: [[x, y], [x, y], [x, y]]"],
+        id="mask box",
+    ),
+    pytest.param(
+        camera_with("ignore: road"),
+        ["3:36: cameras.a.ignore: a polygon is a list of points: [[x, y], [x, y], [x, y]]"],
+        id="ignore text",
+    ),
+    pytest.param(
+        camera_with("zones: {z: [[0, 0], [1, 0], [1]]}"),
+        ["3:56: cameras.a.zones.z[2]: a list is not a point; write [x, y]"],
+        id="zone point",
+    ),
+    pytest.param(
+        camera_with("zones: [[0, 0], [1, 0], [1, 1]]"),
+        [
+            "3:35: cameras.a.zones: a list can't stand here; write a name for each below it, as `porch:`"
+        ],
+        id="zones list",
+    ),
+    pytest.param(
+        camera_with("zones: {z: left}"),
+        ["3:39: cameras.a.zones.z: a polygon is a list of points: [[x, y], [x, y], [x, y]]"],
+        id="zone text",
+    ),
+]
+WATCHES = [
+    pytest.param(
+        watch("prompt: ' '"),
+        ["4:15: watches.w.prompt: ' ' is empty; write a text"],
+        id="prompt empty",
+    ),
+    pytest.param(
+        watch("prompt: []"),
+        ["4:15: watches.w.prompt: the list is empty; write at least one prompt"],
+        id="prompt list empty",
+    ),
+    pytest.param(
+        watch("prompt: [red car, Red  Car]"),
+        [
+            "4:15: watches.w.prompt: the list holds a prompt twice; upper case and spaces make no difference"
+        ],
+        id="prompt same",
+    ),
+    pytest.param(
+        watch("prompt: [dog, 7]"),
+        ["4:21: watches.w.prompt[1]: 7 is not a text as it stands; put it in quotes"],
+        id="prompt number",
+    ),
+    pytest.param(
+        watch('prompt: "a\\nb"'),
+        ["4:15: watches.w.prompt: 'a\\nb' holds a line break or another control character"],
+        id="prompt line",
+    ),
+    pytest.param(
+        watch("prompt: " + "x" * 201),
+        [
+            "4:15: watches.w.prompt: 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…' is too long; at most 200 characters"
+        ],
+        id="prompt long",
+    ),
+    pytest.param(
+        watch("prompt: {a: b}"),
+        ["4:15: watches.w.prompt: a mapping is not a text"],
+        id="prompt mapping",
+    ),
+    pytest.param(
+        watch_with("not: cat"), ["4:25: watches.w.not: not supported yet; leave it out"], id="not"
+    ),
+    pytest.param(
+        watch_with("with: [cat]"),
+        ["4:26: watches.w.with: not supported yet; leave it out"],
+        id="with",
+    ),
+    pytest.param(
+        watch_with("without: cat"),
+        ["4:29: watches.w.without: not supported yet; leave it out"],
+        id="without",
+    ),
+    pytest.param(
+        watch_with("near: 0.2"),
+        ["4:26: watches.w.near: not supported yet; leave it out"],
+        id="near",
+    ),
+    pytest.param(
+        watch_with("near: 2"),
+        ["4:26: watches.w.near: 2 is not a number from 0 to 1"],
+        id="near wrong",
+    ),
+    pytest.param(
+        watch_with('active: "mon-fri 22:00-06:00"'),
+        ["4:28: watches.w.active: not supported yet; leave it out"],
+        id="active",
+    ),
+    pytest.param(
+        watch_with("not: 3"),
+        ["4:25: watches.w.not: 3 is not a text as it stands; put it in quotes"],
+        id="not number",
+    ),
+    pytest.param(
+        watch_with("cameras: [aa]"),
+        ["4:30: watches.w.cameras[0]: 'aa' is not a camera; did you mean 'a'?"],
+        id="camera unknown",
+    ),
+    pytest.param(
+        watch_with("cameras: a"),
+        ["4:29: watches.w.cameras: 'a' is not a list; write [one, another]"],
+        id="cameras text",
+    ),
+    pytest.param(
+        watch_with("cameras: []"),
+        ["4:29: watches.w.cameras: the list is empty; leave the key out where all are meant"],
+        id="cameras empty",
+    ),
+    pytest.param(
+        watch_with("cameras: [1]"),
+        ["4:30: watches.w.cameras[0]: 1 is not a text as it stands; put it in quotes"],
+        id="cameras number",
+    ),
+    pytest.param(
+        camera_with("zones: {steps: [[0,0],[1,0],[1,1]]}")
+        + "watches: {w: {prompt: dog, zones: [step]}}\n",
+        ["4:36: watches.w.zones[0]: 'step' is not a zone of camera a; did you mean 'steps'?"],
+        id="zone unknown",
+    ),
+    pytest.param(
+        watch_with("zones: [steps]"),
+        ["4:28: watches.w.zones[0]: 'steps' is not a zone of camera a; there is none"],
+        id="zone none",
+    ),
+    pytest.param(
+        watch_with("min_area: 0.5, max_area: 0.2"),
+        ["4:45: watches.w.max_area: 0.2 is less than min_area; write that much or more"],
+        id="areas",
+    ),
+    pytest.param(
+        watch_with("max_area: 50"),
+        ["4:30: watches.w.max_area: 50 is not a number from 0 to 1"],
+        id="area percent",
+    ),
+    pytest.param(
+        watch_with("appear: {hits: 0}"),
+        ["4:35: watches.w.appear.hits: 0 is not a whole number from 1 to 1000"],
+        id="hits 0",
+    ),
+    pytest.param(
+        camera_with("fps: 0.5") + "watches: {w: {prompt: dog}}\n",
+        [
+            "4:11: watches.w.appear: 3 hits at the 0.5 fps of camera a take 4s, longer than within: 2s; write within: 4s, or hits: 2, or cameras.a.fps: 1"
+        ],
+        id="appear slow",
+    ),
+    pytest.param(
+        watch_with("appear: {hits: 20, within: 2s}"),
+        [
+            "4:28: watches.w.appear: 20 hits at the 5 fps of camera a take 3s800ms, longer than within: 2s; write within: 3s800ms, or hits: 11, or cameras.a.fps: 9.5"
+        ],
+        id="appear hits",
+    ),
+    pytest.param(
+        watch_with("appear: {within: 0s}"),
+        ["4:37: watches.w.appear.within: '0s' is too short; write a duration above 0s"],
+        id="within 0",
+    ),
+    pytest.param(
+        watch_with("appear: 3"),
+        [
+            "4:28: watches.w.appear: 3 can't stand here; write `key: value` below it; allowed are hits, within"
+        ],
+        id="appear number",
+    ),
+    pytest.param(
+        watch_with("dwell: 3"),
+        ["4:27: watches.w.dwell: 3 lacks a unit; write 3s, or ms, m, h or d in place of s"],
+        id="dwell number",
+    ),
+    pytest.param(
+        watch_with("dwell: 3 sec"),
+        [
+            "4:27: watches.w.dwell: '3 sec' is not a duration; write a number with a unit, such as 500ms, 3s, 1m30s or 7d"
+        ],
+        id="dwell unit",
+    ),
+    pytest.param(
+        watch_with("dwell: 30s1m"),
+        [
+            "4:27: watches.w.dwell: '30s1m' is not a duration; write a number with a unit, such as 500ms, 3s, 1m30s or 7d"
+        ],
+        id="dwell order",
+    ),
+    pytest.param(
+        watch_with("dwell: -3s"),
+        [
+            "4:27: watches.w.dwell: '-3s' is not a duration; write a number with a unit, such as 500ms, 3s, 1m30s or 7d"
+        ],
+        id="dwell negative",
+    ),
+    pytest.param(
+        watch_with("leave: true"),
+        ["4:27: watches.w.leave: true is not a duration; write one such as 500ms, 3s, 1m30s or 7d"],
+        id="leave bool",
+    ),
+    pytest.param(
+        watch_with("cooldown: 4000d"),
+        ["4:30: watches.w.cooldown: '4000d' is too long; at most 3650d"],
+        id="cooldown long",
+    ),
+    pytest.param(
+        watch_with("dwell: 1.5"),
+        ["4:27: watches.w.dwell: 1.5 lacks a unit; write it as 500ms, 3s, 1m30s or 7d"],
+        id="dwell float",
+    ),
+    pytest.param(
+        watch_with("snapshot: no"),
+        ["4:30: watches.w.snapshot: 'no' is neither true nor false; write true or false"],
+        id="snapshot",
+    ),
+]
+REST = [
+    pytest.param(
+        also("snapshots: {quality: 0}"),
+        ["3:22: snapshots.quality: 0 is not a whole number from 1 to 100"],
+        id="quality",
+    ),
+    pytest.param(
+        also("snapshots: {max_size: 100}"),
+        ["3:23: snapshots.max_size: 100 lacks a unit; write it as 500KB, 10MB or 1GB"],
+        id="size",
+    ),
+    pytest.param(
+        also("snapshots: {max_size: 10M}"),
+        [
+            "3:23: snapshots.max_size: '10M' is not a size; write a number with a unit, such as 500KB, 10MB or 1GB"
+        ],
+        id="size unit",
+    ),
+    pytest.param(
+        also("snapshots: {max_size: 0GB}"),
+        ["3:23: snapshots.max_size: '0GB' is out of range; a size lies between 1B and 1000TB"],
+        id="size zero",
+    ),
+    pytest.param(
+        also("snapshots: {keep: 0d}"),
+        ["3:19: snapshots.keep: '0d' is too short; write a duration above 0s"],
+        id="keep",
+    ),
+    pytest.param(
+        also("snapshots: {path: 3}"),
+        ["3:19: snapshots.path: 3 is not a text as it stands; put it in quotes"],
+        id="path number",
+    ),
+    pytest.param(
+        also("http: {port: 8080}"), ["3:7: http: not supported yet; leave it out"], id="http"
+    ),
+    pytest.param(
+        also("http: true"),
+        [
+            "3:7: http: true can't stand here; write `key: value` below it; allowed are host, port, token"
+        ],
+        id="http true",
+    ),
+    pytest.param(
+        also("http: {prot: 1}"),
+        ["3:8: http.prot: unknown key; did you mean 'port'?"],
+        id="http key",
+    ),
+    pytest.param(
+        also("timezone: Europe/Berlin"),
+        ["3:11: timezone: not supported yet; leave it out"],
+        id="timezone",
+    ),
+    pytest.param(
+        also("timezone: Mars/Olympus"),
+        ["3:11: timezone: 'Mars/Olympus' is not a time zone; write one such as Europe/Berlin"],
+        id="timezone wrong",
+    ),
+    pytest.param(
+        also("log: {level: INFO}"),
+        [
+            "3:14: log.level: 'INFO' is not allowed; write debug, info, warning or error; did you mean 'info'?"
+        ],
+        id="level",
+    ),
+    pytest.param(
+        also("log: {level: warn}"),
+        [
+            "3:14: log.level: 'warn' is not allowed; write debug, info, warning or error; did you mean 'warning'?"
+        ],
+        id="level warn",
+    ),
+    pytest.param(
+        also("log: {format: xml}"),
+        ["3:15: log.format: 'xml' is not allowed; write auto, text or json"],
+        id="format",
+    ),
+]
+REFERENCES = [
+    pytest.param(
+        mqtt('password: "${NOT_SET}"'),
+        ["3:18: mqtt.password: the environment variable NOT_SET is not set"],
+        id="variable",
+    ),
+    pytest.param(
+        mqtt('password: "${NOT"'),
+        ["3:18: mqtt.password: a '${' without its '}'; write $$ for a dollar sign"],
+        id="reference open",
+    ),
+    pytest.param(
+        mqtt('password: "${a-b}"'),
+        [
+            "3:18: mqtt.password: a '${…}' that is not understood; write ${NAME}, ${file:PATH} or ${credential:NAME}, and $$ for a dollar sign"
+        ],
+        id="reference odd",
+    ),
+    pytest.param(
+        mqtt('password: "${file:nothing}"'),
+        ["3:18: mqtt.password: the file nothing does not exist"],
+        id="file",
+    ),
+    pytest.param(
+        mqtt('password: "${file:.}"'),
+        ["3:18: mqtt.password: the file . can't be read: is a directory"],
+        id="folder",
+    ),
+    pytest.param(
+        mqtt('password: "${credential:x}"'),
+        [
+            "3:18: mqtt.password: the credential x is not there: systemd sets $CREDENTIALS_DIRECTORY for a unit with LoadCredential="
+        ],
+        id="credential",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [*YAML, *STRUCTURE, *MQTT, *DETECTOR, *CAMERAS, *WATCHES, *REST, *REFERENCES],
+)
+def test_says_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    Path("c.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(Path("c.yaml"))
+    said = [str(problem).removeprefix("c.yaml:").strip() for problem in caught.value.problems]
+    assert said == expected
+    assert str(caught.value) == "\n".join(map(str, caught.value.problems))

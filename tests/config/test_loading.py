@@ -1,0 +1,376 @@
+"""What a right file becomes, what reading it can run into, and where it is looked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from streamwatch.config import MqttSettings, SnapshotSettings, WatchSettings, find, load
+from streamwatch.errors import ConfigError
+from tests.config.conftest import Load
+
+RIGHT = "detector: {model: toybox}\ncameras: {a: {url: bundled:street}}\n"
+ALL = """\
+mqtt:
+  host: broker.local
+  port: "1884"
+  topic_prefix: home/streamwatch
+  client_id: attic
+  username: me
+  password: secret
+detector: {model: toybox, device: cuda:1, image_size: 640, confidence: 0.25}
+cameras:
+  porch:
+    url: rtsp://me:secret@10.0.0.2/one
+    name: The porch
+    fps: 2.5
+    crop: [0, 0.1, 1, 1]
+    mask: [[0, 0], [1, 0], [1, 1]]
+    ignore:
+      - [[0, 0], [1, 0], [1, 1]]
+      - [[0, 0], [1, 0], [0, 1]]
+    zones: {steps: [[0, 0], [1, 0], [1, 1]]}
+  1: {url: 2, enabled: false}
+  clip: {url: clips/a.mp4, loop: true, pace: false}
+watches:
+  off:
+    prompt: [red car, blue car]
+    cameras: [porch, "1"]
+    zones: [steps]
+    confidence: .5
+    min_area: 1e-3
+    max_area: 0.5
+    appear: {hits: 2, within: 1s500ms}
+    dwell: 5s
+    leave: 1m30s
+    cooldown: 1h
+    snapshot: false
+  dog: {prompt: " dog "}
+snapshots: {path: pictures, keep: 1d, max_size: 10MB, quality: 70}
+log: {level: debug, format: json}
+"""
+
+
+def test_the_shortest_file_has_all_the_defaults(loaded: Load) -> None:
+    config = loaded(RIGHT)
+    assert config.mqtt == MqttSettings()
+    assert (config.mqtt.host, config.mqtt.port) == ("localhost", 1883)
+    assert (config.mqtt.topic_prefix, config.mqtt.client_id) == ("streamwatch", None)
+    assert config.detector.confidence == 0.3
+    assert (config.detector.device, config.detector.backend) == ("auto", "auto")
+    assert config.detector.image_size is None
+    camera = config.cameras["a"]
+    assert (camera.url, camera.fps, camera.enabled) == ("bundled:street", 5.0, True)
+    assert (camera.loop, camera.pace, camera.mask, camera.zones) == (False, True, (), {})
+    assert config.watches == {}
+    assert config.snapshots == SnapshotSettings()
+    assert config.snapshots.keep == timedelta(days=7)
+    assert (config.snapshots.max_size, config.snapshots.quality) == (1_000_000_000, 85)
+    assert (config.log.level, config.log.format) == ("info", "auto")
+
+
+def test_the_defaults_of_a_watch() -> None:
+    watch = WatchSettings(prompt=("dog",))
+    assert (watch.cameras, watch.zones, watch.confidence) == (None, None, None)
+    assert (watch.min_area, watch.max_area) == (0.0, 1.0)
+    assert (watch.appear.hits, watch.appear.within) == (3, timedelta(seconds=2))
+    assert (watch.dwell, watch.leave, watch.cooldown) == (
+        timedelta(0),
+        timedelta(seconds=3),
+        timedelta(0),
+    )
+    assert watch.snapshot
+
+
+def test_every_key_arrives(loaded: Load, tmp_path: Path) -> None:
+    config = loaded(ALL)
+    assert (config.mqtt.host, config.mqtt.port) == ("broker.local", 1884)
+    assert config.mqtt.password is not None
+    assert config.mqtt.password.get_secret_value() == "secret"
+    porch = config.cameras["porch"]
+    assert porch.url == "rtsp://me:secret@10.0.0.2/one"
+    assert porch.crop == (0, 0.1, 1, 1)
+    assert porch.mask == (((0, 0), (1, 0), (1, 1)),)
+    assert [len(polygon) for polygon in porch.ignore] == [3, 3]
+    assert porch.zones == {"steps": ((0, 0), (1, 0), (1, 1))}
+    assert config.cameras["1"].url == "/dev/video2"
+    assert config.cameras["clip"].url == str(tmp_path / "clips/a.mp4")
+    off = config.watches["off"]
+    assert off.prompt == ("red car", "blue car")
+    assert (off.confidence, off.min_area, off.max_area) == (0.5, 0.001, 0.5)
+    assert (off.appear.hits, off.appear.within) == (2, timedelta(seconds=1.5))
+    assert (off.leave, off.cooldown) == (timedelta(seconds=90), timedelta(hours=1))
+    assert config.watches["dog"].prompt == ("dog",)
+    assert config.snapshots.path == tmp_path / "pictures"
+    assert config.snapshots.max_size == 10_000_000
+
+
+def test_settings_can_not_be_changed(loaded: Load) -> None:
+    config = loaded(RIGHT)
+    with pytest.raises(ValueError, match="frozen"):
+        config.mqtt.port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "section",
+    ["mqtt:", "watches:", "snapshots:", "log:", "http:", "timezone:", "mqtt: {username: }"],
+)
+def test_a_section_with_everything_commented_out_is_left_out(loaded: Load, section: str) -> None:
+    assert loaded(f"{RIGHT}{section}\n") == loaded(RIGHT)
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "mqtt: {tls: false, commands: false, homeassistant: false}",
+        "mqtt: {outbox: {max_size: 256MB, max_age: 7d}}",
+        "mqtt: {outbox: }",
+        "http: null",
+    ],
+)
+def test_the_default_of_what_is_not_supported_yet_may_be_written(
+    loaded: Load, section: str
+) -> None:
+    assert loaded(f"{RIGHT}{section}\n") == loaded(RIGHT)
+
+
+@pytest.mark.parametrize(
+    ("written", "url", "kind"),
+    [
+        ("rtsp://cam/1", "rtsp://cam/1", "rtsp"),
+        ("RTSP://Cam/1", "rtsp://Cam/1", "rtsp"),
+        ("rtsp://u:p%40@[::1]:8554/1", "rtsp://u:p%40@[::1]:8554/1", "rtsp"),
+        ("http://cam/a.mjpg", "http://cam/a.mjpg", "http"),
+        ("https://cam/a.mjpg?x=1", "https://cam/a.mjpg?x=1", "http"),
+        ("bundled:street", "bundled:street", "file"),
+        ("/data/a b.mp4", "/data/a b.mp4", "file"),
+        ("0", "/dev/video0", "device"),
+        ('"12"', "/dev/video12", "device"),
+        ("/dev/video3", "/dev/video3", "device"),
+        ("/dev/v4l/by-id/usb-cam", "/dev/v4l/by-id/usb-cam", "device"),
+    ],
+)
+def test_camera_urls(loaded: Load, written: str, url: str, kind: str) -> None:
+    camera = loaded(RIGHT.replace("bundled:street", f"{written} ")).cameras["a"]
+    assert (camera.url, camera.kind) == (url, kind)
+
+
+def test_relative_paths_start_at_the_files_folder(
+    loaded: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = RIGHT.replace("bundled:street", "../a.mp4") + "snapshots: {path: ~/pictures}\n"
+    loaded(text)
+    monkeypatch.chdir(tmp_path.parent)
+    config = load(Path(tmp_path.name) / "config.yaml")
+    assert config.cameras["a"].url == str(tmp_path / "../a.mp4")
+    assert config.snapshots.path == tmp_path / "home" / "pictures"
+
+
+def test_several_problems_come_together_and_in_order(loaded: Load, tmp_path: Path) -> None:
+    text = """\
+watches:
+  w: {prompt: dog, cameras: [porsch]}
+  w: {prompt: cat}
+  v: {prompt: [], dwell: 3}
+detector: {model: toybx}
+cameras:
+  porch: {url: "${NOWHERE}", fps: 0}
+  yard: {url: bundled:street}
+"""
+    with pytest.raises(ConfigError) as caught:
+        loaded(text)
+    file = tmp_path / "config.yaml"
+    assert str(caught.value).splitlines() == [
+        f"{file}:2:30: watches.w.cameras[0]: 'porsch' is not a camera; did you mean 'porch'?",
+        f"{file}:3:3: watches.w: given twice; the first stands in line 2",
+        f"{file}:4:15: watches.v.prompt: the list is empty; write at least one prompt",
+        f"{file}:4:26: watches.v.dwell: 3 lacks a unit; write 3s, or ms, m, h or d in place of s",
+        f"{file}:5:19: detector.model: 'toybx' is not a model; did you mean 'toybox'?",
+        f"{file}:7:16: cameras.porch.url: the environment variable NOWHERE is not set",
+        f"{file}:7:35: cameras.porch.fps: 0 is not a number above 0 and at most 120",
+    ]
+
+
+def test_what_could_not_be_read_is_complained_of_once(
+    refused: Callable[[str], list[str]],
+) -> None:
+    assert refused("detector: {model: toybox}\ncameras: !include cameras.yaml\n") == [
+        "cameras: the tag '!include' is not supported; for a value kept elsewhere write ${NAME}, "
+        "${file:PATH} or ${credential:NAME}"
+    ]
+
+
+def test_a_watch_on_a_camera_that_is_wrong_in_itself_is_not_blamed(
+    refused: Callable[[str], list[str]],
+) -> None:
+    said = refused(
+        "detector: {model: toybox}\n"
+        "cameras: {a: {url: bundled:street, zones: {steps: [[0, 0]]}}}\n"
+        "watches: {w: {prompt: dog, cameras: [a], zones: [steps]}}\n"
+    )
+    assert said == ["cameras.a.zones.steps: a polygon needs 3 points or more; there are 1"]
+
+
+def test_appear_is_not_asked_of_cameras_without_the_zone(loaded: Load) -> None:
+    config = loaded(
+        "detector: {model: toybox}\n"
+        "cameras:\n"
+        "  slow: {url: bundled:street, fps: 0.1}\n"
+        "  fast: {url: bundled:street, zones: {steps: [[0, 0], [1, 0], [1, 1]]}}\n"
+        "watches: {w: {prompt: dog, zones: [steps]}}\n"
+    )
+    assert config.cameras_of("w") == ("fast",)
+
+
+@pytest.mark.parametrize(
+    ("fps", "appear", "fits"),
+    [
+        ("1", "{hits: 3, within: 2s}", True),
+        ("0.99", "{hits: 3, within: 2s}", False),
+        ("3", "{hits: 4, within: 1s}", True),
+        ("0.3", "{hits: 4, within: 10s}", True),
+        ("0.01", "{hits: 1, within: 1ms}", True),
+    ],
+)
+def test_appear_must_be_possible(loaded: Load, fps: str, appear: str, fits: bool) -> None:
+    text = (
+        f"detector: {{model: toybox}}\ncameras: {{a: {{url: bundled:street, fps: {fps}}}}}\n"
+        f"watches: {{w: {{prompt: dog, appear: {appear}}}}}\n"
+    )
+    if fits:
+        assert loaded(text).watches["w"].appear.hits >= 1
+    else:
+        with pytest.raises(ConfigError, match=r"watches\.w\.appear: 3 hits at the 0.99 fps"):
+            loaded(text)
+
+
+def test_the_way_out_that_appear_offers_is_one(loaded: Load) -> None:
+    text = (
+        "detector: {{model: toybox}}\ncameras: {{a: {{url: bundled:street, fps: {fps}}}}}\n"
+        "watches: {{w: {{prompt: dog, appear: {{hits: {hits}, within: {within}}}}}}}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        loaded(text.format(fps=0.7, hits=4, within="2s"))
+    assert "write within: 4s286ms, or hits: 2, or cameras.a.fps: 1.5" in str(caught.value)
+    for way_out in (
+        {"fps": 0.7, "hits": 4, "within": "4s286ms"},
+        {"fps": 0.7, "hits": 2, "within": "2s"},
+        {"fps": 1.5, "hits": 4, "within": "2s"},
+    ):
+        assert loaded(text.format(**way_out))
+
+
+def test_watches_of_a_camera(loaded: Load) -> None:
+    config = loaded("""\
+detector: {model: toybox}
+cameras:
+  a: {url: bundled:street, zones: {steps: [[0, 0], [1, 0], [1, 1]]}}
+  b: {url: bundled:street, enabled: false}
+watches:
+  everywhere: {prompt: dog}
+  steps: {prompt: cat, zones: [steps]}
+  only-b: {prompt: cow, cameras: [b]}
+  disabled: {prompt: pig, enabled: false}
+""")
+    assert list(config.watches_of("a")) == ["everywhere", "steps"]
+    assert list(config.watches_of("b")) == ["everywhere", "only-b"]
+    assert config.watches_of("a")["steps"].prompt == ("cat",)
+
+
+# --- files that can't be read --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"detector:\n  model: t\xffy\n", ":2:11: this is not UTF-8; save the file as UTF-8"),
+        ("mqtt: x".encode("utf-16"), ":1:1: this is not UTF-8; save the file as UTF-8"),
+        (
+            b"#" * 1_000_001,
+            ": this file is larger than 1,000,000 bytes; is it the right one?",
+        ),
+    ],
+    ids=["latin 1", "utf-16", "large"],
+)
+def test_content_that_is_no_configuration(tmp_path: Path, content: bytes, expected: str) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    assert str(caught.value) == f"{file}{expected}"
+
+
+def test_a_byte_order_mark_and_windows_lines_are_fine(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_bytes(b"\xef\xbb\xbf" + RIGHT.replace("\n", "\r\n").encode())
+    assert load(file).detector.model == "toybox"
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="this file does not exist; `streamwatch init`"):
+        load(tmp_path / "c.yaml")
+    with pytest.raises(ConfigError, match="this is a folder; name the file in it"):
+        load(tmp_path)
+    with pytest.raises(ConfigError, match="can't be read: not a directory"):
+        (tmp_path / "file").touch()
+        load(tmp_path / "file" / "c.yaml")
+    with pytest.raises(ConfigError, match="can't be read: no such name is possible"):
+        load(tmp_path / "a\0b")
+    with pytest.raises(ConfigError, match="larger than"):
+        load(Path("/dev/zero"))
+
+
+def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)  # root, as in a container, may read everything
+    with pytest.raises(ConfigError, match="may not be read by the user that runs this"):
+        load(tmp_path / "c.yaml")
+
+
+# --- where it is looked for ----------------------------------------------------------------------
+
+
+def test_the_first_place_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", f"{tmp_path}/unit:{tmp_path}/other")
+    places = [
+        tmp_path / "other" / "config.yaml",
+        tmp_path / "unit" / "config.yaml",
+        tmp_path / "home" / ".config" / "streamwatch" / "config.yaml",
+        Path("config.yaml"),
+    ]
+    for place in places:  # from the last looked at to the first
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+        assert find() == place
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    Path("config.yaml").unlink()
+    assert find() == tmp_path / "unit" / "config.yaml"
+    own = tmp_path / "xdg" / "streamwatch" / "config.yaml"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    assert find() == own
+
+
+def test_a_named_file_is_taken_whether_it_exists_or_not() -> None:
+    assert find(Path("/nowhere/c.yaml")) == Path("/nowhere/c.yaml")
+
+
+@pytest.mark.skipif(os.path.exists("/etc/streamwatch/config.yaml"), reason="one is installed")  # noqa: PTH110
+def test_none_found_says_where_it_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        find()
+    assert str(caught.value) == (
+        f"config.yaml: no configuration file; looked for config.yaml, "
+        f"{tmp_path}/home/.config/streamwatch/config.yaml, /etc/streamwatch/config.yaml; "
+        "`streamwatch init` writes one to start from, -c FILE names another"
+    )

@@ -1,0 +1,77 @@
+"""streamwatch itself, run as a person runs it: in a process of its own, from a file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+
+class Daemon:
+    """`streamwatch run -c FILE` while its `with` block lasts; killed by its process id at the end.
+
+    Its home, state, cache and temporary snapshots lie in `folder`; what it says is in `log`.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.config = folder / "config.yaml"
+        self.config.write_text(yaml.safe_dump(config, sort_keys=False))
+        self._log = folder / "log"
+
+    def __enter__(self) -> Self:
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "streamwatch", "run", "-c", str(self.config)],
+                env=private_environment(self.folder),
+                stdout=log,
+                stderr=log,
+            )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def terminate(self) -> int:
+        """SIGTERM, and the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self, timeout: float = 60) -> int:
+        return self.process.wait(timeout)
+
+    def wait_for_log(self, text: str, timeout: float = 60) -> None:
+        deadline = time.monotonic() + timeout
+        while text not in self.log:
+            assert self.process.poll() is None, f"it ended: {self.log}"
+            assert time.monotonic() < deadline, f"no {text!r} in {self.log}"
+            time.sleep(0.1)
+
+
+def private_environment(folder: Path) -> dict[str, str]:
+    """This environment with everything streamwatch writes below `folder`."""
+    return {
+        **{k: v for k, v in os.environ.items() if not k.endswith("_DIRECTORY")},
+        "HOME": str(folder),
+        "XDG_CONFIG_HOME": str(folder / "xdg-config"),
+        "XDG_STATE_HOME": str(folder / "xdg-state"),
+        "XDG_CACHE_HOME": str(folder / "xdg-cache"),
+    }

@@ -1,0 +1,53 @@
+"""Events to publish, made short."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from ulid import ULID
+
+from streamwatch.records import Event, Picture
+
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
+
+
+def picture(width: int = 640, height: int = 360) -> Picture:
+    grey = np.full((height, width, 3), 128, np.uint8)
+    return Picture(grey, (100.0, 120.0, 200.0, 300.0), "red car 0.83")
+
+
+def new_event(**changes: Any) -> Event:
+    fields: dict[str, Any] = {
+        "id": str(ULID()),
+        "type": "new",
+        "camera": "porch",
+        "watch": "car",
+        "prompt": "red car",
+        "track": 7,
+        "confidence": 0.83,
+        "best_confidence": 0.91,
+        "box": (100.0, 120.0, 200.0, 300.0),
+        "frame_size": (640, 360),
+        "zones": ("steps",),
+        "captured_at": MOMENT,
+        "started_at": MOMENT - timedelta(seconds=1),
+        "ended_at": None,
+        "position": None,
+        "sequence": 0,
+        "reason": None,
+        "snapshot": False,
+        "picture": None,
+    }
+    return Event(**{**fields, **changes})
+
+
+def update_event(visit: str, sequence: int = 1, **changes: Any) -> Event:
+    return new_event(id=visit, type="update", sequence=sequence, **changes)
+
+
+def end_event(visit: str, sequence: int = 1, **changes: Any) -> Event:
+    return new_event(
+        id=visit, type="end", sequence=sequence, reason="left", ended_at=MOMENT, **changes
+    )

@@ -1,0 +1,47 @@
+"""Publishers that run for the length of a block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from streamwatch.config.models import MqttSettings, SnapshotSettings
+from streamwatch.publisher import Publisher
+
+
+class Broker(Protocol):
+    host: str
+    port: int
+
+
+class Clock:
+    """A monotonic clock that tests move on."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def settings(broker: Broker, prefix: str, **changes: Any) -> MqttSettings:
+    return MqttSettings(host=broker.host, port=broker.port, topic_prefix=prefix, **changes)
+
+
+def make(broker: Broker, prefix: str, folder: Path | None = None, **changes: Any) -> Publisher:
+    return Publisher(settings(broker, prefix), SnapshotSettings(), folder, **changes)
+
+
+@contextmanager
+def running(publisher: Publisher, *, connected: bool = True) -> Iterator[Publisher]:
+    """Start, wait for the broker unless told not to, and stop; its thread must not have failed."""
+    publisher.start()
+    try:
+        if connected:
+            assert publisher.wait_connected(15)
+        yield publisher
+    finally:
+        publisher.stop()
+        assert publisher.failure is None

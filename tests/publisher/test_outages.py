@@ -1,0 +1,183 @@
+"""Brokers that are away, die, hang, and come back."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from tests.parts import free_port
+from tests.parts.mosquitto import Mosquitto, Received, StartMosquitto, Subscriber
+from tests.publisher.events import end_event, new_event, picture
+from tests.publisher.running import make, running
+
+
+def sequences(messages: Sequence[Received], topic: str) -> list[int]:
+    """The sequence numbers below `topic` in the order they came, redelivered ones left out."""
+    came = [message.json["sequence"] for message in messages if message.topic == topic]
+    return list(dict.fromkeys(came))
+
+
+def said(caplog: pytest.LogCaptureFixture, level: int, text: str) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno == level and text in record.getMessage()
+    ]
+
+
+def test_a_broker_away_at_the_start_gets_everything_in_order(
+    start_mosquitto: StartMosquitto, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "streamwatch")
+    broker: Mosquitto = start_mosquitto()
+    visit = new_event(snapshot=True, picture=picture())
+    with Subscriber(broker.port, "away/#", client_id="witness") as subscriber:
+        broker.kill()
+        publisher = make(broker, "away")
+        with running(publisher, connected=False):
+            publisher.declare_states([("porch", "car"), ("porch", "dog")])
+            publisher.camera_status("porch", "offline")
+            publisher.camera_status("porch", "online")
+            publisher.event(visit)
+            for sequence in range(1, 60):
+                publisher.event(new_event(id=visit.id, type="update", sequence=sequence))
+            publisher.event(end_event(visit.id, 60))
+            assert not publisher.wait_connected(1.5)
+            assert publisher.waiting == 61
+            broker.start()
+            assert publisher.wait_connected(15)
+            messages = subscriber.wait_for(
+                lambda messages: messages and b'"end"' in messages[-1].payload
+            )
+        assert publisher.waiting == 0
+    topics = [message.topic for message in messages]
+    assert topics[:5] == [
+        "away/status",
+        "away/cameras/porch/status",
+        "away/state/porch/car",
+        "away/state/porch/dog",
+        "away/snapshot/porch/car",
+    ]
+    assert [message.payload for message in messages[:4]] == [b"online", b"online", b"OFF", b"OFF"]
+    assert topics[5:] == ["away/events/porch/car"] * 61
+    assert sequences(messages, "away/events/porch/car") == list(range(61))
+    (warning,) = said(caplog, logging.WARNING, "not reachable")
+    assert warning == (
+        f"broker 127.0.0.1:{broker.port} is not reachable (connection refused);"
+        " retrying, alerts wait in memory"
+    )
+    assert said(caplog, logging.INFO, "failed attempts")
+
+
+def test_nothing_is_lost_over_kills_in_the_middle_of_a_stream(
+    start_mosquitto: StartMosquitto,
+) -> None:
+    broker: Mosquitto = start_mosquitto()
+    cameras = ("porch", "yard")
+    visits = {camera: new_event().id for camera in cameras}
+    count = 400
+    with (
+        Subscriber(broker.port, "kills/#", client_id="witness") as subscriber,
+        running(make(broker, "kills")) as publisher,
+    ):
+        for sequence in range(count):
+            for camera in cameras:
+                publisher.event(new_event(id=visits[camera], camera=camera, sequence=sequence))
+            if sequence in (100, 250):
+                broker.kill()
+            if sequence in (150, 300):
+                broker.start()
+            time.sleep(0.005)
+        for camera in cameras:
+            publisher.event(end_event(visits[camera], count, camera=camera))
+        messages = subscriber.wait_for(
+            lambda messages: sum(b'"end"' in message.payload for message in messages) >= 2, 30
+        )
+        subscriber.wait_for_payload("kills/status", b"online")
+        for camera in cameras:
+            subscriber.wait_for_payload(f"kills/state/{camera}/car", b"OFF")
+    for camera in cameras:
+        assert sequences(messages, f"kills/events/{camera}/car") == list(range(count + 1))
+    doubled = sum("/events/" in message.topic for message in messages) - 2 * (count + 1)
+    assert doubled <= 2 * 20
+
+
+def test_a_frozen_broker_blocks_nobody(
+    start_mosquitto: StartMosquitto, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker: Mosquitto = start_mosquitto()
+    publisher = make(broker, "frozen")
+    with running(publisher):
+        broker.freeze()
+        before = time.monotonic()
+        for _ in range(2000):
+            publisher.event(new_event())
+        assert time.monotonic() - before < 1.0
+        before = time.monotonic()
+        undelivered = publisher.stop(2.0)
+        assert time.monotonic() - before < 4.0
+    broker.thaw()
+    assert 1980 <= undelivered <= 2000
+    assert said(caplog, logging.WARNING, f"{undelivered} alerts could not be delivered")
+
+
+def test_a_broker_that_was_frozen_for_long_gets_everything(start_mosquitto: StartMosquitto) -> None:
+    broker: Mosquitto = start_mosquitto()
+    visit = new_event()
+    with (
+        Subscriber(broker.port, "thawed/#", client_id="witness") as subscriber,
+        running(make(broker, "thawed")) as publisher,
+    ):
+        broker.freeze()
+        for sequence in range(100):
+            publisher.event(new_event(id=visit.id, sequence=sequence))
+        deadline = time.monotonic() + 40
+        while publisher.connected and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not publisher.connected
+        broker.thaw()
+        messages = subscriber.wait_for(
+            lambda messages: len(set(sequences(messages, "thawed/events/porch/car"))) == 100, 30
+        )
+        assert sequences(messages, "thawed/events/porch/car") == list(range(100))
+        subscriber.wait_for_payload("thawed/status", b"online")
+
+
+def test_stopping_while_the_broker_is_away_tells_what_is_lost(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Nobody:
+        host = "127.0.0.1"
+        port = free_port()
+
+    publisher = make(Nobody(), "nobody")
+    publisher.start()
+    publisher.event(new_event())
+    publisher.event(new_event())
+    assert publisher.stop(1.0) == 2
+    assert said(caplog, logging.WARNING, "2 alerts could not be delivered")
+    idle = make(Nobody(), "nobody")
+    idle.start()
+    before = time.monotonic()
+    assert idle.stop(30.0) == 0
+    assert time.monotonic() - before < 10
+
+
+def test_two_daemons_with_one_client_id_are_noticed(
+    mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture
+) -> None:
+    def wait_for_warning() -> list[str]:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            if found := said(caplog, logging.WARNING, "perhaps another program"):
+                return found
+            time.sleep(0.1)
+        return []
+
+    with running(make(mosquitto, "same")), running(make(mosquitto, "same"), connected=False):
+        warnings = wait_for_warning()
+    assert warnings
+    assert "-same" in warnings[0]

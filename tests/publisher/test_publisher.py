@@ -1,0 +1,320 @@
+"""The contract as a subscriber sees it, against a real mosquitto."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from streamwatch.errors import Problem
+from streamwatch.publisher import (
+    CameraStats,
+    DetectorStats,
+    ErrorReport,
+    Info,
+    LatencyStats,
+    Publishing,
+    Stats,
+    WatchInfo,
+)
+from tests.parts.mosquitto import Mosquitto, Received, Subscriber
+from tests.publisher.events import MOMENT, end_event, new_event, picture, update_event
+from tests.publisher.running import Clock, make, running
+
+
+def topics(messages: Sequence[Received]) -> list[str]:
+    return [message.topic for message in messages]
+
+
+def test_an_alert_is_snapshot_event_state_and_its_end_event_state(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    event = new_event(snapshot=True, picture=picture())
+    with (
+        Subscriber(mosquitto.port, "order/#") as subscriber,
+        running(make(mosquitto, "order", tmp_path)) as publisher,
+    ):
+        publisher.declare_states([("porch", "car")])
+        subscriber.wait_for_payload("order/state/porch/car", b"OFF")
+        subscriber.clear()
+        publisher.event(event)
+        publisher.event(end_event(event.id, snapshot=True))
+        messages = subscriber.wait_for(lambda messages: len(messages) == 5)
+    assert topics(messages) == [
+        "order/snapshot/porch/car",
+        "order/events/porch/car",
+        "order/state/porch/car",
+        "order/events/porch/car",
+        "order/state/porch/car",
+    ]
+    assert messages[2].payload == b"ON"
+    assert messages[4].payload == b"OFF"
+    assert [messages[1].json["type"], messages[3].json["type"]] == ["new", "end"]
+    assert {message.qos for message in messages} == {1}
+    drawn = cv2.imdecode(np.frombuffer(messages[0].payload, np.uint8), cv2.IMREAD_COLOR)
+    assert drawn.shape == (360, 640, 3)
+    (saved,) = tmp_path.iterdir()
+    assert saved.read_bytes() == messages[0].payload
+
+
+def test_what_is_retained_meets_a_late_subscriber(mosquitto: Mosquitto) -> None:
+    event = new_event(snapshot=True, picture=picture())
+    with running(make(mosquitto, "kept")) as publisher:
+        publisher.info(an_info())
+        publisher.camera_status("porch", "online")
+        publisher.declare_states([("porch", "car"), ("porch", "dog")])
+        publisher.event(event)
+        with Subscriber(mosquitto.port, "kept/state/#") as first:
+            first.wait_for_payload("kept/state/porch/car", b"ON")
+        with Subscriber(mosquitto.port, "kept/#") as subscriber:
+            messages = subscriber.wait_for(lambda messages: len(messages) == 6)
+            publisher.error(ErrorReport("camera", "gone", camera="porch"))
+            messages = subscriber.wait_for(lambda messages: len(messages) == 7)
+    assert sorted(topics([message for message in messages if message.retain])) == [
+        "kept/cameras/porch/status",
+        "kept/info",
+        "kept/snapshot/porch/car",
+        "kept/state/porch/car",
+        "kept/state/porch/dog",
+        "kept/status",
+    ]
+    by_topic = {message.topic: message for message in messages}
+    assert by_topic["kept/status"].payload == b"online"
+    assert by_topic["kept/cameras/porch/status"].payload == b"online"
+    assert by_topic["kept/state/porch/dog"].payload == b"OFF"
+    assert not by_topic["kept/errors"].retain
+    assert {message.qos for message in messages} == {1}
+
+
+def test_an_event_as_it_arrives(mosquitto: Mosquitto) -> None:
+    now = datetime(2026, 1, 2, 3, 4, 6, 1_000, tzinfo=UTC)
+    event = new_event(snapshot=True, position=12.3456, prompt="röd bil")
+    with (
+        Subscriber(mosquitto.port, "exact/events/#") as subscriber,
+        running(make(mosquitto, "exact", now=lambda: now)) as publisher,
+    ):
+        publisher.event(event)
+        publisher.event(end_event(event.id, track=np.int64(3).item()))
+        first, last = subscriber.wait_for(lambda messages: len(messages) == 2)
+    assert not first.retain
+    assert "röd bil".encode() in first.payload
+    assert list(first.json.items()) == [
+        ("id", event.id),
+        ("type", "new"),
+        ("camera", "porch"),
+        ("watch", "car"),
+        ("prompt", "röd bil"),
+        ("track", 7),
+        ("confidence", 0.83),
+        ("best_confidence", 0.91),
+        ("box", [100.0, 120.0, 200.0, 300.0]),
+        ("frame", [640, 360]),
+        ("zones", ["steps"]),
+        ("captured_at", "2026-01-02T03:04:05.678Z"),
+        ("started_at", "2026-01-02T03:04:04.678Z"),
+        ("ended_at", None),
+        ("published_at", "2026-01-02T03:04:06.001Z"),
+        ("sequence", 0),
+        ("snapshot", "exact/snapshot/porch/car"),
+        ("position", 12.346),
+    ]
+    assert last.json["reason"] == "left"
+    assert last.json["ended_at"] == "2026-01-02T03:04:05.678Z"
+    assert last.json["snapshot"] is None
+    assert "position" not in last.json
+
+
+def an_info() -> Info:
+    return Info(
+        version="0.1",
+        model="toybox",
+        backend="torch",
+        device="cpu",
+        config_hash="abc",
+        started_at=MOMENT,
+        cameras=["porch"],
+        watches={"car": WatchInfo(["red car"], ["truck"], ["porch"], 0.3)},
+        problems=[ErrorReport("camera", "gone", camera="porch", at=MOMENT)],
+    )
+
+
+def test_info_stats_and_errors(mosquitto: Mosquitto) -> None:
+    stats = Stats(
+        uptime_s=10.0,
+        cameras={"porch": CameraStats(100, 50, 40, 10, 0.2, 0)},
+        detector=DetectorStats(25, 50, 80.0, 120.0),
+        latency_ms=LatencyStats(150.0, None),
+        outbox=0,
+        rss_bytes=1_000_000,
+    )
+    problem = Problem("config.yaml", 3, 5, "cameras.porch.fps", "must be a number")
+    with (
+        Subscriber(mosquitto.port, "said/#") as subscriber,
+        running(make(mosquitto, "said", now=lambda: MOMENT)) as publisher,
+    ):
+        publisher.info(an_info())
+        publisher.error(ErrorReport("config", "the file has errors", errors=[problem]))
+        subscriber.wait_for(lambda messages: len(messages) == 3)
+        publisher.stats(stats)
+        subscriber.wait_for(lambda messages: len(messages) == 4)
+    assert subscriber.of("said/info")[0].json == {
+        "version": "0.1",
+        "model": "toybox",
+        "backend": "torch",
+        "device": "cpu",
+        "config_hash": "abc",
+        "started_at": "2026-01-02T03:04:05.678Z",
+        "cameras": ["porch"],
+        "watches": {
+            "car": {
+                "prompts": ["red car"],
+                "not": ["truck"],
+                "cameras": ["porch"],
+                "confidence": 0.3,
+            }
+        },
+        "problems": [
+            {
+                "kind": "camera",
+                "message": "gone",
+                "camera": "porch",
+                "at": "2026-01-02T03:04:05.678Z",
+            }
+        ],
+    }
+    assert subscriber.of("said/errors")[0].json == {
+        "kind": "config",
+        "message": "the file has errors",
+        "errors": [
+            {
+                "file": "config.yaml",
+                "line": 3,
+                "column": 5,
+                "path": "cameras.porch.fps",
+                "message": "must be a number",
+            }
+        ],
+        "at": "2026-01-02T03:04:05.678Z",
+    }
+    (counters,) = subscriber.of("said/stats")
+    assert (counters.qos, counters.retain) == (0, False)
+    assert counters.json == {
+        "uptime_s": 10.0,
+        "cameras": {
+            "porch": {
+                "frames": 100,
+                "analysed": 50,
+                "gated": 40,
+                "dropped": 10,
+                "age_s": 0.2,
+                "reconnects": 0,
+            }
+        },
+        "detector": {"batches": 25, "frames": 50, "ms_p50": 80.0, "ms_p95": 120.0},
+        "latency_ms": {"p50": 150.0, "p95": None},
+        "outbox": 0,
+        "rss_bytes": 1_000_000,
+    }
+
+
+def test_the_state_is_on_while_one_of_two_visits_is_open(mosquitto: Mosquitto) -> None:
+    first, second = new_event(), new_event()
+    with (
+        Subscriber(mosquitto.port, "two/#") as subscriber,
+        running(make(mosquitto, "two")) as publisher,
+    ):
+        for event in (first, second, end_event(first.id), update_event(second.id)):
+            publisher.event(event)
+        subscriber.wait_for(lambda messages: len(messages) == 6)
+        publisher.event(end_event(second.id, 2))
+        subscriber.wait_for_payload("two/state/porch/car", b"OFF")
+    states = [message.payload for message in subscriber.of("two/state/porch/car")]
+    assert states == [b"ON", b"OFF"]
+
+
+def test_an_older_visit_does_not_replace_the_newest_snapshot(mosquitto: Mosquitto) -> None:
+    older = new_event(snapshot=True, picture=picture(64, 36))
+    newer = new_event(snapshot=True, picture=picture(80, 45))
+    with (
+        Subscriber(mosquitto.port, "newest/#") as subscriber,
+        running(make(mosquitto, "newest")) as publisher,
+    ):
+        publisher.event(older)
+        publisher.event(newer)
+        publisher.event(update_event(older.id, snapshot=True, picture=picture(96, 54)))
+        publisher.event(update_event(newer.id, snapshot=True, picture=picture(160, 90)))
+        subscriber.wait_for(
+            lambda messages: len([m for m in messages if m.topic == "newest/events/porch/car"]) == 4
+        )
+    widths = [
+        cv2.imdecode(np.frombuffer(message.payload, np.uint8), cv2.IMREAD_COLOR).shape[1]
+        for message in subscriber.of("newest/snapshot/porch/car")
+    ]
+    assert widths == [64, 80, 160]
+
+
+def test_a_clean_stop_says_offline_after_everything_else(mosquitto: Mosquitto) -> None:
+    publisher = make(mosquitto, "clean")
+    with Subscriber(mosquitto.port, "clean/#") as subscriber:
+        with running(publisher):
+            for _ in range(100):
+                publisher.event(new_event())
+            assert publisher.stop() == 0
+        messages = subscriber.wait_for(lambda messages: messages[-1].payload == b"offline")
+    assert (
+        len([message for message in messages if message.topic == "clean/events/porch/car"]) == 100
+    )
+    assert topics(messages)[-1] == "clean/status"
+    with Subscriber(mosquitto.port, "clean/status") as late:
+        (status,) = late.wait_for(len)
+    assert (status.payload, status.retain) == (b"offline", True)
+    assert publisher.stop() == 0
+    assert not publisher.connected
+
+
+def test_the_will_speaks_for_a_process_that_dies(mosquitto: Mosquitto) -> None:
+    script = f"""
+import os
+from streamwatch.config.models import MqttSettings, SnapshotSettings
+from streamwatch.publisher import Publisher
+mqtt = MqttSettings(host={mosquitto.host!r}, port={mosquitto.port}, topic_prefix="dying")
+publisher = Publisher(mqtt, SnapshotSettings(), None)
+publisher.start()
+assert publisher.wait_connected(10)
+input()
+os._exit(9)
+"""
+    with (
+        Subscriber(mosquitto.port, "dying/status") as subscriber,
+        subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as process,
+    ):
+        subscriber.wait_for_payload("dying/status", b"online", 30)
+        process.communicate(b"\n")
+        subscriber.wait_for_payload("dying/status", b"offline")
+    with Subscriber(mosquitto.port, "dying/status") as late:
+        (status,) = late.wait_for(len)
+    assert (status.payload, status.retain) == (b"offline", True)
+
+
+def test_an_event_that_left_late_says_so(mosquitto: Mosquitto) -> None:
+    clock = Clock()
+    publisher = make(mosquitto, "late", seconds=clock)
+    publisher.event(new_event())
+    clock.seconds += 61
+    with Subscriber(mosquitto.port, "late/events/#") as subscriber, running(publisher):
+        publisher.event(new_event())
+        late, prompt = subscriber.wait_for(lambda messages: len(messages) == 2)
+    assert late.json["delayed"] is True
+    assert list(late.json)[-1] == "delayed"
+    assert "delayed" not in prompt.json
+
+
+def test_the_publisher_fits_its_door(mosquitto: Mosquitto) -> None:
+    publisher: Publishing = make(mosquitto, "door")
+    assert publisher.waiting == 0
+    assert publisher.stop() == 0

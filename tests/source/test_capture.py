@@ -1,0 +1,353 @@
+"""The supervisor of one camera: retries, gates, masks, counts; with sources that follow a script."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamwatch.config.models import CameraSettings
+from streamwatch.errors import CredentialsRefused, SourceError
+from streamwatch.records import Frame, Image
+from streamwatch.source import Capture, Clock, Decoded, Slot
+from tests.source.fake_clock import START, FakeClock
+
+WHITE = np.full((120, 160, 3), 255, np.uint8)
+WHITE.flags.writeable = False
+FRAME = 1 / 15
+
+
+def until(met: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Wait for what another thread does."""
+    deadline = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
+
+
+class Script:
+    """A source whose every opening yields that many frames, a fifteenth of a second apart, and
+    then raises what is given; without an error it stands still until it is stopped.
+    """
+
+    def __init__(
+        self, clock: FakeClock, openings: Sequence[tuple[int, BaseException | None]]
+    ) -> None:
+        self.corrupt = 0
+        self._clock = clock
+        self._openings = iter(openings)
+
+    def frames(self, stop: threading.Event) -> Generator[Decoded, None, None]:
+        count, error = next(self._openings)
+        for _ in range(count):
+            self._clock.now += FRAME
+            now = self._clock.now
+            yield Decoded(START + timedelta(seconds=now), now, None, (160, 120), self._convert)
+        if error is not None:
+            raise error
+        stop.wait()
+
+    def _convert(self) -> Image:
+        return WHITE
+
+
+@dataclass
+class Scene:
+    """A capture and what it told."""
+
+    capture: Capture
+    slot: Slot
+    clock: FakeClock
+    problems: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def scene(
+    *openings: tuple[int, BaseException | None],
+    settings: CameraSettings | None = None,
+    due: Callable[[float], bool] = lambda seconds: True,
+    on_problem: Callable[[str], None] | None = None,
+) -> Iterator[Scene]:
+    clock = FakeClock()
+    slot = Slot(threading.Condition())
+    problems: list[str] = []
+    capture = Capture(
+        "porch",
+        settings or CameraSettings(url="rtsp://127.0.0.1/stream"),
+        slot=slot,
+        due=due,
+        on_problem=on_problem or problems.append,
+        make_source=lambda _settings, _clock: Script(clock, openings),
+        clock=clock.clock,
+        chance=lambda: 0.0,
+    )
+    capture.start()
+    yield Scene(capture, slot, clock, problems)
+    capture.request_stop()
+    if capture.failure is None:
+        capture.join(5)
+
+
+def frames_of(scene: Scene, count: int) -> None:
+    until(lambda: scene.capture.counts(0.0).frames == count)
+
+
+def taken(slot: Slot) -> Frame:
+    until_frame: list[Frame] = []
+
+    def take() -> bool:
+        if frame := slot.take():
+            until_frame.append(frame)
+        return bool(until_frame)
+
+    until(take)
+    return until_frame[0]
+
+
+def test_the_thread_has_the_cameras_name() -> None:
+    with scene((1, None)):
+        assert "capture-porch" in [thread.name for thread in threading.enumerate()]
+
+
+def test_only_frames_that_are_due_are_offered_and_all_are_counted() -> None:
+    seen: list[float] = []
+
+    def every_third(seconds: float) -> bool:
+        seen.append(seconds)
+        return len(seen) % 3 == 0
+
+    with scene((10, None), due=every_third) as running:
+        frames_of(running, 10)
+        frame = taken(running.slot)
+        assert frame.camera == "porch"
+        assert frame.index == 8
+        assert frame.seconds == pytest.approx(9 * FRAME)
+        assert frame.captured_at == START + timedelta(seconds=frame.seconds)
+        assert frame.position is None
+        counts = running.capture.counts(running.clock.now)
+    assert seen == pytest.approx([index * FRAME for index in range(1, 11)])
+    assert counts.offered == 3
+    assert counts.dropped == 2
+
+
+def test_the_mask_is_applied_to_a_copy() -> None:
+    left = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
+    settings = CameraSettings(url="rtsp://127.0.0.1/stream", mask=(left,))
+    with scene((1, None), settings=settings) as running:
+        image = taken(running.slot).image
+    assert not image[:, :80].any()
+    assert (image[:, 82:] == 255).all()
+    assert (WHITE == 255).all()
+
+
+def test_it_retries_with_growing_waits_and_tells_each_problem_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "streamwatch")
+    gone, refused = SourceError("porch is gone"), SourceError("porch refused")
+    openings = [(0, gone)] * 3 + [(0, refused), (0, gone), (0, refused)] + [(100, None)]
+    with scene(*openings) as running:
+        frames_of(running, 100)
+        counts = running.capture.counts(running.clock.now)
+        assert running.capture.problem is None
+    assert running.clock.waits == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
+    assert running.problems == ["porch is gone"]
+    assert (counts.failures, counts.reconnects) == (6, 1)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "camera porch: porch is gone; trying again"),
+        ("WARNING", "camera porch: porch refused; trying again"),
+        ("INFO", "camera porch: first frame, 160x120"),
+        ("INFO", "camera porch: frames again after 6 failures in 23 s"),
+    ]
+
+
+def test_an_outage_lasts_until_frames_are_steady() -> None:
+    """A camera that gives a few frames a connection stays one outage, retried ever more slowly."""
+    flap = (3, SourceError("porch is gone"))
+    with scene(flap, flap, flap, (3, None)) as running:
+        frames_of(running, 12)
+        assert running.capture.problem == "porch is gone"
+    assert running.clock.waits == [0.5, 1.0, 2.0]
+    assert running.problems == ["porch is gone"]
+
+
+def test_each_outage_is_told_anew() -> None:
+    gone = SourceError("porch is gone")
+    with scene((100, gone), (100, gone), (100, None)) as running:
+        frames_of(running, 300)
+        assert running.capture.counts(running.clock.now).reconnects == 2
+    assert running.clock.waits == [0.5, 0.5]
+    assert running.problems == ["porch is gone"] * 2
+
+
+def test_a_wrong_password_is_tried_once_a_minute() -> None:
+    refused = CredentialsRefused("porch refused the password")
+    with scene((0, refused), (0, refused), (1, None)) as running:
+        frames_of(running, 1)
+    assert running.clock.waits == [60.0, 60.0]
+    assert running.problems == ["porch refused the password"]
+
+
+def test_online_means_that_frames_come() -> None:
+    with scene((0, SourceError("porch is gone")), (30, None)) as running:
+        frames_of(running, 30)
+        capture, last = running.capture, running.clock.now
+        assert capture.online(last + 4.9)
+        assert not capture.online(last + 5.1)
+        assert capture.counts(last + 2).age_seconds == pytest.approx(2)
+
+
+def test_before_the_first_frame_it_is_offline() -> None:
+    with scene((0, None)) as running:
+        assert not running.capture.online(0.0)
+        assert running.capture.counts(0.0).age_seconds is None
+
+
+class Bug(Exception):
+    """Something nobody foresaw."""
+
+
+@pytest.mark.parametrize("where", ["source", "due", "on_problem"])
+def test_a_bug_is_kept_for_the_owner_and_not_retried(where: str) -> None:
+    def fail(_: object) -> bool:
+        raise Bug
+
+    with scene(
+        (0, SourceError("porch is gone")),
+        (1, Bug() if where == "source" else None),
+        (1, None),
+        due=fail if where == "due" else lambda seconds: True,
+        on_problem=fail if where == "on_problem" else None,
+    ) as running:
+        until(lambda: running.capture.failure is not None)
+        with pytest.raises(Bug):
+            running.capture.join(5)
+        with pytest.raises(Bug):
+            running.capture.stop()
+        running.slot.take()
+        assert running.slot.drained
+        assert not running.capture.finished
+
+
+def test_one_that_was_never_started_can_be_stopped() -> None:
+    capture = Capture(
+        "porch",
+        CameraSettings(url="rtsp://127.0.0.1/stream"),
+        slot=Slot(threading.Condition()),
+        due=lambda seconds: True,
+        on_problem=lambda problem: None,
+    )
+    capture.stop()
+
+
+def filming(path: Path, slot: Slot, *, pace: bool, loop: bool = False) -> Capture:
+    return Capture(
+        "porch",
+        CameraSettings(url=str(path), pace=pace, loop=loop),
+        slot=slot,
+        due=lambda seconds: True,
+        on_problem=lambda problem: None,
+    )
+
+
+def test_without_pace_every_frame_waits_for_the_detector(clip: Path) -> None:
+    condition = threading.Condition()
+    slot = Slot(condition)
+    capture = filming(clip, slot, pace=False)
+    capture.start()
+    indices: list[int] = []
+    with condition:
+        while not capture.finished:
+            frame = slot.take()
+            if frame is None:
+                assert condition.wait(5)
+                continue
+            indices.append(frame.index)
+            # A slow detector: longer than the file takes to decode.
+            condition.wait(0.02)
+    capture.join(5)
+    assert indices == list(range(30))
+    counts = capture.counts(time.monotonic())
+    assert (counts.frames, counts.offered, counts.dropped) == (30, 30, 0)
+
+
+def test_one_that_waits_for_the_detector_is_online_and_stops_soon(clip: Path) -> None:
+    slot = Slot(threading.Condition())
+    capture = filming(clip, slot, pace=False)
+    capture.start()
+    until(lambda: capture.counts(0.0).offered == 1)
+    assert capture.online(time.monotonic() + 3600)
+    began = time.monotonic()
+    capture.stop()
+    assert time.monotonic() - began < 1.5
+    assert not capture.finished
+    assert "capture-porch" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_paced_file_is_finished_once_its_last_frame_is_taken(clip: Path) -> None:
+    clock = FakeClock()
+    slot = Slot(threading.Condition())
+    capture = Capture(
+        "porch",
+        CameraSettings(url=str(clip)),
+        slot=slot,
+        due=lambda seconds: True,
+        on_problem=lambda problem: None,
+        clock=clock.clock,
+    )
+    capture.start()
+    capture.join(5)
+    assert not capture.finished
+    frame = slot.take()
+    assert frame is not None
+    assert (frame.index, slot.dropped) == (29, 29)
+    assert capture.finished
+    assert clock.now == pytest.approx(29 * FRAME)
+
+
+def test_a_file_that_is_not_there_yet_is_waited_for(clip: Path, tmp_path: Path) -> None:
+    path = tmp_path / "later.mp4"
+    problems: list[str] = []
+    slot = Slot(threading.Condition())
+    capture = Capture(
+        "porch",
+        CameraSettings(url=str(path), pace=False),
+        slot=slot,
+        due=lambda seconds: True,
+        on_problem=problems.append,
+    )
+    capture.start()
+    until(lambda: bool(problems))
+    path.write_bytes(clip.read_bytes())
+    assert taken(slot).index == 0
+    capture.stop()
+    assert problems == [f"{path}: no such file or device"]
+
+
+def test_a_stop_ends_a_long_wait_for_the_next_try() -> None:
+    def refusing(settings: CameraSettings, clock: Clock) -> Script:
+        return Script(FakeClock(), [(0, CredentialsRefused("porch refused the password"))] * 9)
+
+    problems: list[str] = []
+    capture = Capture(
+        "porch",
+        CameraSettings(url="rtsp://127.0.0.1/stream"),
+        slot=Slot(threading.Condition()),
+        due=lambda seconds: True,
+        on_problem=problems.append,
+        make_source=refusing,
+    )
+    capture.start()
+    until(lambda: bool(problems))
+    began = time.monotonic()
+    capture.stop()
+    assert time.monotonic() - began < 1.5
+    assert len(problems) == 1

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+
+from streamwatch.geometry import Polygon
+from streamwatch.records import Image
+from streamwatch.source.mask import Mask
+
+LEFT_HALF: Polygon = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
+TOP_HALF: Polygon = ((0.0, 0.0), (1.0, 0.0), (1.0, 0.5), (0.0, 0.5))
+
+
+def white(width: int, height: int) -> Image:
+    return np.full((height, width, 3), 255, np.uint8)
+
+
+def test_what_is_masked_is_black_and_the_rest_untouched() -> None:
+    image = white(100, 60)
+    masked = Mask((LEFT_HALF,)).applied(image)
+    assert (masked[:, :50] == 0).all()
+    assert (masked[:, 52:] == 255).all()
+
+
+def test_the_image_given_is_not_written_into() -> None:
+    image = white(100, 60)
+    image.flags.writeable = False
+    masked = Mask((LEFT_HALF,)).applied(image)
+    assert (image == 255).all()
+    assert not np.shares_memory(image, masked)
+
+
+def test_without_polygons_nothing_is_copied() -> None:
+    image = white(10, 10)
+    assert Mask(()).applied(image) is image
+
+
+def test_polygons_that_overlap_hide_their_overlap_too() -> None:
+    masked = Mask((LEFT_HALF, TOP_HALF)).applied(white(100, 60))
+    assert (masked[:30] == 0).all()
+    assert (masked[:, :50] == 0).all()
+    assert (masked[32:, 52:] == 255).all()
+
+
+def test_the_whole_picture_can_be_hidden() -> None:
+    everything: Polygon = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+    assert not Mask((everything,)).applied(white(33, 17)).any()
+
+
+def test_a_change_of_size_is_followed() -> None:
+    mask = Mask((LEFT_HALF,))
+    for width, height in ((100, 60), (40, 20), (100, 60)):
+        masked = mask.applied(white(width, height))
+        assert (masked[:, : width // 2] == 0).all()
+        assert (masked[:, width // 2 + 2 :] == 255).all()

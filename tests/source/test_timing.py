@@ -1,0 +1,166 @@
+"""The arithmetic of capture times, and how long silence lasts."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from streamwatch.source.timing import JUMP_SECONDS, SILENCE_SECONDS, Cadence, CaptureTime, WallTime
+
+FRAME = 1 / 15
+NOON = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
+
+
+def rises(times: list[float]) -> bool:
+    return all(a < b for a, b in pairwise(times))
+
+
+def test_jitter_vanishes() -> None:
+    chance = random.Random(1)
+    time = CaptureTime()
+    estimates = [
+        time.estimate(index * FRAME, 100 + index * FRAME + 0.05 + chance.random() * 0.2)
+        for index in range(1000)
+    ]
+    assert rises(estimates)
+    settled = estimates[100:]
+    assert all(abs(b - a - FRAME) < 0.03 for a, b in pairwise(settled))
+    # The constant part of the delay can't be known.
+    assert settled[-1] == pytest.approx(100 + 999 * FRAME + 0.05, abs=0.02)
+
+
+def test_a_burst_at_the_start_is_followed_by_a_steady_pace() -> None:
+    """The first second's frames arrive at once, as after the opening of an RTSP stream."""
+    time = CaptureTime()
+    estimates = [time.estimate(i * FRAME, 50 + max(0.0, i * FRAME - 1)) for i in range(60)]
+    assert rises(estimates)
+    assert all(b - a == pytest.approx(FRAME, abs=1e-3) for a, b in pairwise(estimates[16:]))
+
+
+def test_the_first_frame_may_lack_a_time_stamp() -> None:
+    time = CaptureTime()
+    assert time.estimate(None, 7.0) == 7.0
+    assert time.estimate(FRAME, 7.0 + FRAME) == pytest.approx(7.0 + FRAME)
+
+
+def test_without_time_stamps_arrival_counts() -> None:
+    time = CaptureTime()
+    assert [time.estimate(None, arrival) for arrival in (3.0, 3.1, 3.3)] == [3.0, 3.1, 3.3]
+
+
+def test_a_picture_held_back_keeps_its_time() -> None:
+    """A read time-out first releases a picture that waited for it."""
+    time = CaptureTime()
+    for index in range(30):
+        time.estimate(index * FRAME, 10 + index * FRAME)
+    late = time.estimate(30 * FRAME, 10 + 30 * FRAME + 1.0)
+    assert late == pytest.approx(10 + 30 * FRAME, abs=0.02)
+
+
+def test_a_missing_time_stamp_in_mid_stream_is_a_step_after_the_last() -> None:
+    time = CaptureTime()
+    for index in range(30):
+        time.estimate(index * FRAME, 10 + index * FRAME)
+    late = 3.0
+    stalled = [time.estimate(None, 10 + 30 * FRAME + late)]
+    stalled += [time.estimate(i * FRAME, 10 + 30 * FRAME + late) for i in range(31, 60)]
+    assert stalled == pytest.approx([10 + i * FRAME for i in range(30, 60)], abs=0.02)
+
+
+def test_a_drifting_camera_clock_is_followed() -> None:
+    """500 ppm slow, five times the worst quartz, for an hour."""
+    time = CaptureTime()
+    for index in range(3600 * 5):
+        arrival = index / 5
+        estimate = time.estimate(arrival * 0.9995, arrival)
+    assert estimate == pytest.approx(arrival, abs=0.01)
+
+
+def test_a_stream_that_fell_behind_is_caught_up_with() -> None:
+    time = CaptureTime()
+    time.estimate(0.0, 0.0)
+    for index in range(1, 5 * 600):
+        arrival = index / 5
+        estimate = time.estimate(arrival - 2.0, arrival)
+    assert estimate == pytest.approx(arrival, abs=0.01)
+
+
+@pytest.mark.parametrize("jump", [-3600.0, -2.0, 2.0, 3600.0])
+def test_a_jump_of_the_cameras_clock_is_survived(jump: float) -> None:
+    time = CaptureTime()
+    before = [time.estimate(5000 + i * FRAME, 10 + i * FRAME) for i in range(30)]
+    after = [time.estimate(5000 + jump + i * FRAME, 10 + i * FRAME) for i in range(30, 60)]
+    assert rises(before + after)
+    assert after[-1] == pytest.approx(10 + 59 * FRAME, abs=0.02)
+
+
+def test_a_frame_later_than_any_network_makes_it_is_a_jump() -> None:
+    time = CaptureTime()
+    time.estimate(0.0, 0.0)
+    assert time.estimate(FRAME, JUMP_SECONDS + 1) == JUMP_SECONDS + 1
+
+
+def test_small_steps_back_keep_the_order() -> None:
+    time = CaptureTime()
+    assert rises([time.estimate(pts, 10 + i * 0.01) for i, pts in enumerate((1.0, 0.9, 1.0, 1.0))])
+
+
+def test_a_reset_forgets_the_stream_but_not_the_order() -> None:
+    time = CaptureTime()
+    last = [time.estimate(900 + i * FRAME, 10 + i * FRAME) for i in range(30)][-1]
+    time.reset()
+    first = time.estimate(0.0, 12.5)
+    assert first == 12.5
+    assert first > last
+
+
+def test_wall_time_ignores_the_jitter_of_reading_clocks() -> None:
+    wall = WallTime()
+    assert wall.at(100.0, 100.0, NOON) == NOON
+    late = NOON + timedelta(seconds=1.2)
+    assert wall.at(101.0, 101.0, late) == NOON + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(hours=-1)])
+def test_wall_time_follows_a_clock_that_was_set(step: timedelta) -> None:
+    wall = WallTime()
+    wall.at(100.0, 100.0, NOON)
+    assert wall.at(101.0, 101.0, NOON + step + timedelta(seconds=1)) == (
+        NOON + step + timedelta(seconds=1)
+    )
+
+
+def test_a_camera_is_silent_before_its_first_frame_and_5_s_after_its_last() -> None:
+    cadence = Cadence()
+    assert cadence.silent(0.0)
+    assert cadence.age_seconds(0.0) is None
+    for index in range(10):
+        cadence.tick(index * FRAME)
+    assert not cadence.silent(9 * FRAME + SILENCE_SECONDS - 0.1)
+    assert cadence.silent(9 * FRAME + SILENCE_SECONDS + 0.1)
+
+
+def test_rare_frames_are_waited_for_three_times_as_long() -> None:
+    cadence = Cadence()
+    for index in range(5):
+        cadence.tick(index * 4.0)
+    assert cadence.patience_seconds == 12.0
+    assert not cadence.silent(16 + 11.9)
+    assert cadence.silent(16 + 12.1)
+
+
+def test_one_outage_does_not_stretch_the_patience() -> None:
+    cadence = Cadence()
+    for now in (0.0, 0.1, 0.2, 60.0, 60.1):
+        cadence.tick(now)
+    assert cadence.patience_seconds == SILENCE_SECONDS
+
+
+def test_silence_can_be_excused() -> None:
+    cadence = Cadence()
+    cadence.tick(0.0)
+    cadence.excuse(100.0)
+    assert not cadence.silent(104.0)
