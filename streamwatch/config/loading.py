@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from streamwatch.config import paths, problems, reading, references
 from streamwatch.config.expansion import expanded
@@ -13,6 +14,8 @@ from streamwatch.config.models import CameraSettings, Config, WatchSettings
 from streamwatch.config.places import Entry, Fault, Loc
 from streamwatch.config.reading import Document
 from streamwatch.errors import ConfigError, Problem
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 LARGEST = 1_000_000
 """Bytes of a configuration file; so that `-c /dev/zero` is an error and not the end of memory."""
@@ -50,7 +53,8 @@ def load(path: Path) -> Config:
     except ValidationError as error:
         found = problems.faults(error, document.entries)
         faults += [fault for fault in found if not any(_below(loc, fault.loc) for loc in lost)]
-    faults += _crossing(content, folder, [fault.loc for fault in faults], document.entries)
+    if not {(), ("cameras",)} & {fault.loc for fault in faults}:  # else some cameras are missing
+        faults += _crossing(content, folder, lost, document.entries)
     if config is None or faults:
         faults.sort(key=lambda fault: (fault.place.line, fault.place.column))
         raise ConfigError([fault.problem(str(path)) for fault in faults])
@@ -63,34 +67,30 @@ def parse(path: Path) -> Document:
 
 
 def _crossing(
-    content: object, folder: Path, spoiled: list[Loc], entries: Mapping[Loc, Entry]
+    content: object, folder: Path, lost: list[Loc], entries: Mapping[Loc, Entry]
 ) -> Iterator[Fault]:
     """What the cameras and watches that are sound in themselves get wrong about each other."""
-    sections = _mapping(content)
-    cameras, watches = _mapping(sections.get("cameras")), _mapping(sections.get("watches"))
-    if ("cameras",) in spoiled or () in spoiled:
-        return  # cameras are missing that may have been meant
 
-    def sound(loc: Loc) -> bool:
-        return not any(_below(loc, other) for other in spoiled)
+    def sound(section: str, model: type[_Model]) -> dict[str, _Model | None]:
+        values = content.get(section) if isinstance(content, dict) else None
+        return {
+            name: None
+            if any(_below((section, name), loc) for loc in lost)
+            else _validated(model, value, folder)
+            for name, value in (values if isinstance(values, dict) else {}).items()
+        }
 
-    checked_cameras = {
-        name: CameraSettings.model_validate(value, context=folder)
-        if sound(("cameras", name))
-        else None
-        for name, value in cameras.items()
-    }
-    checked_watches = {
-        name: WatchSettings.model_validate(value, context=folder)
-        for name, value in watches.items()
-        if sound(("watches", name))
-    }
-    for loc, wrong in references.mistakes(checked_cameras, checked_watches):
+    cameras, watches = sound("cameras", CameraSettings), sound("watches", WatchSettings)
+    sound_watches = {name: watch for name, watch in watches.items() if watch is not None}
+    for loc, wrong in references.mistakes(cameras, sound_watches):
         yield problems.fault(loc, wrong, entries)
 
 
-def _mapping(value: object) -> dict[str, object]:
-    return value if isinstance(value, dict) else {}
+def _validated(model: type[_Model], value: object, folder: Path) -> _Model | None:
+    try:
+        return model.model_validate(value, context=folder)
+    except ValidationError:
+        return None
 
 
 def _below(loc: Loc, other: Loc) -> bool:

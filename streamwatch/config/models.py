@@ -30,7 +30,6 @@ from pydantic import (
 
 from streamwatch.config.addresses import CameraKind, CameraUrl, Host, TopicPrefix, camera_kind
 from streamwatch.config.kinds import (
-    Crop,
     Duration,
     FilePath,
     LastingDuration,
@@ -42,13 +41,12 @@ from streamwatch.config.kinds import (
     OneOf,
     Prompts,
     Secret,
-    Shape,
-    Shapes,
     Size,
     Switch,
     not_supported_yet,
     or_empty,
 )
+from streamwatch.config.shapes import Crop, Shape, Shapes
 from streamwatch.config.wording import Wrong, did_you_mean, listing
 
 MODELS = ("toybox",)

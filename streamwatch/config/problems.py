@@ -56,15 +56,19 @@ def _written_loc(details: ErrorDetails, entries: Mapping[Loc, Entry]) -> Loc:
     return (*loc, found[-1]) if details["type"] == "missing" else loc
 
 
+def _is_about_key(loc: Loc, details: ErrorDetails) -> bool:
+    return details["loc"][-1:] == (_KEY,) and len(loc) < len(details["loc"])
+
+
 def _place(loc: Loc, details: ErrorDetails, entries: Mapping[Loc, Entry]) -> Place:
-    about_the_key = details["type"] == "extra_forbidden" or details["loc"][-1:] == (_KEY,)
-    if about_the_key and (key := entries[loc].key):
+    unknown = details["type"] == "extra_forbidden"
+    if (unknown or _is_about_key(loc, details)) and (key := entries[loc].key):
         return key
     return _place_of(loc, entries)
 
 
 def _message(loc: Loc, details: ErrorDetails, entries: Mapping[Loc, Entry]) -> str:
-    if details["loc"][-1:] == (_KEY,):
+    if _is_about_key(loc, details):
         return _about(f"'{printable(str(loc[-1]))}'", details)
     kind = details["type"]
     if kind == "missing":

@@ -114,14 +114,21 @@ class _CoreComposer(Reader, Scanner, Parser, Composer, BaseResolver):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self._depth += 1
-        if self._depth > DEEPEST:
-            raise _Hopeless(
-                Place(self.line + 1, self.column + 1),
-                f"nested too deeply; at most {DEEPEST} levels",
-            )
+        if self._depth > DEEPEST and parent is not None:
+            raise _Hopeless(_place(parent), f"nested too deeply; at most {DEEPEST} levels")
         node = super().compose_node(parent, index)
         self._depth -= 1
+        if isinstance(node, yaml.ScalarNode):
+            node.value = _joined(node)
         return node
+
+
+def _joined(node: yaml.ScalarNode) -> str:
+    """JSON writes "\\ud83d\\ude00" for one character, which PyYAML leaves in two halves."""
+    try:
+        return str(node.value).encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        raise _Hopeless(_place(node), "half of a surrogate pair is no character") from None
 
 
 for _name, (_pattern, _first) in _PLAIN.items():
@@ -197,11 +204,6 @@ class _Builder:
             return written.lower() == "true"
         if kind == "number":
             return self._number(written, loc, place)
-        if any("\ud800" <= char <= "\udfff" for char in written):
-            self.faults.append(
-                Fault(loc, place, "half of a surrogate pair is no character", lost=True)
-            )
-            return None
         return written
 
     def _number(self, written: str, loc: Loc, place: Place) -> int | float | None:

@@ -87,19 +87,33 @@ class EmbeddedBroker:
         broker = Broker(_settings())
         await broker.start()
 
+        clients: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
+
         async def attend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await broker.external_connected(
-                StreamReaderAdapter(reader), StreamWriterAdapter(writer), _LISTENER
-            )
+            try:
+                await broker.external_connected(
+                    StreamReaderAdapter(reader), StreamWriterAdapter(writer), _LISTENER
+                )
+            finally:
+                # amqtt leaves the line open where it can't make out the first packet.
+                writer.transport.abort()
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.create_task(attend(reader, writer))
+            clients[writer] = task
+            task.add_done_callback(lambda _: clients.pop(writer))
 
         try:
-            server = await asyncio.start_server(attend, HOST, self.port)
+            server = await asyncio.start_server(accept, HOST, self.port)
             self.port = server.sockets[0].getsockname()[1]
             self._started.set()
             await self._stopping.wait()
             server.close()
         finally:
             await broker.shutdown()
+            for writer in clients:
+                writer.transport.abort()
+            await asyncio.gather(*clients.values(), return_exceptions=True)
 
 
 def _settings() -> BrokerConfig:

@@ -40,17 +40,23 @@ REFUSED_RETRY_SECONDS = 30.0
 """Where the credentials are wrong: they stay wrong, and brokers lock out those who hammer."""
 MAX_UNACKNOWLEDGED = 20
 """Measured: with at most so many on their way the order survives restarts of the broker."""
-SILENT_CLOSES_BEFORE_SWITCH = 2
-"""A broker that knows only the other protocol version may close without a word, as amqtt does."""
-SILENT_CLOSES_ONCE_PROVEN = 10
-"""The same for a version that has worked: a proxy before a stopped broker closes like that too."""
+SILENT_ENDS_AT_FIRST = 2
+"""A broker that does not know the protocol version may close without an answer, or give none at
+all, as amqtt does: after so many attempts the other version is tried."""
+SILENT_ENDS_ONCE_PROVEN = 10
+"""The same for a version that has worked: a proxy before a stopped broker looks like that too."""
 SHORT_LIFE_SECONDS = 10.0
 SHORT_LIVES_BEFORE_WARNING = 3
 GOODBYE_SECONDS = 0.5
 MAX_CLIENT_ID = 64
 
 _UNSUPPORTED_VERSION = 132
-_CREDENTIALS_REFUSED = {134: "bad user name or password", 135: "not authorised", 138: "banned"}
+_NOT_AUTHORISED = 135
+_CREDENTIALS_REFUSED = {
+    134: "bad user name or password",
+    _NOT_AUTHORISED: "not authorised",
+    138: "banned",
+}
 _KEEPALIVE_TIMEOUT = 141
 _SESSION_TAKEN_OVER = 142
 """Reason codes of MQTT 5 (section 2.4); paho gives them for MQTT 3.1.1 too."""
@@ -92,11 +98,15 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The broker answered a message; `refusal` is why it does not take it, None if it does."""
+    """The broker answered a message; `refusal` is why it does not take it, None if it does.
+
+    `forbidden` says that it won't take any of this topic.
+    """
 
     attempt: int
     message: int
     refusal: str | None
+    forbidden: bool
 
 
 Notice = Accepted | Refused | Closed | Acknowledged
@@ -154,7 +164,8 @@ class _Attempt:
         _properties: Properties | None,
     ) -> None:
         refusal = str(reason_code) if reason_code.is_failure else None
-        self._post(Acknowledged(self.number, message, refusal))
+        forbidden = reason_code.value == _NOT_AUTHORISED
+        self._post(Acknowledged(self.number, message, refusal, forbidden))
 
 
 class Connection:
@@ -189,7 +200,7 @@ class Connection:
         self._refused: Refused | None = None
         self._next_attempt = seconds()
         self._failures = 0
-        self._silent_closes = 0
+        self._silent_ends = 0
         self._short_lives = 0
         self._said: set[str] = set()
 
@@ -310,7 +321,7 @@ class Connection:
         self._limits = notice.limits
         self._up_since = self._seconds()
         self._version_proven = True
-        self._silent_closes = 0
+        self._silent_ends = 0
         version = "5" if self._version is MQTTProtocolVersion.MQTTv5 else "3.1.1"
         after = f" after {self._failures} failed attempts" if self._failures else ""
         if self._short_lives < SHORT_LIVES_BEFORE_WARNING:
@@ -348,15 +359,11 @@ class Connection:
         if refused is None and closed.code is None:
             self._fail(f"{self._broker} is not reachable ({closed.reason})")
         elif refused is None:
-            if closed.code != _KEEPALIVE_TIMEOUT:
-                self._silent_closes += 1
-                patience = (
-                    SILENT_CLOSES_ONCE_PROVEN
-                    if self._version_proven
-                    else SILENT_CLOSES_BEFORE_SWITCH
-                )
-                if self._silent_closes >= patience:
-                    self._switch_version()
+            # One that kept silent all the time has cost more of it than one that closed.
+            self._silent_ends += 2 if closed.code == _KEEPALIVE_TIMEOUT else 1
+            patience = SILENT_ENDS_ONCE_PROVEN if self._version_proven else SILENT_ENDS_AT_FIRST
+            if self._silent_ends >= patience:
+                self._switch_version()
             self._fail(f"{self._broker} does not answer as an MQTT broker ({closed.reason})")
         elif refused.code == _UNSUPPORTED_VERSION:
             self._switch_version()
@@ -391,7 +398,7 @@ class Connection:
             else MQTTProtocolVersion.MQTTv5
         )
         self._version_proven = False
-        self._silent_closes = 0
+        self._silent_ends = 0
 
 
 def default_client_id(topic_prefix: str) -> str:

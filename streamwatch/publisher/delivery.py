@@ -18,9 +18,12 @@ from streamwatch.records import Event
 MAX_REPORTS = 100
 MAX_PICTURES = 100
 """Snapshots in line for a broker that hangs; with more, the oldest of those outdone go unsent."""
-CULPRIT_LOSSES = 3
+FORBIDDEN_SECONDS = 600.0
+"""How long a topic is left alone that the broker does not allow: mosquitto 2.0.11 closes the
+connection after it has said so."""
+CULPRIT_LOSSES = 2
 CULPRIT_SECONDS = 2.0
-"""A message at which the connection broke so often, each time so soon, is what breaks it."""
+"""A message at which alone the connection broke so often, each time so soon, is what breaks it."""
 
 Kind = Literal["status", "info", "camera", "state", "snapshot"]
 RETAINED: tuple[Kind, ...] = ("status", "info", "camera", "state", "snapshot")
@@ -102,8 +105,11 @@ class Delivery:
         self._reports: deque[_Report] = deque(maxlen=MAX_REPORTS)
         self._stats: Message | None = None
         self._pictures_in_line = 0
+        self._forbidden_until: dict[str, float] = {}
         self._culprit: _Step | None = None
         self._culprit_losses = 0
+        self._answers = 0
+        self._careful_until = 0
         self._complained: set[tuple[str, str]] = set()
 
     @property
@@ -138,6 +144,7 @@ class Delivery:
 
     def connected(self, wire: Wire) -> None:
         self._wire = wire
+        self._answers = 0
         self._line.clear()
         self._pictures_in_line = 0
         for kind, messages in self._newest.items():
@@ -158,13 +165,16 @@ class Delivery:
         self._sent.clear()
         self._stats = None
 
-    def acknowledged(self, number: int, refusal: str | None) -> None:
-        """The broker's answer to the message of this number."""
+    def acknowledged(self, number: int, refusal: str | None, *, forbidden: bool) -> None:
+        """The broker's answer to the message of this number; a refused one is let go."""
         sent = self._sent.pop(number, None)
         if sent is None:
             return
+        self._answers += 1
         if refusal is not None:
             self._refuse(sent.topic, f"the broker does not take it: {refusal.lower()}")
+        if forbidden:
+            self._forbidden_until[sent.topic] = self._seconds() + FORBIDDEN_SECONDS
         if isinstance(sent.step, _Alert):
             self._outbox.remove(sent.step.number)
 
@@ -172,20 +182,28 @@ class Delivery:
         """Hand over as much as may be on its way at once."""
         if self._wire is None:
             return
-        while self._line and len(self._sent) < self._wire.max_unacknowledged:
+        while self._line and self._has_room(self._wire):
             self._send(self._wire, self._line.popleft())
-        if self._stats is not None and len(self._sent) < self._wire.max_unacknowledged:
+        if self._stats is not None and self._has_room(self._wire):
             if (fault := self._wire.fault(self._stats.topic, self._stats.payload)) is None:
                 self._wire.publish(self._stats.topic, self._stats.payload, qos=0, retain=False)
             else:
                 self._refuse(self._stats.topic, fault)
             self._stats = None
 
+    def _has_room(self, wire: Wire) -> bool:
+        careful = self._answers < self._careful_until
+        return len(self._sent) < (1 if careful else wire.max_unacknowledged)
+
     def _send(self, wire: Wire, step: _Step) -> None:
         if isinstance(step, _Retained) and step.kind == "snapshot":
             self._pictures_in_line -= 1
         message = self._message(step)
         if message is None:
+            return
+        if self._seconds() < self._forbidden_until.get(message.topic, 0.0):
+            if isinstance(step, _Alert):
+                self._outbox.remove(step.number)
             return
         fault = wire.fault(message.topic, message.payload)
         if fault is not None:
@@ -211,18 +229,23 @@ class Delivery:
             return None
 
     def _suspect(self) -> None:
-        """Give up the message at which the connection breaks every time.
+        """Find, and give up, the message at which the connection breaks every time.
 
-        Brokers answer in order, so it is the first one without an answer. Those of MQTT 3.1.1 can't
-        say that a message is too large; sent again for ever, it would hold up all behind it.
+        A broker of MQTT 3.1.1 can't say that a message is too large: sent again for ever, it would
+        hold up all behind it. Since answers may be lost with the line, messages go one at a time
+        near the place where it broke, until it is certain which one it was.
         """
         number, first = next(iter(self._sent.items()), (0, None))
         if first is None or self._seconds() - first.at_seconds > CULPRIT_SECONDS:
-            self._culprit_losses = 0
+            self._culprit = None
+            self._careful_until = 0
+            return
+        self._careful_until = self._answers + 2 * len(self._sent)
+        if len(self._sent) > 1 or first.step in self._status():
             return
         self._culprit_losses = self._culprit_losses + 1 if first.step == self._culprit else 1
         self._culprit = first.step
-        if self._culprit_losses >= CULPRIT_LOSSES and first.step not in self._status():
+        if self._culprit_losses >= CULPRIT_LOSSES:
             del self._sent[number]
             self._give_up(first.step, first.topic, "the broker closes the connection at it")
 

@@ -16,7 +16,7 @@ LETTER_SHARE = 0.034
 """Height of a letter as a share of the picture's: 12 px at 360p, 73 px at 4K."""
 MIN_LETTER_PX = 9
 LINE_SHARE = 1 / 270
-"""Width of the box's line as a share of the picture's height: 2 px at 540p, 8 px at 4K."""
+"""Width of the box's line as a share of the picture's height: 2 px to 540p, 8 px at 4K."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def render(picture: Picture, quality: int) -> bytes:
     if image.size == 0:
         raise ValueError("the picture has no pixels")
     height, width = image.shape[:2]
-    line = max(1, round(height * LINE_SHARE))
+    line = max(2, round(height * LINE_SHARE))
     x1, y1, x2, y2 = (round(edge) for edge in picture.box)
     x1, x2 = (min(max(x, 0), width - 1) for x in (x1, x2))
     y1, y2 = (min(max(y, 0), height - 1) for y in (y1, y2))

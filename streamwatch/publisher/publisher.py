@@ -232,7 +232,9 @@ class Publisher:
     def _take_notice(self, notice: Notice) -> None:
         if isinstance(notice, Acknowledged):
             if notice.attempt == self._connection.number:
-                self._delivery.acknowledged(notice.message, notice.refusal)
+                self._delivery.acknowledged(
+                    notice.message, notice.refusal, forbidden=notice.forbidden
+                )
             return
         change = self._connection.take(notice)
         if change == "up":

@@ -157,7 +157,9 @@ def opened(target: Input) -> Iterator[Video]:
 def _while_opening(error: Exception, shown: str, elapsed_seconds: float) -> SourceError:
     match error:
         case av.error.HTTPUnauthorizedError():
-            return CredentialsRefused(f"{shown}: the user name or password was refused (401)")
+            return CredentialsRefused(
+                f"{shown}: the user name or password is wrong or missing (401)"
+            )
         case av.error.HTTPForbiddenError():
             return CredentialsRefused(f"{shown}: access was refused (403)")
         case av.error.HTTPNotFoundError():
@@ -170,6 +172,9 @@ def _while_opening(error: Exception, shown: str, elapsed_seconds: float) -> Sour
             return SourceError(f"{shown}: this user may not read it")
         case OSError(errno=errno.ENOTTY):
             return SourceError(f"{shown}: this is not a camera")
+        # How an unknown host name ends too.
+        case OSError(errno=errno.EIO) if "://" in shown:
+            return SourceError(f"{shown}: the host is unknown or can't be reached")
         # A peer that says nothing ends as InvalidDataError as well as ExitError.
         case av.error.FFmpegError() if elapsed_seconds >= OPEN_SECONDS:
             return SourceError(f"{shown}: no answer within {OPEN_SECONDS:.0f} s")

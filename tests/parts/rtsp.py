@@ -88,7 +88,11 @@ class RtspServer:
         return Path(self._folder.name) / "journal"
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self._folder.cleanup()
+            raise
         return self
 
     def __exit__(

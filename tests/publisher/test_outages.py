@@ -11,7 +11,7 @@ import pytest
 from tests.parts import free_port
 from tests.parts.mosquitto import Mosquitto, Received, StartMosquitto, Subscriber
 from tests.publisher.events import end_event, new_event, picture
-from tests.publisher.running import make, running
+from tests.publisher.running import make, running, wait_until
 
 
 def sequences(messages: Sequence[Received], topic: str) -> list[int]:
@@ -134,10 +134,7 @@ def test_a_broker_that_was_frozen_for_long_gets_everything(start_mosquitto: Star
         broker.freeze()
         for sequence in range(100):
             publisher.event(new_event(id=visit.id, sequence=sequence))
-        deadline = time.monotonic() + 40
-        while publisher.connected and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert not publisher.connected
+        wait_until(lambda: not publisher.connected, 40)
         broker.thaw()
         messages = subscriber.wait_for(
             lambda messages: len(set(sequences(messages, "thawed/events/porch/car"))) == 100, 30
@@ -169,15 +166,9 @@ def test_stopping_while_the_broker_is_away_tells_what_is_lost(
 def test_two_daemons_with_one_client_id_are_noticed(
     mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def wait_for_warning() -> list[str]:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            if found := said(caplog, logging.WARNING, "perhaps another program"):
-                return found
-            time.sleep(0.1)
-        return []
+    def warnings() -> list[str]:
+        return said(caplog, logging.WARNING, "perhaps another program")
 
     with running(make(mosquitto, "same")), running(make(mosquitto, "same"), connected=False):
-        warnings = wait_for_warning()
-    assert warnings
-    assert "-same" in warnings[0]
+        wait_until(lambda: bool(warnings()))
+    assert "-same" in warnings()[0]

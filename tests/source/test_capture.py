@@ -1,4 +1,4 @@
-"""The supervisor of one camera: retries, gates, masks, counts; with sources that follow a script."""
+"""The supervisor of one camera, with sources that follow a script."""
 
 from __future__ import annotations
 
@@ -16,21 +16,14 @@ import pytest
 
 from streamwatch.config.models import CameraSettings
 from streamwatch.errors import CredentialsRefused, SourceError
-from streamwatch.records import Frame, Image
+from streamwatch.records import Image
 from streamwatch.source import Capture, Clock, Decoded, Slot
 from tests.source.fake_clock import START, FakeClock
+from tests.source.waiting import taken, until
 
 WHITE = np.full((120, 160, 3), 255, np.uint8)
 WHITE.flags.writeable = False
 FRAME = 1 / 15
-
-
-def until(met: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Wait for what another thread does."""
-    deadline = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
 
 
 class Script:
@@ -90,26 +83,16 @@ def scene(
         chance=lambda: 0.0,
     )
     capture.start()
-    yield Scene(capture, slot, clock, problems)
-    capture.request_stop()
+    try:
+        yield Scene(capture, slot, clock, problems)
+    finally:
+        capture.request_stop()
     if capture.failure is None:
         capture.join(5)
 
 
 def frames_of(scene: Scene, count: int) -> None:
     until(lambda: scene.capture.counts(0.0).frames == count)
-
-
-def taken(slot: Slot) -> Frame:
-    until_frame: list[Frame] = []
-
-    def take() -> bool:
-        if frame := slot.take():
-            until_frame.append(frame)
-        return bool(until_frame)
-
-    until(take)
-    return until_frame[0]
 
 
 def test_the_thread_has_the_cameras_name() -> None:
@@ -211,26 +194,25 @@ def test_before_the_first_frame_it_is_offline() -> None:
         assert running.capture.counts(0.0).age_seconds is None
 
 
-class Bug(Exception):
-    """Something nobody foresaw."""
-
-
 @pytest.mark.parametrize("where", ["source", "due", "on_problem"])
 def test_a_bug_is_kept_for_the_owner_and_not_retried(where: str) -> None:
-    def fail(_: object) -> bool:
-        raise Bug
+    def fail_due(seconds: float) -> bool:
+        raise ZeroDivisionError
+
+    def fail_to_tell(problem: str) -> None:
+        raise ZeroDivisionError
 
     with scene(
         (0, SourceError("porch is gone")),
-        (1, Bug() if where == "source" else None),
+        (1, ZeroDivisionError() if where == "source" else None),
         (1, None),
-        due=fail if where == "due" else lambda seconds: True,
-        on_problem=fail if where == "on_problem" else None,
+        due=fail_due if where == "due" else lambda seconds: True,
+        on_problem=fail_to_tell if where == "on_problem" else None,
     ) as running:
         until(lambda: running.capture.failure is not None)
-        with pytest.raises(Bug):
+        with pytest.raises(ZeroDivisionError):
             running.capture.join(5)
-        with pytest.raises(Bug):
+        with pytest.raises(ZeroDivisionError):
             running.capture.stop()
         running.slot.take()
         assert running.slot.drained

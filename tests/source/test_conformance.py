@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +58,7 @@ def test_times_rise_strictly_and_are_of_now(case: Case) -> None:
     began = datetime.now(UTC)
     frames = read(case.make(), PICTURES)
     assert len(frames) == PICTURES
-    pairs = list(zip(frames, frames[1:], strict=False))
+    pairs = list(pairwise(frames))
     assert all(a.seconds < b.seconds for a, b in pairs)
     assert all(a.captured_at < b.captured_at for a, b in pairs)
     assert abs(frames[0].captured_at - began) < timedelta(seconds=10)

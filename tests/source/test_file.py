@@ -115,9 +115,7 @@ def test_a_corrupt_part_is_stepped_over(tmp_path: Path, seed: int) -> None:
     assert source.corrupt > 0
 
 
-def test_a_truncated_file_with_its_table_in_front_plays_to_the_cut(
-    clip: Path, tmp_path: Path
-) -> None:
+def test_a_truncated_file_plays_to_the_cut(clip: Path, tmp_path: Path) -> None:
     """Matroska needs no table at its end, so what is there can be played."""
     whole = write_clip(tmp_path / "whole.mkv", frames=60)
     content = whole.read_bytes()
@@ -149,6 +147,11 @@ def test_a_missing_file_and_a_folder_say_so(tmp_path: Path) -> None:
         play(tmp_path / "gone.mp4")
     with pytest.raises(SourceError, match=r": can't be opened \(Is a directory\)$"):
         play(tmp_path)
+
+
+def test_sound_beside_the_picture_is_passed_over(tmp_path: Path) -> None:
+    frames = play(write_clip(tmp_path / "talkie.mp4", sound=True))
+    assert [frame.seconds for frame in frames] == pytest.approx([i * FRAME for i in range(30)])
 
 
 def test_a_sound_file_has_no_video(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from streamwatch.source import Capture, Slot
 from tests.parts import free_port
 from tests.parts.rtsp import RtspServer
 from tests.source.peers import mute_peer
-from tests.source.test_capture import taken, until
+from tests.source.waiting import taken, until
 
 SECRET = "hunter2"
 
@@ -115,7 +115,7 @@ def test_a_password_is_in_no_message_and_no_log(
         watch(url.replace("//", f"//viewer:{SECRET}@"), problems.append)
     until(lambda: len(problems) == len(urls))
     assert all("viewer:***@" in problem for problem in problems)
-    assert "the user name or password was refused (401)" in caplog.text
+    assert "the user name or password is wrong or missing (401)" in caplog.text
     assert SECRET not in "\n".join(problems) + caplog.text
 
 

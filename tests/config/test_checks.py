@@ -1,0 +1,220 @@
+"""What `check` warns of, and what it says will run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from streamwatch.config import describe, shipped, warnings
+from streamwatch.config import load as load_file
+from tests.config.conftest import Load
+
+PIECES = {
+    "mqtt": "{}",
+    "detector": "{model: toybox}",
+    "cameras": "{a: {url: bundled:street}}",
+    "watches": "{w: {prompt: dog}}",
+}
+STEPS = "zones: {steps: [[0, 0], [1, 0], [1, 1]]}"
+
+
+def text(**sections: str) -> str:
+    return "".join(f"{key}: {value}\n" for key, value in {**PIECES, **sections}.items())
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {},
+        {"mqtt": "{password: x, username: y}"},
+        {"mqtt": "{password: x, username: y, host: 127.0.0.1}"},
+        {"mqtt": "{embedded: true, port: 0}"},
+        {"cameras": "{a: {url: bundled:street, loop: true, pace: false}}"},
+        {"cameras": "{a: {url: bundled:street}, b: {url: rtsp://cam/, enabled: false}}"},
+        {"watches": "{w: {prompt: a dog on the green grass}}"},
+        {"watches": "{w: {prompt: dog, confidence: 0.1, leave: 200ms}}"},
+    ],
+)
+def test_nothing_to_say(loaded: Load, sections: dict[str, str]) -> None:
+    assert warnings(loaded(text(**sections))) == []
+
+
+TOYBOX = (
+    "detector.model: toybox knows drawn scenes only and sees little in real pictures, as of a; "
+    "the model to take for those is yolov8s-worldv2, which is not supported yet"
+)
+
+
+@pytest.mark.parametrize(
+    ("sections", "expected"),
+    [
+        ({"watches": "{}"}, ["watches: there are none: nothing will ever be reported"]),
+        (
+            {"watches": "{w: {prompt: dog, enabled: false}}"},
+            ["watches: all are disabled: nothing will ever be reported"],
+        ),
+        (
+            {"cameras": "{a: {url: bundled:street, enabled: false}}"},
+            [
+                "cameras: all are disabled: nothing will run",
+                "watches.w: never applies: every camera it is for is disabled",
+            ],
+        ),
+        (
+            {
+                "cameras": "{a: {url: bundled:street}, b: {url: bundled:street}}",
+                "watches": "{w: {prompt: dog, cameras: [a]}}",
+            },
+            ["cameras.b: no watch applies: it is read for nothing"],
+        ),
+        (
+            {
+                "cameras": f"{{a: {{url: bundled:street, {STEPS}}}, b: {{url: bundled:street}}}}",
+                "watches": "{w: {prompt: dog, zones: [steps]}, v: {prompt: cat}}",
+            },
+            ["watches.w.zones: skips b, where no zone is named steps"],
+        ),
+        ({"cameras": "{a: {url: rtsp://cam/}}"}, [TOYBOX]),
+        ({"cameras": "{a: {url: http://cam/}}"}, [TOYBOX]),
+        ({"cameras": "{a: {url: 0}}"}, [TOYBOX]),
+        (
+            {"cameras": "{a: {url: 0, loop: true, pace: true}}"},
+            [
+                TOYBOX,
+                "cameras.a.loop: without effect: it is for files",
+                "cameras.a.pace: without effect: it is for files",
+            ],
+        ),
+        (
+            {"cameras": '{a: {url: "rtsp://me:12/hunter2@cam/one"}}'},
+            [
+                TOYBOX,
+                "cameras.a.url: an @ behind the first slash: where it belongs to the password, "
+                "write %2F for the slash and %40 for an @ within",
+            ],
+        ),
+        (
+            {"watches": "{w: {prompt: [dog, a cardboard box left on the wet ground]}}"},
+            [
+                "watches.w.prompt: 'a cardboard box left on the wet ground' is long: with toybox "
+                "more than 6 words score low"
+            ],
+        ),
+        (
+            {"mqtt": "{host: broker.local, username: me, password: x}"},
+            [
+                "mqtt.password: travels to broker.local in clear, since mqtt.tls is not supported "
+                "yet; keep to a network you trust"
+            ],
+        ),
+        (
+            {"mqtt": "{password: x}"},
+            ["mqtt.password: most brokers refuse a password without a username"],
+        ),
+        (
+            {"mqtt": "{embedded: true, host: broker.local}"},
+            ["mqtt.host: without effect: the embedded broker is on the loopback"],
+        ),
+        (
+            {"detector": "{model: toybox, confidence: 0.05}"},
+            ["detector.confidence: 0.05 is so low that many alerts will be false"],
+        ),
+        (
+            {"watches": "{w: {prompt: dog, confidence: 0.95}}"},
+            ["watches.w.confidence: 0.95 is so high that hardly anything will be reported"],
+        ),
+        (
+            {"watches": "{w: {prompt: dog, leave: 100ms}}"},
+            [
+                "watches.w.leave: 100ms is less than the time between two frames at 5 fps: every "
+                "frame will be a visit of its own"
+            ],
+        ),
+        (
+            {"watches": "{w: {prompt: dog, cooldown: 2d}}"},
+            ["watches.w.cooldown: after each visit nothing is told for 2d"],
+        ),
+    ],
+)
+def test_warns_exactly(loaded: Load, sections: dict[str, str], expected: list[str]) -> None:
+    assert [str(advice) for advice in warnings(loaded(text(**sections)))] == expected
+
+
+@pytest.mark.parametrize("name", ["gone.mp4", "x" * 300])
+def test_a_file_that_is_not_there(loaded: Load, tmp_path: Path, name: str) -> None:
+    config = loaded(text(cameras=f"{{a: {{url: {name}}}}}"))
+    assert [str(advice) for advice in warnings(config)] == [
+        f"cameras.a.url: the file {tmp_path / name} does not exist now"
+    ]
+    if len(name) < 100:
+        (tmp_path / name).touch()
+        assert warnings(config) == []
+
+
+IN_CLEAR = """\
+mqtt:
+  username: me
+  password: hunter2
+detector: {model: toybox}
+cameras:
+  a: {url: 'http://me:hunter2@cam/'}
+  b: {url: 'http://me:${PASSWORD}@cam/'}
+watches: {w: {prompt: dog}}
+"""
+
+
+def test_passwords_that_everybody_can_read(
+    loaded: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PASSWORD", "hunter2")
+    config = loaded(IN_CLEAR)
+    file = tmp_path / "config.yaml"
+    file.chmod(0o644)
+    said = [str(advice) for advice in warnings(config, file) if "can read" in advice.message]
+    assert said == [
+        f"{path}: every user of this machine can read the password; `chmod 600 {file}`, or keep "
+        "it elsewhere and write ${NAME}, ${file:PATH} or ${credential:NAME}"
+        for path in ("mqtt.password", "cameras.a.url")
+    ]
+    file.chmod(0o640)
+    assert not [advice for advice in warnings(config, file) if "can read" in advice.message]
+    assert not [advice for advice in warnings(config) if "can read" in advice.message]
+
+
+def test_what_will_run(loaded: Load, tmp_path: Path) -> None:
+    config = loaded(
+        text(
+            mqtt="{host: '::1', username: me, password: hunter2, topic_prefix: home}",
+            detector="{model: toybox, image_size: 640}",
+            cameras=f"{{a: {{url: 'rtsp://me:hunter2@cam/', fps: 2.5, {STEPS}}}, "
+            "b: {url: bundled:street, pace: false}, c: {url: 3, enabled: false}}",
+            watches="{w: {prompt: [dog, cat], zones: [steps], dwell: 5s}, "
+            "v: {prompt: cow, confidence: 0.5, cameras: [a]}}",
+        )
+        + "snapshots: {path: pictures, keep: 12h, max_size: 10MB}\n"
+    )
+    assert describe(config) == [
+        "broker     mqtt://me@[::1]:1883, topics home/…",
+        "model      toybox, device auto, 640 px",
+        f"snapshots  {tmp_path}/pictures, for 12h, at most 10MB",
+        "",
+        "camera a  rtsp://me:***@cam/, 2.5 fps",
+        '    watch w  "dog" or "cat" in steps, there for 5s, confidence 0.3',
+        '    watch v  "cow", confidence 0.5',
+        "",
+        "camera b  bundled:street, 5 fps of the file's own time, as fast as it goes",
+        "    nothing is watched for",
+        "",
+        "camera c  /dev/video3, disabled",
+    ]
+
+
+@pytest.mark.parametrize(("port", "shown"), [(0, "any free port"), (1884, "port 1884")])
+def test_the_embedded_broker(loaded: Load, port: int, shown: str) -> None:
+    config = loaded(text(mqtt=f"{{embedded: true, port: {port}}}"))
+    assert describe(config)[0] == f"broker     embedded, {shown}, topics streamwatch/…"
+
+
+def test_the_shipped_configuration_has_nothing_to_warn_of() -> None:
+    assert warnings(load_file(shipped("config.yaml")), None) == []

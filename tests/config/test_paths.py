@@ -1,0 +1,79 @@
+"""Where things lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from streamwatch.config import (
+    SnapshotSettings,
+    cache_dir,
+    config_dir,
+    paths,
+    shipped,
+    snapshot_folder,
+    starter,
+    state_dir,
+)
+from streamwatch.errors import StreamwatchError
+
+Where = Callable[[], Path]
+ALL = [
+    (state_dir, "STATE", ".local/state"),
+    (cache_dir, "CACHE", ".cache"),
+    (config_dir, "CONFIG", ".config"),
+]
+SYSTEMD = {"CONFIG": "CONFIGURATION"}
+
+
+@pytest.mark.parametrize(("where", "kind", "below_home"), ALL)
+def test_systemd_then_xdg_then_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: Where, kind: str, below_home: str
+) -> None:
+    assert where() == tmp_path / "home" / below_home / "streamwatch"
+    monkeypatch.setenv(f"XDG_{kind}_HOME", "relative/is/ignored")
+    assert where() == tmp_path / "home" / below_home / "streamwatch"
+    monkeypatch.setenv(f"XDG_{kind}_HOME", "/xdg")
+    assert where() == Path("/xdg/streamwatch")
+    monkeypatch.setenv(f"{SYSTEMD.get(kind, kind)}_DIRECTORY", "/var/one:/var/two")
+    assert where() == Path("/var/one")
+
+
+def test_nobodys_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", unknown)
+    with pytest.raises(StreamwatchError, match=r"there is no home folder; set \$XDG_STATE_HOME"):
+        state_dir()
+    assert paths.config_candidates() == [
+        Path("config.yaml"),
+        Path("/etc/streamwatch/config.yaml"),
+    ]
+
+
+def test_snapshots_lie_in_the_state_folder_unless_told(tmp_path: Path) -> None:
+    state = tmp_path / "home/.local/state/streamwatch"
+    assert snapshot_folder(SnapshotSettings()) == state / "snapshots"
+    assert snapshot_folder(SnapshotSettings(path=Path("/pictures"))) == Path("/pictures")
+
+
+def test_shipped_files_in_a_checkout_and_in_a_wheel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top = Path(__file__).parents[2]
+    assert shipped("config.yaml") == top / "config.yaml"
+    package = tmp_path / "streamwatch" / "config"
+    (package / "shipped").mkdir(parents=True)
+    monkeypatch.setattr(paths, "_PACKAGE", package)
+    with pytest.raises(StreamwatchError, match=r"config\.yaml is missing from this installation"):
+        shipped("config.yaml")
+    (package / "shipped" / "config.yaml").touch()
+    assert shipped("config.yaml") == package / "shipped" / "config.yaml"
+
+
+def test_the_starter_names_the_schema_in_its_first_line() -> None:
+    first = starter().splitlines()[0]
+    assert first == "# yaml-language-server: $schema=./config.schema.json"

@@ -1,0 +1,152 @@
+"""The JSON Schema that editors use, and that it agrees with the loader."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from streamwatch.config import models, schema, shipped, starter
+from streamwatch.config.reading import read
+from tests.config import test_broken
+from tests.config.test_loading import ALL, RIGHT
+
+SCHEMA = schema()
+VALIDATOR = Draft202012Validator(SCHEMA)
+
+
+def errors(text: str) -> list[str]:
+    return [
+        f"{'.'.join(map(str, error.absolute_path))}: {error.message}"
+        for error in VALIDATOR.iter_errors(read(text, "c.yaml").content)
+    ]
+
+
+def test_the_shipped_schema_is_up_to_date() -> None:
+    """Written by `streamwatch check --schema > config.schema.json`."""
+    expected = json.dumps(SCHEMA, indent=2, ensure_ascii=False) + "\n"
+    assert shipped("config.schema.json").read_text(encoding="utf-8") == expected
+
+
+def test_it_is_a_schema() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert SCHEMA["title"]
+
+
+@pytest.mark.parametrize("text", [RIGHT, ALL, starter()])
+def test_right_files_are_right(text: str) -> None:
+    assert errors(text.replace('port: "1884"', "port: 1884")) == []
+
+
+def test_the_shipped_configuration_is_right() -> None:
+    assert errors(shipped("config.yaml").read_text(encoding="utf-8")) == []
+
+
+def _uncommented() -> str:
+    """The starter with every key that it shows in comments."""
+    text = starter().replace("# password: ${MQTT_PASSWORD}", '# password: "x"')
+    return re.sub(r"^(\s*)# (?=( *)(\w+:|- \[\[))", r"\1\2", text, flags=re.MULTILINE)
+
+
+def test_what_the_starter_shows_in_comments_is_right() -> None:
+    shown = _uncommented()
+    assert shown.count("\n  embedded: true") == 1
+    assert errors(shown) == []
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "mqtt: {port: '${PORT}', embedded: '${EMBEDDED}'}",
+        "watches: {w: {prompt: '${A}', dwell: '${B}', confidence: '${C}'}}",
+        "snapshots: {max_size: '${file:size}'}",
+        "log: {level: '${LEVEL}'}",
+        "watches:",
+        "mqtt:",
+    ],
+)
+def test_references_and_empty_sections_are_right(section: str) -> None:
+    assert errors(RIGHT + section) == []
+
+
+BROKEN = [
+    case
+    for case in (
+        *test_broken.MQTT,
+        *test_broken.DETECTOR,
+        *test_broken.CAMERAS,
+        *test_broken.WATCHES,
+    )
+    if "not supported yet" not in str(case.values[1])
+]
+BEYOND_A_SCHEMA = {
+    *("host url", "host port", "host odd", "port 0", "prefix wildcard", "prefix slash"),
+    *("prefix dollar", "prefix nul", "template without"),
+    *("url scheme", "url password", "url slash", "url host", "url port", "url space", "url bare"),
+    *("bundled", "crop order", "mask line", "prompt empty", "prompt same", "prompt line"),
+    *("camera unknown", "zone unknown", "zone none", "areas", "appear slow", "appear hits"),
+    *("within 0", "cooldown long", "confidence nan"),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "within_reach"),
+    [
+        pytest.param(str(case.values[0]), case.id not in BEYOND_A_SCHEMA, id=str(case.id))
+        for case in BROKEN
+    ],
+)
+def test_it_refuses_what_the_loader_refuses(text: str, within_reach: bool) -> None:
+    assert bool(errors(text)) == within_reach
+
+
+def keys(form: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    for key, value in form.get("properties", {}).items():
+        yield f"{path}{key}", value
+    for name, definition in form.get("$defs", {}).items():
+        yield from keys(definition, f"{name}.")
+
+
+@pytest.mark.parametrize(("path", "form"), list(keys(SCHEMA)), ids=lambda value: str(value)[:40])
+def test_every_key_is_described(path: str, form: dict[str, Any]) -> None:
+    assert re.fullmatch(r"[A-Z`].{10,}\.", form["description"])
+    assert "title" not in form
+    assert len(form) > 1
+
+
+def test_names_are_held_and_nothing_unknown_passes() -> None:
+    for form in (SCHEMA, *SCHEMA["$defs"].values()):
+        if "properties" in form:
+            assert form["additionalProperties"] is False
+    cameras = SCHEMA["properties"]["cameras"]
+    assert cameras["propertyNames"] == {"pattern": "^[a-z0-9_-]{1,63}$"}
+    assert cameras["additionalProperties"] is False
+
+
+def test_defaults_are_written_as_people_write_them() -> None:
+    definitions = SCHEMA["$defs"]
+    assert definitions["WatchSettings"]["properties"]["leave"]["default"] == "3s"
+    assert definitions["SnapshotSettings"]["properties"]["max_size"]["default"] == "1GB"
+    assert definitions["SnapshotSettings"]["properties"]["keep"]["default"] == "7d"
+    assert definitions["OutboxSettings"]["properties"]["max_size"]["default"] == "256MB"
+    assert definitions["CameraSettings"]["properties"]["fps"]["default"] == 5.0
+    assert {"not", "with", "without"} <= definitions["WatchSettings"]["properties"].keys()
+
+
+def test_what_is_not_supported_yet_says_so() -> None:
+    said = {path for path, form in keys(SCHEMA) if "ot supported yet" in form["description"]}
+    annotated = {
+        f"{model.__name__}.{field.alias or key}".removeprefix("Config.")
+        for model in vars(models).values()
+        if isinstance(model, type) and issubclass(model, models.Settings)
+        for key, field in model.model_fields.items()
+        if "NotSupportedYet" in str(field.metadata) + str(field.annotation)
+    }
+    assert annotated
+    assert annotated <= said
+    assert said - annotated == {"MqttSettings.outbox"}  # both its keys are

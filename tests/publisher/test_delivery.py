@@ -1,0 +1,270 @@
+"""The order of sending, against a wire that only remembers."""
+
+from __future__ import annotations
+
+from streamwatch.publisher.delivery import (
+    CULPRIT_LOSSES,
+    FORBIDDEN_SECONDS,
+    MAX_PICTURES,
+    MAX_REPORTS,
+    Delivery,
+    Message,
+)
+from streamwatch.publisher.outbox import MemoryOutbox, Waiting
+from tests.publisher.events import new_event
+from tests.publisher.running import Clock
+
+
+class Wire:
+    """Takes everything but what it is told to refuse; `answer` acknowledges the oldest."""
+
+    def __init__(self, delivery: Delivery, max_unacknowledged: int = 20) -> None:
+        self.max_unacknowledged = max_unacknowledged
+        self.sent: list[tuple[str, bytes, int, bool]] = []
+        self.faults: dict[str, str] = {}
+        self._delivery = delivery
+        self._answered = 0
+
+    def fault(self, topic: str, payload: bytes) -> str | None:
+        return self.faults.get(topic)
+
+    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> int:
+        self.sent.append((topic, payload, qos, retain))
+        return len(self.sent)
+
+    def answer(self, refusal: str | None = None, *, forbidden: bool = False) -> None:
+        self._answered += 1
+        self._delivery.acknowledged(self._answered, refusal, forbidden=forbidden)
+        self._delivery.pump()
+
+    @property
+    def topics(self) -> list[str]:
+        return [topic for topic, *_ in self.sent]
+
+
+class Desk:
+    """A delivery with what it needs, its events published as their sequence number."""
+
+    def __init__(self) -> None:
+        self.outbox = MemoryOutbox()
+        self.clock = Clock()
+        self.complaints: list[str] = []
+        self.delivery = Delivery(
+            self.outbox,
+            compose=self.compose,
+            complain=self.complaints.append,
+            seconds=self.clock,
+        )
+
+    def compose(self, waiting: Waiting) -> Message:
+        if waiting.event.camera == "broken":
+            raise ValueError("not a number")
+        return Message(f"events/{waiting.event.camera}", str(waiting.event.sequence).encode())
+
+    def connect(self, max_unacknowledged: int = 20) -> Wire:
+        wire = Wire(self.delivery, max_unacknowledged)
+        self.delivery.connected(wire)
+        self.delivery.pump()
+        return wire
+
+    def alert(self, sequence: int, camera: str = "porch") -> None:
+        self.delivery.alert(new_event(sequence=sequence, camera=camera), self.clock())
+        self.delivery.pump()
+
+
+def test_with_a_connection_retained_goes_first_then_reports_then_events() -> None:
+    desk = Desk()
+    desk.alert(0)
+    desk.delivery.report(Message("errors", b"{}"))
+    desk.delivery.retain("snapshot", "snapshot/porch", b"jpeg")
+    desk.delivery.retain("state", "state/porch", b"OFF")
+    desk.delivery.retain("state", "state/porch", b"ON")
+    desk.delivery.retain("camera", "cameras/porch", b"online")
+    desk.delivery.retain("info", "info", b"{}")
+    desk.delivery.retain("status", "status", b"online")
+    desk.delivery.stats(Message("stats", b"{}"))
+    assert desk.connect().sent == [
+        ("status", b"online", 1, True),
+        ("info", b"{}", 1, True),
+        ("cameras/porch", b"online", 1, True),
+        ("state/porch", b"ON", 1, True),
+        ("snapshot/porch", b"jpeg", 1, True),
+        ("errors", b"{}", 1, False),
+        ("events/porch", b"0", 1, False),
+    ]
+
+
+def test_no_more_than_allowed_are_on_their_way() -> None:
+    desk = Desk()
+    wire = desk.connect(max_unacknowledged=2)
+    for sequence in range(5):
+        desk.alert(sequence)
+    assert len(wire.sent) == 2
+    wire.answer()
+    assert len(wire.sent) == 3
+    assert len(desk.outbox) == 4
+    for _ in range(4):
+        wire.answer()
+    assert desk.delivery.idle
+    assert len(desk.outbox) == 0
+
+
+def test_what_was_not_acknowledged_is_sent_again_in_order() -> None:
+    desk = Desk()
+    wire = desk.connect()
+    desk.delivery.report(Message("errors", b"1"))
+    for sequence in range(4):
+        desk.alert(sequence)
+    wire.answer()
+    wire.answer()
+    desk.delivery.lost()
+    desk.alert(4)
+    assert len(wire.sent) == 5
+    again = desk.connect()
+    assert [payload for _, payload, *_ in again.sent] == [b"1", b"2", b"3", b"4"]
+
+
+def test_a_report_that_was_not_acknowledged_is_sent_again() -> None:
+    desk = Desk()
+    desk.connect()
+    desk.delivery.report(Message("errors", b"1"))
+    desk.delivery.pump()
+    desk.delivery.lost()
+    assert desk.connect().topics == ["errors"]
+    desk.delivery.lost()
+    for count in range(MAX_REPORTS + 10):
+        desk.delivery.report(Message("errors", str(count).encode()))
+    wire = desk.connect(1000)
+    assert len(wire.sent) == MAX_REPORTS
+    assert wire.sent[-1][1] == str(MAX_REPORTS + 9).encode()
+
+
+def test_an_answer_of_an_earlier_message_is_ignored() -> None:
+    desk = Desk()
+    desk.connect()
+    desk.delivery.acknowledged(99, None, forbidden=False)
+
+
+def test_stats_wait_for_their_turn_the_newest_only() -> None:
+    desk = Desk()
+    wire = desk.connect(max_unacknowledged=1)
+    desk.alert(0)
+    desk.delivery.stats(Message("stats", b"1"))
+    desk.delivery.stats(Message("stats", b"2"))
+    desk.delivery.pump()
+    assert wire.topics == ["events/porch"]
+    wire.answer()
+    assert wire.sent[1:] == [("stats", b"2", 0, False)]
+    desk.alert(1)
+    desk.delivery.stats(Message("stats", b"3"))
+    desk.delivery.lost()
+    assert "stats" not in desk.connect().topics
+
+
+def test_a_refused_message_is_let_go_and_said_once() -> None:
+    desk = Desk()
+    wire = desk.connect()
+    for sequence in range(3):
+        desk.alert(sequence)
+    for _ in range(3):
+        wire.answer("Quota exceeded")
+    assert len(desk.outbox) == 0
+    assert len(desk.complaints) == 1
+    assert "events/porch" in desk.complaints[0]
+
+
+def test_a_forbidden_topic_is_left_alone_for_a_while() -> None:
+    desk = Desk()
+    wire = desk.connect()
+    desk.alert(0)
+    desk.alert(0, camera="yard")
+    wire.answer("Not authorized", forbidden=True)
+    desk.delivery.lost()
+    desk.alert(1)
+    assert desk.connect().topics == ["events/yard"]
+    desk.clock.seconds += FORBIDDEN_SECONDS + 1
+    wire = desk.connect()
+    desk.alert(2)
+    assert wire.topics[-1] == "events/porch"
+    assert len(desk.complaints) == 1
+
+
+def test_a_message_the_broker_would_choke_on_is_not_sent() -> None:
+    desk = Desk()
+    wire = Wire(desk.delivery)
+    wire.faults = {"snapshot/porch": "too large", "events/porch": "no topic", "stats": "too large"}
+    desk.delivery.retain("snapshot", "snapshot/porch", b"jpeg")
+    desk.delivery.connected(wire)
+    desk.alert(0)
+    desk.alert(0, camera="yard")
+    desk.delivery.stats(Message("stats", b"{}"))
+    desk.delivery.pump()
+    assert wire.topics == ["events/yard"]
+    assert len(desk.outbox) == 1
+    assert len(desk.complaints) == 3
+    desk.delivery.lost()
+    assert desk.connect().topics == ["events/yard"]
+
+
+def test_an_event_that_can_not_be_written_down_is_dropped() -> None:
+    desk = Desk()
+    wire = desk.connect()
+    desk.alert(0, camera="broken")
+    desk.alert(1)
+    assert wire.topics == ["events/porch"]
+    assert desk.complaints == ["an event of broken/car can't be sent: not a number"]
+
+
+def test_the_message_at_which_the_connection_always_breaks_is_given_up() -> None:
+    """Though the answer to the message before it is lost too, as long as both are on their way."""
+    desk = Desk()
+    desk.delivery.retain("status", "status", b"online")
+    desk.delivery.retain("state", "state/porch", b"ON")
+    desk.delivery.retain("snapshot", "snapshot/porch", b"far too large")
+    desk.alert(0)
+    wire = desk.connect()
+    wire.answer()
+    desk.delivery.lost()
+    for _ in range(CULPRIT_LOSSES):
+        wire = desk.connect()
+        while wire.topics[-1] != "snapshot/porch":
+            wire.answer()
+        desk.delivery.lost()
+    wire = desk.connect()
+    while not desk.delivery.idle:
+        wire.answer()
+    assert wire.topics == ["status", "state/porch", "events/porch"]
+    assert len(desk.complaints) == 1
+
+
+def test_a_broker_that_breaks_off_at_once_or_late_accuses_no_message() -> None:
+    desk = Desk()
+    desk.delivery.retain("status", "status", b"online")
+    desk.alert(0)
+    for _ in range(10):
+        desk.connect()
+        desk.delivery.lost()
+    for _ in range(10):
+        desk.connect().answer()
+        desk.clock.seconds += 10
+        desk.delivery.lost()
+    wire = desk.connect()
+    wire.answer()
+    assert wire.topics == ["status", "events/porch"]
+    assert not desk.complaints
+
+
+def test_pictures_in_line_are_bounded() -> None:
+    desk = Desk()
+    wire = desk.connect(max_unacknowledged=1)
+    desk.delivery.retain("status", "status", b"online")
+    desk.delivery.pump()
+    for count in range(MAX_PICTURES + 50):
+        desk.delivery.retain("snapshot", "snapshot/porch", str(count).encode())
+        desk.alert(count)
+    for _ in range(3 * MAX_PICTURES):
+        wire.answer()
+    pictures = [payload for topic, payload, *_ in wire.sent if topic == "snapshot/porch"]
+    assert len(pictures) == MAX_PICTURES
+    assert pictures[-1] == str(MAX_PICTURES + 49).encode()
+    assert wire.topics.count("events/porch") == MAX_PICTURES + 50

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from typing import cast
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from streamwatch.geometry import Box
+from streamwatch.publisher.drawing import PLATE_BGR, render
+from streamwatch.records import Image, Picture
+
+
+def grey(width: int, height: int) -> Image:
+    image = np.full((height, width, 3), 128, np.uint8)
+    image.flags.writeable = False
+    return image
+
+
+def drawn(width: int, height: int, box: Box, label: str = "red car 0.83") -> Image:
+    jpeg = render(Picture(grey(width, height), box, label), 95)
+    assert jpeg[:2] == b"\xff\xd8"
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    assert image.shape == (height, width, 3)
+    return cast(Image, image)
+
+
+def plate(image: Image) -> NDArray[np.bool_]:
+    """Where the picture has the colour of box and plate, JPEG allowed for."""
+    distance = np.abs(image.astype(int) - np.array(PLATE_BGR)).max(axis=2)
+    return cast(NDArray[np.bool_], distance < 40)
+
+
+def dark(image: Image) -> NDArray[np.bool_]:
+    return cast(NDArray[np.bool_], image.max(axis=2) < 70)
+
+
+def test_the_box_is_drawn_where_it_is() -> None:
+    image = drawn(640, 360, (100, 120, 200, 300))
+    marked = plate(image)
+    for x, y in ((100, 200), (200, 200), (150, 300), (150, 120)):
+        assert marked[y, x], (x, y)
+    for x, y in ((150, 200), (90, 200), (210, 200), (150, 310)):
+        assert not marked[y, x], (x, y)
+
+
+def test_the_label_stands_above_the_box_in_dark_letters() -> None:
+    image = drawn(640, 360, (100, 120, 200, 300))
+    assert plate(image)[100:119, 100:150].mean() > 0.4
+    assert dark(image)[90:120, 100:250].any()
+    assert not dark(image)[125:].any()
+
+
+@pytest.mark.parametrize("size", [(640, 360), (1280, 720), (3840, 2160)])
+def test_letters_grow_with_the_picture(size: tuple[int, int]) -> None:
+    width, height = size
+    image = drawn(width, height, (width * 0.3, height * 0.4, width * 0.5, height * 0.9))
+    rows = np.where(dark(image).any(axis=1))[0]
+    share = (rows.max() - rows.min() + 1) / height
+    assert 0.02 < share < 0.06
+    assert dark(image).sum() > 50
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (0, 0, 60, 60),
+        (580, 0, 639, 80),
+        (0, 300, 50, 359),
+        (600, 300, 639, 359),
+        (0, 0, 639, 359),
+        (-50, -40, 700, 400),
+        (630, 350, 900, 900),
+    ],
+)
+def test_the_label_stays_inside_at_every_edge(box: Box) -> None:
+    reference = dark(drawn(640, 360, (300, 150, 400, 300))).sum()
+    letters = dark(drawn(640, 360, box)).sum()
+    assert 0.8 * reference < letters < 1.25 * reference
+
+
+def test_a_label_wider_than_the_picture_is_written_smaller() -> None:
+    image = drawn(200, 360, (20, 100, 180, 300), "a person with a very long yellow raincoat 0.83")
+    columns = np.where(plate(image).any(axis=0))[0]
+    assert columns.max() - columns.min() > 160
+    assert dark(image)[:, :100].any()
+    assert dark(image)[:, 150:198].any()
+    assert not dark(image)[:, 198:].any()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (16, 9), (40, 4), (4, 40)])
+def test_tiny_pictures_are_no_problem(size: tuple[int, int]) -> None:
+    drawn(*size, (0, 0, 1, 1))
+
+
+def test_a_picture_without_a_label() -> None:
+    assert not dark(drawn(640, 360, (100, 120, 200, 300), "")).any()
+
+
+def test_quality_tells_in_the_size() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (90, 160, 3), np.uint8)
+    picture = Picture(noise, (1, 1, 5, 5), "x")
+    assert len(render(picture, 30)) < len(render(picture, 95)) / 2
+
+
+def test_the_frame_itself_is_left_as_it_is() -> None:
+    image = grey(64, 36)
+    render(Picture(image, (1, 1, 30, 30), "x"), 85)
+    assert (image == 128).all()
+
+
+def test_no_pixels_no_picture() -> None:
+    with pytest.raises(ValueError, match="no pixels"):
+        render(Picture(np.zeros((0, 0, 3), np.uint8), (0, 0, 1, 1), "x"), 85)

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import numpy as np
+import pytest
+
+from streamwatch.publisher.payloads import encode, event_fields, timestamp
+from streamwatch.publisher.topics import Topics
+from tests.publisher.events import MOMENT, end_event, new_event
+
+
+def fields_of(**changes: Any) -> dict[str, Any]:
+    event = new_event(**changes)
+    return event_fields(event, Topics("home/sw"), published_at=MOMENT, delayed=False)
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (MOMENT, "2026-01-02T03:04:05.678Z"),
+        (MOMENT.replace(microsecond=0), "2026-01-02T03:04:05.000Z"),
+        (MOMENT.replace(microsecond=999_999), "2026-01-02T03:04:05.999Z"),
+        (
+            datetime(2026, 1, 2, 5, 4, 5, tzinfo=timezone(timedelta(hours=2))),
+            "2026-01-02T03:04:05.000Z",
+        ),
+    ],
+)
+def test_times_are_utc_with_milliseconds(moment: datetime, text: str) -> None:
+    assert timestamp(moment) == text
+
+
+def test_a_time_without_a_zone_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        timestamp(datetime(2026, 1, 2))
+
+
+def test_numbers_are_rounded_and_plain() -> None:
+    box = tuple(np.array([1.04, 2.05001, 3.0, 4.96], np.float32))
+    fields = fields_of(confidence=np.float32(0.83456), best_confidence=0.9999, box=box)
+    assert fields["confidence"] == 0.835
+    assert fields["best_confidence"] == 1.0
+    assert fields["box"] == [1.0, 2.1, 3.0, 5.0]
+    assert json.loads(encode(fields)) == fields
+
+
+def test_position_reason_and_delayed_only_where_they_apply() -> None:
+    plain = fields_of()
+    assert not {"position", "reason", "delayed", "continues"} & set(plain)
+    assert fields_of(position=0.0)["position"] == 0.0
+    ended = end_event("01J0000000000000000000000A")
+    topics = Topics("sw")
+    assert event_fields(ended, topics, published_at=MOMENT, delayed=False)["reason"] == "left"
+    assert event_fields(ended, topics, published_at=MOMENT, delayed=True)["delayed"] is True
+
+
+def test_the_snapshot_is_its_topic_or_nothing() -> None:
+    assert fields_of(snapshot=True)["snapshot"] == "home/sw/snapshot/porch/car"
+    assert fields_of(snapshot=False)["snapshot"] is None
+
+
+def test_json_is_strict_and_utf_8() -> None:
+    assert encode({"a": "é"}) == b'{"a": "\xc3\xa9"}'
+    for number in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="JSON"):
+            encode({"a": number})
+
+
+def test_topics() -> None:
+    topics = Topics("home/sw")
+    assert topics.status == "home/sw/status"
+    assert topics.info == "home/sw/info"
+    assert topics.stats == "home/sw/stats"
+    assert topics.errors == "home/sw/errors"
+    assert topics.camera_status("porch") == "home/sw/cameras/porch/status"
+    assert topics.event("porch", "car") == "home/sw/events/porch/car"
+    assert topics.state("porch", "car") == "home/sw/state/porch/car"
+    assert topics.snapshot("porch", "car") == "home/sw/snapshot/porch/car"

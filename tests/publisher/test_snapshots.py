@@ -1,0 +1,219 @@
+"""Pictures on disk: saved whole, cleaned up without touching what is not ours."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamwatch.config.models import SnapshotSettings
+from streamwatch.publisher import EmbeddedBroker, Publisher
+from streamwatch.publisher.snapshots import (
+    CLEANING_SECONDS,
+    Gallery,
+    SnapshotFolder,
+    file_name,
+)
+from tests.parts.mosquitto import Mosquitto, Subscriber
+from tests.publisher.events import MOMENT, end_event, new_event, picture, update_event
+from tests.publisher.running import Clock, make, running, settings
+from tests.publisher.test_outages import said
+
+NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def folder_at(
+    path: Path, *, keep: timedelta = 7 * DAY, max_bytes: int = 1_000_000
+) -> SnapshotFolder:
+    return SnapshotFolder(path, keep=keep, max_bytes=max_bytes)
+
+
+def aged(path: Path, days: float) -> Path:
+    moment = (NOW - days * DAY).timestamp()
+    os.utime(path, (moment, moment), follow_symlinks=False)
+    return path
+
+
+def test_the_name_tells_when_where_what(tmp_path: Path) -> None:
+    event = new_event(id="01J0000000000000000000000A")
+    saved = folder_at(tmp_path).save(event, b"jpeg")
+    assert saved.name == "20260102T030404.678Z_porch_car_01J0000000000000000000000A.jpg"
+    assert saved.read_bytes() == b"jpeg"
+    assert stat.S_IMODE(saved.stat().st_mode) == 0o600
+
+
+def test_an_update_replaces_the_picture_of_its_visit(tmp_path: Path) -> None:
+    folder = folder_at(tmp_path / "new" / "folder")
+    event = new_event()
+    first = folder.save(event, b"first")
+    second = folder.save(update_event(event.id, captured_at=MOMENT + DAY), b"second")
+    assert first == second
+    assert [path.read_bytes() for path in folder.path.iterdir()] == [b"second"]
+    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+
+
+def test_cleaning_deletes_what_is_too_old_and_its_own(tmp_path: Path) -> None:
+    folder = folder_at(tmp_path)
+    old, young = (folder.save(new_event(), b"jpeg") for _ in range(2))
+    aged(old, 8)
+    aged(young, 6)
+    unfinished = aged(_written(tmp_path / f".{file_name(new_event())}.part"), 8)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    target = aged(_written(elsewhere / file_name(new_event())), 30)
+    link = tmp_path / file_name(new_event())
+    link.symlink_to(target)
+    aged(link, 30)
+    directory = tmp_path / file_name(new_event())
+    directory.mkdir()
+    aged(directory, 30)
+    foreign = [
+        aged(_written(tmp_path / name), 30)
+        for name in (
+            "holiday.jpg",
+            f"copy of {old.name}",
+            f"{old.name}.bak",
+            old.name.upper(),
+            old.name.replace("T0304", "T03-04"),
+            old.name.replace("_car_", "_"),
+            ".hidden.part",
+        )
+    ]
+    assert folder.clean(NOW) == 2
+    assert not old.exists()
+    assert not unfinished.exists()
+    for kept in (young, target, link, directory, *foreign):
+        assert kept.exists(), kept.name
+
+
+def test_cleaning_for_room_deletes_the_oldest(tmp_path: Path) -> None:
+    folder = folder_at(tmp_path, max_bytes=1000)
+    files = [aged(folder.save(new_event(), b"x" * 100), 5 - 0.1 * count) for count in range(15)]
+    assert folder.full
+    assert folder.clean(NOW) == 6
+    assert not folder.full
+    assert [path.exists() for path in files] == [False] * 6 + [True] * 9
+    assert folder.clean(NOW) == 0
+
+
+def test_a_folder_that_is_not_there_yet_needs_no_cleaning(tmp_path: Path) -> None:
+    assert folder_at(tmp_path / "later").clean(NOW) == 0
+
+
+def test_cleaning_happens_at_the_start_and_now_and_then(tmp_path: Path) -> None:
+    clock = Clock()
+    folder = folder_at(tmp_path)
+    gallery = Gallery(folder, complain=pytest.fail, now=lambda: NOW, seconds=clock)
+
+    def survives() -> bool:
+        old = aged(folder.save(new_event(), b"jpeg"), 8)
+        gallery.clean_if_due()
+        return old.exists()
+
+    assert not survives()
+    assert survives()
+    clock.seconds += CLEANING_SECONDS
+    assert not survives()
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Nothing can be written below a snapshot folder until the returned function is called."""
+    real_open = os.open
+
+    def no_room(path: Any, *arguments: Any, **options: Any) -> int:
+        if str(path).endswith(".part"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return real_open(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", no_room)
+    return lambda: monkeypatch.setattr(os, "open", real_open)
+
+
+def test_a_write_that_fails_halfway_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Path, target: Path) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="broken"):
+        folder_at(tmp_path).save(new_event(), b"jpeg")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.expects_errors
+def test_a_full_disk_is_said_once_and_stops_no_alert(
+    mosquitto: Mosquitto,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "streamwatch")
+    room_again = full_disk(monkeypatch)
+    with (
+        Subscriber(mosquitto.port, "full/#") as subscriber,
+        running(make(mosquitto, "full", tmp_path)) as publisher,
+    ):
+        for _ in range(3):
+            event = new_event(snapshot=True, picture=picture())
+            publisher.event(event)
+            publisher.event(end_event(event.id))
+        subscriber.wait_for(lambda _: len(subscriber.of("full/events/porch/car")) == 6)
+        room_again()
+        publisher.event(new_event(snapshot=True, picture=picture()))
+        subscriber.wait_for(lambda _: len(subscriber.of("full/events/porch/car")) == 7)
+    (error,) = said(caplog, logging.ERROR, "")
+    assert error == (
+        f"snapshots can't be saved in {tmp_path} (no space left on device); alerts go on without"
+    )
+    (report,) = subscriber.of("full/errors")
+    assert report.json["kind"] == "publisher"
+    assert report.json["message"] == error
+    assert len(subscriber.of("full/snapshot/porch/car")) == 4
+    assert said(caplog, logging.INFO, "saved in") == [
+        f"snapshots are saved in {tmp_path} again; 3 were not"
+    ]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.expects_errors
+def test_a_folder_that_can_not_be_made_stops_no_alert(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    with EmbeddedBroker() as broker:
+        mqtt = settings(broker, "blocked", embedded=True)
+        publisher = Publisher(mqtt, SnapshotSettings(), blocked / "snapshots")
+        with running(publisher):
+            publisher.event(new_event(snapshot=True, picture=picture()))
+            assert publisher.stop() == 0
+    assert len(said(caplog, logging.ERROR, "snapshots can't be saved in")) == 1
+
+
+@pytest.mark.expects_errors
+def test_a_folder_that_can_not_be_read_is_said_once(tmp_path: Path) -> None:
+    clock = Clock()
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    complaints: list[str] = []
+    gallery = Gallery(
+        folder_at(blocked), complain=complaints.append, now=lambda: NOW, seconds=clock
+    )
+    gallery.clean_if_due()
+    clock.seconds += CLEANING_SECONDS
+    gallery.clean_if_due()
+    assert complaints == [f"old snapshots in {blocked} can't be deleted (not a directory)"]
+
+
+def _written(path: Path) -> Path:
+    path.write_bytes(b"x")
+    return path
