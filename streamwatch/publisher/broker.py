@@ -18,6 +18,8 @@ from streamwatch.errors import PublisherError
 HOST = "127.0.0.1"
 START_SECONDS = 10.0
 STOP_SECONDS = 5.0
+SETTLE_SECONDS = 0.02
+"""A connection accepted at the last moment needs some turns of the loop before it can be closed."""
 _LISTENER = "default"
 
 
@@ -111,6 +113,7 @@ class EmbeddedBroker:
             server.close()
         finally:
             await broker.shutdown()
+            await asyncio.sleep(SETTLE_SECONDS)
             for writer in clients:
                 writer.transport.abort()
             await asyncio.gather(*clients.values(), return_exceptions=True)

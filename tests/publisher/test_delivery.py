@@ -61,6 +61,10 @@ class Desk:
             raise ValueError("not a number")
         return Message(f"events/{waiting.event.camera}", str(waiting.event.sequence).encode())
 
+    def lose(self, after_seconds: float = 60.0) -> None:
+        self.clock.seconds += after_seconds
+        self.delivery.lost()
+
     def connect(self, max_unacknowledged: int = 20) -> Wire:
         wire = Wire(self.delivery, max_unacknowledged)
         self.delivery.connected(wire)
@@ -117,7 +121,7 @@ def test_what_was_not_acknowledged_is_sent_again_in_order() -> None:
         desk.alert(sequence)
     wire.answer()
     wire.answer()
-    desk.delivery.lost()
+    desk.lose()
     desk.alert(4)
     assert len(wire.sent) == 5
     again = desk.connect()
@@ -129,9 +133,9 @@ def test_a_report_that_was_not_acknowledged_is_sent_again() -> None:
     desk.connect()
     desk.delivery.report(Message("errors", b"1"))
     desk.delivery.pump()
-    desk.delivery.lost()
+    desk.lose()
     assert desk.connect().topics == ["errors"]
-    desk.delivery.lost()
+    desk.lose()
     for count in range(MAX_REPORTS + 10):
         desk.delivery.report(Message("errors", str(count).encode()))
     wire = desk.connect(1000)
@@ -157,7 +161,7 @@ def test_stats_wait_for_their_turn_the_newest_only() -> None:
     assert wire.sent[1:] == [("stats", b"2", 0, False)]
     desk.alert(1)
     desk.delivery.stats(Message("stats", b"3"))
-    desk.delivery.lost()
+    desk.lose()
     assert "stats" not in desk.connect().topics
 
 
@@ -179,7 +183,7 @@ def test_a_forbidden_topic_is_left_alone_for_a_while() -> None:
     desk.alert(0)
     desk.alert(0, camera="yard")
     wire.answer("Not authorized", forbidden=True)
-    desk.delivery.lost()
+    desk.lose()
     desk.alert(1)
     assert desk.connect().topics == ["events/yard"]
     desk.clock.seconds += FORBIDDEN_SECONDS + 1
@@ -202,7 +206,7 @@ def test_a_message_the_broker_would_choke_on_is_not_sent() -> None:
     assert wire.topics == ["events/yard"]
     assert len(desk.outbox) == 1
     assert len(desk.complaints) == 3
-    desk.delivery.lost()
+    desk.lose()
     assert desk.connect().topics == ["events/yard"]
 
 
@@ -224,12 +228,12 @@ def test_the_message_at_which_the_connection_always_breaks_is_given_up() -> None
     desk.alert(0)
     wire = desk.connect()
     wire.answer()
-    desk.delivery.lost()
+    desk.lose(0.5)
     for _ in range(CULPRIT_LOSSES):
         wire = desk.connect()
         while wire.topics[-1] != "snapshot/porch":
             wire.answer()
-        desk.delivery.lost()
+        desk.lose(0.5)
     wire = desk.connect()
     while not desk.delivery.idle:
         wire.answer()
@@ -243,11 +247,10 @@ def test_a_broker_that_breaks_off_at_once_or_late_accuses_no_message() -> None:
     desk.alert(0)
     for _ in range(10):
         desk.connect()
-        desk.delivery.lost()
+        desk.lose(0.5)
     for _ in range(10):
         desk.connect().answer()
-        desk.clock.seconds += 10
-        desk.delivery.lost()
+        desk.lose(10)
     wire = desk.connect()
     wire.answer()
     assert wire.topics == ["status", "events/porch"]
