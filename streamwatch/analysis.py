@@ -133,3 +133,7 @@ class Analysis:
     def _publish_all(self, events: Sequence[Event]) -> None:
         for event in events:
             self._publish(event)
+            if event.type == "new":
+                log.info("%s: %s (%.0f%%)", event.camera, event.watch, event.confidence * 100)
+            elif event.type == "end":
+                log.info("%s: %s is gone (%s)", event.camera, event.watch, event.reason)

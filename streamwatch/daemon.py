@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
@@ -109,6 +110,7 @@ class Daemon:
             self._supervise()
         finally:
             self._shut_down()
+        self._raise_failures()
 
     def _load_detector(self) -> tuple[Detector, dict[str, Vectors]]:
         settings = self._config.detector
@@ -197,20 +199,25 @@ class Daemon:
                 self._publisher.camera_status(name, status)
 
     def _raise_failures(self) -> None:
-        failures = {
-            "the detector": self._analysis.failure,
-            "publishing": self._publisher.failure,
-            **{f"camera {name}": c.failure for name, c in self._captures.items()},
-        }
-        for what, failure in failures.items():
+        """Raise what ended a thread of the daemon: a bug or a broken machine, not a dead camera."""
+        failures: list[tuple[str, BaseException | None, ErrorReport]] = [
+            (name, capture.failure, ErrorReport("camera", "", camera=name))
+            for name, capture in self._captures.items()
+        ]
+        failures.append(("the detector", self._analysis.failure, ErrorReport("detector", "")))
+        failures.append(("publishing", self._publisher.failure, ErrorReport("publisher", "")))
+        for what, failure, report in failures:
             if failure is not None:
-                raise StreamwatchError(f"{what} failed: {failure}") from failure
+                message = f"{what} failed: {failure or type(failure).__name__}"
+                self._publisher.error(replace(report, message=message))
+                raise StreamwatchError(message) from failure
 
     def _shut_down(self) -> None:
         for capture in self._captures.values():
             capture.request_stop()
         for capture in self._captures.values():
-            capture.stop()
+            with suppress(Exception):  # what its thread died of is its `failure`
+                capture.stop()
         if not self._analysis.stop(DRAIN_SECONDS):
             log.error("the detector is still busy after %.0f s; leaving it", DRAIN_SECONDS)
         for name, settings in self._config.cameras.items():
@@ -245,14 +252,14 @@ class Daemon:
         counts = self._analysis.counts
         now = time.monotonic()
         return Stats(
-            uptime_s=now - self._started,
+            uptime_s=round(now - self._started, 1),
             cameras={
                 name: CameraStats(
                     frames=c.frames,
                     analysed=counts.frames[name],
                     gated=0,
                     dropped=c.dropped,
-                    age_s=c.age_seconds,
+                    age_s=None if c.age_seconds is None else round(c.age_seconds, 3),
                     reconnects=c.reconnects,
                 )
                 for name, c in ((n, capture.counts(now)) for n, capture in self._captures.items())
@@ -288,4 +295,4 @@ def _percentiles_ms(seconds: tuple[float, ...]) -> tuple[float | None, float | N
     if not seconds:
         return None, None
     p50, p95 = np.percentile(np.array(seconds) * 1000, [50, 95])
-    return float(p50), float(p95)
+    return round(float(p50), 1), round(float(p95), 1)

@@ -1,0 +1,105 @@
+"""What the daemon does when a part of it breaks; all else is in test_end_to_end.py."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from streamwatch import daemon as daemon_module
+from streamwatch.config import Config, load
+from streamwatch.daemon import Daemon
+from streamwatch.detector.protocol import View
+from streamwatch.errors import PublisherError, StreamwatchError
+from streamwatch.records import Detection
+from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
+
+
+class BreakingDetector:
+    """Works a few times, then as a GPU does that has fallen off its bus."""
+
+    device = "cpu"
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def detect(self, views: Sequence[View]) -> list[tuple[Detection, ...]]:
+        self.calls += 1
+        if self.calls > 10:
+            raise RuntimeError("the device is gone")
+        return [(Detection("red car", 0.9, (10, 10, 90, 90)),) for _ in views]
+
+
+def config(folder: Path, mqtt: dict[str, object]) -> Config:
+    path = folder / "config.yaml"
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "mqtt": mqtt,
+                "detector": {"model": "toybox"},
+                "cameras": {"street": {"url": "bundled:street", "pace": False}},
+                "watches": {"car": {"prompt": "red car"}},
+                "snapshots": {"path": str(folder / "snapshots")},
+            }
+        )
+    )
+    return load(path)
+
+
+def test_a_detector_that_breaks_ends_the_daemon_and_its_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_mosquitto: StartMosquitto
+) -> None:
+    monkeypatch.setattr(daemon_module, "load_detector", lambda _: BreakingDetector())
+    monkeypatch.setattr(
+        daemon_module, "encode_prompts", lambda _, prompts: {p: np.zeros(512) for p in prompts}
+    )
+    broker: Mosquitto = start_mosquitto()
+    settings = config(tmp_path, {"host": broker.host, "port": broker.port})
+    with Subscriber(broker.port) as subscriber:
+        with (
+            Daemon(settings) as daemon,
+            pytest.raises(StreamwatchError, match=r"^the detector failed: the device is gone$"),
+        ):
+            daemon.run()
+        subscriber.wait_for_payload("streamwatch/status", b"offline")
+        told = [message.json["type"] for message in subscriber.of("streamwatch/events/street/car")]
+        assert told == ["new", "end"]
+        report = subscriber.of("streamwatch/errors")[0].json
+        assert (report["kind"], report["message"]) == (
+            "detector",
+            "the detector failed: the device is gone",
+        )
+    assert not [t.name for t in threading.enumerate() if t.name in ("detector", "capture-street")]
+
+
+def test_a_taken_port_is_one_sentence(tmp_path: Path, start_mosquitto: StartMosquitto) -> None:
+    broker = start_mosquitto()
+    with (
+        pytest.raises(PublisherError, match=f"can't listen on 127.0.0.1:{broker.port}"),
+        Daemon(config(tmp_path, {"embedded": True, "port": broker.port})),
+    ):
+        pass
+
+
+def test_stopping_before_the_cameras_start_ends_cleanly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_mosquitto: StartMosquitto
+) -> None:
+    """A signal may come while the detector is loading."""
+    monkeypatch.setattr(daemon_module, "load_detector", lambda _: BreakingDetector())
+    monkeypatch.setattr(
+        daemon_module, "encode_prompts", lambda _, prompts: {p: np.zeros(512) for p in prompts}
+    )
+    broker = start_mosquitto()
+    settings = config(tmp_path, {"host": broker.host, "port": broker.port})
+    daemon = Daemon(settings)
+    daemon.request_stop()
+    with Subscriber(broker.port) as subscriber, daemon:
+        daemon.run()
+        subscriber.wait_for_payload("streamwatch/status", b"offline")
+        info = json.loads(subscriber.of("streamwatch/info")[0].payload)
+    assert info["cameras"] == ["street"]
