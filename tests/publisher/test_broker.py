@@ -34,8 +34,9 @@ def test_it_carries_a_whole_visit_and_keeps_what_is_retained() -> None:
             assert publisher.stop() == 0
             subscriber.wait_for_payload("inside/status", b"offline")
         with Subscriber(broker.port, version=OLD) as late:
-            retained = late.wait_for(lambda messages: len(messages) == 3)
-    assert sorted(message.topic for message in retained) == [
+            # amqtt sends what is retained twice where somebody else has the same subscription.
+            late.wait_for(lambda messages: len({message.topic for message in messages}) == 3)
+    assert sorted({message.topic for message in late.received}) == [
         "inside/snapshot/porch/car",
         "inside/state/porch/car",
         "inside/status",
