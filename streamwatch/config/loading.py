@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -69,21 +69,53 @@ def parse(path: Path) -> Document:
 def _crossing(
     content: object, folder: Path, lost: list[Loc], entries: Mapping[Loc, Entry]
 ) -> Iterator[Fault]:
-    """What the cameras and watches that are sound in themselves get wrong about each other."""
+    """What cameras and watches get wrong about each other, as far as each can be understood."""
 
-    def sound(section: str, model: type[_Model]) -> dict[str, _Model | None]:
+    def understood(
+        section: str, read: Callable[[object, Path], _Model | None]
+    ) -> dict[str, _Model | None]:
         values = content.get(section) if isinstance(content, dict) else None
         return {
-            name: None
-            if any(_below((section, name), loc) for loc in lost)
-            else _validated(model, value, folder)
+            name: None if any(_below((section, name), loc) for loc in lost) else read(value, folder)
             for name, value in (values if isinstance(values, dict) else {}).items()
         }
 
-    cameras, watches = sound("cameras", CameraSettings), sound("watches", WatchSettings)
+    cameras = understood("cameras", _camera)
+    watches = understood("watches", _watch)
     sound_watches = {name: watch for name, watch in watches.items() if watch is not None}
     for loc, wrong in references.mistakes(cameras, sound_watches):
         yield problems.fault(loc, wrong, entries)
+
+
+def _camera(value: object, folder: Path) -> CameraSettings | None:
+    """The camera without its faulty keys, fast enough for anything; None if its zones are wrong."""
+    rest, faulty = _without_faults(CameraSettings, value, folder)
+    if "zones" in faulty:
+        return None
+    if "fps" in faulty:
+        rest["fps"] = 120
+    return _validated(CameraSettings, {"url": "bundled:street", **rest}, folder)
+
+
+def _watch(value: object, folder: Path) -> WatchSettings | None:
+    """The watch without its faulty keys, asking nothing that hangs on one of them."""
+    rest, faulty = _without_faults(WatchSettings, value, folder)
+    if faulty & {"appear", "cameras", "zones"}:
+        rest["appear"] = {"hits": 1}
+    return _validated(WatchSettings, {"prompt": "anything", **rest}, folder)
+
+
+def _without_faults(
+    model: type[BaseModel], value: object, folder: Path
+) -> tuple[dict[str, object], set[object]]:
+    """The keys of a section that are right in themselves, and the names of those that are not."""
+    section = value if isinstance(value, dict) else {}
+    try:
+        model.model_validate(section, context=folder)
+    except ValidationError as error:
+        faulty: set[object] = {part for mistake in error.errors() for part in mistake["loc"][:1]}
+        return {key: kept for key, kept in section.items() if key not in faulty}, faulty
+    return dict(section), set()
 
 
 def _validated(model: type[_Model], value: object, folder: Path) -> _Model | None:

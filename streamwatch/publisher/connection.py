@@ -18,6 +18,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -301,18 +302,19 @@ class Connection:
             retain=retain and self._limits.retain,
         ).mid
 
-    def close(self) -> None:
-        """Disconnect, so that the will does not fire; cut the line where the broker hangs."""
+    def close(self, *, will: bool) -> None:
+        """End it; with `will` abruptly, so that the broker publishes `offline` in our place."""
         client, self._client = self._client, None
         attempt, was_up, self._up_since = self._attempt, self.up, None
         if client is None:
             return
         attempt.abandoned = True
-        client.disconnect()
-        if was_up and not attempt.ended.wait(GOODBYE_SECONDS):
-            line = client.socket()
-            if isinstance(line, socket.socket):
-                line.shutdown(socket.SHUT_RDWR)
+        if was_up and will:
+            _cut(client)
+        else:
+            client.disconnect()
+            if was_up and not attempt.ended.wait(GOODBYE_SECONDS):
+                _cut(client)
         if was_up or attempt.ended.is_set():
             client.loop_stop()
         # Else its thread may be stuck in the resolver; it says goodbye itself if it gets through.
@@ -419,6 +421,14 @@ def _limits(properties: Properties | None) -> Limits:
         qos=said("MaximumQoS", 2),
         retain=bool(said("RetainAvailable", 1)),
     )
+
+
+def _cut(client: Client) -> None:
+    """Close the socket under paho, whose thread ends then, whatever it still had to send."""
+    line = client.socket()
+    if isinstance(line, socket.socket):
+        with suppress(OSError):
+            line.shutdown(socket.SHUT_RDWR)
 
 
 def _why(error: BaseException | None) -> str:

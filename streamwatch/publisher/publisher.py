@@ -193,7 +193,7 @@ class Publisher:
             logger.exception("the publisher has stopped, nothing is published any more")
         finally:
             self._connected.clear()
-            self._connection.close()
+            self._connection.close(will=self._failure is not None or not self._delivery.idle)
 
     def _turn(self) -> None:
         if self._connection.seconds_to_attempt == 0:

@@ -376,3 +376,27 @@ def test_none_found_says_where_it_looked(tmp_path: Path, monkeypatch: pytest.Mon
         f"{tmp_path}/home/.config/streamwatch/config.yaml, /etc/streamwatch/config.yaml; "
         "`streamwatch init` writes one to start from, -c FILE names another"
     )
+
+
+def test_a_fault_hides_no_other_that_can_be_told(tmp_path: Path) -> None:
+    """Zones and cameras are looked up even where the watch or camera has another fault."""
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "detector: {model: toybox}\n"
+        "cameras:\n"
+        "  porch: {url: 'ftp://x', fps: fast, zones: {steps: [[0, 0], [1, 0], [1, 1]]}}\n"
+        "watches:\n"
+        "  a: {prompt: '', zones: [stps], cameras: [porch]}\n"
+        "  b: {confidence: 7, cameras: [prch]}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert [problem.path for problem in caught.value.problems] == [
+        "cameras.porch.url",
+        "cameras.porch.fps",
+        "watches.a.prompt",
+        "watches.a.zones[0]",
+        "watches.b.prompt",
+        "watches.b.confidence",
+        "watches.b.cameras[0]",
+    ]

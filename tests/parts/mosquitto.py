@@ -82,6 +82,13 @@ class Mosquitto:
             self._process.wait()
             self._process = None
 
+    def stop(self) -> None:
+        """SIGTERM: it saves everything and says goodbye."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
+
     def restart(self) -> None:
         self.kill()
         self.start()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from streamwatch.publisher import MemoryOutbox
 from tests.parts import free_port
 from tests.parts.mosquitto import Mosquitto, Received, StartMosquitto, Subscriber
 from tests.publisher.events import end_event, new_event, picture
@@ -35,7 +36,7 @@ def test_a_broker_away_at_the_start_gets_everything_in_order(
     broker: Mosquitto = start_mosquitto()
     visit = new_event(snapshot=True, picture=picture())
     with Subscriber(broker.port, "away/#", client_id="witness") as subscriber:
-        broker.kill()
+        broker.stop()
         publisher = make(broker, "away")
         with running(publisher, connected=False):
             publisher.declare_states([("porch", "car"), ("porch", "dog")])
@@ -120,6 +121,8 @@ def test_a_frozen_broker_blocks_nobody(
         undelivered = publisher.stop(2.0)
         assert time.monotonic() - before < 4.0
     broker.thaw()
+    with Subscriber(broker.port, "frozen/status") as subscriber:
+        subscriber.wait_for_payload("frozen/status", b"offline")
     assert 1980 <= undelivered <= 2000
     assert said(caplog, logging.WARNING, f"{undelivered} alerts could not be delivered")
 
@@ -172,3 +175,26 @@ def test_two_daemons_with_one_client_id_are_noticed(
     with running(make(mosquitto, "same")), running(make(mosquitto, "same"), connected=False):
         wait_until(lambda: bool(warnings()))
     assert "-same" in warnings()[0]
+
+
+@pytest.mark.expects_errors
+def test_too_many_waiting_alerts_are_said_once_and_counted(
+    start_mosquitto: StartMosquitto, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker: Mosquitto = start_mosquitto()
+    visits = [new_event() for _ in range(5)]
+    with Subscriber(broker.port, "crowd/#", client_id="witness") as subscriber:
+        broker.stop()
+        with running(make(broker, "crowd", outbox=MemoryOutbox(4)), connected=False) as publisher:
+            for visit in visits:
+                publisher.event(visit)
+                publisher.event(end_event(visit.id))
+            wait_until(lambda: publisher.waiting == 4)
+            broker.start()
+            assert publisher.wait_connected(15)
+            subscriber.wait_for(lambda _: len(subscriber.of("crowd/events/porch/car")) == 4)
+    kept = [message.json["id"] for message in subscriber.of("crowd/events/porch/car")]
+    assert kept == [visits[3].id, visits[3].id, visits[4].id, visits[4].id]
+    (error,) = said(caplog, logging.ERROR, "no room for more")
+    assert subscriber.of("crowd/errors")[0].json["message"] == error
+    assert said(caplog, logging.WARNING, "6 alerts were dropped while the broker was away")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from streamwatch.errors import Problem
 from streamwatch.publisher import (
@@ -22,6 +25,8 @@ from streamwatch.publisher import (
     Stats,
     WatchInfo,
 )
+from streamwatch.publisher.delivery import Delivery
+from streamwatch.records import Event, Picture
 from tests.parts.mosquitto import Mosquitto, Received, Subscriber
 from tests.publisher.events import MOMENT, end_event, new_event, picture, update_event
 from tests.publisher.running import Clock, make, running
@@ -148,15 +153,17 @@ def an_info() -> Info:
     )
 
 
+A_STATS = Stats(
+    uptime_s=10.0,
+    cameras={"porch": CameraStats(100, 50, 40, 10, 0.2, 0)},
+    detector=DetectorStats(25, 50, 80.0, 120.0),
+    latency_ms=LatencyStats(150.0, None),
+    outbox=0,
+    rss_bytes=1_000_000,
+)
+
+
 def test_info_stats_and_errors(mosquitto: Mosquitto) -> None:
-    stats = Stats(
-        uptime_s=10.0,
-        cameras={"porch": CameraStats(100, 50, 40, 10, 0.2, 0)},
-        detector=DetectorStats(25, 50, 80.0, 120.0),
-        latency_ms=LatencyStats(150.0, None),
-        outbox=0,
-        rss_bytes=1_000_000,
-    )
     problem = Problem("config.yaml", 3, 5, "cameras.porch.fps", "must be a number")
     with (
         Subscriber(mosquitto.port, "said/#") as subscriber,
@@ -165,7 +172,7 @@ def test_info_stats_and_errors(mosquitto: Mosquitto) -> None:
         publisher.info(an_info())
         publisher.error(ErrorReport("config", "the file has errors", errors=[problem]))
         subscriber.wait_for(lambda messages: len(messages) == 3)
-        publisher.stats(stats)
+        publisher.stats(A_STATS)
         subscriber.wait_for(lambda messages: len(messages) == 4)
     assert subscriber.of("said/info")[0].json == {
         "version": "0.1",
@@ -320,3 +327,59 @@ def test_the_publisher_fits_its_door(mosquitto: Mosquitto) -> None:
     publisher: Publishing = make(mosquitto, "door")
     assert publisher.waiting == 0
     assert publisher.stop() == 0
+
+
+@pytest.mark.expects_errors
+def test_frames_that_wait_to_be_drawn_are_bounded(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame_bytes = picture().image.nbytes
+    monkeypatch.setattr("streamwatch.publisher.publisher.MAX_RAW_BYTES", 2 * frame_bytes)
+    publisher = make(mosquitto, "raw")
+    for _ in range(5):
+        publisher.event(new_event(snapshot=True, picture=picture()))
+    with Subscriber(mosquitto.port, "raw/#") as subscriber, running(publisher):
+        subscriber.wait_for(lambda _: len(subscriber.of("raw/events/porch/car")) == 5)
+        assert len(subscriber.of("raw/snapshot/porch/car")) == 1  # the newest of what was drawn
+        publisher.event(new_event(snapshot=True, picture=picture()))
+        subscriber.wait_for(lambda _: len(subscriber.of("raw/snapshot/porch/car")) == 2)
+    (report,) = subscriber.of("raw/errors")
+    assert "faster than they can be drawn" in report.json["message"]
+
+
+@pytest.mark.expects_errors
+def test_what_can_not_be_written_or_drawn_holds_up_nothing(
+    mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture
+) -> None:
+    empty = Picture(np.zeros((0, 0, 3), np.uint8), (0, 0, 1, 1), "nothing")
+    with (
+        Subscriber(mosquitto.port, "odd/#") as subscriber,
+        running(make(mosquitto, "odd")) as publisher,
+    ):
+        publisher.event(new_event(confidence=float("nan")))
+        publisher.stats(replace(A_STATS, uptime_s=float("inf")))
+        publisher.event(new_event(snapshot=True, picture=empty))
+        publisher.event(new_event())
+        subscriber.wait_for(lambda _: len(subscriber.of("odd/events/porch/car")) == 2)
+    assert not subscriber.of("odd/stats")
+    assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 3
+
+
+@pytest.mark.expects_errors
+def test_what_ends_the_thread_is_kept_and_the_will_speaks(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def break_down(self: Delivery, event: Event, since_seconds: float) -> None:
+        raise RuntimeError("a bug")
+
+    publisher = make(mosquitto, "bug")
+    publisher.start()
+    assert publisher.wait_connected(15)
+    with Subscriber(mosquitto.port, "bug/status") as subscriber:
+        monkeypatch.setattr(Delivery, "alert", break_down)
+        publisher.event(new_event())
+        subscriber.wait_for_payload("bug/status", b"offline")
+    publisher.stop()
+    assert isinstance(publisher.failure, RuntimeError)
+    assert not publisher.connected
+    assert "the publisher has stopped" in caplog.text
