@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest_plugins = ["tests.parts.mosquitto", "tests.parts.rtsp"]
+pytest_plugins = ["tests.parts.certificates", "tests.parts.mosquitto", "tests.parts.rtsp"]
 
 
 @pytest.fixture(autouse=True)
