@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
@@ -24,5 +26,18 @@ def make_client(
         password = settings.password.get_secret_value() if settings.password else None
         client.username_pw_set(settings.username, password)
     if (files := settings.tls_files) is not None:
-        client.tls_set_context(client_context(files.ca, files.certificate, files.key))
+        context = client_context(files.ca, files.certificate, files.key)
+        context.sslsocket_class = _Line
+        client.tls_set_context(context)
     return client
+
+
+class _Line(ssl.SSLSocket):
+    """Closes itself where no TLS comes about; paho forgets to."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
