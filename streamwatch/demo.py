@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -19,6 +18,7 @@ from rich.text import Text
 from streamwatch.config import Config, MqttSettings, snapshot_folder
 from streamwatch.daemon import Daemon
 from streamwatch.errors import PublisherError
+from streamwatch.publisher import make_client
 from streamwatch.signals import stop_on_signals
 
 CONNECT_SECONDS = 10.0
@@ -47,10 +47,7 @@ class AlertListener:
         self._finished = threading.Event()
         self.events: list[Mapping[str, Any]] = []
         self.pictures = 0
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
-        if broker.username is not None:
-            password = broker.password.get_secret_value() if broker.password else None
-            self._client.username_pw_set(broker.username, password)
+        self._client = make_client(broker, mqtt.MQTTv311)
         self._client.on_connect = lambda client, *_: client.subscribe(f"{self._prefix}/#", qos=1)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_message = lambda _client, _userdata, message: self._receive(message)
@@ -59,8 +56,7 @@ class AlertListener:
         if not self._subscribed.wait(CONNECT_SECONDS):
             self.close()
             raise PublisherError(
-                f"no answer from the broker {broker.host}:{broker.port} within "
-                f"{CONNECT_SECONDS:.0f} s"
+                f"no answer from the broker {broker.address} within {CONNECT_SECONDS:.0f} s"
             )
 
     def close(self) -> None:
@@ -104,7 +100,7 @@ def demo(config: Config, console: Console) -> None:
         listener = AlertListener(daemon.mqtt, lambda event: console.print(_event_line(event)))
         try:
             console.print(
-                f"[dim]Broker {daemon.mqtt.host}:{daemon.mqtt.port}, topics "
+                f"[dim]Broker {escape(daemon.mqtt.address)}, topics "
                 f"{config.mqtt.topic_prefix}/events/<camera>/<watch>[/]\n"
             )
             console.print(

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator
 
 import pytest
 
-pytest_plugins = ["tests.parts.mosquitto", "tests.parts.rtsp"]
+pytest_plugins = ["tests.parts.certificates", "tests.parts.mosquitto", "tests.parts.rtsp"]
+
+
+@pytest.fixture(scope="session")
+def ipv6() -> str:
+    """`::1`; a machine without IPv6 on its loopback skips the test."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("this machine has no IPv6 on its loopback")
+    return "::1"
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "streamwatch"
 STAGES = {"source", "scheduler", "detector", "watch", "publisher"}
-FOUNDATIONS = ["errors", "geometry", "records", "config"]
+FOUNDATIONS = ["errors", "tls", "geometry", "records", "config"]
 """Each may import those before it."""
 ABOVE: dict[str, set[str]] = {
     "logs": set(),

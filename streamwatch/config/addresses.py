@@ -6,7 +6,7 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
 
@@ -17,7 +17,15 @@ from streamwatch.config.wording import Wrong, did_you_mean, listing
 CameraKind = Literal["rtsp", "http", "file", "device"]
 
 BUNDLED_CLIPS = ("street",)
-ALLOWED = "rtsp://…, http://…, https://…, bundled:street, a file, /dev/video0 or a number"
+ALLOWED = (
+    "rtsp://…, rtsps://…, http://…, https://…, bundled:street, a file, /dev/video0 or a number"
+)
+
+_PRIVATE_DOMAINS = (
+    *(".local", ".localhost", ".internal", ".home.arpa"),
+    *(".intranet", ".private", ".corp", ".home", ".lan"),
+)
+"""RFC 6762 with its appendix G, RFC 6761, RFC 8375, and ICANN's resolution on .internal."""
 
 _SCHEME = re.compile(r"(?i)(rtsps?|https?|[a-z][a-z0-9+.-]*(?=:/)):")
 _DEVICE_NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
@@ -26,7 +34,7 @@ _HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*\.?")
 
 def camera_kind(url: str) -> CameraKind:
     """What kind of source a loaded `url` is; a bundled clip is a file."""
-    if url.startswith("rtsp://"):
+    if url.startswith(("rtsp://", "rtsps://")):
         return "rtsp"
     if url.startswith(("http://", "https://")):
         return "http"
@@ -65,15 +73,15 @@ def _file(text: str, info: ValidationInfo) -> Path:
 
 def _network_url(text: str, scheme: str) -> str:
     name = scheme.lower()
-    if name == "rtsps":
-        raise Wrong("is not supported yet; write rtsp://…")
-    if name not in ("rtsp", "http", "https"):
+    if name not in ("rtsp", "rtsps", "http", "https"):
         raise Wrong(f"has a scheme that is not known; write {ALLOWED}")
     rest = text[len(scheme) + 1 :]
     if not rest.startswith("//"):
         raise Wrong(f"lacks a slash; write {name}://host/…")
     if re.search(r"\s", text):
         raise Wrong("holds a space; write %20 in its place")
+    if _is_bare_ipv6(re.split(r"[/?#]", rest[2:])[0].rpartition("@")[2]):
+        raise Wrong(f"has an IPv6 address without its brackets; write {name}://[…]:port/…")
     try:
         parts = urlsplit(text)
         found = bool(parts.hostname) and parts.port != 0
@@ -85,6 +93,50 @@ def _network_url(text: str, scheme: str) -> str:
             "@, %3A for :, %2F for /, %23 for #, %3F for ?"
         )
     return name + text[len(scheme) :]
+
+
+def _is_bare_ipv6(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).version == 6
+    except ValueError:
+        return False
+
+
+def holds_credentials(url: str) -> bool:
+    """Whether a loaded network `url` names a user or a password before its host."""
+    return "@" in urlsplit(url).netloc
+
+
+def is_encrypted(url: str) -> bool:
+    return url.startswith(("rtsps://", "https://"))
+
+
+def is_certified(url: str) -> bool:
+    """Whether the host of a network `url` can have a certificate that the public trusts.
+
+    Authorities certify neither private addresses nor names that the public DNS doesn't know
+    (CA/Browser Forum, Baseline Requirements), so cameras there have one that they made themselves,
+    mostly for a name that isn't theirs.
+    """
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." in host and not host.endswith(_PRIVATE_DOMAINS)
+
+
+def with_credentials(url: str, username: str, password: str | None) -> str:
+    """A loaded network `url` that logs in; any character may stand in name and password."""
+    written = quote(username, safe="")
+    if password is not None:
+        written += f":{quote(password, safe='')}"
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{written}@{rest}"
+
+
+def bracketed(host: str) -> str:
+    """`host` as it stands before a port: an IPv6 address in brackets, others as they are."""
+    return f"[{host}]" if ":" in host else host
 
 
 CameraUrl = Annotated[

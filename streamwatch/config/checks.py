@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from streamwatch.config.addresses import is_certified, is_encrypted
 from streamwatch.config.expansion import holds_reference
 from streamwatch.config.loading import parse
 from streamwatch.config.models import CameraSettings, Config, MqttSettings, WatchSettings
@@ -81,11 +82,11 @@ def _mqtt(mqtt: MqttSettings) -> Iterator[Advice]:
         if "host" in mqtt.model_fields_set and not _is_loopback(mqtt.host):
             yield Advice("mqtt.host", "without effect: the embedded broker is on the loopback")
         return
-    if mqtt.password and not _is_loopback(mqtt.host):
+    if mqtt.password and not mqtt.tls and not _is_loopback(mqtt.host):
         yield Advice(
             "mqtt.password",
-            f"travels to {mqtt.host} in clear, since mqtt.tls is not supported yet; keep to a "
-            "network you trust",
+            f"travels to {mqtt.host} in clear; write tls: true if the broker knows TLS, or keep to "
+            "a network you trust",
         )
     if mqtt.password and mqtt.username is None:
         yield Advice("mqtt.password", "most brokers refuse a password without a username")
@@ -135,6 +136,13 @@ def _camera(camera: CameraSettings) -> Iterator[tuple[str, str]]:
             ".url",
             "an @ behind the first slash: where it belongs to the password, write %2F for the "
             "slash and %40 for an @ within",
+        )
+    if is_encrypted(camera.url) and not is_certified(camera.url):
+        yield (
+            ".url",
+            f"the certificate of {urlsplit(camera.url).hostname} is not verified, since no "
+            "authority certifies hosts of a home network: what it sends is encrypted, but keep to "
+            "a network you trust",
         )
 
 
@@ -207,9 +215,8 @@ def _broker(mqtt: MqttSettings) -> str:
     if mqtt.embedded:
         where = f"embedded, {f'port {mqtt.port}' if mqtt.port else 'any free port'}"
     else:
-        host = f"[{mqtt.host}]" if ":" in mqtt.host else mqtt.host
         user = f"{mqtt.username}@" if mqtt.username else ""
-        where = f"mqtt://{user}{host}:{mqtt.port}"
+        where = f"mqtt{'s' if mqtt.tls else ''}://{user}{mqtt.address}"
     return f"broker     {where}, topics {mqtt.topic_prefix}/…"
 
 

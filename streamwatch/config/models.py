@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import re
 import zoneinfo
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Annotated, Literal
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +24,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    SecretStr,
     Tag,
     ValidationInfo,
     WithJsonSchema,
@@ -28,7 +32,15 @@ from pydantic import (
     model_validator,
 )
 
-from streamwatch.config.addresses import CameraKind, CameraUrl, Host, TopicPrefix, camera_kind
+from streamwatch.config.addresses import (
+    CameraKind,
+    CameraUrl,
+    Host,
+    TopicPrefix,
+    bracketed,
+    camera_kind,
+    holds_credentials,
+)
 from streamwatch.config.kinds import (
     Duration,
     FilePath,
@@ -48,9 +60,13 @@ from streamwatch.config.kinds import (
 )
 from streamwatch.config.shapes import Crop, Shape, Shapes
 from streamwatch.config.wording import Wrong, did_you_mean, listing
+from streamwatch.tls import UnfitFile, check_certificates, client_context
 
 MODELS = ("toybox",)
 _LATER_MODELS = tuple(f"yolov8{size}-world{v}" for v in ("", "v2") for size in "smlx")
+PLAIN_PORT, TLS_PORT = 1883, 8883
+"""Registered with IANA as mqtt and secure-mqtt."""
+_Credential = TypeVar("_Credential", str | None, SecretStr | None)
 _LATER_DEVICES = ("mps", "xpu", "npu", "rocm", "intel")
 
 
@@ -71,12 +87,49 @@ def _switch_or_settings(value: object) -> str:
 
 
 class TlsSettings(Settings):
+    # The files are read as soon as the settings are made, so that a wrong one has a place.
     ca: FilePath | None = None
-    """File with the certificates to trust; the system's where left out."""
+    """File with the certificates to trust, in PEM; the system's where left out."""
     certificate: FilePath | None = None
-    """File with the client's own certificate."""
+    """File with the client's own certificate, in PEM, for a broker that asks for one."""
     key: FilePath | None = None
-    """File with the key of that certificate."""
+    """File with the key of that certificate, in PEM, where it is not in the same file."""
+
+    @field_validator("ca", "certificate")
+    @classmethod
+    def _holds_certificates(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            _fit(partial(check_certificates, path))
+        return path
+
+    @field_validator("key")
+    @classmethod
+    def _belongs(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if key is None or "certificate" not in info.data:  # which was wrong in itself
+            return key
+        certificate = info.data["certificate"]
+        if certificate is None:
+            raise Wrong("goes with a certificate; write certificate: FILE too")
+        _fit(partial(client_context, certificate=certificate, key=key))
+        return key
+
+    @model_validator(mode="after")
+    def _has_a_key(self) -> Self:
+        if self.certificate is not None and self.key is None:
+            try:
+                client_context(certificate=self.certificate)
+            except UnfitFile:
+                raise Wrong(
+                    "the certificate needs its key; write key: FILE too", subject=False
+                ) from None
+        return self
+
+
+def _fit(read: Callable[[], object]) -> None:
+    try:
+        read()
+    except UnfitFile as unfit:
+        raise Wrong(unfit.predicate) from None
 
 
 class HomeAssistantSettings(Settings):
@@ -99,11 +152,12 @@ class MqttSettings(Settings):
     tls: Annotated[
         Annotated[Switch, Tag("(switch)")] | Annotated[TlsSettings, Tag("(settings)")],
         Discriminator(_switch_or_settings),
-        not_supported_yet(False),
     ] = False
-    """`true`, or `{ca, certificate, key}`. Not supported yet."""
-    port: Annotated[int, Number(at_least=0, at_most=65535)] = 1883
-    """Port of the broker. With `embedded: true`, 0 takes any free port."""
+    """`true`, or `{ca, certificate, key}`: encrypt, and verify the broker and its name."""
+    port: Annotated[int, Number(at_least=0, at_most=65535)] = Field(
+        default_factory=lambda before: TLS_PORT if before.get("tls") else PLAIN_PORT
+    )
+    """Port of the broker; 1883, or 8883 with `tls`. With `embedded: true`, 0 takes any free one."""
     topic_prefix: TopicPrefix = "streamwatch"
     """First part of every topic."""
     client_id: Line | None = None
@@ -122,6 +176,29 @@ class MqttSettings(Settings):
     """`true`, or `{discovery_prefix}`: announce cameras and watches. Not supported yet."""
     outbox: OutboxSettings = OutboxSettings()
     """Alerts that wait for the broker. Not supported yet."""
+
+    @property
+    def address(self) -> str:
+        """Host and port as people write them: `broker.local:1883`, `[::1]:1883`."""
+        return f"{bracketed(self.host)}:{self.port}"
+
+    @property
+    def tls_files(self) -> TlsSettings | None:
+        """The files to speak TLS with, None where it is not spoken."""
+        if isinstance(self.tls, TlsSettings):
+            return self.tls
+        return TlsSettings() if self.tls else None
+
+    @field_validator("tls")
+    @classmethod
+    def _no_tls_inside(cls, tls: bool | TlsSettings, info: ValidationInfo) -> bool | TlsSettings:
+        if tls and info.data.get("embedded"):
+            raise Wrong(
+                "the embedded broker is reached from this machine only, and without TLS; leave "
+                "it out",
+                subject=False,
+            )
+        return tls
 
     @field_validator("port")
     @classmethod
@@ -192,17 +269,17 @@ class DetectorSettings(Settings):
 
 class CameraSettings(Settings):
     url: CameraUrl
-    """`rtsp://…`, `http://…`, a video file, `/dev/video0` or its number, or `bundled:street`."""
+    """`rtsp(s)://…`, `http(s)://…`, a file, `/dev/video0` or its number, or `bundled:street`."""
     name: Line | None = None
     """What people call it; the key where left out."""
     enabled: Switch = True
     """Whether it is read at all."""
-    username: Annotated[Line | None, not_supported_yet(None)] = None
-    """For a user name that would break the URL. Not supported yet."""
-    password: Annotated[Secret | None, not_supported_yet(None)] = None
-    """For a password that would break the URL. Not supported yet."""
-    transport: Annotated[Literal["tcp", "udp"], OneOf(), not_supported_yet("tcp")] = "tcp"
-    """How RTSP travels: `tcp`; `udp` is not supported yet."""
+    username: Line | None = None
+    """Name to log in with, in place of one in the URL."""
+    password: Secret | None = None
+    """Password to log in with, as it is: in the URL, some of its characters would need a %."""
+    transport: Annotated[Literal["tcp", "udp"], OneOf()] = "tcp"
+    """How RTSP travels: `tcp`, or `udp` for cameras that know no other way."""
     fps: Annotated[float, Number(above=0, at_most=120)] = 5.0
     """Frames analysed a second, at most."""
     loop: Switch = False
@@ -223,6 +300,38 @@ class CameraSettings(Settings):
     @property
     def kind(self) -> CameraKind:
         return camera_kind(self.url)
+
+    @field_validator("username", "password")
+    @classmethod
+    def _in_one_place(cls, value: _Credential, info: ValidationInfo) -> _Credential:
+        url = info.data.get("url")
+        if value is None or url is None:
+            return value
+        if camera_kind(url) not in ("rtsp", "http"):
+            raise Wrong("only rtsp://… and http://… have a login; leave it out", subject=False)
+        if holds_credentials(url):
+            raise Wrong(
+                "the url names a user too; keep to the one place or the other", subject=False
+            )
+        return value
+
+    @field_validator("password")
+    @classmethod
+    def _of_somebody(cls, password: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if password is not None and info.data.get("username", "") is None:
+            raise Wrong("a password goes with a username; write that too", subject=False)
+        return password
+
+    @field_validator("transport")
+    @classmethod
+    def _can_travel(cls, transport: str, info: ValidationInfo) -> str:
+        url = info.data.get("url")
+        if transport == "udp" and url is not None:
+            if url.startswith("rtsps://"):
+                raise Wrong("goes with rtsp:// only, since rtsps:// is TLS over TCP; leave it out")
+            if camera_kind(url) != "rtsp":
+                raise Wrong("goes with rtsp:// only; leave it out")
+        return transport
 
 
 # --- watches -------------------------------------------------------------------------------------

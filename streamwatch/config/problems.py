@@ -15,6 +15,9 @@ from streamwatch.config.wording import Wrong, did_you_mean
 _KEY = "[key]"
 """What pydantic puts behind a mapping's key that is itself wrong."""
 
+_NO_DEFAULT = "default_factory_not_called"
+"""A default that hangs on another key, which is wrong itself and told of as such."""
+
 _MISSING: dict[str, str] = {
     "detector": "is missing; write detector: {model: toybox}",
     "model": "is missing; write model: toybox",
@@ -27,6 +30,8 @@ _MISSING: dict[str, str] = {
 def faults(error: ValidationError, entries: Mapping[Loc, Entry]) -> Iterator[Fault]:
     """Every error of `error`, with the place of what caused it."""
     for details in error.errors(include_url=False, include_input=False):
+        if details["type"] == _NO_DEFAULT:
+            continue
         loc = _written_loc(details, entries)
         yield Fault(loc, _place(loc, details, entries), _message(loc, details, entries))
 

@@ -8,6 +8,7 @@ lost = publisher.stop()
 """
 
 from streamwatch.publisher.broker import EmbeddedBroker
+from streamwatch.publisher.client import make_client
 from streamwatch.publisher.outbox import MemoryOutbox, Outbox, Waiting
 from streamwatch.publisher.payloads import (
     CameraState,
@@ -41,4 +42,5 @@ __all__ = [
     "Topics",
     "Waiting",
     "WatchInfo",
+    "make_client",
 ]

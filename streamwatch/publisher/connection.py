@@ -15,6 +15,7 @@ import os
 import random
 import re
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable
@@ -23,12 +24,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from streamwatch.config.models import MqttSettings
+from streamwatch.config.models import TLS_PORT, MqttSettings
+from streamwatch.publisher.client import make_client
 from streamwatch.publisher.payloads import OFFLINE
+from streamwatch.tls import TlsFault, UnfitFile, fault
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +41,8 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 MIN_RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 5.0
 REFUSED_RETRY_SECONDS = 30.0
-"""Where the credentials are wrong: they stay wrong, and brokers lock out those who hammer."""
+"""Where the credentials are wrong: they stay wrong, and brokers lock out those who hammer. So do
+certificates."""
 MAX_UNACKNOWLEDGED = 20
 """Measured: with at most so many on their way the order survives restarts of the broker."""
 SILENT_ENDS_AT_FIRST = 2
@@ -58,6 +62,13 @@ _CREDENTIALS_REFUSED = {
     _NOT_AUTHORISED: "not authorised",
     138: "banned",
 }
+_TLS_KEYS = {
+    "authority": "mqtt.tls.ca",
+    "name": "mqtt.host",
+    "client certificate": "mqtt.tls.certificate",
+    "protocol": "mqtt.port and mqtt.tls",
+}
+"""Where to look, by the kind of a TlsFault."""
 _KEEPALIVE_TIMEOUT = 141
 _SESSION_TAKEN_OVER = 142
 """Reason codes of MQTT 5 (section 2.4); paho gives them for MQTT 3.1.1 too."""
@@ -89,6 +100,14 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class NotEncrypted:
+    """The two could not agree on TLS. `Closed` follows."""
+
+    attempt: int
+    fault: TlsFault
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """The attempt or connection is over. `code` is None where no connection was made."""
 
@@ -110,15 +129,16 @@ class Acknowledged:
     forbidden: bool
 
 
-Notice = Accepted | Refused | Closed | Acknowledged
+Notice = Accepted | Refused | NotEncrypted | Closed | Acknowledged
 Change = Literal["up", "down"]
 
 
 class _Attempt:
     """paho's callbacks for one client; they run in its network thread and must not raise."""
 
-    def __init__(self, number: int, post: Callable[[Notice], None]) -> None:
+    def __init__(self, number: int, post: Callable[[Notice], None], *, encrypted: bool) -> None:
         self.number = number
+        self._encrypted = encrypted
         self.ended = threading.Event()
         self.abandoned = False
         self._post = post
@@ -140,8 +160,19 @@ class _Attempt:
 
     def on_connect_fail(self, _client: Client, _userdata: Any) -> None:
         # paho keeps the reason to itself, but calls from within its `except` block.
-        self._post(Closed(self.number, None, _why(sys.exception())))
+        error = sys.exception()
+        # A reset is noted only here, before a word of MQTT: later it is a broker that died.
+        if self._encrypted and isinstance(error, (ssl.SSLError, ConnectionResetError)):
+            self._post(NotEncrypted(self.number, fault(error)))
+        self._post(Closed(self.number, None, _why(error)))
         self.ended.set()
+
+    def on_log(self, _client: Client, _userdata: Any, _level: int, _text: str) -> None:
+        # TLS 1.3 refuses a client's certificate after the handshake, in the first answer: to paho
+        # that is a lost connection, which it logs from within its `except` block.
+        error = sys.exception()
+        if isinstance(error, ssl.SSLError):
+            self._post(NotEncrypted(self.number, fault(error)))
 
     def on_disconnect(
         self,
@@ -188,17 +219,18 @@ class Connection:
         self._will_topic = will_topic
         self._post = post
         self._seconds = seconds
-        self._broker = f"broker {settings.host}:{settings.port}"
+        self._broker = f"broker {settings.address}"
         self._client_id = settings.client_id or default_client_id(settings.topic_prefix)
         self._version = MQTTProtocolVersion.MQTTv5
         if settings.embedded:
             self._version = MQTTProtocolVersion.MQTTv311
         self._version_proven = settings.embedded
         self._client: Client | None = None
-        self._attempt = _Attempt(0, post)
+        self._encrypted = settings.tls_files is not None
+        self._attempt = _Attempt(0, post, encrypted=self._encrypted)
         self._limits = Limits()
         self._up_since: float | None = None
-        self._refused: Refused | None = None
+        self._refused: Refused | NotEncrypted | None = None
         self._next_attempt = seconds()
         self._failures = 0
         self._silent_ends = 0
@@ -227,7 +259,7 @@ class Connection:
 
     def attempt(self) -> None:
         """Start connecting; a notice tells how it went."""
-        self._attempt = _Attempt(self._attempt.number + 1, self._post)
+        self._attempt = _Attempt(self._attempt.number + 1, self._post, encrypted=self._encrypted)
         self._refused = None
         try:
             # Within paho this error would end its thread without a word.
@@ -236,31 +268,27 @@ class Connection:
             self._client = None
             self._fail(f"{self._broker} is not reachable (not a valid host name)")
             return
-        client = Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._client_id,
-            clean_session=None if self._version is MQTTProtocolVersion.MQTTv5 else True,
-            protocol=self._version,
-            reconnect_on_failure=False,
-        )
+        try:
+            # Read anew each time, so that a renewed certificate needs no restart.
+            client = make_client(self._settings, self._version, self._client_id, retry=False)
+        except UnfitFile as unfit:
+            self._client = None
+            self._fail(f"{self._broker} can't be connected to: {unfit}")
+            return
         client.reconnect_delay_set(0, 0)
         client.connect_timeout = CONNECT_TIMEOUT_SECONDS
         client.max_inflight_messages_set(0)
-        if self._settings.username is not None:
-            password = self._settings.password
-            client.username_pw_set(
-                self._settings.username, password.get_secret_value() if password else None
-            )
         client.will_set(self._will_topic, OFFLINE, qos=1, retain=True)
         client.on_connect = self._attempt.on_connect
         client.on_connect_fail = self._attempt.on_connect_fail
         client.on_disconnect = self._attempt.on_disconnect
         client.on_publish = self._attempt.on_publish
+        client.on_log = self._attempt.on_log
         client.connect_async(self._settings.host, self._settings.port, KEEPALIVE_SECONDS)
         client.loop_start()
         self._client = client
 
-    def take(self, notice: Accepted | Refused | Closed) -> Change | None:
+    def take(self, notice: Accepted | Refused | NotEncrypted | Closed) -> Change | None:
         """What a notice changes: messages may be sent from `up` on, and no more after `down`."""
         if notice.attempt != self._attempt.number or self._client is None:
             return None
@@ -268,7 +296,7 @@ class Connection:
             case Accepted():
                 self._accepted(notice)
                 return "up"
-            case Refused():
+            case Refused() | NotEncrypted():
                 self._refused = notice
                 return None
             case Closed():
@@ -358,7 +386,13 @@ class Connection:
 
     def _not_connected(self, closed: Closed) -> None:
         refused = self._refused
-        if refused is None and closed.code is None:
+        if isinstance(refused, NotEncrypted):
+            kind, text = refused.fault.kind, refused.fault.text
+            self._fail(
+                f"{self._broker} {text}{f'; see {_TLS_KEYS[kind]}' if kind in _TLS_KEYS else ''}",
+                retry_seconds=None if kind in ("protocol", "other") else REFUSED_RETRY_SECONDS,
+            )
+        elif refused is None and closed.code is None:
             self._fail(f"{self._broker} is not reachable ({closed.reason})")
         elif refused is None:
             # One that kept silent all the time has cost more of it than one that closed.
@@ -366,7 +400,9 @@ class Connection:
             patience = SILENT_ENDS_ONCE_PROVEN if self._version_proven else SILENT_ENDS_AT_FIRST
             if self._silent_ends >= patience:
                 self._switch_version()
-            self._fail(f"{self._broker} does not answer as an MQTT broker ({closed.reason})")
+            self._fail(
+                f"{self._broker} does not answer as an MQTT broker ({closed.reason}{self._guess()})"
+            )
         elif refused.code == _UNSUPPORTED_VERSION:
             self._switch_version()
             self._fail(f"{self._broker} refuses the connection ({refused.reason.lower()})")
@@ -378,6 +414,14 @@ class Connection:
             )
         else:
             self._fail(f"{self._broker} refuses the connection ({refused.reason.lower()})")
+
+    def _guess(self) -> str:
+        files = self._settings.tls_files
+        if files is None and self._settings.port == TLS_PORT:
+            return "; perhaps it wants mqtt.tls: true"
+        if files is not None and files.certificate is None:
+            return "; perhaps it wants a client certificate, see mqtt.tls.certificate"
+        return ""
 
     def _fail(self, sentence: str, retry_seconds: float | None = None) -> None:
         self._failures += 1

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from streamwatch.config.addresses import with_credentials
 from streamwatch.config.models import CameraSettings
 from streamwatch.config.secrets import mask_url
+from streamwatch.source.certificates import tls_options
 from streamwatch.source.clock import Clock
 from streamwatch.source.decoding import Input
 from streamwatch.source.file import FileSource
@@ -22,22 +24,32 @@ RTSP_ANALYZE_MICROSECONDS = 500_000
 def source_for(settings: CameraSettings, clock: Clock) -> Source:
     """The source of `settings.url`; nothing is opened yet."""
     shown = mask_url(settings.url)
+    address = _address(settings)
     match settings.kind:
         case "rtsp":
             options = {
                 "rtsp_transport": settings.transport,
                 "analyzeduration": str(RTSP_ANALYZE_MICROSECONDS),
+                **tls_options(settings.url),
             }
-            target = Input(settings.url, shown, options=options)
+            target = Input(address, shown, options=options)
             return LiveSource(target, own_times=True, clock=clock)
         case "http":
-            target = Input(settings.url, shown)
+            target = Input(address, shown, options=tls_options(settings.url))
             return LiveSource(target, own_times=False, clock=clock)
         case "device":
-            target = Input(settings.url, shown, format="v4l2")
+            target = Input(address, shown, format="v4l2")
             return LiveSource(target, own_times=False, clock=clock)
         case "file":
             path = str(BUNDLED.get(settings.url, settings.url))
             return FileSource(
                 Input(path, shown), loop=settings.loop, paced=settings.pace, clock=clock
             )
+
+
+def _address(settings: CameraSettings) -> str:
+    """The URL as FFmpeg wants it, login included; only here are they put together."""
+    if settings.username is None:
+        return settings.url
+    password = settings.password.get_secret_value() if settings.password else None
+    return with_credentials(settings.url, settings.username, password)

@@ -19,9 +19,11 @@ import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from streamwatch.config.addresses import is_encrypted
 from streamwatch.config.secrets import mask_secrets_in
 from streamwatch.errors import CredentialsRefused, SourceError
 from streamwatch.records import Image
+from streamwatch.source.certificates import tls_fault
 
 OPEN_SECONDS = 5.0
 """For connecting, and again for learning what the stream holds."""
@@ -143,7 +145,7 @@ def opened(target: Input) -> Iterator[Video]:
         )
     except (av.error.FFmpegError, OSError) as error:
         # Without its cause, whose text holds the password and would be in every traceback.
-        raise _while_opening(error, target.shown, time.monotonic() - started) from None
+        raise _while_opening(error, target, time.monotonic() - started) from None
     with container:
         stream = container.streams.best("video")
         # A stream that was announced but sent nothing has no size.
@@ -154,7 +156,8 @@ def opened(target: Input) -> Iterator[Video]:
         yield Video(container, stream, target.shown)
 
 
-def _while_opening(error: Exception, shown: str, elapsed_seconds: float) -> SourceError:
+def _while_opening(error: Exception, target: Input, elapsed_seconds: float) -> SourceError:
+    shown = target.shown
     match error:
         case av.error.HTTPUnauthorizedError():
             return CredentialsRefused(
@@ -172,7 +175,11 @@ def _while_opening(error: Exception, shown: str, elapsed_seconds: float) -> Sour
             return SourceError(f"{shown}: this user may not read it")
         case OSError(errno=errno.ENOTTY):
             return SourceError(f"{shown}: this is not a camera")
-        # How an unknown host name ends too.
+        # How an unknown host name ends too, and everything that TLS may run into.
+        case OSError(errno=errno.EIO) if is_encrypted(target.address) and (
+            fault := tls_fault(target.address, OPEN_SECONDS)
+        ):
+            return SourceError(f"{shown}: the camera {fault}")
         case OSError(errno=errno.EIO) if "://" in shown:
             return SourceError(f"{shown}: the host is unknown or can't be reached")
         # A peer that says nothing ends as InvalidDataError as well as ExitError.

@@ -339,6 +339,13 @@ MQTT = [
         id="host port",
     ),
     pytest.param(
+        mqtt('host: "[::1]:1883"'),
+        [
+            "3:14: mqtt.host: '[::1]:1883' holds a port; write the name or address alone, and the port in mqtt.port"
+        ],
+        id="host ipv6 port",
+    ),
+    pytest.param(
         mqtt("host: my broker"),
         [
             "3:14: mqtt.host: 'my broker' is not a host; write a name such as broker.local, or an address"
@@ -434,11 +441,35 @@ MQTT = [
         ["3:18: mqtt.embedded: 1 is neither true nor false; write true or false"],
         id="embedded one",
     ),
-    pytest.param(mqtt("tls: true"), ["3:13: mqtt.tls: not supported yet; leave it out"], id="tls"),
     pytest.param(
-        mqtt("tls: {ca: ca.pem}"),
-        ["3:13: mqtt.tls: not supported yet; leave it out"],
+        mqtt("tls: {ca: ca.pem, certificate: .}"),
+        [
+            "3:18: mqtt.tls.ca: 'ca.pem' does not exist",
+            "3:39: mqtt.tls.certificate: '.' is not a file",
+        ],
         id="tls files",
+    ),
+    pytest.param(
+        mqtt("tls: {certificate: c.yaml}"),
+        ["3:27: mqtt.tls.certificate: 'c.yaml' holds no certificate in PEM"],
+        id="tls content",
+    ),
+    pytest.param(
+        mqtt("tls: {key: c.yaml}"),
+        ["3:19: mqtt.tls.key: 'c.yaml' goes with a certificate; write certificate: FILE too"],
+        id="tls key alone",
+    ),
+    pytest.param(
+        mqtt("embedded: true, tls: true"),
+        [
+            "3:29: mqtt.tls: the embedded broker is reached from this machine only, and without TLS; leave it out"
+        ],
+        id="tls embedded",
+    ),
+    pytest.param(
+        mqtt("tls: "),
+        ["3:12: mqtt.tls: an empty value is neither true nor false; write true or false"],
+        id="tls null",
     ),
     pytest.param(
         mqtt("tls: maybe"),
@@ -603,14 +634,23 @@ CAMERAS = [
     pytest.param(
         camera('url: "ftp://host/x"'),
         [
-            "3:12: cameras.a.url: 'ftp://host/x' has a scheme that is not known; write rtsp://…, http://…, https://…, bundled:street, a file, /dev/video0 or a number"
+            "3:12: cameras.a.url: 'ftp://host/x' has a scheme that is not known; write rtsp://…, rtsps://…, http://…, https://…, bundled:street, a file, /dev/video0 or a number"
         ],
         id="url scheme",
     ),
     pytest.param(
-        camera('url: "rtsps://host/x"'),
-        ["3:12: cameras.a.url: 'rtsps://host/x' is not supported yet; write rtsp://…"],
-        id="url rtsps",
+        camera('url: "rtsp://me:pw@fe80::1/x"'),
+        [
+            "3:12: cameras.a.url: 'rtsp://me:***@fe80::1/x' has an IPv6 address without its brackets; write rtsp://[…]:port/…"
+        ],
+        id="url ipv6 bare",
+    ),
+    pytest.param(
+        camera('url: "rtsp://[::1/x"'),
+        [
+            "3:12: cameras.a.url: 'rtsp://[::1/x' has no host, or a wrong port; write rtsp://host:port/…, and in a password %40 for @, %3A for :, %2F for /, %23 for #, %3F for ?"
+        ],
+        id="url ipv6 open",
     ),
     pytest.param(
         camera('url: "rtsp://admin:pw#1@host/x"'),
@@ -663,14 +703,14 @@ CAMERAS = [
     pytest.param(
         camera("url: [a]"),
         [
-            "3:12: cameras.a.url: a list is not a camera; write rtsp://…, http://…, https://…, bundled:street, a file, /dev/video0 or a number"
+            "3:12: cameras.a.url: a list is not a camera; write rtsp://…, rtsps://…, http://…, https://…, bundled:street, a file, /dev/video0 or a number"
         ],
         id="url list",
     ),
     pytest.param(
         camera("url: true"),
         [
-            "3:12: cameras.a.url: true is not a camera; write rtsp://…, http://…, https://…, bundled:street, a file, /dev/video0 or a number"
+            "3:12: cameras.a.url: true is not a camera; write rtsp://…, rtsps://…, http://…, https://…, bundled:street, a file, /dev/video0 or a number"
         ],
         id="url bool",
     ),
@@ -699,18 +739,43 @@ CAMERAS = [
     ),
     pytest.param(
         camera_with("username: me"),
-        ["3:38: cameras.a.username: not supported yet; leave it out"],
-        id="username",
+        ["3:38: cameras.a.username: only rtsp://… and http://… have a login; leave it out"],
+        id="username file",
     ),
     pytest.param(
-        camera_with("password: hunter2"),
-        ["3:38: cameras.a.password: not supported yet; leave it out"],
-        id="camera password",
+        camera("url: 0, password: hunter2"),
+        ["3:25: cameras.a.password: only rtsp://… and http://… have a login; leave it out"],
+        id="camera password device",
+    ),
+    pytest.param(
+        camera("url: 'rtsp://cam/', password: hunter2"),
+        ["3:37: cameras.a.password: a password goes with a username; write that too"],
+        id="camera password alone",
+    ),
+    pytest.param(
+        camera("url: 'rtsp://me:hunter2@cam/', username: me, password: hunter2"),
+        [
+            "3:48: cameras.a.username: the url names a user too; keep to the one place or the other",
+            "3:62: cameras.a.password: the url names a user too; keep to the one place or the other",
+        ],
+        id="credentials twice",
     ),
     pytest.param(
         camera_with("transport: udp"),
-        ["3:39: cameras.a.transport: not supported yet; leave it out"],
-        id="udp",
+        ["3:39: cameras.a.transport: 'udp' goes with rtsp:// only; leave it out"],
+        id="udp file",
+    ),
+    pytest.param(
+        camera("url: 'http://cam/', transport: udp"),
+        ["3:38: cameras.a.transport: 'udp' goes with rtsp:// only; leave it out"],
+        id="udp http",
+    ),
+    pytest.param(
+        camera("url: 'rtsps://cam/', transport: udp"),
+        [
+            "3:39: cameras.a.transport: 'udp' goes with rtsp:// only, since rtsps:// is TLS over TCP; leave it out"
+        ],
+        id="udp rtsps",
     ),
     pytest.param(
         camera_with("transport: tpc"),

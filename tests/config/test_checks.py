@@ -30,6 +30,7 @@ def text(**sections: str) -> str:
         {"mqtt": "{password: x, username: y}"},
         {"mqtt": "{password: x, username: y, host: 127.0.0.1}"},
         {"mqtt": "{embedded: true, port: 0}"},
+        {"mqtt": "{password: x, username: y, host: broker.local, tls: true}"},
         {"cameras": "{a: {url: bundled:street, loop: true, pace: false}}"},
         {"cameras": "{a: {url: bundled:street}, b: {url: rtsp://cam/, enabled: false}}"},
         {"watches": "{w: {prompt: a dog on the green grass}}"},
@@ -94,6 +95,19 @@ TOYBOX = (
                 "write %2F for the slash and %40 for an @ within",
             ],
         ),
+        ({"cameras": "{a: {url: https://cam.example.com/}}"}, [TOYBOX]),
+        (
+            {"cameras": "{a: {url: rtsps://192.168.1.20/one}, b: {url: https://cam.local/}}"},
+            [
+                TOYBOX.replace("of a;", "of a and b;"),
+                *(
+                    f"cameras.{camera}.url: the certificate of {host} is not verified, since no "
+                    "authority certifies hosts of a home network: what it sends is encrypted, but "
+                    "keep to a network you trust"
+                    for camera, host in (("a", "192.168.1.20"), ("b", "cam.local"))
+                ),
+            ],
+        ),
         (
             {"watches": "{w: {prompt: [dog, a cardboard box left on the wet ground]}}"},
             [
@@ -104,8 +118,8 @@ TOYBOX = (
         (
             {"mqtt": "{host: broker.local, username: me, password: x}"},
             [
-                "mqtt.password: travels to broker.local in clear, since mqtt.tls is not supported "
-                "yet; keep to a network you trust"
+                "mqtt.password: travels to broker.local in clear; write tls: true if the broker "
+                "knows TLS, or keep to a network you trust"
             ],
         ),
         (
@@ -208,6 +222,11 @@ def test_what_will_run(loaded: Load, tmp_path: Path) -> None:
         "",
         "camera c  /dev/video3, disabled",
     ]
+
+
+def test_a_broker_with_tls(loaded: Load) -> None:
+    config = loaded(text(mqtt="{host: broker.local, tls: true}"))
+    assert describe(config)[0] == "broker     mqtts://broker.local:8883, topics streamwatch/…"
 
 
 @pytest.mark.parametrize(("port", "shown"), [(0, "any free port"), (1884, "port 1884")])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from streamwatch.config import MqttSettings, SnapshotSettings, WatchSettings, find, load
+from streamwatch.config.addresses import is_certified
 from streamwatch.errors import ConfigError
 from tests.config.conftest import Load
 
@@ -144,6 +145,8 @@ def test_the_default_of_what_is_not_supported_yet_may_be_written(
         ("rtsp://cam/1", "rtsp://cam/1", "rtsp"),
         ("RTSP://Cam/1", "rtsp://Cam/1", "rtsp"),
         ("rtsp://u:p%40@[::1]:8554/1", "rtsp://u:p%40@[::1]:8554/1", "rtsp"),
+        ("rtsps://cam/1", "rtsps://cam/1", "rtsp"),
+        ("http://[fe80::1]/a.mjpg", "http://[fe80::1]/a.mjpg", "http"),
         ("http://cam/a.mjpg", "http://cam/a.mjpg", "http"),
         ("https://cam/a.mjpg?x=1", "https://cam/a.mjpg?x=1", "http"),
         ("bundled:street", "bundled:street", "file"),
@@ -159,6 +162,45 @@ def test_camera_urls(loaded: Load, written: str, url: str, kind: str) -> None:
         "a"
     ]
     assert (camera.url, camera.kind) == (url, kind)
+
+
+@pytest.mark.parametrize(
+    ("section", "address"),
+    [
+        ("mqtt: {tls: true}", "localhost:8883"),
+        ("mqtt: {tls: {}}", "localhost:8883"),
+        ("mqtt: {tls: false}", "localhost:1883"),
+        ("mqtt: {tls: true, port: 1}", "localhost:1"),
+        ("mqtt: {host: '::1'}", "[::1]:1883"),
+        ("mqtt: {host: '[fe80::1]', tls: true}", "[fe80::1]:8883"),
+    ],
+)
+def test_where_the_broker_is(loaded: Load, section: str, address: str) -> None:
+    assert loaded(f"{RIGHT}{section}\n").mqtt.address == address
+
+
+@pytest.mark.parametrize(
+    ("host", "certified"),
+    [
+        ("cam.example.com", True),
+        ("cam.example.com.", True),
+        ("me:pw@cam.example.com:322", True),
+        ("8.8.8.8", True),
+        ("[2606:4700::1111]", True),
+        ("192.168.1.20", False),
+        ("100.64.0.1", False),
+        ("127.0.0.1", False),
+        ("[::1]:322", False),
+        ("[fe80::1]", False),
+        ("me:pw@[fd00::1]", False),
+        ("porch", False),
+        ("localhost", False),
+        ("porch.LOCAL", False),
+        ("porch.home.arpa", False),
+    ],
+)
+def test_which_hosts_can_have_a_certificate(host: str, certified: bool) -> None:
+    assert is_certified(f"rtsps://{host}/x") == certified
 
 
 def test_relative_paths_start_at_the_files_folder(

@@ -7,6 +7,7 @@ import json
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -26,6 +27,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from tests.parts import free_port, missing
+from tests.parts.certificates import Certificate
 
 HOST = "127.0.0.1"
 START_SECONDS = 10.0
@@ -36,7 +38,8 @@ class Mosquitto:
 
     It keeps what it acknowledged over a kill, so a message lost is never its fault. With `users`
     (name to password) nobody else gets in; `acl` is the text of an ACL file. `restart` keeps the
-    port. A frozen one still accepts connections, and says nothing.
+    port. A frozen one still accepts connections, and says nothing. With a `certificate` it speaks
+    TLS; with `clients` only to those who show a certificate of that authority.
     """
 
     def __init__(
@@ -46,13 +49,18 @@ class Mosquitto:
         acl: str | None = None,
         max_packet_size: int | None = None,
         port: int | None = None,
+        host: str = HOST,
+        certificate: Certificate | None = None,
+        clients: Path | None = None,
     ) -> None:
-        self.host = HOST
+        self.host = host
         self.port = port or free_port()
         self._temporary = tempfile.TemporaryDirectory(prefix="mosquitto-")
         self._folder = Path(self._temporary.name)
         self._process: subprocess.Popen[bytes] | None = None
         self._write_config(users, acl, max_packet_size)
+        if certificate is not None:
+            self._encrypt(certificate, clients)
 
     @property
     def log(self) -> str:
@@ -145,6 +153,13 @@ class Mosquitto:
             lines.append(f"max_packet_size {max_packet_size}")
         (self._folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
 
+    def _encrypt(self, certificate: Certificate, clients: Path | None) -> None:
+        lines = [f"certfile {certificate.path}", f"keyfile {certificate.key}"]
+        if clients is not None:
+            lines += [f"cafile {clients}", "require_certificate true"]
+        with (self._folder / "mosquitto.conf").open("a") as config:
+            config.write("\n".join(lines) + "\n")
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
@@ -177,6 +192,7 @@ class Subscriber:
         username: str | None = None,
         password: str | None = None,
         version: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._address = host, port
         self._topic = topic
@@ -196,6 +212,8 @@ class Subscriber:
             self._properties.SessionExpiryInterval = 3600
         self._clean_start = client_id is None
         self._client.username_pw_set(username, password)
+        if tls is not None:
+            self._client.tls_set_context(tls)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe

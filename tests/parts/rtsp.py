@@ -20,20 +20,24 @@ from urllib.parse import quote
 import av
 import pytest
 
+from streamwatch.config.addresses import bracketed
 from tests.parts import free_port, missing
+from tests.parts.certificates import Certificate
 
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 SCRIPT = Path(__file__).with_name("rtsp_server.py")
 PACKAGES = (
     "python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base"
     " gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
+    " glib-networking"
 )
 START_SECONDS = 20.0
 PROBE = """
 import gi
 gi.require_version("Gst", "1.0"); gi.require_version("GstRtspServer", "1.0")
-from gi.repository import Gst, GstRtspServer
+from gi.repository import Gio, Gst, GstRtspServer
 Gst.init(None)
+assert Gio.TlsBackend.get_default().supports_tls()
 assert all(Gst.ElementFactory.find(name) for name in ("x264enc", "rtph264pay", "h264parse"))
 """
 
@@ -44,7 +48,8 @@ class RtspServer:
     With a `clip` (an H.264 MP4) the file's own encoded pictures are sent in real time, again and
     again with rising time stamps, or once where `loop` is False; all clients share one playback,
     which starts at frame 0 with the first client's PLAY and ends with the last client. Without a
-    clip it is a moving ball of `size` at `fps`. `restart` keeps the port, so the URL stays.
+    clip it is a moving ball of `size` at `fps`. `restart` keeps the port, so the URL stays. With a
+    `certificate` it is RTSPS.
     """
 
     def __init__(
@@ -56,8 +61,12 @@ class RtspServer:
         fps: int = 15,
         user: str | None = None,
         password: str | None = None,
+        host: str = "127.0.0.1",
+        certificate: Certificate | None = None,
     ) -> None:
+        self.host = host
         self.port = free_port()
+        self.certificate = certificate
         self.clip = clip
         self.loop = loop
         self.size = size
@@ -70,7 +79,8 @@ class RtspServer:
     @property
     def url(self) -> str:
         """The stream's address, without the password."""
-        return f"rtsp://127.0.0.1:{self.port}/stream"
+        scheme = "rtsps" if self.certificate else "rtsp"
+        return f"{scheme}://{bracketed(self.host)}:{self.port}/stream"
 
     @property
     def url_with_password(self) -> str:
@@ -117,6 +127,9 @@ class RtspServer:
             "fps": self.fps,
             "user": self.user,
             "password": self.password,
+            "host": self.host,
+            "certificate": str(self.certificate.path) if self.certificate else None,
+            "key": str(self.certificate.key) if self.certificate else None,
         }
         with (Path(self._folder.name) / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -135,7 +148,7 @@ class RtspServer:
 
     def _answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            with socket.create_connection((self.host, self.port), timeout=1):
                 return True
         except OSError:
             return False

@@ -20,7 +20,7 @@ import gi  # type: ignore[import-not-found]
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # type: ignore[import-not-found]  # noqa: E402
+from gi.repository import Gio, GLib, Gst, GstRtspServer  # type: ignore[import-not-found]  # noqa: E402
 
 PATH = "/stream"
 ROLE = "viewer"
@@ -41,6 +41,9 @@ class Options:
     fps: int = 15
     user: str | None = None
     password: str | None = None
+    host: str = "127.0.0.1"
+    certificate: str | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -148,11 +151,19 @@ def make_factory(options: Options) -> Any:
     return factory
 
 
-def require_password(server: Any, factory: Any, user: str, password: str) -> None:
+def guard(server: Any, factory: Any, options: Options) -> None:
+    """Encrypt, and let in those who have the password, or everybody where there is none."""
     auth = GstRtspServer.RTSPAuth()
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", ROLE)
-    auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
+    if options.user is None:
+        auth.set_default_token(token)
+    else:
+        basic = GstRtspServer.RTSPAuth.make_basic(options.user, options.password)
+        auth.add_basic(basic, token)
+    if options.certificate is not None:
+        pair = Gio.TlsCertificate.new_from_files(options.certificate, options.key)
+        auth.set_tls_certificate(pair)
     server.set_auth(auth)
     permissions = GstRtspServer.RTSPPermissions()
     permissions.add_role(ROLE)
@@ -165,11 +176,11 @@ def main() -> None:
     options = Options(**json.loads(sys.argv[1]))
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
-    server.set_address("127.0.0.1")
+    server.set_address(options.host)
     server.set_service(str(options.port))
     factory = make_factory(options)
-    if options.user is not None and options.password is not None:
-        require_password(server, factory, options.user, options.password)
+    if options.user is not None or options.certificate is not None:
+        guard(server, factory, options)
     server.get_mount_points().add_factory(PATH, factory)
     if not server.attach(None):
         raise SystemExit(f"port {options.port} can't be served")

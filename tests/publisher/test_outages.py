@@ -73,6 +73,18 @@ def test_a_broker_away_at_the_start_gets_everything_in_order(
     assert said(caplog, logging.INFO, "failed attempts")
 
 
+def test_a_broker_on_ipv6(
+    start_mosquitto: StartMosquitto, ipv6: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker: Mosquitto = start_mosquitto(host=ipv6)
+    with running(make(broker, "six")) as publisher:
+        broker.kill()
+        wait_until(lambda: bool(said(caplog, logging.WARNING, "not reachable")))
+        assert not publisher.connected
+    (warning,) = said(caplog, logging.WARNING, "not reachable")
+    assert warning.startswith(f"broker [::1]:{broker.port} is not reachable (connection refused)")
+
+
 def test_nothing_is_lost_over_kills_in_the_middle_of_a_stream(
     start_mosquitto: StartMosquitto,
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.parts.certificates import Authority
 from tests.parts.rtsp import RtspServer
 from tests.source.clips import write_clip
 from tests.source.peers import http_camera
@@ -16,6 +17,11 @@ from tests.source.peers import http_camera
 def ball(rtsp_server: Callable[..., RtspServer]) -> RtspServer:
     """A live 640x360 picture at 15 fps."""
     return rtsp_server()
+
+
+@pytest.fixture(scope="module")
+def encrypted_ball(rtsp_server: Callable[..., RtspServer], authority: Authority) -> RtspServer:
+    return rtsp_server(certificate=authority.issue("ball"))
 
 
 @pytest.fixture(scope="module")

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import base64
 import http.server
+import socket
 import socketserver
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import cv2
 import numpy as np
 
+from streamwatch.config.addresses import bracketed
+from tests.parts.certificates import Certificate
+
 FPS = 15
 SIZE = (320, 240)
+USER, PASSWORD = "me@home", "p@ss:w/ord#%?&"
 
 
 class _Camera(http.server.BaseHTTPRequestHandler):
-    """MJPEG as cheap cameras send it; /refused wants a password, /forbidden takes none."""
+    """MJPEG as cheap cameras send it; /refused wants a password, /forbidden takes none.
+
+    /guarded wants `USER` and `PASSWORD`.
+    """
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: the test's output is for the test."""
 
     def do_GET(self) -> None:
         status = {"/refused": 401, "/forbidden": 403, "/stream": 200}.get(self.path, 404)
+        if self.path == "/guarded":
+            login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+            status = 200 if self.headers["Authorization"] == f"Basic {login}" else 401
         self.send_response(status)
         if status == 401:
             self.send_header("WWW-Authenticate", 'Basic realm="camera"')
@@ -83,11 +97,39 @@ def _serving(server: socketserver.TCPServer) -> Iterator[int]:
         server.server_close()
 
 
+class _WebServer(http.server.ThreadingHTTPServer):
+    """Plain or, with a certificate, encrypted; a client that turns away is no error of it."""
+
+    def __init__(self, host: str, certificate: Certificate | None) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, 0), _Camera)
+        self._context: ssl.SSLContext | None = None
+        if certificate is not None:
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.load_cert_chain(certificate.path, certificate.key)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        if self._context is None:
+            super().finish_request(request, client_address)
+            return
+        try:
+            line = self._context.wrap_socket(request, server_side=True)
+        except OSError:
+            return
+        with line:
+            super().finish_request(line, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        if request.fileno() >= 0:  # TLS has taken it over else, and closed it
+            super().shutdown_request(request)
+
+
 @contextmanager
-def http_camera() -> Iterator[str]:
-    """`http://127.0.0.1:PORT`; the pictures are at /stream."""
-    with _serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Camera)) as port:
-        yield f"http://127.0.0.1:{port}"
+def http_camera(host: str = "127.0.0.1", certificate: Certificate | None = None) -> Iterator[str]:
+    """`http://HOST:PORT`, or https with a certificate; the pictures are at /stream."""
+    scheme = "https" if certificate else "http"
+    with _serving(_WebServer(host, certificate)) as port:
+        yield f"{scheme}://{bracketed(host)}:{port}"
 
 
 @contextmanager

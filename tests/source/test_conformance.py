@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -30,10 +31,15 @@ class Case:
     size: tuple[int, int]
 
 
-@pytest.fixture(params=["file", "file as fast as possible", "rtsp", "http", "device"])
+@pytest.fixture(
+    params=["file", "file as fast as possible", "rtsp", "rtsp over udp", "rtsps", "http", "device"]
+)
 def case(request: pytest.FixtureRequest) -> Case:
-    def configured(url: str, *, pace: bool = True) -> Callable[[], Source]:
-        return lambda: source_for(CameraSettings(url=url, loop=True, pace=pace), Clock())
+    def configured(
+        url: str, *, pace: bool = True, transport: Literal["tcp", "udp"] = "tcp"
+    ) -> Callable[[], Source]:
+        settings = CameraSettings(url=url, loop=True, pace=pace, transport=transport)
+        return lambda: source_for(settings, Clock())
 
     match request.param:
         case "file" | "file as fast as possible":
@@ -41,6 +47,12 @@ def case(request: pytest.FixtureRequest) -> Case:
             return Case(configured(str(clip), pace=request.param == "file"), (160, 120))
         case "rtsp":
             server: RtspServer = request.getfixturevalue("ball")
+            return Case(configured(server.url), server.size)
+        case "rtsp over udp":
+            server = request.getfixturevalue("ball")
+            return Case(configured(server.url, transport="udp"), server.size)
+        case "rtsps":
+            server = request.getfixturevalue("encrypted_ball")
             return Case(configured(server.url), server.size)
         case "http":
             return Case(configured(f"{request.getfixturevalue('web_camera')}/stream"), peers.SIZE)

@@ -1,0 +1,131 @@
+"""TLS as a client speaks it: whom it trusts, what it shows of itself, why nothing came of it."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from streamwatch.errors import StreamwatchError
+
+# X509_V_ERR_… of OpenSSL's x509_vfy.h.
+_NOT_YET_VALID = 9
+_EXPIRED = 10
+_NO_KNOWN_ISSUER = {18, 19, 20, 21}
+_OTHER_NAME = {62, 64}
+
+
+class UnfitFile(StreamwatchError):  # noqa: N818 - reads as what is wrong
+    """A file of certificates or with a key that can't be used; `predicate` says why."""
+
+    def __init__(self, path: Path, predicate: str) -> None:
+        super().__init__(f"{path} {predicate}")
+        self.predicate = predicate
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFault:
+    """Why TLS with a peer failed; `text` continues a sentence that begins with the peer's name."""
+
+    kind: Literal["authority", "name", "time", "client certificate", "protocol", "other"]
+    text: str
+
+
+def client_context(
+    ca: Path | None = None, certificate: Path | None = None, key: Path | None = None
+) -> ssl.SSLContext:
+    """Verifies the peer and its host name, by the system's authorities or by those in `ca`.
+
+    `certificate` is shown to a peer that asks; its file may hold the key as well. All in PEM.
+    Raises UnfitFile.
+    """
+    context = ssl.create_default_context() if ca is None else _trusting(ca)
+    # Python 3.13 asks more of certificates than OpenSSL, and than most home-made ones have.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    # The peer's own certificate may stand in `ca`, with no authority behind it.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if certificate is not None:
+        _show(context, certificate, key)
+    return context
+
+
+def check_certificates(path: Path) -> None:
+    """Raises UnfitFile unless the file holds certificates."""
+    _trusting(path)
+
+
+def fault(error: ssl.SSLError | ConnectionResetError) -> TlsFault:
+    """What an exception of a handshake, or of the first answer after it, means."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _refusal(error)
+    if isinstance(error, (ssl.SSLEOFError, ConnectionResetError)):
+        return TlsFault("protocol", "closes the connection instead of speaking TLS")
+    reason = error.reason or ""
+    said = reason.rpartition("ALERT_")[2].replace("_", " ").lower()
+    if reason.endswith("ALERT_CERTIFICATE_REQUIRED"):
+        return TlsFault("client certificate", "wants a client certificate")
+    if "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
+        return TlsFault("client certificate", f"refuses the client certificate ({said})")
+    if reason == "SSLV3_ALERT_HANDSHAKE_FAILURE":  # how TLS 1.2 asks for one that is missing
+        return TlsFault(
+            "client certificate", "can't agree on TLS; perhaps it wants a client certificate"
+        )
+    if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+        return TlsFault("protocol", "does not speak TLS on this port")
+    return TlsFault("other", f"can't agree on TLS ({said or 'no reason given'})")
+
+
+def _refusal(error: ssl.SSLCertVerificationError) -> TlsFault:
+    code = error.verify_code
+    if code == _EXPIRED:
+        return TlsFault("time", "shows a certificate that has expired")
+    if code == _NOT_YET_VALID:
+        return TlsFault("time", "shows a certificate that is not valid yet by this machine's clock")
+    if code in _OTHER_NAME:
+        return TlsFault("name", "shows a certificate for another host name")
+    if code in _NO_KNOWN_ISSUER:
+        return TlsFault("authority", "shows a certificate of an authority that is not trusted")
+    return TlsFault("other", f"shows a certificate that is refused ({error.verify_message})")
+
+
+def _trusting(path: Path) -> ssl.SSLContext:
+    _check_readable(path)
+    try:
+        return ssl.create_default_context(cafile=path)
+    except ssl.SSLError:
+        raise UnfitFile(path, "holds no certificate in PEM") from None
+
+
+def _show(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
+    check_certificates(certificate)
+    if key is not None:
+        _check_readable(key)
+
+    def locked() -> str:
+        # Without this, OpenSSL asks on the terminal.
+        raise UnfitFile(key or certificate, "is locked with a passphrase; write one without")
+
+    try:
+        context.load_cert_chain(certificate, key, locked)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            predicate = "does not belong to the certificate"
+        else:
+            predicate = "holds no private key in PEM"
+        raise UnfitFile(key or certificate, predicate) from None
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        if not path.is_file() and path.exists():  # a pipe would be waited for, /dev/zero never ends
+            raise UnfitFile(path, "is not a file")
+        with path.open("rb") as file:
+            file.read(1)
+    except FileNotFoundError:
+        raise UnfitFile(path, "does not exist") from None
+    except PermissionError:
+        raise UnfitFile(path, "may not be read by the user that runs this") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or "no such name is possible"
+        raise UnfitFile(path, f"can't be read: {reason.lower()}") from None
