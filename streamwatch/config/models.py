@@ -62,12 +62,13 @@ from streamwatch.config.shapes import Crop, Shape, Shapes
 from streamwatch.config.wording import Wrong, did_you_mean, listing
 from streamwatch.tls import UnfitFile, check_certificates, client_context
 
-MODELS = ("toybox",)
-_LATER_MODELS = tuple(f"yolov8{size}-world{v}" for v in ("", "v2") for size in "smlx")
 PLAIN_PORT, TLS_PORT = 1883, 8883
 """Registered with IANA as mqtt and secure-mqtt."""
-_Credential = TypeVar("_Credential", str | None, SecretStr | None)
+MODELS = ("toybox",)
+_LATER_MODELS = tuple(f"yolov8{size}-world{v}" for v in ("", "v2") for size in "smlx")
 _LATER_DEVICES = ("mps", "xpu", "npu", "rocm", "intel")
+
+_Credential = TypeVar("_Credential", str | None, SecretStr | None)
 
 
 class Settings(BaseModel):
