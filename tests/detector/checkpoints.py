@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
-from ultralytics import YOLOWorld
 from ultralytics.nn.modules import WorldDetect
 from ultralytics.nn.tasks import WorldModel
 
@@ -17,16 +17,29 @@ MERGES = ("r e", "re d</w>", "c a", "ca r</w>", "t r", "tr u", "c k</w>", "tru c
 def world_checkpoint(name: str, file: Path, seed: int = 0) -> Path:
     """A checkpoint of a named model's own architecture, half precision as the official ones are.
 
-    The head's biases are moved to where random features give confidences of every size.
+    Its normalisation is that of random pictures and its head is balanced, so that boxes and
+    confidences of every size come out.
     """
     torch.manual_seed(seed)
     model = WorldModel(f"{name}.yaml", verbose=False)
     head = model.model[-1]
     assert isinstance(head, WorldDetect)
-    for contrast in head.cv4:
+    for boxes, contrast in zip(head.cv2, head.cv4, strict=True):
+        boxes[-1].weight.data.mul_(0.1)
         contrast.bias.data.fill_(0.0)
-    world = YOLOWorld.__new__(YOLOWorld)
-    torch.nn.Module.__init__(world)
+        contrast.logit_scale.data.fill_(-8.0)
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    # Large areas of one colour, as pictures have them.
+    pictures = torch.rand(4, 3, 6, 6).repeat_interleave(16, 2).repeat_interleave(16, 3)
+    texts = torch.nn.functional.normalize(torch.randn(4, 80, 512), dim=-1)
+    with torch.no_grad():
+        model.train().predict(pictures, txt_feats=texts)
+        confidences = model.eval().predict(pictures, txt_feats=texts)[0][:, 4:]
+    spread = float(confidences.logit().std())
+    for contrast in head.cv4:
+        contrast.logit_scale.data.sub_(math.log(spread))
     torch.save({"model": model.half(), "train_args": {}, "epoch": -1, "ema": None}, file)
     return file
 
@@ -69,8 +82,9 @@ def clip_folder(folder: Path, width: int = 512, whole: bool = False) -> Path:
         model = transformers.CLIPModel(config)
     else:
         model = transformers.CLIPTextModelWithProjection(text)
-    for parameter in model.parameters():  # transformers' own start is so small that all is alike
-        torch.nn.init.normal_(parameter, std=0.3)
+    for parameter in model.parameters():  # transformers' own start makes all texts alike
+        if parameter.dim() == 2:
+            torch.nn.init.normal_(parameter, std=0.5)
     model.save_pretrained(folder)
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
     (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(MERGES) + "\n")
@@ -81,10 +95,8 @@ def clip_folder(folder: Path, width: int = 512, whole: bool = False) -> Path:
 
 
 def clip_vocabulary() -> dict[str, int]:
-    """As CLIP's: every byte, every byte at a word's end, the merges, start and end of a text."""
-    from transformers.models.clip.tokenization_clip import bytes_to_unicode
-
-    letters = list(bytes_to_unicode().values())
+    """As CLIP's: letters, letters at a word's end, the merges, start and end of a text."""
+    letters = [chr(code) for code in range(33, 127)]
     merged = [merge.replace(" ", "") for merge in MERGES]
     words = [*letters, *(f"{letter}</w>" for letter in letters), *merged]
     return {word: n for n, word in enumerate([*words, "<|startoftext|>", "<|endoftext|>"])}
