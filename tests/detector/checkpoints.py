@@ -7,9 +7,16 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from ultralytics.nn.modules import WorldDetect
 from ultralytics.nn.tasks import WorldModel
+
+from streamwatch.detector.letterbox import letterbox
+from streamwatch.records import Image
+
+SMALL = 128
+"""Pixels: the largest of the models would take seconds for a full picture."""
 
 MERGES = ("r e", "re d</w>", "c a", "ca r</w>", "t r", "tr u", "c k</w>", "tru ck</w>", "d o")
 
@@ -31,9 +38,9 @@ def world_checkpoint(name: str, file: Path, seed: int = 0) -> Path:
     norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = 1.0
-    # Large areas of one colour, as pictures have them.
-    pictures = torch.rand(4, 3, 6, 6).repeat_interleave(16, 2).repeat_interleave(16, 3)
-    texts = torch.nn.functional.normalize(torch.randn(4, 80, 512), dim=-1)
+    boxed = np.stack([letterbox(image, SMALL)[0] for image in pictures_of_blocks(8, seed)])
+    pictures = torch.from_numpy(boxed).permute(0, 3, 1, 2).float() / 255
+    texts = torch.nn.functional.normalize(torch.randn(8, 80, 512), dim=-1)
     with torch.no_grad():
         model.train().predict(pictures, txt_feats=texts)
         confidences = model.eval().predict(pictures, txt_feats=texts)[0][:, 4:]
@@ -42,6 +49,12 @@ def world_checkpoint(name: str, file: Path, seed: int = 0) -> Path:
         contrast.logit_scale.data.sub_(math.log(spread))
     torch.save({"model": model.half(), "train_args": {}, "epoch": -1, "ema": None}, file)
     return file
+
+
+def pictures_of_blocks(count: int, seed: int) -> list[Image]:
+    """Areas of one colour, as real pictures have them."""
+    made = np.random.default_rng(seed).integers(0, 255, (count, 9, 16, 3), dtype=np.uint8)
+    return [np.kron(picture, np.ones((10, 10, 1), np.uint8)) for picture in made]
 
 
 def clip_folder(folder: Path, width: int = 512, whole: bool = False) -> Path:

@@ -26,13 +26,11 @@ from streamwatch.detector.models import choose, encode_prompts, load_detector
 from streamwatch.detector.protocol import View, Vocabulary
 from streamwatch.errors import DetectorError
 from streamwatch.records import Image
-from tests.detector.checkpoints import clip_folder, world_checkpoint
+from tests.detector.checkpoints import SMALL, clip_folder, pictures_of_blocks, world_checkpoint
 
 NAMED = [name for name, model in MODELS.items() if isinstance(model.checkpoint, Asset)]
 PORCH = ("red car", "dog", "truck")
 YARD = ("dog", "a cat on the wall", "parcel")
-SMALL = 128
-"""Pixels: the largest of the models would take seconds for a full picture."""
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +41,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def images() -> list[Image]:
     """Two cameras' pictures of one shape."""
-    made = np.random.default_rng(5).integers(0, 255, (2, 9, 16, 3), dtype=np.uint8)
-    return [np.kron(picture, np.ones((10, 10, 1), np.uint8)) for picture in made]
+    return pictures_of_blocks(2, seed=5)
 
 
 @pytest.fixture(params=NAMED)
@@ -107,12 +104,12 @@ def test_two_cameras_with_three_prompts_each_equal_ultralytics(
         np.testing.assert_allclose(alone[4:], raw[number, 4:], atol=2e-3)
 
 
-MEASURE = """
-import resource, sys, time, streamwatch
+MEASURE = r"""
+import re, sys, time, streamwatch
 from streamwatch.config.models import DetectorSettings
 from streamwatch.detector.models import encode_prompts, load_detector
 import torch, transformers, ultralytics.nn.tasks
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+def peak(): return int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]) / 1000
 settings = DetectorSettings(model=sys.argv[1], text_encoder=sys.argv[2], device="cpu")
 before, since = peak(), time.perf_counter()
 load_detector(settings)
@@ -132,7 +129,9 @@ def test_what_loading_takes_is_printed(name: str, encoder: Path, tmp_path: Path)
         timeout=100,
     )
     assert done.returncode == 0, done.stderr
-    print(f"\n{name}: {file.stat().st_size / 1e6:.0f} MB on disk, {done.stdout.strip()}")
+    print(  # noqa: T201
+        f"\n{name}: {file.stat().st_size / 1e6:.0f} MB on disk, {done.stdout.strip()}"
+    )
 
 
 def test_a_table_row_is_all_that_a_name_needs() -> None:

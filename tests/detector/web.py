@@ -62,7 +62,10 @@ Fault = Callable[[Request, bytes], None]
 
 
 class Web(ThreadingHTTPServer):
-    """`files` by path; `faults` by path, one a request, the last for good; `asked`: (path, Range)."""
+    """`files` by path; `faults` by path, one a request, the last of them for good.
+
+    `asked` is what was asked for: path, Range.
+    """
 
     daemon_threads = True
 
