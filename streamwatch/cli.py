@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -81,7 +82,10 @@ def run(config: ConfigOption = None) -> None:
             with interrupted_by_sigterm():
                 prepare(settings.detector)
         except KeyboardInterrupt:
-            return  # what is fetched so far stays, and the next start goes on with it
+            logging.getLogger(__name__).info(
+                "stopped while fetching; the next start goes on with it"
+            )
+            return
         from streamwatch.daemon import Daemon
 
         daemon = Daemon(settings)
