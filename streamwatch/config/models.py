@@ -188,9 +188,21 @@ class DetectorSettings(Settings):
         ),
     ]
     """Name of a model (`streamwatch models` lists them), or path of a YOLO-World `.pt`."""
-    text_encoder: Annotated[Line, AfterValidator(_text_encoder)] | None = Field(
-        None, validate_default=True
-    )
+    text_encoder: (
+        Annotated[
+            Line,
+            AfterValidator(_text_encoder),
+            WithJsonSchema(
+                {
+                    "anyOf": [
+                        {"type": "string", "enum": list(ENCODERS)},
+                        {"type": "string", "pattern": "^[.~]|/"},
+                    ]
+                }
+            ),
+        ]
+        | None
+    ) = Field(None, validate_default=True)
     """`clip`, `minilm` or a folder; by model where left out, and needed with a path."""
     offline: Switch = False
     """Never fetch a model; what is not here by `streamwatch models pull` is an error."""

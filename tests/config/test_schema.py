@@ -91,6 +91,7 @@ BEYOND_A_SCHEMA = {
     *("bundled", "crop order", "mask line", "prompt empty", "prompt same", "prompt line"),
     *("camera unknown", "zone unknown", "zone none", "areas", "appear slow", "appear hits"),
     *("within 0", "cooldown long", "confidence nan"),
+    *("model path", "model name as a path", "text_encoder of another"),
 }
 
 
