@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -15,6 +16,7 @@ from streamwatch.errors import ConfigError, StreamwatchError
 
 EXIT_CONFIG = 1
 EXIT_FAILED = 3
+EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="streamwatch",
@@ -69,11 +71,21 @@ def run(config: ConfigOption = None) -> None:
     """Run the daemon until it is stopped (SIGTERM, Ctrl-C) or all its files have ended."""
     from streamwatch import logs
     from streamwatch.config import find, load
-    from streamwatch.signals import stop_on_signals
+    from streamwatch.signals import interrupted_by_sigterm, stop_on_signals
 
     try:
         settings = load(find(config))
         logs.set_up(settings.log.level, settings.log.format)
+        from streamwatch.preparing import prepare
+
+        try:
+            with interrupted_by_sigterm():
+                prepare(settings.detector)
+        except KeyboardInterrupt:
+            logging.getLogger(__name__).info(
+                "stopped while fetching; the next start goes on with it"
+            )
+            return
         from streamwatch.daemon import Daemon
 
         daemon = Daemon(settings)
@@ -94,6 +106,7 @@ def check(
     import json
 
     from streamwatch import config as configuration
+    from streamwatch.preparing import what_is_fetched
 
     if schema:
         typer.echo(json.dumps(configuration.schema(), indent=2, ensure_ascii=False))
@@ -101,12 +114,13 @@ def check(
     try:
         path = configuration.find(config)
         settings = configuration.load(path)
-    except ConfigError as error:
+        fetched, advice = what_is_fetched(settings.detector)
+    except StreamwatchError as error:
         _fail(error)
     typer.echo(f"{path} is right. It runs:\n")
-    for line in configuration.describe(settings):
+    for line in configuration.describe(settings, fetched):
         typer.echo(f"  {line}")
-    warnings = configuration.warnings(settings, path)
+    warnings = [*configuration.warnings(settings, path), *advice]
     if warnings:
         typer.echo("\nWhat may disappoint:\n")
     for warning in warnings:
@@ -128,11 +142,57 @@ def demo(config: ConfigOption = None) -> None:
     try:
         settings = load(config or shipped("config.yaml"))
         logs.set_up("warning", "text")
+        from streamwatch.models_screen import pull_for
+
+        pull_for(settings.detector, console)
         from streamwatch.demo import demo as show
 
         show(settings, console)
     except StreamwatchError as error:
         _fail(error)
+
+
+models_app = typer.Typer(
+    help="List the models a configuration can name, or fetch one (`models pull`)."
+)
+app.add_typer(models_app, name="models")
+
+
+@models_app.callback(invoke_without_command=True)
+def models(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        from rich.console import Console
+
+        from streamwatch.models_screen import list_models
+
+        try:
+            list_models(Console(highlight=False))
+        except StreamwatchError as error:
+            _fail(error)
+
+
+@models_app.command()
+def pull(
+    name: Annotated[str, typer.Argument(help="As `streamwatch models` lists it.")],
+) -> None:
+    """Fetch a model and its text encoder, or go on where an earlier fetch broke off.
+
+    Exit codes: 0 it is here, complete and verified; 2 there is no such model; 3 it can't be had,
+    for the reason told; 130 stopped by Ctrl-C, to be gone on with.
+    """
+    from rich.console import Console
+
+    from streamwatch.models_screen import KNOWN, pull_model
+
+    if name not in KNOWN:
+        raise typer.BadParameter(f"there is no {name}; `streamwatch models` lists what there is")
+    try:
+        pull_model(name, Console(highlight=False))
+    except StreamwatchError as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; `streamwatch models pull {name}` goes on from here", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 @app.command()

@@ -18,7 +18,7 @@ from ulid import ULID
 
 from streamwatch import __version__
 from streamwatch.analysis import Analysis, Watched
-from streamwatch.config import Config, config_hash, snapshot_folder
+from streamwatch.config import Config, config_hash, snapshot_folder, unfit_model
 from streamwatch.detector.models import encode_prompts, load_detector
 from streamwatch.detector.protocol import Detector, Vectors, Vocabulary
 from streamwatch.errors import StreamwatchError
@@ -114,6 +114,8 @@ class Daemon:
 
     def _load_detector(self) -> tuple[Detector, dict[str, Vectors]]:
         settings = self._config.detector
+        for advice in unfit_model(self._config):
+            log.warning("%s", advice)
         log.info("loading the detector %s", settings.model)
         since = time.monotonic()
         prompts = {

@@ -9,15 +9,18 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "streamwatch"
 STAGES = {"source", "scheduler", "detector", "watch", "publisher"}
-FOUNDATIONS = ["errors", "tls", "geometry", "records", "config"]
+FOUNDATIONS = ["errors", "tls", "geometry", "records", "catalogue", "config"]
 """Each may import those before it."""
 ABOVE: dict[str, set[str]] = {
     "logs": set(),
     "signals": set(),
+    "notify": set(),
     "analysis": set(),
+    "preparing": {"notify"},
+    "models_screen": {"logs", "preparing"},
     "daemon": {"analysis"},
     "demo": {"daemon", "signals"},
-    "cli": {"daemon", "demo", "logs", "signals"},
+    "cli": {"daemon", "demo", "logs", "models_screen", "preparing", "signals"},
     "__main__": {"cli"},
 }
 """What wires and shows: it may import every stage and foundation, and of its own kind these."""

@@ -6,7 +6,7 @@ for advice in config.warnings(settings, path):
     …
 """
 
-from streamwatch.config.checks import Advice, describe, warnings
+from streamwatch.config.checks import Advice, describe, unfit_model, warnings
 from streamwatch.config.fingerprint import config_hash
 from streamwatch.config.json_schema import schema
 from streamwatch.config.loading import find, load
@@ -55,5 +55,6 @@ __all__ = [
     "snapshot_folder",
     "starter",
     "state_dir",
+    "unfit_model",
     "warnings",
 ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from streamwatch.catalogue import ENCODERS, MODELS, RECOMMENDED
 from streamwatch.config.addresses import is_certified, is_encrypted
 from streamwatch.config.expansion import holds_reference
 from streamwatch.config.loading import parse
@@ -52,9 +53,10 @@ def warnings(config: Config, file: Path | None = None) -> list[Advice]:
     return found
 
 
-def describe(config: Config) -> list[str]:
-    """What will run, in lines for people; no secret in them."""
-    lines = [_broker(config.mqtt), _model(config), f"snapshots  {_snapshots(config)}"]
+def describe(config: Config, models: Sequence[str] = ()) -> list[str]:
+    """What will run, in lines for people; no secret in them. `models` is put to the model's."""
+    lines = [_broker(config.mqtt), "; ".join([_model(config), *models])]
+    lines += [f"snapshots  {_snapshots(config)}"]
     for name, camera in config.cameras.items():
         lines += ["", f"camera {name}  {mask_url(camera.url)}, {_pace(camera)}"]
         if camera.enabled:
@@ -103,15 +105,25 @@ def _detector(config: Config) -> Iterator[Advice]:
     yield from (
         Advice("detector.confidence", said) for said in _confidence(config.detector.confidence)
     )
+    yield from unfit_model(config)
+    if config.detector.model not in MODELS and not _is_there(Path(config.detector.model)):
+        yield Advice("detector.model", f"the file {config.detector.model} does not exist now")
+    encoder = config.detector.text_encoder
+    if encoder and encoder not in ENCODERS and not _is_there(Path(encoder) / "config.json"):
+        yield Advice("detector.text_encoder", f"there is no model in the folder {encoder} now")
+
+
+def unfit_model(config: Config) -> Iterator[Advice]:
+    """That toybox, which is for trying things out, is put on cameras that see the world."""
     real = [
         name for name, camera in config.cameras.items() if camera.enabled and camera.kind != "file"
     ]
     if config.detector.model == "toybox" and real:
         yield Advice(
             "detector.model",
-            f"toybox knows drawn scenes only and sees little in real pictures, as of "
-            f"{listing(real, 'and')}; the model to take for those is yolov8s-worldv2, which is "
-            "not supported yet",
+            "toybox knows drawn scenes only and sees little in real pictures, as of "
+            f"{listing(real, 'and')}; for those run `streamwatch models pull {RECOMMENDED}` and "
+            f"write detector.model: {RECOMMENDED}",
         )
 
 

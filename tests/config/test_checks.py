@@ -35,6 +35,11 @@ def text(**sections: str) -> str:
         {"cameras": "{a: {url: bundled:street}, b: {url: rtsp://cam/, enabled: false}}"},
         {"watches": "{w: {prompt: a dog on the green grass}}"},
         {"watches": "{w: {prompt: dog, confidence: 0.1, leave: 200ms}}"},
+        {
+            "detector": "{model: yolov8s-worldv2}",
+            "cameras": "{a: {url: rtsp://cam/}}",
+            "watches": "{w: {prompt: a dog lying on the wet green grass}}",
+        },
     ],
 )
 def test_nothing_to_say(loaded: Load, sections: dict[str, str]) -> None:
@@ -43,7 +48,8 @@ def test_nothing_to_say(loaded: Load, sections: dict[str, str]) -> None:
 
 TOYBOX = (
     "detector.model: toybox knows drawn scenes only and sees little in real pictures, as of a; "
-    "the model to take for those is yolov8s-worldv2, which is not supported yet"
+    "for those run `streamwatch models pull yolov8s-worldv2` and write detector.model: "
+    "yolov8s-worldv2"
 )
 
 
@@ -227,6 +233,25 @@ def test_what_will_run(loaded: Load, tmp_path: Path) -> None:
 def test_a_broker_with_tls(loaded: Load) -> None:
     config = loaded(text(mqtt="{host: broker.local, tls: true}"))
     assert describe(config)[0] == "broker     mqtts://broker.local:8883, topics streamwatch/…"
+
+
+def test_files_that_are_not_there(loaded: Load, tmp_path: Path) -> None:
+    own = text(detector="{model: models/mine.pt, text_encoder: ./clip}")
+    assert [str(advice) for advice in warnings(loaded(own))] == [
+        f"detector.model: the file {tmp_path}/models/mine.pt does not exist now",
+        f"detector.text_encoder: there is no model in the folder {tmp_path}/clip now",
+    ]
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "mine.pt").touch()
+    (tmp_path / "clip").mkdir()
+    (tmp_path / "clip" / "config.json").touch()
+    assert warnings(loaded(own)) == []
+
+
+def test_what_is_said_of_the_models_files_stands_beside_them(loaded: Load) -> None:
+    assert describe(loaded(text()), ["first", "second"])[1] == (
+        "model      toybox, device auto; first; second"
+    )
 
 
 @pytest.mark.parametrize(("port", "shown"), [(0, "any free port"), (1884, "port 1884")])

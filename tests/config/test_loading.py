@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from streamwatch.catalogue import ENCODERS, MODELS
 from streamwatch.config import MqttSettings, SnapshotSettings, WatchSettings, find, load
 from streamwatch.config.addresses import is_certified
 from streamwatch.errors import ConfigError
@@ -442,3 +443,30 @@ def test_a_fault_hides_no_other_that_can_be_told(tmp_path: Path) -> None:
         "watches.b.confidence",
         "watches.b.cameras[0]",
     ]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_of_the_table_can_be_named(loaded: Load, model: str) -> None:
+    written = f"detector: {{model: {model}, offline: true}}\ncameras: {{a: {{url: 0}}}}\n"
+    config = loaded(written).detector
+    assert (config.model, config.text_encoder, config.offline) == (model, None, True)
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [("clip", "clip"), ("minilm", "minilm"), ("./clip", "clip"), ("models/clip", "models/clip")],
+)
+def test_a_model_by_its_path_with_its_encoder(
+    loaded: Load, tmp_path: Path, written: str, found: str
+) -> None:
+    keys = f"model: models/mine.pt, text_encoder: {written}"
+    config = loaded(f"detector: {{{keys}}}\ncameras: {{a: {{url: 0}}}}\n").detector
+    assert config.model == str(tmp_path / "models" / "mine.pt")
+    assert config.text_encoder == (found if written in ENCODERS else str(tmp_path / found))
+
+
+def test_a_named_model_may_have_its_encoder_elsewhere(loaded: Load, tmp_path: Path) -> None:
+    config = loaded(
+        "detector: {model: yolov8s-world, text_encoder: ./clip}\ncameras: {a: {url: 0}}\n"
+    ).detector
+    assert config.text_encoder == str(tmp_path / "clip")

@@ -94,6 +94,7 @@ BEYOND_A_SCHEMA = {
     *("host ipv6 port", "tls files", "tls content", "tls key alone", "tls embedded", "tls null"),
     *("url ipv6 bare", "url ipv6 open", "username file", "camera password device"),
     *("camera password alone", "credentials twice", "udp file", "udp http", "udp rtsps"),
+    *("model path", "model name as a path", "text_encoder of another"),
 }
 
 

@@ -1,0 +1,292 @@
+"""The cache of fetched models: what is in it is whole, and what it was when it was fetched.
+
+    models/
+      yolov8s-worldv2/          a folder a source
+        yolov8s-worldv2.pt
+        SHA256SUMS              written last; `sha256sum -c SHA256SUMS` checks by hand
+
+Where a checksum is published (the hub does), a file must match it. Where none is (Ultralytics'
+release files), the sum of the first fetch is recorded, and the file must match that ever after,
+also when it is fetched again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from streamwatch.catalogue import Asset, Bundled, HubFolder, Local, Source
+from streamwatch.config.paths import cache_dir
+from streamwatch.detector.fetching import Fetcher, Progress
+from streamwatch.errors import DetectorError
+
+SUMS = "SHA256SUMS"
+HUB = "https://huggingface.co"
+
+
+class Missing(DetectorError):  # noqa: N818 - reads as what happened
+    """What can be fetched is not here, or is not what was fetched."""
+
+    def __init__(self, message: str, source: Asset | HubFolder) -> None:
+        super().__init__(message)
+        self.source = source
+
+
+@dataclass(frozen=True, slots=True)
+class _Remote:
+    """A file to fetch. What is None is not published."""
+
+    name: str
+    address: str
+    size: int | None = None
+    sha256: str | None = None
+    git_blob: str | None = None
+
+
+class Store:
+    """Finds the files of a source, and fetches those that can be fetched, into `folder`.
+
+    `find` never fetches. All raise DetectorError.
+    """
+
+    def __init__(self, folder: Path, fetcher: Fetcher | None = None) -> None:
+        self.folder = folder
+        self._fetcher = fetcher or Fetcher()
+
+    def is_here(self, source: Source) -> bool:
+        """Whether its files are there: a quick look that reads no weights."""
+        match source:
+            case Bundled():
+                return _bundled(source) is not None
+            case Local(path):
+                return path.exists()
+            case Asset() | HubFolder():
+                folder = self._folder(source)
+                sums = _sums(folder)
+                return bool(sums) and all((folder / name).is_file() for name in sums)
+
+    def find(self, source: Source) -> Path:
+        """The file or folder of `source`, verified where it was fetched; Missing where it isn't.
+
+        What the person named and what came with a package is taken as it is.
+        """
+        match source:
+            case Bundled():
+                found = _bundled(source)
+                if found is None:
+                    raise DetectorError(
+                        f"{PurePosixPath(source.path).name} of the package {source.distribution} "
+                        f"is missing; install {source.distribution} again"
+                    )
+                return found
+            case Local(path):
+                if not path.exists():
+                    raise DetectorError(f"{path} does not exist")
+                return path
+            case Asset() | HubFolder():
+                return self._verified(source)
+
+    def fetch(self, source: Asset | HubFolder, progress: Progress) -> None:
+        """Get what is missing of `source`, going on where an earlier fetch broke off."""
+        folder = self._folder(source)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with self._alone():
+                recorded = _sums(folder)
+                fetched = {
+                    remote.name: self._fetch(remote, folder, recorded.get(remote.name), progress)
+                    for remote in self._remotes(source)
+                }
+                part = folder / f"{SUMS}.part"
+                part.write_text("".join(f"{sha}  {name}\n" for name, sha in fetched.items()))
+                part.replace(folder / SUMS)
+        except OSError as error:
+            raise DetectorError(
+                f"{error.filename or folder} can't be written: {error.strerror}"
+            ) from error
+
+    def name(self, source: Asset | HubFolder) -> str:
+        """What it is called, here and where it comes from."""
+        return self._folder(source).name
+
+    def origin(self, source: Asset | HubFolder) -> str:
+        """Where it is fetched from, for people."""
+        return source.address if isinstance(source, Asset) else f"{_hub()}/{source.repository}"
+
+    def _verified(self, source: Asset | HubFolder) -> Path:
+        folder = self._folder(source)
+        if not self.is_here(source):
+            raise Missing(f"{folder.name} is not in {self.folder}", source)
+        for name, recorded in _sums(folder).items():
+            if sha256_of(folder / name) != recorded:
+                raise Missing(
+                    f"{folder / name} is not the file that was fetched: its checksum is not the "
+                    f"one in {SUMS}",
+                    source,
+                )
+        return folder / _file_name(source) if isinstance(source, Asset) else folder
+
+    def _fetch(
+        self, remote: _Remote, folder: Path, recorded: str | None, progress: Progress
+    ) -> str:
+        """One file into its place; returns its SHA-256."""
+        target = folder / remote.name
+        if (remote.sha256 or remote.git_blob or recorded) and target.is_file():
+            sha256 = sha256_of(target)
+            if _is_published(target, sha256, remote) and (_published(remote) or sha256 == recorded):
+                return sha256
+        part = folder / f"{remote.name}.part"
+        self._fetcher.file(remote.address, part, progress, remote.name)
+        try:
+            sha256 = _checked(part, remote, recorded)
+        except DetectorError:
+            part.unlink()
+            raise
+        part.replace(target)
+        return sha256
+
+    def _remotes(self, source: Asset | HubFolder) -> list[_Remote]:
+        if isinstance(source, Asset):
+            return [_Remote(_file_name(source), source.address)]
+        api = f"{_hub()}/api/models/{source.repository}/revision/{source.revision}?blobs=true"
+        return _hub_files(source, self._fetcher.json(api))
+
+    def _folder(self, source: Asset | HubFolder) -> Path:
+        if isinstance(source, Asset):
+            return self.folder / PurePosixPath(_file_name(source)).stem
+        return self.folder / PurePosixPath(source.repository).name
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two that write to one part would spoil it; the lock ends with its process."""
+        with (self.folder / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DetectorError(
+                    f"another streamwatch is fetching into {self.folder}; wait for it"
+                ) from None
+            yield
+
+
+def default_store() -> Store:
+    return Store(cache_dir() / "models")
+
+
+def sha256_of(path: Path) -> str:
+    """Computed once for a file as it is: weights are looked at by more than one on the way."""
+    status = path.stat()
+    return _sha256(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, _inode: int, _size: int, _mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _git_blob(path: Path) -> str:
+    """The name git gives the file's content, which the hub publishes for its small files."""
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def _published(remote: _Remote) -> bool:
+    return remote.sha256 is not None or remote.git_blob is not None
+
+
+def _is_published(path: Path, sha256: str, remote: _Remote) -> bool:
+    """Whether the file is what is published; true where nothing is."""
+    if remote.size is not None and path.stat().st_size != remote.size:
+        return False
+    if remote.sha256 is not None:
+        return sha256 == remote.sha256
+    return remote.git_blob is None or _git_blob(path) == remote.git_blob
+
+
+def _checked(part: Path, remote: _Remote, recorded: str | None) -> str:
+    """The SHA-256 of what was fetched, once it is known to be whole and right."""
+    sha256 = sha256_of(part)
+    if not _is_published(part, sha256, remote):
+        raise DetectorError(
+            f"what came from {remote.address} is not what the hub publishes: another checksum; "
+            "it is thrown away"
+        )
+    if _published(remote):
+        return sha256
+    if not _is_whole_archive(part):
+        raise DetectorError(
+            f"what came from {remote.address} is no whole checkpoint; it is thrown away"
+        )
+    if recorded not in (None, sha256):
+        raise DetectorError(
+            f"what comes from {remote.address} is another file than at the first fetch; if you "
+            f"know why, delete {part.with_name(SUMS)} and fetch it again"
+        )
+    return sha256
+
+
+def _is_whole_archive(path: Path) -> bool:
+    """A checkpoint is a zip file, whose directory stands at its end and holds sums of its parts."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError):
+        return False
+
+
+def _hub() -> str:
+    """Mirrors of the hub are named as huggingface_hub has them named."""
+    return os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
+
+
+def _hub_files(source: HubFolder, answer: Any) -> list[_Remote]:
+    """The files of `source` from what the hub's API says of its repository."""
+    at = f"{_hub()}/{source.repository}/resolve/{source.revision}"
+    try:
+        published = {
+            file["rfilename"]: _Remote(
+                file["rfilename"],
+                f"{at}/{file['rfilename']}",
+                file["size"],
+                (file.get("lfs") or {}).get("sha256"),
+                file["blobId"] if not file.get("lfs") else None,
+            )
+            for file in answer["siblings"]
+        }
+    except (KeyError, TypeError):
+        raise DetectorError(f"{_hub()} tells nothing about {source.repository}") from None
+    weights = [name for name in source.weights if name in published][:1]
+    if not weights:
+        raise DetectorError(f"{_hub()}/{source.repository} has none of {', '.join(source.weights)}")
+    return [published[name] for name in (*source.files, *weights) if name in published]
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """Name → SHA-256, as recorded when the folder was whole; empty where it never was."""
+    try:
+        lines = (folder / SUMS).read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    return {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}
+
+
+def _file_name(source: Asset) -> str:
+    return source.address.rpartition("/")[2]
+
+
+def _bundled(source: Bundled) -> Path | None:
+    spec = importlib.util.find_spec(source.package)
+    for folder in (spec and spec.submodule_search_locations) or ():
+        if (path := Path(folder) / source.path).exists():
+            return path
+    return None

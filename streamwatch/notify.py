@@ -1,0 +1,18 @@
+"""What systemd is told while the service runs (sd_notify(3)); silence where it does not listen."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+
+
+def status(text: str) -> None:
+    """One line for `systemctl status`. Never raises: nobody must stop for want of a listener."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return
+    if address.startswith("@"):  # an abstract socket, whose name starts with a zero byte
+        address = f"\0{address[1:]}"
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.sendto(f"STATUS={text}\n".encode(), address)

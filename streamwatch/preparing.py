@@ -1,0 +1,63 @@
+"""Before anything starts: the files of the model that a configuration names."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from streamwatch import notify
+from streamwatch.config import Advice, DetectorSettings
+from streamwatch.detector.fetching import megabytes
+from streamwatch.detector.models import choose, provide, to_fetch
+from streamwatch.detector.store import default_store
+
+log = logging.getLogger(__name__)
+
+LOG_SECONDS, STATUS_SECONDS = 10.0, 1.0
+"""How often a fetch says how far it is."""
+
+
+def prepare(settings: DetectorSettings) -> None:
+    """Fetch what `run` needs and may fetch, saying so in the log and to systemd.
+
+    Raises DetectorError, at once where nothing can be done: neither PyTorch nor a camera is
+    touched.
+    """
+    provide(settings, default_store(), _Told())
+
+
+def what_is_fetched(settings: DetectorSettings) -> tuple[list[str], list[Advice]]:
+    """For `check`, which fetches nothing: what `run` will fetch first, and what it may not."""
+    store = default_store()
+    missing = to_fetch(settings, store)
+    if not missing:
+        return [], []
+    names = " and ".join(f"{store.name(source)} ({megabytes(source.size)})" for source in missing)
+    if settings.offline:
+        command = f"`streamwatch models pull {choose(settings).encoder.pull}`"
+        said = f"{names} would have to be fetched, so run will end at once; {command} fetches it"
+        return [], [Advice("detector.offline", said)]
+    return [f"will be fetched at start: {names}"], []
+
+
+class _Told:
+    """Progress for those who look at a log or at `systemctl status`."""
+
+    def __init__(self) -> None:
+        self._next_log = time.monotonic() + LOG_SECONDS
+        self._next_status = 0.0
+
+    def __call__(self, name: str, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if now >= self._next_status:
+            self._next_status = now + STATUS_SECONDS
+            notify.status(f"fetching {_progress(name, done, total)}")
+        if now >= self._next_log:
+            self._next_log = now + LOG_SECONDS
+            log.info("fetching %s", _progress(name, done, total))
+
+
+def _progress(name: str, done: int, total: int | None) -> str:
+    if not total:
+        return f"{name}: {megabytes(done)}"
+    return f"{name}: {megabytes(done)} of {megabytes(total)}, {done / total:.0%}"

@@ -1,0 +1,378 @@
+"""`streamwatch models`, and what `run` and `check` do about a model that is not here."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from streamwatch import notify
+from streamwatch.catalogue import ENCODERS, MODELS, Asset, HubFolder
+from streamwatch.cli import app
+from streamwatch.detector import fetching
+from streamwatch.detector.fetching import Patience
+from streamwatch.preparing import prepare
+from tests.detector.test_store import HUB_FILES, checkpoint
+from tests.detector.web import (
+    REPOSITORY,
+    Fault,
+    Web,
+    break_off,
+    good,
+    lie,
+    redirect,
+    serving,
+    stall,
+    status,
+)
+from tests.parts import free_port
+from tests.parts.daemon import private_environment
+
+NAME = "yolov8s-worldv2"
+FILE = f"/release/{NAME}.pt"
+CLIP = ENCODERS["clip"].source
+assert isinstance(CLIP, HubFolder)
+WEIGHTS = f"/{REPOSITORY}/resolve/{CLIP.revision}/model.safetensors"
+CONTENT = checkpoint()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(
+        fetching, "PATIENCE", Patience(stall_seconds=0.3, tries=2, pause_seconds=0.01)
+    )
+    return tmp_path / "cache" / "models"
+
+
+@pytest.fixture
+def web(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    """Where the table says that the model and its encoder are."""
+    with serving() as server:
+        row = replace(MODELS[NAME], checkpoint=Asset(server.address(FILE), 26_000_000))
+        monkeypatch.setitem(MODELS, NAME, row)
+        monkeypatch.setenv("HF_ENDPOINT", server.address())
+        server.files[FILE] = CONTENT
+        server.serve_hub(HUB_FILES, CLIP.revision)
+        yield server
+
+
+def streamwatch(*arguments: str) -> Result:
+    """In this process, where the table can be set to another server."""
+    root, own = logging.getLogger(), logging.getLogger("streamwatch")
+    before = root.handlers[:], root.level, own.level
+    try:
+        done = CliRunner().invoke(app, arguments)
+    finally:  # `run` sets the log up for good
+        root.handlers[:] = before[0]
+        root.setLevel(before[1])
+        own.setLevel(before[2])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done
+
+
+def test_the_list(cache: Path) -> None:
+    done = streamwatch("models")
+    assert done.exit_code == 0
+    lines = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line.split()}
+    assert set(MODELS) <= set(lines)
+    assert lines["toybox"][-1] == "yes"
+    assert lines[NAME][1:5] == ["26", "MB", "clip", "AGPL-3.0"]
+    assert lines[NAME][-1] == "no"
+    assert "encoder clip: 610 MB, MIT, fetched with the first that needs it" in done.stdout
+    assert not cache.exists()
+
+
+def test_pull_fetches_checkpoint_and_encoder_once(web: Web, cache: Path) -> None:
+    done = streamwatch("models", "pull", NAME)
+    assert done.exit_code == 0, done.output
+    assert f"{NAME} is not in {cache}; fetching 26 MB from {web.address(FILE)}" in done.stdout
+    assert f"fetching 610 MB from {web.address()}/{REPOSITORY}" in done.stdout
+    assert f"{NAME}.pt" in done.stdout
+    assert "model.safetensors" in done.stdout
+    assert done.stdout.endswith(f"{NAME} is here and complete.\n")
+    assert (cache / NAME / f"{NAME}.pt").read_bytes() == CONTENT
+    asked = len(web.asked)
+    again = streamwatch("models", "pull", NAME)
+    assert (again.exit_code, again.stdout.strip()) == (0, f"{NAME} is here and complete.")
+    assert len(web.asked) == asked
+    listed = streamwatch("models").stdout
+    assert next(line for line in listed.splitlines() if NAME in line).split()[-1] == "yes"
+
+
+def test_an_encoder_can_be_pulled_alone(web: Web, cache: Path) -> None:
+    assert streamwatch("models", "pull", "clip").exit_code == 0
+    assert [path.name for path in cache.iterdir() if path.is_dir()] == ["clip-vit-base-patch32"]
+    assert web.ranges(FILE) == []
+
+
+def test_toybox_needs_nothing(cache: Path) -> None:
+    assert streamwatch("models", "pull", "toybox").exit_code == 0
+    assert not cache.exists()
+
+
+def test_a_name_that_is_none_is_a_wrong_command_line() -> None:
+    done = streamwatch("models", "pull", "yolov9")
+    assert done.exit_code == 2
+    assert "there is no yolov9" in done.output
+
+
+@pytest.mark.parametrize(
+    ("path", "faults", "said"),
+    [
+        (FILE, [status(404)], "there is no such file (404)"),
+        (FILE, [status(403)], "the server refuses it (403)"),
+        (FILE, [status(502)], "the server is in trouble (502)"),
+        (
+            FILE,
+            [status(429, Retry_After=900)],
+            "the server has had too many requests from here (429) and asks to wait 900 s",
+        ),
+        (FILE, [break_off(30_000)], "the connection broke off; 0.1 MB of 0.1 MB are kept"),
+        (FILE, [stall(30_000)], "no byte came for 0.3 s; 0.1 MB of 0.1 MB are kept"),
+        (FILE, [redirect(FILE)], "it is redirected in a circle"),
+        (WEIGHTS, [status(404)], "there is no such file (404)"),
+        (WEIGHTS, [stall(10)], "no byte came for 0.3 s; 0.0 MB of 0.1 MB are kept"),
+    ],
+)
+def test_each_fault_is_one_sentence_and_exit_code_3(
+    web: Web, path: str, faults: list[Fault], said: str
+) -> None:
+    web.faults[path] = faults
+    done = streamwatch("models", "pull", NAME)
+    assert done.exit_code == 3
+    assert done.stderr == f"streamwatch: {web.address(path)} can't be fetched: {said}\n"
+    del web.faults[path]
+    assert streamwatch("models", "pull", NAME).exit_code == 0
+
+
+def test_a_lie_about_the_length_is_one_sentence(web: Web) -> None:
+    web.faults[FILE] = [lie(500)]
+    done = streamwatch("models", "pull", NAME)
+    assert done.exit_code == 3
+    address = web.address(FILE)
+    said = f"what came from {address} is no whole checkpoint; it is thrown away"
+    assert done.stderr == f"streamwatch: {said}\n"
+
+
+@pytest.mark.parametrize(
+    "fault", [break_off(40_000), lie(100_000), stall(10), status(503), status(429, Retry_After=0)]
+)
+def test_what_passes_is_said_and_gone_on_with(web: Web, fault: Fault) -> None:
+    web.faults[FILE] = [fault, good]
+    done = streamwatch("models", "pull", NAME)
+    assert done.exit_code == 0
+    assert "trying again in 0 s" in done.stdout
+
+
+def test_a_spoilt_file_is_said_and_fetched_again(web: Web, cache: Path) -> None:
+    streamwatch("models", "pull", NAME)
+    (cache / NAME / f"{NAME}.pt").write_bytes(b"swapped")
+    done = streamwatch("models", "pull", NAME)
+    assert done.exit_code == 0
+    assert "is not the file that was fetched" in done.stdout
+    assert (cache / NAME / f"{NAME}.pt").read_bytes() == CONTENT
+
+
+def test_ctrl_c_says_how_to_go_on(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    web.faults[FILE] = [break_off(40_000), good]
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "sleep", pressed)
+        done = streamwatch("models", "pull", NAME)
+    assert done.exit_code == 130
+    assert done.stderr == f"stopped; `streamwatch models pull {NAME}` goes on from here\n"
+    assert streamwatch("models", "pull", NAME).exit_code == 0
+    assert web.ranges(FILE) == [None, "bytes=40000-"]
+
+
+# --- run and check -------------------------------------------------------------------------------
+
+
+def write_config(folder: Path, **detector: object) -> Path:
+    config = {
+        "mqtt": {"port": free_port()},
+        "detector": {"model": NAME, **detector},
+        "cameras": {"gate": {"url": f"rtsp://127.0.0.1:{free_port()}/live"}},
+        "watches": {"dog": {"prompt": "dog"}},
+    }
+    file = folder / "config.yaml"
+    file.write_text(yaml.safe_dump(config))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("detector", "said"),
+    [
+        (
+            {"offline": True},
+            f"detector.model: {NAME} is not in {{cache}}, and detector.offline forbids to fetch "
+            f"it; `streamwatch models pull {NAME}` does",
+        ),
+        (
+            {"model": "mine.pt", "text_encoder": "clip", "offline": True},
+            "detector.model: {folder}/mine.pt does not exist",
+        ),
+        (
+            {"text_encoder": "./clip", "offline": True},
+            f"detector.model: {NAME} is not in {{cache}}, and detector.offline forbids to fetch "
+            f"it; `streamwatch models pull {NAME}` does",
+        ),
+    ],
+)
+def test_run_without_its_model_ends_at_once(
+    tmp_path: Path, detector: dict[str, object], said: str
+) -> None:
+    """Before PyTorch, broker and cameras; the time is printed (`pytest -s`)."""
+    file = write_config(tmp_path, **detector)
+    environment = private_environment(tmp_path)
+    since = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "streamwatch", "run", "-c", str(file)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    print(f"\n{done.stderr}exit code {done.returncode} after {time.perf_counter() - since:.2f} s")  # noqa: T201
+    cache = Path(environment["XDG_CACHE_HOME"]) / "streamwatch" / "models"
+    expected = said.format(cache=cache, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (3, f"streamwatch: {expected}\n")
+
+
+def test_nothing_of_pytorch_is_imported_for_that(tmp_path: Path) -> None:
+    script = """
+import sys
+from streamwatch.cli import app
+try: app(["run", "-c", sys.argv[1]])
+except SystemExit as done: assert done.code == 3, done
+heavy = {"torch", "ultralytics", "transformers", "cv2", "av"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    file = write_config(tmp_path, offline=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(file)],
+        env=private_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_unreachable_is_one_sentence_with_the_command(
+    tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"http://127.0.0.1:{free_port()}/{NAME}.pt"
+    monkeypatch.setitem(MODELS, NAME, replace(MODELS[NAME], checkpoint=Asset(address, 1)))
+    done = streamwatch("run", "-c", str(write_config(tmp_path)))
+    assert done.exit_code == 3
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"streamwatch: detector.model: {address} can't be fetched: 127.0.0.1 ")
+    assert last.endswith(f"; `streamwatch models pull {NAME}` tries again")
+
+
+def test_run_fetches_and_tells_log_and_systemd(
+    web: Web, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from streamwatch.config import DetectorSettings
+
+    caplog.set_level(logging.INFO, "streamwatch")
+    monkeypatch.setattr("streamwatch.preparing.LOG_SECONDS", 0.0)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(f"\0streamwatch-test-{os.getpid()}")
+        systemd.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@streamwatch-test-{os.getpid()}")
+        prepare(DetectorSettings(model=NAME))
+        first = systemd.recv(1000).decode()
+    assert first.startswith(f"STATUS=fetching {NAME}.pt: ")
+    assert f"{NAME} is not in {cache}; fetching 26 MB from {web.address(FILE)}" in caplog.messages
+    assert any(f"fetching {NAME}.pt: 0.1 MB of 0.1 MB, 100%" in said for said in caplog.messages)
+    assert (cache / NAME / f"{NAME}.pt").is_file()
+    caplog.clear()
+    prepare(DetectorSettings(model=NAME))
+    assert caplog.messages == []
+
+
+def test_check_fetches_nothing_and_says_what_run_will(
+    web: Web, cache: Path, tmp_path: Path
+) -> None:
+    done = streamwatch("check", "-c", str(write_config(tmp_path)))
+    assert done.exit_code == 0
+    assert (
+        f"  model      {NAME}, device auto; will be fetched at start: {NAME} (26 MB) and "
+        "clip-vit-base-patch32 (610 MB)\n"
+    ) in done.stdout
+    offline = streamwatch("check", "-c", str(write_config(tmp_path, offline=True)))
+    assert offline.exit_code == 0
+    assert (
+        f"  detector.offline: {NAME} (26 MB) and clip-vit-base-patch32 (610 MB) would have to be "
+        f"fetched, so run will end at once; `streamwatch models pull {NAME}` fetches it\n"
+    ) in offline.stdout
+    assert web.asked == []
+    streamwatch("models", "pull", NAME)
+    done = streamwatch("check", "-c", str(write_config(tmp_path)))
+    assert "will be fetched" not in done.stdout
+
+
+def test_sigterm_while_fetching_is_a_clean_stop(tmp_path: Path) -> None:
+    """In a process of its own, whose row is set to a server that has fallen silent."""
+    script = """
+import dataclasses, sys
+from streamwatch.catalogue import MODELS, Asset
+MODELS["NAME"] = dataclasses.replace(MODELS["NAME"], checkpoint=Asset(sys.argv[2], 1))
+from streamwatch.cli import app
+app(["run", "-c", sys.argv[1]])
+""".replace("NAME", NAME)
+    with serving() as server:
+        server.files[FILE] = CONTENT
+        server.faults[FILE] = [stall(40_000)]
+        running = subprocess.Popen(
+            [sys.executable, "-c", script, str(write_config(tmp_path)), server.address(FILE)],
+            env=private_environment(tmp_path),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        part = tmp_path / "xdg-cache" / "streamwatch" / "models" / NAME / f"{NAME}.pt.part"
+        deadline = time.monotonic() + 30
+        while not (part.is_file() and part.stat().st_size == 40_000):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        running.send_signal(signal.SIGTERM)
+        _, said = running.communicate(timeout=30)
+    assert running.returncode == 0
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].endswith("stopped while fetching; the next start goes on with it")
+
+
+# --- sd_notify -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["", "unix:nonsense", "/nobody/listens/here", "@nobody"])
+def test_without_a_listener_nothing_happens(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    notify.status("hello")
+
+
+def test_a_socket_in_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        notify.status("fetching …")
+        assert systemd.recv(1000) == "STATUS=fetching …\n".encode()
