@@ -18,17 +18,18 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from streamwatch import notify
-from streamwatch.catalogue import ENCODERS, MODELS, Asset, HubFolder
+from streamwatch.catalogue import MODELS, Asset
 from streamwatch.cli import app
 from streamwatch.detector import fetching
 from streamwatch.detector.fetching import Patience
 from streamwatch.preparing import prepare
-from tests.detector.test_store import HUB_FILES, checkpoint
 from tests.detector.web import (
-    REPOSITORY,
+    CLIP,
+    HUB_FILES,
     Fault,
     Web,
     break_off,
+    checkpoint,
     good,
     lie,
     redirect,
@@ -41,9 +42,7 @@ from tests.parts.daemon import private_environment
 
 NAME = "yolov8s-worldv2"
 FILE = f"/release/{NAME}.pt"
-CLIP = ENCODERS["clip"].source
-assert isinstance(CLIP, HubFolder)
-WEIGHTS = f"/{REPOSITORY}/resolve/{CLIP.revision}/model.safetensors"
+WEIGHTS = f"/{CLIP.repository}/resolve/{CLIP.revision}/model.safetensors"
 CONTENT = checkpoint()
 
 
@@ -66,7 +65,7 @@ def web(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
         monkeypatch.setitem(MODELS, NAME, row)
         monkeypatch.setenv("HF_ENDPOINT", server.address())
         server.files[FILE] = CONTENT
-        server.serve_hub(HUB_FILES, CLIP.revision)
+        server.serve_hub(HUB_FILES)
         yield server
 
 
@@ -100,7 +99,7 @@ def test_pull_fetches_checkpoint_and_encoder_once(web: Web, cache: Path) -> None
     done = streamwatch("models", "pull", NAME)
     assert done.exit_code == 0, done.output
     assert f"{NAME} is not in {cache}; fetching 26 MB from {web.address(FILE)}" in done.stdout
-    assert f"fetching 610 MB from {web.address()}/{REPOSITORY}" in done.stdout
+    assert f"fetching 610 MB from {web.address()}/{CLIP.repository}" in done.stdout
     assert f"{NAME}.pt" in done.stdout
     assert "model.safetensors" in done.stdout
     assert done.stdout.endswith(f"{NAME} is here and complete.\n")

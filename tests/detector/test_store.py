@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import shutil
 import subprocess
-import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,33 +15,16 @@ from streamwatch.catalogue import ENCODERS, Asset, Bundled, HubFolder, Local
 from streamwatch.detector.fetching import Fetcher, Patience
 from streamwatch.detector.store import Missing, Store
 from streamwatch.errors import DetectorError
-from tests.detector.web import REPOSITORY, Web, break_off, lie, serving, status
+from tests.detector.web import CLIP, HUB_FILES, Web, break_off, checkpoint, lie, serving, status
 
 FILE = "/v8/small.pt"
-CLIP = ENCODERS["clip"].source
-assert isinstance(CLIP, HubFolder)
-HUB_FILES = {
-    "config.json": b'{"model_type": "clip"}',
-    "vocab.json": b"{}",
-    "merges.txt": b"#version: 0.2\n",
-    "README.md": b"not needed",
-    "model.safetensors": b"weights" * 10_000,
-    "pytorch_model.bin": b"the same weights, for those who must",
-}
-
-
-def checkpoint(content: str = "weights") -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("model/data.pkl", content * 10_000)
-    return file.getvalue()
 
 
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
     with serving() as server:
         server.files[FILE] = checkpoint()
-        server.serve_hub(HUB_FILES, CLIP.revision)
+        server.serve_hub(HUB_FILES)
         monkeypatch.setenv("HF_ENDPOINT", server.address())
         yield server
 
@@ -152,25 +133,25 @@ def test_of_the_hub_only_what_is_needed_is_fetched(store: Store, web: Web) -> No
 
 def test_without_safetensors_the_other_weights_are_taken(store: Store, web: Web) -> None:
     rest = {name: content for name, content in HUB_FILES.items() if name != "model.safetensors"}
-    web.serve_hub(rest, CLIP.revision)
+    web.serve_hub(rest)
     assert (fetch(store, CLIP) / "pytorch_model.bin").is_file()
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "vocab.json"])
 def test_the_hubs_checksums_hold(store: Store, web: Web, name: str) -> None:
-    address = f"/{REPOSITORY}/resolve/{CLIP.revision}/{name}"
+    address = f"/{CLIP.repository}/resolve/{CLIP.revision}/{name}"
     web.files[address] = bytes(reversed(HUB_FILES[name]))
     assert refusal(store, CLIP) == (
         f"what came from {web.address(address)} is not what the hub publishes: another checksum; "
         "it is thrown away"
     )
     assert not store.is_here(CLIP)
-    web.serve_hub(HUB_FILES, CLIP.revision)
+    web.serve_hub(HUB_FILES)
     fetch(store, CLIP)
 
 
 def test_an_interrupted_fetch_keeps_the_files_it_had(store: Store, web: Web) -> None:
-    weights = f"/{REPOSITORY}/resolve/{CLIP.revision}/model.safetensors"
+    weights = f"/{CLIP.repository}/resolve/{CLIP.revision}/model.safetensors"
     web.faults[weights] = [break_off(5000), status(404)]
     assert refusal(store, CLIP).endswith("there is no such file (404); 0.0 MB of 0.1 MB are kept")
     del web.faults[weights]
@@ -180,12 +161,12 @@ def test_an_interrupted_fetch_keeps_the_files_it_had(store: Store, web: Web) -> 
 
 
 def test_a_hub_that_knows_nothing(store: Store, web: Web) -> None:
-    api = f"/api/models/{REPOSITORY}/revision/{CLIP.revision}"
+    api = f"/api/models/{CLIP.repository}/revision/{CLIP.revision}"
     web.files[api] = b"[]"
-    assert refusal(store, CLIP) == f"{web.address()} tells nothing about {REPOSITORY}"
-    web.serve_hub({"config.json": b"{}"}, CLIP.revision)
+    assert refusal(store, CLIP) == f"{web.address()} tells nothing about {CLIP.repository}"
+    web.serve_hub({"config.json": b"{}"})
     assert refusal(store, CLIP) == (
-        f"{web.address()}/{REPOSITORY} has none of model.safetensors, pytorch_model.bin"
+        f"{web.address()}/{CLIP.repository} has none of model.safetensors, pytorch_model.bin"
     )
     del web.files[api]
     assert refusal(store, CLIP).endswith("can't be fetched: there is no such file (404)")

@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-REPOSITORY = "openai/clip-vit-base-patch32"
+from streamwatch.catalogue import ENCODERS, HubFolder
+
+
+def _clip() -> HubFolder:
+    source = ENCODERS["clip"].source
+    assert isinstance(source, HubFolder)
+    return source
+
+
+CLIP = _clip()
+HUB_FILES = {
+    "config.json": b'{"model_type": "clip"}',
+    "vocab.json": b"{}",
+    "merges.txt": b"#version: 0.2\n",
+    "README.md": b"not needed",
+    "model.safetensors": b"weights" * 10_000,
+    "pytorch_model.bin": b"the same weights, for those who must",
+}
+
+
+def checkpoint(content: str = "weights") -> bytes:
+    """What a checkpoint is to a web server and to a store: a zip file."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("model/data.pkl", content * 10_000)
+    return file.getvalue()
 
 
 class Request(BaseHTTPRequestHandler):
@@ -82,8 +109,8 @@ class Web(ThreadingHTTPServer):
     def ranges(self, path: str) -> list[str | None]:
         return [wanted for asked, wanted in self.asked if asked == path]
 
-    def serve_hub(self, files: dict[str, bytes], revision: str) -> None:
-        """`files` as the hub has them: what is large is in LFS, with its SHA-256."""
+    def serve_hub(self, files: dict[str, bytes]) -> None:
+        """`files` as the hub has those of CLIP: what is large is in LFS, with its SHA-256."""
         siblings = [
             {
                 "rfilename": name,
@@ -97,10 +124,10 @@ class Web(ThreadingHTTPServer):
             )
             for name, content in files.items()
         ]
-        api = f"/api/models/{REPOSITORY}/revision/{revision}"
-        self.files[api] = json.dumps({"sha": revision, "siblings": siblings}).encode()
+        api = f"/api/models/{CLIP.repository}/revision/{CLIP.revision}"
+        self.files[api] = json.dumps({"sha": CLIP.revision, "siblings": siblings}).encode()
         for name, content in files.items():
-            self.files[f"/{REPOSITORY}/resolve/{revision}/{name}"] = content
+            self.files[f"/{CLIP.repository}/resolve/{CLIP.revision}/{name}"] = content
 
 
 @contextmanager
