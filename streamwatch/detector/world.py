@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ultralytics.utils.nms import non_max_suppression
 
 from streamwatch.detector.letterbox import Fit, letterbox
+from streamwatch.detector.memory import SplittingNetwork
 from streamwatch.detector.protocol import Network, Vectors, View, Vocabulary
 from streamwatch.geometry import Box
 from streamwatch.records import Detection, Image
@@ -20,10 +21,11 @@ NMS_IOU = 0.7
 
 
 class WorldDetector:
-    """Searches each view for its own vocabulary; views of one shape go through in one batch."""
+    """Searches each view for its own vocabulary; views of one shape go through in one batch,
+    or in as few as the device's memory holds."""
 
     def __init__(self, network: Network, image_size: int, device: str) -> None:
-        self._network = network
+        self._network = SplittingNetwork(network)
         self._image_size = image_size
         self.device = device
 
