@@ -26,8 +26,10 @@ import torch
 from numpy.typing import NDArray
 
 from streamwatch.detector.protocol import Vectors
-from streamwatch.detector.text import WIDTH
 from streamwatch.errors import DetectorError
+
+WIDTH = 512
+"""What YOLOE's text input is wide, and MobileCLIP-B's vectors."""
 
 CONTEXT = 77
 """Tokens of a text, start and end among them: what CLIP was trained with."""
@@ -45,6 +47,7 @@ class MobileClip:
     def __init__(self, tower: Path, tokenizer: Path) -> None:
         """`tower` is the `.ts` file, `tokenizer` the folder of CLIP's vocabulary."""
         self._tokens = ClipTokens(tokenizer)
+        self.width = WIDTH
         self._path = tower
         self._tower: Any = _read_tower(tower)
 

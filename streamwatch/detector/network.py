@@ -57,7 +57,8 @@ def read_checkpoint(checkpoint: Path) -> Any:
     try:
         model, _ = load_checkpoint(str(checkpoint))
     except Exception as error:  # unpickling raises anything at all
-        raise DetectorError(f"the checkpoint {checkpoint} can't be loaded ({error})") from error
+        reason = str(error).strip().partition("\n")[0]
+        raise DetectorError(f"the checkpoint {checkpoint} can't be loaded ({reason})") from error
     return model
 
 

@@ -39,8 +39,8 @@ class YoloeNetwork:
     def __init__(
         self,
         checkpoint: Path,
-        text_model: TextModel,
         device: torch.device,
+        text_model: TextModel,
         precision: torch.dtype | None = None,
     ) -> None:
         """`text_model` is what the vectors will come from; a checkpoint that was trained with
@@ -67,6 +67,7 @@ class YoloeNetwork:
         self._precision = precision or pick_precision(device)
         self._model: Any = model.fuse(verbose=False).to(device, self._precision)
         self._device = device
+        self.text_width = int(head.embed)
 
     def forward(self, images: NDArray[np.uint8], texts: Vectors) -> NDArray[np.float32]:
         """See `protocol.Network.forward`."""

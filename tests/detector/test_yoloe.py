@@ -49,7 +49,7 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="module")
 def network(checkpoint: Path) -> YoloeNetwork:
-    return YoloeNetwork(checkpoint, TEXT_MODELS[checkpoint.stem], CPU)
+    return YoloeNetwork(checkpoint, CPU, TEXT_MODELS[checkpoint.stem])
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_detections_equal_ultralytics(
     """Two images with three prompts each of their own, in one batch, for every named model."""
     path = make_yoloe(tmp_path, name)
     before, since = resident_bytes(), time.perf_counter()
-    network = YoloeNetwork(path, TEXT_MODELS[name], CPU)
+    network = YoloeNetwork(path, CPU, TEXT_MODELS[name])
     took, grown = time.perf_counter() - since, resident_bytes() - before
     print(
         f"{name}: {took:.2f} s and {grown / 1e6:.0f} MB, a file of {path.stat().st_size / 1e6:.0f}"
@@ -168,7 +168,7 @@ def test_a_prompt_seen_everywhere_does_not_crowd_out_another(tmp_path: Path) -> 
     """
     path = make_yoloe(tmp_path, "yoloe-26n-seg")
     images = np.random.default_rng(2).integers(0, 255, (1, 128, 160, 3), np.uint8)
-    network = YoloeNetwork(path, "mobileclip2:b", CPU)
+    network = YoloeNetwork(path, CPU, "mobileclip2:b")
     everywhere, rare = _loudest_and_quietest(network, images)
     texts = np.stack([[everywhere, rare]])
 
@@ -210,7 +210,7 @@ def test_a_checkpoint_cut_down_to_its_one_to_one_head_answers_every_prompt(
     head.end2end = True
     head.fuse()
     torch.save(whole, path)
-    raw = YoloeNetwork(path, "mobileclip2:b", CPU).forward(images, texts)
+    raw = YoloeNetwork(path, CPU, "mobileclip2:b").forward(images, texts)
     assert raw.shape == (2, 4 + 3, 420)
     assert (raw[:, 2:4] > 0).any(), "width and height, not a second corner"
 
@@ -221,8 +221,8 @@ def test_half_precision_stays_near(checkpoint: Path, images: NDArray[np.uint8]) 
     Random weights pass rounding on as no trained network does: measured 0.001 in the middle and
     0.03 at most.
     """
-    full = YoloeNetwork(checkpoint, TEXT_MODELS[checkpoint.stem], CPU)
-    half = YoloeNetwork(checkpoint, TEXT_MODELS[checkpoint.stem], CPU, torch.float16)
+    full = YoloeNetwork(checkpoint, CPU, TEXT_MODELS[checkpoint.stem])
+    half = YoloeNetwork(checkpoint, CPU, TEXT_MODELS[checkpoint.stem], torch.float16)
     texts = random_texts(2, 3).numpy()
     rounded = half.forward(images, texts)
     assert rounded.dtype == np.float32
@@ -238,7 +238,7 @@ def test_an_encoder_that_does_not_fit_is_refused(checkpoint: Path) -> None:
     with pytest.raises(
         DetectorError, match=rf"-seg\.pt wants the text encoder {right}, not {wrong}$"
     ):
-        YoloeNetwork(checkpoint, wrong, CPU)
+        YoloeNetwork(checkpoint, CPU, wrong)
 
 
 @pytest.mark.parametrize("kind", ["prompt-free", "fused"])
@@ -252,7 +252,7 @@ def test_a_model_with_its_own_vocabulary_is_refused(tmp_path: Path, kind: str) -
         head.lrpc = nn.ModuleList()  # what a prompt-free head is known by
     torch.save(whole, path)
     with pytest.raises(DetectorError, match=r"takes no prompts; take a YOLOE model without -pf$"):
-        YoloeNetwork(path, "mobileclip:blt", CPU)
+        YoloeNetwork(path, CPU, "mobileclip:blt")
 
 
 def test_other_models_are_refused(tmp_path: Path) -> None:
@@ -260,9 +260,9 @@ def test_other_models_are_refused(tmp_path: Path) -> None:
     YOLO("yolov8n.yaml").save(other)
     for path in (other, TOYBOX / "toybox-n-world.pt"):
         with pytest.raises(DetectorError, match=r"\.pt is no YOLOE model$"):
-            YoloeNetwork(path, "mobileclip:blt", CPU)
+            YoloeNetwork(path, CPU, "mobileclip:blt")
 
 
 def test_a_missing_checkpoint_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DetectorError, match=r"gone\.pt is missing$"):
-        YoloeNetwork(tmp_path / "gone.pt", "mobileclip:blt", CPU)
+        YoloeNetwork(tmp_path / "gone.pt", CPU, "mobileclip:blt")
