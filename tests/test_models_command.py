@@ -248,7 +248,7 @@ def test_run_without_its_model_ends_at_once(
         text=True,
         timeout=60,
     )
-    print(f"\n{done.stderr}exit code {done.returncode} after {time.perf_counter() - since:.2f} s")  # noqa: T201
+    print(f"\n{done.stderr}exit code {done.returncode} after {time.perf_counter() - since:.2f} s")
     cache = Path(environment["XDG_CACHE_HOME"]) / "streamwatch" / "models"
     expected = said.format(cache=cache, folder=tmp_path)
     assert (done.returncode, done.stderr) == (3, f"streamwatch: {expected}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,35 +22,64 @@ class TorchNetwork:
     package from the network where that is missing.
     """
 
-    def __init__(self, checkpoint: Path, device: torch.device) -> None:
-        if not checkpoint.is_file():
-            raise DetectorError(f"the checkpoint {checkpoint} is missing")
-        from ultralytics.nn.tasks import WorldModel, load_checkpoint
+    def __init__(
+        self, checkpoint: Path, device: torch.device, precision: torch.dtype | None = None
+    ) -> None:
+        """With `precision` it calculates in that, else in what suits the device."""
+        from ultralytics.nn.tasks import WorldModel
 
-        try:
-            model, _ = load_checkpoint(str(checkpoint), device=device, fuse=True)
-        except Exception as error:  # unpickling raises anything at all
-            reason = str(error).strip().partition("\n")[0]
-            raise DetectorError(
-                f"the checkpoint {checkpoint} can't be loaded ({reason})"
-            ) from error
+        model = read_checkpoint(checkpoint)
         if not isinstance(model, WorldModel):
             raise DetectorError(f"the checkpoint {checkpoint} is no YOLO-World model")
-        self._model = model.float().eval()
+        self._precision = precision or pick_precision(device)
+        self._model: Any = model.fuse(verbose=False).to(device, self._precision)
         self._device = device
         self.text_width = _text_width(model)
 
     def forward(self, images: NDArray[np.uint8], texts: Vectors) -> NDArray[np.float32]:
         """See `protocol.Network.forward`."""
         with torch.inference_mode():
-            pixels = torch.from_numpy(images).to(self._device)
-            pixels = pixels.flip(-1).permute(0, 3, 1, 2).float().div_(255)  # BGR bytes → RGB 0..1
             self._model.model[-1].nc = texts.shape[1]
             predictions, _ = self._model.predict(
-                pixels, txt_feats=torch.from_numpy(texts).to(self._device)
+                to_pixels(images, self._device, self._precision),
+                txt_feats=torch.from_numpy(texts).to(self._device),
             )
-            output: NDArray[np.float32] = predictions.cpu().numpy()
+            output: NDArray[np.float32] = predictions.float().cpu().numpy()
         return output
+
+
+def read_checkpoint(checkpoint: Path) -> Any:
+    """What Ultralytics pickled: the model as trained, in float32, on the CPU, not yet fused.
+
+    Raises DetectorError.
+    """
+    if not checkpoint.is_file():
+        raise DetectorError(f"the checkpoint {checkpoint} is missing")
+    from ultralytics.nn.tasks import load_checkpoint
+
+    try:
+        model, _ = load_checkpoint(str(checkpoint))
+    except Exception as error:  # unpickling raises anything at all
+        reason = str(error).strip().partition("\n")[0]
+        raise DetectorError(f"the checkpoint {checkpoint} can't be loaded ({reason})") from error
+    return model
+
+
+def to_pixels(
+    images: NDArray[np.uint8], device: torch.device, precision: torch.dtype
+) -> torch.Tensor:
+    """BGR bytes `(batch, height, width, 3)` → RGB 0..1 `(batch, 3, height, width)`."""
+    pixels = torch.from_numpy(images).to(device).flip(-1).permute(0, 3, 1, 2)
+    return pixels.to(precision).div_(255)
+
+
+def pick_precision(device: torch.device) -> torch.dtype:
+    """Half on CUDA, where it is about twice as fast and takes half the memory; else full.
+
+    The weights themselves are halved, as Ultralytics does with `half=True`; autocast would keep
+    them in full and convert them again in every forward.
+    """
+    return torch.float16 if device.type == "cuda" else torch.float32
 
 
 NETWORKS: dict[NetworkKind, Callable[[Path, torch.device], Network]] = {"world": TorchNetwork}

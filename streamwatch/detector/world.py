@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ultralytics.utils.nms import non_max_suppression
 
 from streamwatch.detector.letterbox import Fit, letterbox
+from streamwatch.detector.memory import SplittingNetwork
 from streamwatch.detector.protocol import Network, Vectors, View, Vocabulary
 from streamwatch.geometry import Box
 from streamwatch.records import Detection, Image
@@ -20,10 +21,11 @@ NMS_IOU = 0.7
 
 
 class WorldDetector:
-    """Searches each view for its own vocabulary; views of one shape go through in one batch."""
+    """Searches each view for its own vocabulary; views of one shape go through in one batch,
+    or in as few as the device's memory holds."""
 
     def __init__(self, network: Network, image_size: int, device: str) -> None:
-        self._network = network
+        self._network = SplittingNetwork(network)
         self._image_size = image_size
         self.device = device
 
@@ -67,17 +69,18 @@ def stack_texts(vocabularies: Sequence[Vocabulary]) -> Vectors:
 def _detections(
     predictions: NDArray[np.float32], view: View, fit: Fit, offset: tuple[int, int]
 ) -> tuple[Detection, ...]:
-    """NMS within each prompt alone, then boxes back into the whole image.
+    """NMS within each prompt, then boxes back into the whole image; the surest come first.
 
-    `multi_label` makes every prompt a question of its own: an anchor answers each that it passes.
+    A call a prompt makes each a question of its own: an anchor answers every prompt that it
+    passes, and the 300 detections that Ultralytics keeps are 300 of each prompt, not of all.
     """
-    prompts = view.vocabulary.prompts
-    own = torch.from_numpy(predictions[None, : 4 + len(prompts)])
-    (kept,) = non_max_suppression(own, view.floor, NMS_IOU, multi_label=True)
+    raw = torch.from_numpy(predictions[None])
     left, top = offset
     detections = []
-    for x1, y1, x2, y2, confidence, slot in kept.tolist():
-        box: Box = fit.restore((x1, y1, x2, y2))
-        shifted = (box[0] + left, box[1] + top, box[2] + left, box[3] + top)
-        detections.append(Detection(prompts[int(slot)], confidence, shifted))
-    return tuple(detections)
+    for slot, prompt in enumerate(view.vocabulary.prompts):
+        (kept,) = non_max_suppression(raw[:, [0, 1, 2, 3, 4 + slot]], view.floor, NMS_IOU)
+        for *corners, confidence, _ in kept.tolist():
+            x1, y1, x2, y2 = fit.restore(tuple(corners))
+            box: Box = (x1 + left, y1 + top, x2 + left, y2 + top)
+            detections.append(Detection(prompt, confidence, box))
+    return tuple(sorted(detections, key=lambda detection: detection.confidence, reverse=True))

@@ -129,9 +129,7 @@ def test_what_loading_takes_is_printed(name: str, encoder: Path, tmp_path: Path)
         timeout=100,
     )
     assert done.returncode == 0, done.stderr
-    print(  # noqa: T201
-        f"\n{name}: {file.stat().st_size / 1e6:.0f} MB on disk, {done.stdout.strip()}"
-    )
+    print(f"\n{name}: {file.stat().st_size / 1e6:.0f} MB on disk, {done.stdout.strip()}")
 
 
 def test_a_table_row_is_all_that_a_name_needs() -> None:

@@ -1,0 +1,113 @@
+"""MobileCLIP's text tower, which YOLOE's checkpoints were trained with.
+
+Two kinds of files, none of which this package carries:
+
+- the tower as TorchScript, an asset of Ultralytics' releases: `mobileclip_blt.ts` for YOLOE-11,
+  `mobileclip2_b.ts` for YOLOE-26. It was traced with CLIP's tokens as int32, and normalises.
+- CLIP's vocabulary, as the tokenizer of `openai/clip-vit-base-patch32` on the Hugging Face hub:
+  `tokenizer_config.json` and either `tokenizer.json` or `vocab.json` with `merges.txt`.
+
+Ultralytics itself tokenises with the package `clip`, which it would install from GitHub at run
+time. The tokens here are the same (3,000 random texts over the real vocabulary), except that `clip`
+first mends texts with ftfy (curly quotes become straight, wide letters narrow) and resolves HTML's
+`&amp;`.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from streamwatch.detector.protocol import Vectors
+from streamwatch.errors import DetectorError
+
+WIDTH = 512
+"""What YOLOE's text input is wide, and MobileCLIP-B's vectors."""
+
+CONTEXT = 77
+"""Tokens of a text, start and end among them: what CLIP was trained with."""
+
+AT_ONCE = 80
+"""Prompts that go through together, as in Ultralytics; bounds the memory of long lists."""
+
+
+class MobileClip:
+    """Vectors of length 1 from a TorchScript text tower; on the CPU, a few prompts take moments.
+
+    Holds some hundred MB until it is let go, so callers encode and drop it.
+    """
+
+    def __init__(self, tower: Path, tokenizer: Path) -> None:
+        """`tower` is the `.ts` file, `tokenizer` the folder of CLIP's vocabulary."""
+        self._tokens = ClipTokens(tokenizer)
+        self.width = WIDTH
+        self._path = tower
+        self._tower: Any = _read_tower(tower)
+
+    def encode(self, prompts: Sequence[str]) -> Vectors:
+        tokens = torch.from_numpy(self._tokens.of(prompts))
+        try:
+            with torch.inference_mode():
+                vectors = torch.cat(
+                    [
+                        self._tower(tokens[first : first + AT_ONCE]).float()
+                        for first in range(0, len(tokens), AT_ONCE)
+                    ]
+                )
+        except RuntimeError as error:  # what TorchScript wraps everything in
+            raise DetectorError(
+                f"the text encoder {self._path} can't take CLIP's tokens; it is not MobileCLIP's"
+            ) from error
+        if vectors.shape != (len(prompts), WIDTH):
+            raise DetectorError(
+                f"the text encoder {self._path} gives vectors of {vectors.shape[-1]} numbers, "
+                f"YOLOE takes {WIDTH}"
+            )
+        unit: Vectors = torch.nn.functional.normalize(vectors, dim=-1).numpy()
+        return unit
+
+
+class ClipTokens:
+    """CLIP's tokens of a text, from a folder with its vocabulary."""
+
+    def __init__(self, folder: Path) -> None:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a local folder needs no hub to be asked
+        from transformers import AutoTokenizer
+
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        except Exception as error:  # its Rust part raises nothing narrower
+            raise DetectorError(
+                f"the tokenizer in {folder} can't be loaded; it takes CLIP's tokenizer_config.json "
+                "and tokenizer.json, or vocab.json and merges.txt in place of the latter"
+            ) from error
+        last = len(self._tokenizer) - 1
+        if self._tokenizer.eos_token_id != last:  # the tower finds the end as the highest token
+            raise DetectorError(f"the tokenizer in {folder} is not CLIP's")
+
+    def of(self, texts: Sequence[str]) -> NDArray[np.int32]:
+        """`(texts, 77)`: start, text, end, then zeros; long texts are cut, their end is kept."""
+        found = self._tokenizer(list(texts), truncation=True, max_length=CONTEXT)["input_ids"]
+        tokens = np.zeros((len(texts), CONTEXT), np.int32)
+        for row, ids in zip(tokens, found, strict=True):
+            row[: len(ids)] = ids
+        return tokens
+
+
+def _read_tower(path: Path) -> Any:
+    if not path.is_file():
+        raise DetectorError(f"the text encoder {path} is missing")
+    try:
+        with warnings.catch_warnings():
+            # torch would rather have its newer formats; these files exist in this one only.
+            warnings.filterwarnings("ignore", "`torch.jit.load` is deprecated")
+            return torch.jit.load(path, map_location="cpu").eval()  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError) as error:
+        raise DetectorError(f"the text encoder {path} is broken or no TorchScript file") from error
