@@ -212,5 +212,5 @@ def test_tls_is_not_left_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     client = httpx.Client(transport=httpx.MockTransport(answer), follow_redirects=True)
     monkeypatch.setattr(fetching, "_client", lambda _: client)
-    with pytest.raises(DetectorError, match="fetched: it leads to an address without TLS$"):
+    with pytest.raises(DetectorError, match=r"fetched: it leads to an address without TLS$"):
         Fetcher(IMPATIENT).file("https://a.example/b.pt", tmp_path / "p", lambda *_: None, "b.pt")
