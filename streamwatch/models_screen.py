@@ -85,15 +85,21 @@ def _bars(console: Console) -> Iterator[FetchProgress]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with _log_above(console), Progress(*columns, console=console) as bars:
-        tasks: dict[str, TaskID] = {}
+    bars = Progress(*columns, console=console)
+    tasks: dict[str, TaskID] = {}
 
-        def progress(file: str, done: int, total: int | None) -> None:
-            if file not in tasks:
-                tasks[file] = bars.add_task(file)
-            bars.update(tasks[file], completed=done, total=total)
+    def progress(file: str, done: int, total: int | None) -> None:
+        if file not in tasks:
+            bars.start()  # not before there is something to show
+            tasks[file] = bars.add_task(file)
+        bars.update(tasks[file], completed=done, total=total)
 
-        yield progress
+    with _log_above(console):
+        try:
+            yield progress
+        finally:
+            if tasks:
+                bars.stop()
 
 
 @contextmanager

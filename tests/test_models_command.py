@@ -106,7 +106,7 @@ def test_pull_fetches_checkpoint_and_encoder_once(web: Web, cache: Path) -> None
     assert (cache / NAME / f"{NAME}.pt").read_bytes() == CONTENT
     asked = len(web.asked)
     again = streamwatch("models", "pull", NAME)
-    assert (again.exit_code, again.stdout.strip()) == (0, f"{NAME} is here and complete.")
+    assert (again.exit_code, again.stdout) == (0, f"{NAME} is here and complete.\n")
     assert len(web.asked) == asked
     listed = streamwatch("models").stdout
     assert next(line for line in listed.splitlines() if NAME in line).split()[-1] == "yes"

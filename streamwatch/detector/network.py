@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from streamwatch.catalogue import NetworkKind
-from streamwatch.detector.protocol import Network, Vectors
+from streamwatch.detector.protocol import TEXT_WIDTH, Network, Vectors
 from streamwatch.errors import DetectorError
 
 
@@ -90,7 +90,7 @@ def _text_width(model: torch.nn.Module) -> int:
     from ultralytics.nn.modules import C2fAttn
 
     widths = (m.attn.gl.in_features for m in model.modules() if isinstance(m, C2fAttn))
-    return int(next(widths))
+    return int(next(widths, TEXT_WIDTH))
 
 
 def pick_device(setting: str) -> torch.device:

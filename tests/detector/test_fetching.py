@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
+import httpx
 import pytest
 
 from streamwatch.detector import fetching
@@ -199,3 +200,17 @@ def test_json_that_is_none(web: Web) -> None:
     web.files["/api"] = b"<html>please log in</html>"
     with pytest.raises(DetectorError, match="the answer is no JSON; is a portal in between"):
         Fetcher(IMPATIENT).json(web.address("/api"))
+
+
+def test_tls_is_not_left_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint is a program: who asked with TLS gets it with TLS, or not at all."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.scheme == "https":
+            return httpx.Response(302, headers={"Location": "http://mirror.example/model.pt"})
+        return httpx.Response(200, content=b"swapped on the way")
+
+    client = httpx.Client(transport=httpx.MockTransport(answer), follow_redirects=True)
+    monkeypatch.setattr(fetching, "_client", lambda _: client)
+    with pytest.raises(DetectorError, match=r"fetched: it leads to an address without TLS$"):
+        Fetcher(IMPATIENT).file("https://a.example/b.pt", tmp_path / "p", lambda *_: None, "b.pt")
