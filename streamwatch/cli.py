@@ -11,7 +11,7 @@ from typing import Annotated, Never
 import typer
 
 from streamwatch import __version__
-from streamwatch.errors import ConfigError, StreamwatchError
+from streamwatch.errors import ConfigError, StreamwatchError, UnfitSetting
 
 EXIT_CONFIG = 1
 EXIT_FAILED = 3
@@ -72,13 +72,16 @@ def run(config: ConfigOption = None) -> None:
     from streamwatch.signals import stop_on_signals
 
     try:
-        settings = load(find(config))
+        path = find(config)
+        settings = load(path)
         logs.set_up(settings.log.level, settings.log.format)
         from streamwatch.daemon import Daemon
 
         daemon = Daemon(settings)
         with stop_on_signals(daemon.request_stop), daemon:
             daemon.run()
+    except UnfitSetting as error:
+        _fail_at(path, error)
     except StreamwatchError as error:
         _fail(error)
 
@@ -101,8 +104,14 @@ def check(
     try:
         path = configuration.find(config)
         settings = configuration.load(path)
+        if settings.detector.device.startswith("cuda"):  # else PyTorch is not waited for
+            from streamwatch.detector.network import pick_device
+
+            pick_device(settings.detector.device)
     except ConfigError as error:
         _fail(error)
+    except UnfitSetting as error:
+        _fail_at(path, error)
     typer.echo(f"{path} is right. It runs:\n")
     for line in configuration.describe(settings):
         typer.echo(f"  {line}")
@@ -125,12 +134,15 @@ def demo(config: ConfigOption = None) -> None:
     from streamwatch.config import load, shipped
 
     console = Console(highlight=False)
+    path = config or shipped("config.yaml")
     try:
-        settings = load(config or shipped("config.yaml"))
+        settings = load(path)
         logs.set_up("warning", "text")
         from streamwatch.demo import demo as show
 
         show(settings, console)
+    except UnfitSetting as error:
+        _fail_at(path, error)
     except StreamwatchError as error:
         _fail(error)
 
@@ -159,6 +171,13 @@ def init(
         f"  streamwatch check -c {target}\n"
         f"  streamwatch run -c {target}"
     )
+
+
+def _fail_at(file: Path, error: UnfitSetting) -> Never:
+    """As for any mistake in the file: it is the file that has to be changed."""
+    from streamwatch.config import located
+
+    _fail(located(error, file))
 
 
 def _fail(error: StreamwatchError) -> Never:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from streamwatch.detector.protocol import Vectors
-from streamwatch.errors import DetectorError
+from streamwatch.errors import DetectorError, UnfitSetting
 
 
 class TorchNetwork:
@@ -82,7 +82,7 @@ def pick_precision(device: torch.device) -> torch.dtype:
 def pick_device(setting: str) -> torch.device:
     """The torch device for `detector.device`; `auto` takes the GPU where there is one.
 
-    Raises DetectorError where the machine lacks the device.
+    Raises UnfitSetting where the machine lacks the device.
     """
     if setting == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -90,8 +90,9 @@ def pick_device(setting: str) -> torch.device:
     if device.type == "cuda":
         present = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= present:
-            raise DetectorError(
-                f"detector.device: {setting} is not on this machine, which has {present} CUDA "
-                "devices; write auto or cpu"
+            raise UnfitSetting(
+                "detector.device",
+                f"{setting} is not on this machine, which has {present} CUDA devices; write auto "
+                "or cpu",
             )
     return device
