@@ -12,7 +12,7 @@ from typing import Annotated, Never
 import typer
 
 from streamwatch import __version__
-from streamwatch.errors import ConfigError, StreamwatchError
+from streamwatch.errors import ConfigError, StreamwatchError, UnfitSetting
 
 EXIT_CONFIG = 1
 EXIT_FAILED = 3
@@ -74,7 +74,8 @@ def run(config: ConfigOption = None) -> None:
     from streamwatch.signals import interrupted_by_sigterm, stop_on_signals
 
     try:
-        settings = load(find(config))
+        path = find(config)
+        settings = load(path)
         logs.set_up(settings.log.level, settings.log.format)
         from streamwatch.preparing import prepare
 
@@ -91,6 +92,8 @@ def run(config: ConfigOption = None) -> None:
         daemon = Daemon(settings)
         with stop_on_signals(daemon.request_stop), daemon:
             daemon.run()
+    except UnfitSetting as error:
+        _fail_at(path, error)
     except StreamwatchError as error:
         _fail(error)
 
@@ -115,6 +118,12 @@ def check(
         path = configuration.find(config)
         settings = configuration.load(path)
         fetched, advice = what_is_fetched(settings.detector)
+        if settings.detector.device.startswith("cuda"):  # else PyTorch is not waited for
+            from streamwatch.detector.network import pick_device
+
+            pick_device(settings.detector.device)
+    except UnfitSetting as error:
+        _fail_at(path, error)
     except StreamwatchError as error:
         _fail(error)
     typer.echo(f"{path} is right. It runs:\n")
@@ -139,8 +148,9 @@ def demo(config: ConfigOption = None) -> None:
     from streamwatch.config import load, shipped
 
     console = Console(highlight=False)
+    path = config or shipped("config.yaml")
     try:
-        settings = load(config or shipped("config.yaml"))
+        settings = load(path)
         logs.set_up("warning", "text")
         from streamwatch.models_screen import pull_for
 
@@ -148,6 +158,8 @@ def demo(config: ConfigOption = None) -> None:
         from streamwatch.demo import demo as show
 
         show(settings, console)
+    except UnfitSetting as error:
+        _fail_at(path, error)
     except StreamwatchError as error:
         _fail(error)
 
@@ -219,6 +231,13 @@ def init(
         f"  streamwatch check -c {target}\n"
         f"  streamwatch run -c {target}"
     )
+
+
+def _fail_at(file: Path, error: UnfitSetting) -> Never:
+    """As for any mistake in the file: it is the file that has to be changed."""
+    from streamwatch.config import located
+
+    _fail(located(error, file))
 
 
 def _fail(error: StreamwatchError) -> Never:

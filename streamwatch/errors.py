@@ -5,6 +5,7 @@
     ├── SourceError           a camera can't be read now; the supervisor around it retries
     │   └── CredentialsRefused    ... and retries slowly, since the password is wrong
     ├── DetectorError         weights or encoder missing, broken or unfit
+    │   └── UnfitSetting          ... by a setting that is right in itself: a GPU that is not there
     └── PublisherError        the broker or the embedded broker can't be used at all
 
 Their texts are shown to people as they are: one sentence, no secret in it.
@@ -57,6 +58,18 @@ class CredentialsRefused(SourceError):  # noqa: N818 - reads as what happened
 
 class DetectorError(StreamwatchError):
     """The detector can't be built: weights or encoder missing, broken or unfit."""
+
+
+class UnfitSetting(DetectorError):  # noqa: N818 - reads as what it is
+    """A setting that is right in itself and can't be had on this machine.
+
+    `path` is dotted, as in `Problem`; with the file it came from it makes a `ConfigError`.
+    """
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(f"{path}: {message}")
+        self.path = path
+        self.message = message
 
 
 class PublisherError(StreamwatchError):

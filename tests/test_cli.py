@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -114,16 +116,37 @@ def test_the_schema_is_the_shipped_one(streamwatch: Command) -> None:
 def test_what_fails_while_starting_exits_3_with_one_sentence(
     streamwatch: Command, tmp_path: Path
 ) -> None:
-    config = {
-        "mqtt": {"embedded": True, "port": 0},
-        "detector": {"model": "toybox", "device": "cuda:9"},
-        "cameras": {"street": {"url": "bundled:street"}},
-        "watches": {"car": {"prompt": "red car"}},
-    }
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    done = streamwatch("run")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config = {
+            "mqtt": {"embedded": True, "port": taken.getsockname()[1]},
+            "detector": {"model": "toybox"},
+            "cameras": {"street": {"url": "bundled:street"}},
+            "watches": {"car": {"prompt": "red car"}},
+        }
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+        done = streamwatch("run")
     assert done.returncode == 3
-    assert done.stderr.splitlines()[-1].startswith("streamwatch: detector.device: cuda:9")
+    assert done.stderr.splitlines()[-1].startswith("streamwatch: ")
+
+
+@pytest.mark.parametrize("command", ["run", "check", "demo"])
+def test_a_gpu_that_is_not_there_is_a_mistake_in_the_file(
+    streamwatch: Command, tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "config.yaml").write_text(
+        "mqtt: {embedded: true, port: 0}\n"
+        "detector:\n"
+        "  model: toybox\n"
+        "  device: cuda:97\n"
+        "cameras: {street: {url: bundled:street}}\n"
+    )
+    done = streamwatch(command, "-c", "config.yaml")
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"config\.yaml:4:11: detector\.device: cuda:97 is not on this machine, which has \d+ CUDA "
+        r"devices; write auto or cpu",
+        done.stderr.splitlines()[-1],
+    )
 
 
 def test_the_demo_tells_what_happens_in_the_clip(streamwatch: Command, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ for advice in config.warnings(settings, path):
 from streamwatch.config.checks import Advice, describe, unfit_model, warnings
 from streamwatch.config.fingerprint import config_hash
 from streamwatch.config.json_schema import schema
-from streamwatch.config.loading import find, load
+from streamwatch.config.loading import find, load, located
 from streamwatch.config.models import (
     AppearSettings,
     CameraSettings,
@@ -48,6 +48,7 @@ __all__ = [
     "describe",
     "find",
     "load",
+    "located",
     "mask_secrets_in",
     "mask_url",
     "schema",

@@ -13,7 +13,7 @@ from streamwatch.config.expansion import expanded
 from streamwatch.config.models import CameraSettings, Config, WatchSettings
 from streamwatch.config.places import Entry, Fault, Loc
 from streamwatch.config.reading import Document
-from streamwatch.errors import ConfigError, Problem
+from streamwatch.errors import ConfigError, Problem, UnfitSetting
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -59,6 +59,14 @@ def load(path: Path) -> Config:
         faults.sort(key=lambda fault: (fault.place.line, fault.place.column))
         raise ConfigError([fault.problem(str(path)) for fault in faults])
     return config
+
+
+def located(error: UnfitSetting, path: Path) -> ConfigError:
+    """`error` with the place in the file at `path` that the setting came from."""
+    loc = tuple(error.path.split("."))
+    entry = parse(path).entries[loc]
+    fault = Fault(loc, entry.value, error.message)
+    return ConfigError([fault.problem(str(path))])
 
 
 def parse(path: Path) -> Document:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from streamwatch.catalogue import NetworkKind
 from streamwatch.detector.protocol import TEXT_WIDTH, Network, Vectors
-from streamwatch.errors import DetectorError
+from streamwatch.errors import DetectorError, UnfitSetting
 
 
 class TorchNetwork:
@@ -96,7 +96,7 @@ def _text_width(model: torch.nn.Module) -> int:
 def pick_device(setting: str) -> torch.device:
     """The torch device for `detector.device`; `auto` takes the GPU where there is one.
 
-    Raises DetectorError where the machine lacks the device.
+    Raises UnfitSetting where the machine lacks the device.
     """
     if setting == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -104,8 +104,9 @@ def pick_device(setting: str) -> torch.device:
     if device.type == "cuda":
         present = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= present:
-            raise DetectorError(
-                f"detector.device: {setting} is not on this machine, which has {present} CUDA "
-                "devices; write auto or cpu"
+            raise UnfitSetting(
+                "detector.device",
+                f"{setting} is not on this machine, which has {present} CUDA devices; write auto "
+                "or cpu",
             )
     return device

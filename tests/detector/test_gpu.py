@@ -68,8 +68,8 @@ def test_auto_takes_it() -> None:
 def test_it_finds_what_the_cpu_finds(images: list[Image], words: Vocabulary) -> None:
     there = on("cuda").detect([View(image, words, 0.25) for image in images])
     here = on("cpu").detect([View(image, words, 0.3) for image in images])
+    assert any(here)
     for found, expected in zip(there, here, strict=True):
-        assert expected
         for detection in expected:
             assert has(found, detection)
 
