@@ -77,6 +77,7 @@ def run(config: ConfigOption = None) -> None:
         path = find(config)
         settings = load(path)
         logs.set_up(settings.log.level, settings.log.format)
+        _require_device(settings.detector.device)
         from streamwatch.preparing import prepare
 
         try:
@@ -117,11 +118,8 @@ def check(
     try:
         path = configuration.find(config)
         settings = configuration.load(path)
+        _require_device(settings.detector.device)
         fetched, advice = what_is_fetched(settings.detector)
-        if settings.detector.device.startswith("cuda"):  # else PyTorch is not waited for
-            from streamwatch.detector.network import pick_device
-
-            pick_device(settings.detector.device)
     except UnfitSetting as error:
         _fail_at(path, error)
     except StreamwatchError as error:
@@ -152,6 +150,7 @@ def demo(config: ConfigOption = None) -> None:
     try:
         settings = load(path)
         logs.set_up("warning", "text")
+        _require_device(settings.detector.device)
         from streamwatch.models_screen import pull_for
 
         pull_for(settings.detector, console)
@@ -231,6 +230,14 @@ def init(
         f"  streamwatch check -c {target}\n"
         f"  streamwatch run -c {target}"
     )
+
+
+def _require_device(device: str) -> None:
+    """Before anything is fetched or opened. Raises UnfitSetting."""
+    if device.startswith("cuda"):  # the others are never missing: no need to wait for PyTorch
+        from streamwatch.detector.network import pick_device
+
+        pick_device(device)
 
 
 def _fail_at(file: Path, error: UnfitSetting) -> Never:
