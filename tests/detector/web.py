@@ -35,7 +35,8 @@ def checkpoint(content: str = "weights") -> bytes:
     """What a checkpoint is to a web server and to a store: a zip file."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr(zipfile.ZipInfo("model/data.pkl"), content * 10_000)  # no time of day in it
+        # A ZipInfo of its own, since a name alone would be dated with the time of day.
+        archive.writestr(zipfile.ZipInfo("model/data.pkl"), content * 10_000)
     return file.getvalue()
 
 
