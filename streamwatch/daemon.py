@@ -20,7 +20,7 @@ from streamwatch import __version__
 from streamwatch.analysis import Analysis, Watched
 from streamwatch.config import Config, config_hash, snapshot_folder, unfit_model
 from streamwatch.detector.models import encode_prompts, load_detector
-from streamwatch.detector.protocol import Detector, Vectors, Vocabulary
+from streamwatch.detector.protocol import TEXT_WIDTH, Detector, Vectors, Vocabulary
 from streamwatch.errors import StreamwatchError
 from streamwatch.publisher import (
     CameraState,
@@ -289,7 +289,7 @@ def _gone_seconds(capture: Capture) -> float:
 
 def _vocabulary(prompts: tuple[str, ...], vectors: dict[str, Vectors]) -> Vocabulary:
     rows = [vectors[prompt] for prompt in prompts]
-    return Vocabulary(prompts, np.stack(rows) if rows else np.zeros((0, 512), np.float32))
+    return Vocabulary(prompts, np.stack(rows) if rows else np.zeros((0, TEXT_WIDTH), np.float32))
 
 
 def _percentiles_ms(seconds: tuple[float, ...]) -> tuple[float | None, float | None]:

@@ -25,11 +25,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streamwatch.detector.protocol import Vectors
+from streamwatch.detector.protocol import TEXT_WIDTH, Vectors
 from streamwatch.errors import DetectorError
-
-WIDTH = 512
-"""What YOLOE's text input is wide, and MobileCLIP-B's vectors."""
 
 CONTEXT = 77
 """Tokens of a text, start and end among them: what CLIP was trained with."""
@@ -47,7 +44,7 @@ class MobileClip:
     def __init__(self, tower: Path, tokenizer: Path) -> None:
         """`tower` is the `.ts` file, `tokenizer` the folder of CLIP's vocabulary."""
         self._tokens = ClipTokens(tokenizer)
-        self.width = WIDTH
+        self.width = TEXT_WIDTH
         self._path = tower
         self._tower: Any = _read_tower(tower)
 
@@ -65,10 +62,10 @@ class MobileClip:
             raise DetectorError(
                 f"the text encoder {self._path} can't take CLIP's tokens; it is not MobileCLIP's"
             ) from error
-        if vectors.shape != (len(prompts), WIDTH):
+        if vectors.shape != (len(prompts), TEXT_WIDTH):
             raise DetectorError(
                 f"the text encoder {self._path} gives vectors of {vectors.shape[-1]} numbers, "
-                f"YOLOE takes {WIDTH}"
+                f"YOLOE takes {TEXT_WIDTH}"
             )
         unit: Vectors = torch.nn.functional.normalize(vectors, dim=-1).numpy()
         return unit
