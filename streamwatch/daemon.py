@@ -25,7 +25,7 @@ from streamwatch.errors import StreamwatchError
 from streamwatch.preparing import prepare
 from streamwatch.publisher import CameraState, EmbeddedBroker, ErrorReport, Publisher
 from streamwatch.records import Event
-from streamwatch.reloading import Followed, Outcome, Reloading, differences, keep
+from streamwatch.reloading import Applied, Followed, Outcome, Reloading, differences, keep
 from streamwatch.watch.camera import vocabulary
 
 log = logging.getLogger(__name__)
@@ -178,8 +178,8 @@ class Daemon:
 
     # --- changing, in the thread `reload` ---------------------------------------------------------
 
-    def _apply(self, config: Config) -> tuple[str, ...]:
-        """Put another configuration into force; returns what changed. See `Reloading`.
+    def _apply(self, config: Config) -> Applied:
+        """Put another configuration into force. See `Reloading`.
 
         Everything slow happens before the exchange, beside what runs; a StreamwatchError on the
         way leaves that as it is.
@@ -187,12 +187,13 @@ class Daemon:
         before = self._running
         changes = differences(before.config, config)
         if not changes:
-            return ()
+            return Applied((), time.monotonic())
         now = self._prepared(before, config)
         self._exchange(before, now)
+        live_at = time.monotonic()
         self._running = now
         self._settle(before, now)
-        return changes
+        return Applied(changes, live_at)
 
     def _prepared(self, before: Running, config: Config) -> Running:
         old, new = before.config.detector, config.detector

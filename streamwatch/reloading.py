@@ -18,6 +18,14 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Applied:
+    """What a configuration changed, in words, and when that was live, in monotonic seconds."""
+
+    changes: tuple[str, ...]
+    live_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a reload; with a `fault` everything runs on as it did."""
 
@@ -60,7 +68,7 @@ def start(path: Path, *, last_good: bool) -> tuple[Config, Followed]:
 class Reloading:
     """Follows the configuration file in a thread of its own, `reload`, and does what it is asked.
 
-    `apply` puts a configuration into force and tells what that changed; it raises StreamwatchError,
+    `apply` puts a configuration into force; it raises StreamwatchError,
     having changed nothing. `tell` is given each outcome. Both are called in the thread.
     """
 
@@ -68,7 +76,7 @@ class Reloading:
         self,
         followed: Followed,
         *,
-        apply: Callable[[Config], tuple[str, ...]],
+        apply: Callable[[Config], Applied],
         tell: Callable[[Outcome], None],
     ) -> None:
         self._path = followed.path
@@ -114,28 +122,27 @@ class Reloading:
     def _reload(self) -> None:
         noticed = time.monotonic()
         try:
-            outcome = Outcome(self._taken_over())
+            text = text_of(self._path)
+            applied = self._take_over(text)
         except StreamwatchError as error:
-            outcome = Outcome(fault=error)
-        if outcome.fault is None:
-            log.info(
-                "%s: live after %.0f ms: %s",
-                self._path,
-                (time.monotonic() - noticed) * 1000,
-                ", ".join(outcome.changes) or "nothing changed",
-            )
-        self._tell(outcome)
-
-    def _taken_over(self) -> tuple[str, ...]:
-        text = text_of(self._path)
-        config = load(self._path, text)
-        try:
-            changes = self._apply(config)
-        except UnfitSetting as error:
-            raise located(error, self._path, text) from error
+            self._tell(Outcome(fault=error))
+            return
+        log.info(
+            "%s: live after %.0f ms: %s",
+            self._path,
+            (applied.live_at - noticed) * 1000,
+            ", ".join(applied.changes) or "nothing changed",
+        )
+        self._tell(Outcome(applied.changes))
         self._text = text
         keep(self._path, text)
-        return changes
+
+    def _take_over(self, text: str) -> Applied:
+        config = load(self._path, text)
+        try:
+            return self._apply(config)
+        except UnfitSetting as error:
+            raise located(error, self._path, text) from error
 
     def _differs(self) -> bool:
         try:
