@@ -9,7 +9,7 @@ lost = publisher.stop()
 
 from streamwatch.publisher.broker import EmbeddedBroker
 from streamwatch.publisher.client import make_client
-from streamwatch.publisher.outbox import MemoryOutbox, Outbox, Waiting
+from streamwatch.publisher.outbox import Outbox, SqliteOutbox, Waiting
 from streamwatch.publisher.payloads import (
     CameraState,
     CameraStats,
@@ -34,10 +34,10 @@ __all__ = [
     "ErrorReport",
     "Info",
     "LatencyStats",
-    "MemoryOutbox",
     "Outbox",
     "Publisher",
     "Publishing",
+    "SqliteOutbox",
     "Stats",
     "Topics",
     "Waiting",

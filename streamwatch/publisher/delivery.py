@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, Protocol
 
 from streamwatch.publisher.outbox import Outbox, Waiting
@@ -92,11 +93,13 @@ class Delivery:
         *,
         compose: Callable[[Waiting], Message],
         complain: Callable[[str], None],
+        now: Callable[[], datetime],
         seconds: Callable[[], float],
     ) -> None:
         self._outbox = outbox
         self._compose = compose
         self._complain = complain
+        self._now = now
         self._seconds = seconds
         self._wire: Wire | None = None
         self._line: deque[_Step] = deque()
@@ -126,8 +129,8 @@ class Delivery:
                 self._make_room_for_a_picture()
             self._line.append(_Retained(kind, message))
 
-    def alert(self, event: Event, since_seconds: float) -> None:
-        number = self._outbox.add(event, since_seconds)
+    def alert(self, event: Event, since: datetime) -> None:
+        number = self._outbox.add(event, since)
         if self._wire is not None:
             self._line.append(_Alert(number))
 
@@ -152,7 +155,7 @@ class Delivery:
         self._pictures_in_line = len(self._newest["snapshot"])
         self._line.extend(self._reports)
         self._reports.clear()
-        self._line.extend(_Alert(number) for number in self._outbox.rewind())
+        self._line.extend(_Alert(number) for number in self._outbox.rewind(self._now()))
 
     def lost(self) -> None:
         """Nothing more leaves; what was not acknowledged will be sent again."""

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from streamwatch.config.models import MqttSettings, SnapshotSettings
 from streamwatch.publisher.connection import Acknowledged, Connection, Notice
 from streamwatch.publisher.delivery import Delivery, Message
 from streamwatch.publisher.drawing import render
-from streamwatch.publisher.outbox import MemoryOutbox, Outbox, Waiting
+from streamwatch.publisher.outbox import Outbox, SqliteOutbox, Waiting
 from streamwatch.publisher.payloads import (
     OFF,
     OFFLINE,
@@ -38,13 +38,15 @@ from streamwatch.records import Event
 
 logger = logging.getLogger(__name__)
 
-DELAYED_AFTER_SECONDS = 60.0
+DELAYED_AFTER = timedelta(seconds=60)
 MAX_TURN_SECONDS = 60.0
 MAX_RAW_BYTES = 256_000_000
 """Frames that wait to be drawn; beyond it an event goes without its picture."""
 GOODBYE_RESERVE_SECONDS = 0.7
 """Of the time `stop` has, what is kept back to disconnect in."""
 
+MakeOutbox = Callable[[Callable[[str], None]], Outbox]
+"""Makes an outbox that tells its troubles to what it is given."""
 Pair = tuple[str, str]
 """A camera and a watch."""
 
@@ -54,8 +56,9 @@ class Publisher:
 
     None but `wait_connected` and `stop` blocks, whatever the broker and the disk do: a call is
     noted, and drawing, saving and sending happen in the thread `publisher`. `folder` is where
-    snapshots are kept, None for nowhere. `now` gives the time of day that is published, `seconds`
-    the monotonic clock that delays are measured with.
+    snapshots are kept, None for nowhere. What `make_outbox` makes keeps the events until they are
+    acknowledged; without it they die with the process. `now` gives the time of day that is
+    published, `seconds` the monotonic clock.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class Publisher:
         snapshots: SnapshotSettings,
         folder: Path | None,
         *,
-        outbox: Outbox | None = None,
+        make_outbox: MakeOutbox = lambda _: SqliteOutbox(),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -72,13 +75,15 @@ class Publisher:
         self._now = now
         self._seconds = seconds
         self._topics = Topics(mqtt.topic_prefix)
-        self._outbox = MemoryOutbox() if outbox is None else outbox
         self._tasks: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._outbox = make_outbox(
+            lambda sentence: self._tasks.put(partial(self._complain, sentence))
+        )
         self._connection = Connection(
             mqtt, self._topics.status, post=self._note_notice, seconds=seconds
         )
         self._delivery = Delivery(
-            self._outbox, compose=self._compose, complain=self._complain, seconds=seconds
+            self._outbox, compose=self._compose, complain=self._complain, now=now, seconds=seconds
         )
         self._gallery = None
         if folder is not None:
@@ -137,7 +142,8 @@ class Publisher:
         self._thread.join(timeout)
         undelivered = self.waiting
         if undelivered:
-            logger.warning("%d alerts could not be delivered before the end", undelivered)
+            fate = "wait on the disk for the next start" if self._outbox.lasting else "are lost"
+            logger.warning("%d alerts could not be delivered and %s", undelivered, fate)
         return undelivered
 
     def event(self, event: Event) -> None:
@@ -151,7 +157,7 @@ class Publisher:
             picture_bytes = 0
             event = replace(event, picture=None)
         self._tasks.put(
-            partial(self._take_event, event, self._seconds(), picture_bytes, left_out=not fits)
+            partial(self._take_event, event, self._now(), picture_bytes, left_out=not fits)
         )
 
     def info(self, info: Info) -> None:
@@ -194,6 +200,7 @@ class Publisher:
         finally:
             self._connected.clear()
             self._connection.close(will=self._failure is not None or not self._delivery.idle)
+            self._outbox.close()
 
     def _turn(self) -> None:
         if self._connection.seconds_to_attempt == 0:
@@ -246,7 +253,7 @@ class Publisher:
             self._delivery.lost()
 
     def _take_event(
-        self, event: Event, since_seconds: float, picture_bytes: int, *, left_out: bool
+        self, event: Event, since: datetime, picture_bytes: int, *, left_out: bool
     ) -> None:
         pair = event.camera, event.watch
         if event.type == "new":
@@ -257,7 +264,7 @@ class Publisher:
             self._publish_picture(event)
             with self._raw_lock:
                 self._raw_bytes -= picture_bytes
-        self._delivery.alert(replace(event, picture=None), since_seconds)
+        self._delivery.alert(replace(event, picture=None), since)
         self._note_dropped()
         self._follow_state(event)
 
@@ -324,7 +331,7 @@ class Publisher:
             event,
             self._topics,
             published_at=self._now(),
-            delayed=self._seconds() - waiting.since_seconds > DELAYED_AFTER_SECONDS,
+            delayed=self._now() - waiting.since > DELAYED_AFTER,
         )
         return Message(self._topics.event(event.camera, event.watch), encode(fields))
 

@@ -369,7 +369,7 @@ def test_what_can_not_be_written_or_drawn_holds_up_nothing(
 def test_what_ends_the_thread_is_kept_and_the_will_speaks(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def break_down(self: Delivery, event: Event, since_seconds: float) -> None:
+    def break_down(self: Delivery, event: Event, since: datetime) -> None:
         raise RuntimeError("a bug")
 
     publisher = make(mosquitto, "bug")
