@@ -171,7 +171,7 @@ class Daemon:
     def _declare(self) -> None:
         """Tell what there is: the states of all watches, and what runs."""
         config = self._running.config
-        self._publisher.declare_states(_pairs(config))
+        self._publisher.declare(config.cameras, _pairs(config))
         self._publisher.info(
             reports.info(config, self._running.detector.device, self._started_at, self._problems)
         )

@@ -9,6 +9,7 @@ lost = publisher.stop()
 
 from streamwatch.publisher.broker import EmbeddedBroker
 from streamwatch.publisher.client import make_client
+from streamwatch.publisher.commands import Command, Reply
 from streamwatch.publisher.outbox import Outbox, SqliteOutbox, Waiting
 from streamwatch.publisher.payloads import (
     CameraState,
@@ -28,6 +29,7 @@ from streamwatch.publisher.topics import Topics
 __all__ = [
     "CameraState",
     "CameraStats",
+    "Command",
     "DetectorStats",
     "EmbeddedBroker",
     "ErrorKind",
@@ -37,6 +39,7 @@ __all__ = [
     "Outbox",
     "Publisher",
     "Publishing",
+    "Reply",
     "SqliteOutbox",
     "Stats",
     "Topics",
