@@ -29,7 +29,7 @@ from streamwatch.publisher.delivery import Delivery
 from streamwatch.records import Event, Picture
 from tests.parts.mosquitto import Mosquitto, Received, Subscriber
 from tests.publisher.events import MOMENT, end_event, new_event, picture, update_event
-from tests.publisher.running import Clock, make, running
+from tests.publisher.running import make, running
 
 
 def topics(messages: Sequence[Received]) -> list[str]:
