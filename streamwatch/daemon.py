@@ -18,7 +18,14 @@ import numpy as np
 from streamwatch import logs, reports
 from streamwatch.analysis import Analysis, Exchange, Watched
 from streamwatch.cameras import CameraMaker, RunningCamera, let_go, take_over
-from streamwatch.config import Config, DetectorSettings, MqttSettings, snapshot_folder, unfit_model
+from streamwatch.config import (
+    Config,
+    DetectorSettings,
+    MqttSettings,
+    snapshot_folder,
+    state_file,
+    unfit_model,
+)
 from streamwatch.detector.models import encode_prompts, load_detector
 from streamwatch.detector.protocol import TEXT_WIDTH, Detector, Vectors, Vocabulary
 from streamwatch.errors import StreamwatchError
@@ -96,7 +103,14 @@ class Daemon:
         with ExitStack() as started:
             self._broker_resources = started.enter_context(ExitStack())
             mqtt = self._reachable(config.mqtt)
-            self._publisher = Publisher(mqtt, config.snapshots, snapshot_folder(config.snapshots))
+            self._publisher = Publisher(
+                mqtt,
+                config.snapshots,
+                snapshot_folder(config.snapshots),
+                outbox=None
+                if self._followed is None
+                else state_file("outbox", self._followed.path, ".sqlite3"),
+            )
             self._publisher.start()
             started.callback(self._publisher.stop, DRAIN_SECONDS)
             ready = threading.Condition()

@@ -140,10 +140,10 @@ class HomeAssistantSettings(Settings):
 
 
 class OutboxSettings(Settings):
-    max_size: Annotated[Size, not_supported_yet(256_000_000)] = 256_000_000
-    """Room for alerts that wait for the broker. Not supported yet."""
-    max_age: Annotated[LastingDuration, not_supported_yet(timedelta(days=7))] = timedelta(days=7)
-    """How long alerts wait for the broker. Not supported yet."""
+    max_size: Size = 256_000_000
+    """Room for alerts that wait for the broker; updates go first, then the oldest visits."""
+    max_age: LastingDuration = timedelta(days=7)
+    """How long alerts wait for the broker."""
 
 
 class MqttSettings(Settings):
@@ -177,7 +177,7 @@ class MqttSettings(Settings):
     ] = False
     """`true`, or `{discovery_prefix}`: announce cameras and watches. Not supported yet."""
     outbox: OutboxSettings = OutboxSettings()
-    """Alerts that wait for the broker. Not supported yet."""
+    """Alerts that wait for the broker, kept on the disk."""
 
     @property
     def address(self) -> str:

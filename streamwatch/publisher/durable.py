@@ -99,6 +99,11 @@ class DurableOutbox:
                 self._fail(error)
         return [number for number in numbers if number not in self._removed]
 
+    def limit(self, max_bytes: int, max_age: timedelta) -> None:
+        self._max_bytes, self._max_age = max_bytes, max_age
+        for outbox in self._both():
+            outbox.limit(max_bytes, max_age)
+
     def visits(self) -> Sequence[Event]:
         found: list[Event] = []
         for outbox in self._both():

@@ -82,6 +82,10 @@ class Outbox(Protocol):
         """Count nothing as handed over, drop what is too old, return all numbers, oldest first."""
         ...
 
+    def limit(self, max_bytes: int, max_age: timedelta) -> None:
+        """Keep to these limits from the next event on."""
+        ...
+
     def visits(self) -> Sequence[Event]:
         """The last event of each visit that is open, or that a stop of the daemon has ended."""
         ...
@@ -179,6 +183,9 @@ class SqliteOutbox:
                 self._give_up(visit)
         rows = self._database.execute("SELECT number FROM events ORDER BY number")
         return tuple(number for (number,) in rows)
+
+    def limit(self, max_bytes: int, max_age: timedelta) -> None:
+        self._max_bytes, self._max_age = max_bytes, max_age
 
     def visits(self) -> Sequence[Event]:
         rows = self._database.execute("SELECT event FROM visits ORDER BY visit").fetchall()

@@ -15,7 +15,7 @@ from typing import Any
 
 import cv2
 
-from streamwatch.config.models import MqttSettings, SnapshotSettings
+from streamwatch.config.models import MqttSettings, OutboxSettings, SnapshotSettings
 from streamwatch.publisher.commands import Command, Reply, understood
 from streamwatch.publisher.connection import (
     Acknowledged,
@@ -27,6 +27,7 @@ from streamwatch.publisher.connection import (
 )
 from streamwatch.publisher.delivery import Delivery, Message
 from streamwatch.publisher.drawing import render
+from streamwatch.publisher.durable import DurableOutbox
 from streamwatch.publisher.outbox import Outbox, SqliteOutbox, Waiting
 from streamwatch.publisher.payloads import (
     OFF,
@@ -56,16 +57,13 @@ GOODBYE_RESERVE_SECONDS = 0.7
 LEAVE_SECONDS = 2.0
 """To say goodbye to a broker that the settings name no more."""
 
-MakeOutbox = Callable[[Callable[[str], None]], Outbox]
-"""Makes an outbox that tells its troubles to what it is given."""
-
 
 class Publisher:
     """Publishes alerts, in a thread of its own; every method may be called from any thread.
 
     None but `wait_connected` and `stop` blocks, whatever the broker and the disk do: a call is
     noted, and drawing, saving and sending happen in the thread `publisher`. `folder` is where
-    snapshots are kept, None for nowhere. What `make_outbox` makes keeps the events until they are
+    snapshots are kept, None for nowhere. The file `outbox` keeps the events until they are
     acknowledged; without it they die with the process. `on_command` is called in that thread with
     each command, while `mqtt.commands` is true; it must not block. `now` gives the time of day
     that is published, `seconds` the monotonic clock.
@@ -77,7 +75,7 @@ class Publisher:
         snapshots: SnapshotSettings,
         folder: Path | None,
         *,
-        make_outbox: MakeOutbox = lambda _: SqliteOutbox(),
+        outbox: Path | None = None,
         on_command: Callable[[Command], None] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         seconds: Callable[[], float] = time.monotonic,
@@ -88,9 +86,7 @@ class Publisher:
         self._seconds = seconds
         self._topics = Topics(mqtt.topic_prefix)
         self._tasks: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._outbox = make_outbox(
-            lambda sentence: self._tasks.put(partial(self._complain, sentence))
-        )
+        self._outbox = self._made_outbox(outbox, mqtt.outbox)
         self._connection = self._new_connection()
         self._delivery = Delivery(
             self._outbox, compose=self._compose, complain=self._complain, now=now, seconds=seconds
@@ -226,6 +222,17 @@ class Publisher:
     def _note_notice(self, notice: Notice) -> None:
         self._tasks.put(partial(self._take_notice, notice))
 
+    def _made_outbox(self, file: Path | None, settings: OutboxSettings) -> Outbox:
+        if file is None:
+            return SqliteOutbox(max_bytes=settings.max_size, max_age=settings.max_age)
+        return DurableOutbox(
+            file,
+            max_bytes=settings.max_size,
+            max_age=settings.max_age,
+            complain=lambda sentence: self._tasks.put(partial(self._complain, sentence)),
+            seconds=self._seconds,
+        )
+
     # From here on everything runs in the publisher's thread.
 
     def _run(self) -> None:
@@ -323,6 +330,7 @@ class Publisher:
     ) -> None:
         if (snapshots, folder) != (self._snapshots, self._folder):
             self._set_up_snapshots(snapshots, folder)
+        self._outbox.limit(mqtt.outbox.max_size, mqtt.outbox.max_age)
         if self._move_to is not None:
             self._move_to = mqtt
         elif _of_connection(mqtt) == _of_connection(self._mqtt):

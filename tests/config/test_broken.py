@@ -497,13 +497,13 @@ MQTT = [
         id="homeassistant prefix",
     ),
     pytest.param(
-        mqtt("outbox: {max_size: 1GB}"),
-        ["3:27: mqtt.outbox.max_size: not supported yet; leave it out"],
+        mqtt("outbox: {max_size: 1000}"),
+        ["3:27: mqtt.outbox.max_size: 1000 lacks a unit; write it as 500KB, 10MB or 1GB"],
         id="outbox size",
     ),
     pytest.param(
-        mqtt("outbox: {max_age: 1d}"),
-        ["3:26: mqtt.outbox.max_age: not supported yet; leave it out"],
+        mqtt("outbox: {max_age: 0s}"),
+        ["3:26: mqtt.outbox.max_age: '0s' is too short; write a duration above 0s"],
         id="outbox age",
     ),
     pytest.param(

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from streamwatch.publisher import SqliteOutbox
 from tests.parts import free_port
 from tests.parts.mosquitto import Mosquitto, Received, StartMosquitto, Subscriber
 from tests.publisher.events import end_event, new_event, picture
@@ -198,7 +197,7 @@ def test_too_many_waiting_alerts_are_said_once_and_counted(
     with Subscriber(broker.port, "crowd/#", client_id="witness") as subscriber:
         broker.stop()
         with running(
-            make(broker, "crowd", make_outbox=lambda _: SqliteOutbox(max_bytes=2200)),
+            make(broker, "crowd", mqtt={"outbox": {"max_size": "2200B"}}),
             connected=False,
         ) as publisher:
             for visit in visits:
