@@ -172,7 +172,7 @@ def test_two_cameras_with_three_prompts_each_equal_ultralytics(
 MEASURE = r"""
 import re, sys, time, streamwatch
 from streamwatch.config.models import DetectorSettings
-from streamwatch.detector.models import encode_prompts, load_detector
+from streamwatch.detector.models import load_detector
 import torch, transformers, ultralytics.nn.tasks
 def peak(): return int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]) / 1000
 settings = DetectorSettings(model=sys.argv[1], device="cpu")
