@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from streamwatch.catalogue import (
     ENCODERS,
+    FOLDER_NETWORK,
+    FOLDERS,
     MODELS,
     Asset,
     EncoderKind,
@@ -37,9 +39,6 @@ log = logging.getLogger(__name__)
 PATH_IMAGE_SIZE = 640
 """For a checkpoint that a path names: what the official ones were trained for."""
 
-_KINDS: dict[str, EncoderKind] = {"clip": "clip", "clip_text_model": "clip", "bert": "minilm"}
-"""`model_type` in a folder's config.json → how it is used."""
-
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -59,14 +58,15 @@ class Choice:
 
     checkpoint: Piece
     network: NetworkKind
-    encoder: Piece
+    encoder: tuple[Piece, ...]
+    """One or more, in the order in which its kind takes them."""
     encoder_kind: EncoderKind | None
     """None for a folder, which tells itself."""
     image_size: int
 
     @property
-    def pieces(self) -> tuple[Piece, Piece]:
-        return self.checkpoint, self.encoder
+    def pieces(self) -> tuple[Piece, ...]:
+        return self.checkpoint, *self.encoder
 
 
 def choose(settings: DetectorSettings) -> Choice:
@@ -80,11 +80,10 @@ def choose(settings: DetectorSettings) -> Choice:
             model.checkpoint if model else Local(Path(settings.model)),
             settings.model,
         ),
-        model.network if model else "world",
-        Piece(
-            "detector.text_encoder",
-            encoder.source if encoder else Local(Path(name)),
-            settings.model if model else name,
+        encoder.network if encoder else FOLDER_NETWORK,
+        tuple(
+            Piece("detector.text_encoder", source, settings.model if model else name)
+            for source in (encoder.sources if encoder else (Local(Path(name)),))
         ),
         encoder.kind if encoder else None,
         settings.image_size or (model.image_size if model else PATH_IMAGE_SIZE),
@@ -125,7 +124,7 @@ def provide(settings: DetectorSettings, store: Store, progress: Progress) -> Non
 def pull(name: str, store: Store, progress: Progress) -> None:
     """Fetch what of a model (or of a text encoder) is not here. Raises DetectorError."""
     if name in ENCODERS:
-        sources = [ENCODERS[name].source]
+        sources = [*ENCODERS[name].sources]
     else:
         sources = [piece.source for piece in choose(DetectorSettings(model=name)).pieces]
     for source in sources:
@@ -176,14 +175,14 @@ def encode_prompts(settings: DetectorSettings, prompts: Sequence[str]) -> dict[s
     if not prompts:
         return {}
     choice = choose(settings)
-    folder = _found(choice.encoder)
-    kind = choice.encoder_kind or _kind_of(folder)
+    paths = [_found(piece) for piece in choice.encoder]
+    kind = choice.encoder_kind or _kind_of(paths[0])
     from streamwatch.detector.text import TEXT_ENCODERS
 
-    encoder = TEXT_ENCODERS[kind](folder)
+    encoder = TEXT_ENCODERS[kind](*paths)
     if encoder.width != TEXT_WIDTH:
         raise DetectorError(
-            f"the text encoder in {folder} gives vectors {encoder.width} wide, and YOLO-World "
+            f"the text encoder in {paths[0]} gives vectors {encoder.width} wide, and YOLO-World "
             f"takes {TEXT_WIDTH}"
         )
     return dict(zip(prompts, encoder.encode(prompts), strict=True))
@@ -198,12 +197,12 @@ def _kind_of(folder: Path) -> EncoderKind:
             f"detector.text_encoder: {folder} holds no text encoder: no config.json that says "
             "what it is"
         ) from error
-    if kind not in _KINDS:
+    if kind not in FOLDERS:
         raise DetectorError(
             f"detector.text_encoder: {folder} holds a model of type {kind!r}; known are "
-            f"{', '.join(_KINDS)}"
+            f"{', '.join(FOLDERS)}"
         )
-    return _KINDS[kind]
+    return FOLDERS[kind]
 
 
 def _found(piece: Piece) -> Path:
