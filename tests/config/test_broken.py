@@ -502,11 +502,6 @@ MQTT = [
         id="outbox size",
     ),
     pytest.param(
-        mqtt("outbox: {max_age: 0s}"),
-        ["3:26: mqtt.outbox.max_age: '0s' is too short; write a duration above 0s"],
-        id="outbox age",
-    ),
-    pytest.param(
         mqtt("outbox: {max_age: 7}"),
         ["3:26: mqtt.outbox.max_age: 7 lacks a unit; write 7s, or ms, m, h or d in place of s"],
         id="outbox age number",
