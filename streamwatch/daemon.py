@@ -19,7 +19,8 @@ from ulid import ULID
 from streamwatch import __version__
 from streamwatch.analysis import Analysis, Watched
 from streamwatch.config import Config, config_hash, snapshot_folder, unfit_model
-from streamwatch.detector.models import encode_prompts, load_detector
+from streamwatch.detector.embeddings import Embeddings
+from streamwatch.detector.models import load_detector
 from streamwatch.detector.protocol import TEXT_WIDTH, Detector, Vectors, Vocabulary
 from streamwatch.errors import StreamwatchError
 from streamwatch.publisher import (
@@ -124,7 +125,7 @@ class Daemon:
             for watch in self._config.watches_of(camera).values()
             for prompt in watch.prompt
         }
-        vectors = encode_prompts(settings, tuple(prompts))
+        vectors = Embeddings(settings).vectors(tuple(prompts))
         detector = load_detector(settings)
         log.info(
             "detector %s is ready on %s after %.1f s, looking for %d prompts",

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 
@@ -55,9 +54,6 @@ def test_a_detector_that_breaks_ends_the_daemon_and_its_events(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_mosquitto: StartMosquitto
 ) -> None:
     monkeypatch.setattr(daemon_module, "load_detector", lambda _: BreakingDetector())
-    monkeypatch.setattr(
-        daemon_module, "encode_prompts", lambda _, prompts: {p: np.zeros(512) for p in prompts}
-    )
     broker: Mosquitto = start_mosquitto()
     settings = config(tmp_path, {"host": broker.host, "port": broker.port})
     with Subscriber(broker.port) as subscriber:
@@ -91,9 +87,6 @@ def test_stopping_before_the_cameras_start_ends_cleanly(
 ) -> None:
     """A signal may come while the detector is loading."""
     monkeypatch.setattr(daemon_module, "load_detector", lambda _: BreakingDetector())
-    monkeypatch.setattr(
-        daemon_module, "encode_prompts", lambda _, prompts: {p: np.zeros(512) for p in prompts}
-    )
     broker = start_mosquitto()
     settings = config(tmp_path, {"host": broker.host, "port": broker.port})
     daemon = Daemon(settings)

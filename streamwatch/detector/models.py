@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ from streamwatch.catalogue import (
 )
 from streamwatch.config.models import DetectorSettings
 from streamwatch.detector.fetching import Progress, megabytes
-from streamwatch.detector.protocol import TEXT_WIDTH, Vectors
+from streamwatch.detector.protocol import TEXT_WIDTH
 from streamwatch.detector.store import Missing, Store, default_store
 from streamwatch.errors import DetectorError
 
@@ -168,25 +169,20 @@ def load_detector(settings: DetectorSettings) -> WorldDetector:
     return WorldDetector(network, choice.image_size, str(device))
 
 
-def encode_prompts(settings: DetectorSettings, prompts: Sequence[str]) -> dict[str, Vectors]:
-    """The vector of each prompt, `(512,)`; the encoder's memory is given back afterwards.
+def identify_encoder(settings: DetectorSettings) -> tuple[EncoderKind, str]:
+    """How the text encoder of `settings` is used, and what differs where its files do.
 
-    Raises DetectorError; never fetches.
+    A quick look, which reads no weights. Raises DetectorError.
     """
-    if not prompts:
-        return {}
     choice = choose(settings)
-    folder = _found(choice.encoder)
-    kind = choice.encoder_kind or _kind_of(folder)
-    from streamwatch.detector.text import TEXT_ENCODERS
+    with _told_to_fetch(choice.encoder), _named(choice.encoder):
+        fingerprint = default_store().fingerprint(choice.encoder.source)
+    return choice.encoder_kind or _kind_of(_found(choice.encoder)), fingerprint
 
-    encoder = TEXT_ENCODERS[kind](folder)
-    if encoder.width != TEXT_WIDTH:
-        raise DetectorError(
-            f"the text encoder in {folder} gives vectors {encoder.width} wide, and YOLO-World "
-            f"takes {TEXT_WIDTH}"
-        )
-    return dict(zip(prompts, encoder.encode(prompts), strict=True))
+
+def find_encoder(settings: DetectorSettings) -> Path:
+    """Where the text encoder of `settings` is, verified. Raises DetectorError; never fetches."""
+    return _found(choose(settings).encoder)
 
 
 def _kind_of(folder: Path) -> EncoderKind:
@@ -207,15 +203,28 @@ def _kind_of(folder: Path) -> EncoderKind:
 
 
 def _found(piece: Piece) -> Path:
-    try:
+    with _told_to_fetch(piece):
         return _find(piece, default_store())
+
+
+@contextmanager
+def _told_to_fetch(piece: Piece) -> Iterator[None]:
+    try:
+        yield
     except Missing as error:
         raise DetectorError(f"{piece.key}: {error}; {_command(piece)} fetches it") from error
 
 
 def _find(piece: Piece, store: Store) -> Path:
-    try:
+    with _named(piece):
         return store.find(piece.source)
+
+
+@contextmanager
+def _named(piece: Piece) -> Iterator[None]:
+    """Put the key before what is wrong; Missing passes as it is, since it can be mended."""
+    try:
+        yield
     except Missing:
         raise
     except DetectorError as error:

@@ -21,8 +21,9 @@ from ultralytics.utils.ops import scale_boxes
 
 from streamwatch.catalogue import ENCODERS, MODELS, Asset
 from streamwatch.config.models import DetectorSettings
+from streamwatch.detector.embeddings import Embeddings
 from streamwatch.detector.letterbox import letterbox
-from streamwatch.detector.models import choose, encode_prompts, load_detector
+from streamwatch.detector.models import choose, load_detector
 from streamwatch.detector.protocol import View, Vocabulary
 from streamwatch.errors import DetectorError
 from streamwatch.records import Image
@@ -53,7 +54,7 @@ def named(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 
 def vocabulary(settings: DetectorSettings, prompts: tuple[str, ...]) -> Vocabulary:
-    return Vocabulary(prompts, np.stack(list(encode_prompts(settings, prompts).values())))
+    return Vocabulary(prompts, np.stack(list(Embeddings(settings).vectors(prompts).values())))
 
 
 def ultralytics_raw(
@@ -107,7 +108,8 @@ def test_two_cameras_with_three_prompts_each_equal_ultralytics(
 MEASURE = r"""
 import re, sys, time, streamwatch
 from streamwatch.config.models import DetectorSettings
-from streamwatch.detector.models import encode_prompts, load_detector
+from streamwatch.detector.embeddings import Embeddings
+from streamwatch.detector.models import load_detector
 import torch, transformers, ultralytics.nn.tasks
 def peak(): return int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]) / 1000
 settings = DetectorSettings(model=sys.argv[1], text_encoder=sys.argv[2], device="cpu")
@@ -201,7 +203,7 @@ def test_a_named_model_that_is_not_here_is_never_fetched_while_loading(
         f"detector.model: yolov8s-worldv2 is not in {tmp_path}/models; {command}"
     )
     with pytest.raises(DetectorError) as text:
-        encode_prompts(settings, ["dog"])
+        Embeddings(settings).vectors(["dog"])
     assert str(text.value) == (
         f"detector.text_encoder: clip-vit-base-patch32 is not in {tmp_path}/models; {command}"
     )
