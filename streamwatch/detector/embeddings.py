@@ -39,13 +39,15 @@ class Embeddings:
         """The vector of each prompt, `(512,)`. Raises DetectorError; never fetches."""
         return {prompt: encoded.vector for prompt, encoded in self.encoded(prompts).items()}
 
-    def encoded(self, prompts: Sequence[str]) -> dict[str, Encoded]:
-        """What the encoder makes of each prompt within the template. Raises DetectorError; never
-        fetches."""
+    def encoded(self, prompts: Sequence[str], template: str | None = None) -> dict[str, Encoded]:
+        """What the encoder makes of each prompt within `template`, or else that of the settings.
+
+        Raises DetectorError; never fetches.
+        """
         if not prompts:
             return {}
         kind, fingerprint = identify_encoder(self._settings)
-        texts = {prompt: text_of(prompt, self._settings.template) for prompt in prompts}
+        texts = {prompt: text_of(prompt, template or self._settings.template) for prompt in prompts}
         keys = {text: _key(kind, fingerprint, text) for text in texts.values()}
         found = {text: self._cache.find(key) for text, key in keys.items()}
         known = {text: encoded for text, encoded in found.items() if encoded is not None}

@@ -169,6 +169,11 @@ def load_detector(settings: DetectorSettings) -> WorldDetector:
     return WorldDetector(network, choice.image_size, str(device))
 
 
+def encoder_is_here(settings: DetectorSettings) -> bool:
+    """Whether the files of the text encoder are there, right or not: a quick look."""
+    return default_store().is_here(choose(settings).encoder.source)
+
+
 def identify_encoder(settings: DetectorSettings) -> tuple[EncoderKind, str]:
     """How the text encoder of `settings` is used, and what differs where its files do.
 
