@@ -65,6 +65,12 @@ class EncoderProcess:
     def encode(self, files: EncoderFiles, texts: Sequence[str]) -> list[Encoded]:
         """Raises DetectorError; the next call then starts another process. Takes seconds if one
         has to be started."""
+        try:
+            return self._encode(files, texts)
+        except _Left:  # it had waited long enough just as it was asked
+            return self._encode(files, texts)
+
+    def _encode(self, files: EncoderFiles, texts: Sequence[str]) -> list[Encoded]:
         if self._running is None or not self._running.serves(files):
             self._running = _Running(files)
         try:
@@ -77,6 +83,10 @@ class EncoderProcess:
             self._running.kill()
             self._running = None
             raise
+
+
+class _Left(DetectorError):  # noqa: N818 - reads as what happened
+    """The process has ended by itself, as it should when nobody asks."""
 
 
 class _Running:
@@ -101,7 +111,7 @@ class _Running:
                 raise DetectorError(answer["error"])
             vectors = np.frombuffer(self._receive(), np.float32).reshape(-1, TEXT_WIDTH)
         except (EOFError, OSError) as error:
-            raise DetectorError(self._how_it_ended()) from error
+            raise self._how_it_ended() from error
         return [
             Encoded(vector.copy(), length, answer["longest"])
             for vector, length in zip(vectors, answer["lengths"], strict=True)
@@ -119,15 +129,19 @@ class _Running:
             )
         return self._connection.recv_bytes()
 
-    def _how_it_ended(self) -> str:
+    def _how_it_ended(self) -> DetectorError:
         try:
             code = self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
-            return "the text encoder's process stopped answering"
+            return DetectorError("the text encoder's process stopped answering")
+        if code == 0:
+            return _Left("the text encoder's process has ended")
         if code == -signal.SIGKILL:
-            return "the text encoder's process was killed; the machine may be short of memory"
+            return DetectorError(
+                "the text encoder's process was killed; the machine may be short of memory"
+            )
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        return f"the text encoder's process ended {how} before it was done"
+        return DetectorError(f"the text encoder's process ended {how} before it was done")
 
 
 def _start(files: EncoderFiles, theirs: Connection) -> subprocess.Popen[bytes]:

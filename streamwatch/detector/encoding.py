@@ -43,8 +43,8 @@ def main() -> None:
     _die_with(int(parent))
     with suppress(OSError):  # a hardened service may not, and goes on without
         os.nice(NICENESS)
-    with Connection(int(descriptor)) as connection:
-        serve(connection, cast(EncoderKind, kind), [Path(path) for path in paths])
+    serve(Connection(int(descriptor)), cast(EncoderKind, kind), [Path(path) for path in paths])
+    os._exit(0)  # at once: tidying up takes the libraries a second, and nothing is left to lose
 
 
 def serve(connection: Connection, kind: EncoderKind, paths: Sequence[Path]) -> None:

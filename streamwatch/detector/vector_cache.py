@@ -77,7 +77,8 @@ class VectorCache:
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
-            Path(part).replace(path)
+            with suppress(FileNotFoundError):  # another process made room with it
+                Path(part).replace(path)
         except OSError:
             with suppress(OSError):
                 Path(part).unlink()
@@ -85,9 +86,18 @@ class VectorCache:
 
     def _prune(self) -> None:
         """Also takes what a crash left half written, in its time."""
-        files = [(entry.stat().st_mtime_ns, entry.path) for entry in os.scandir(self.folder)]
-        for _, path in sorted(files)[: max(0, len(files) - MOST)]:
-            Path(path).unlink(missing_ok=True)
+        files = list(self.folder.iterdir())
+        if len(files) > MOST:
+            for path in sorted(files, key=_last_used)[: len(files) - MOST]:
+                path.unlink(missing_ok=True)
+
+
+def _last_used(path: Path) -> int:
+    """In nanoseconds; 0 for what another process has put in its place or taken meanwhile."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _written(key: str, encoded: Encoded) -> bytes:
