@@ -95,8 +95,8 @@ def near_distractors(
     """Prompts that mean what the built-in distractors are there to draw away. `vectors` holds
     those of the distractors too."""
     for path, prompt in _prompts(config):
-        nearest = max(distractors, key=lambda other: float(vectors[prompt] @ vectors[other]))
-        cosine = float(vectors[prompt] @ vectors[nearest])
+        alike = [(float(vectors[prompt] @ vectors[other]), other) for other in distractors]
+        cosine, nearest = max(alike, default=(0.0, ""))
         if cosine >= bound:
             yield Advice(
                 path,
