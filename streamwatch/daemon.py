@@ -26,7 +26,8 @@ from streamwatch.config import (
     state_file,
     unfit_model,
 )
-from streamwatch.detector.models import encode_prompts, load_detector
+from streamwatch.detector.embeddings import Embeddings
+from streamwatch.detector.models import load_detector
 from streamwatch.detector.protocol import TEXT_WIDTH, Detector, Vectors, Vocabulary
 from streamwatch.errors import StreamwatchError
 from streamwatch.preparing import prepare
@@ -52,6 +53,7 @@ class Running:
     mqtt: MqttSettings
     """Where the broker really is: with the embedded one, its host and port."""
     detector: Detector
+    embeddings: Embeddings
     vectors: Mapping[str, Vectors]
     """Of every prompt in use, `(512,)`."""
     cameras: Mapping[str, RunningCamera]
@@ -164,7 +166,8 @@ class Daemon:
             log.warning("%s", advice)
         log.info("loading the detector %s", settings.model)
         since = time.monotonic()
-        vectors = _vectors(config, {})
+        embeddings = Embeddings(settings)
+        vectors = _vectors(config, {}, embeddings)
         detector = load_detector(settings)
         log.info(
             "detector %s is ready on %s after %.1f s, looking for %d prompts",
@@ -178,7 +181,7 @@ class Daemon:
             for name, camera in config.cameras.items()
             if camera.enabled
         }
-        return Running(config, mqtt, detector, vectors, cameras)
+        return Running(config, mqtt, detector, embeddings, vectors, cameras)
 
     def _reachable(self, mqtt: MqttSettings) -> MqttSettings:
         """Where the broker of these settings is, once the embedded one is started."""
@@ -221,11 +224,11 @@ class Daemon:
     def _prepared(self, before: Running, config: Config) -> Running:
         old, new = before.config.detector, config.detector
         detector = before.detector
-        known = before.vectors
+        embeddings, known = before.embeddings, before.vectors
         if _other_words(old, new):
             prepare(new)
-            known = {}
-        vectors = _vectors(config, known)
+            embeddings, known = Embeddings(new), {}
+        vectors = _vectors(config, known, embeddings)
         if _other_detector(old, new):
             log.info("loading the detector %s beside the one that runs", new.model)
             detector = load_detector(new)
@@ -238,7 +241,8 @@ class Daemon:
                     if running is None
                     else self._maker.changed(running, config)
                 )
-        return Running(config, self._reachable(config.mqtt), detector, vectors, cameras)
+        mqtt = self._reachable(config.mqtt)
+        return Running(config, mqtt, detector, embeddings, vectors, cameras)
 
     def _exchange(self, before: Running, now: Running) -> None:
         def settle() -> list[Event]:
@@ -377,7 +381,9 @@ def _pairs(config: Config) -> set[tuple[str, str]]:
     return {(camera, watch) for camera in config.cameras for watch in config.watches_of(camera)}
 
 
-def _vectors(config: Config, known: Mapping[str, Vectors]) -> dict[str, Vectors]:
+def _vectors(
+    config: Config, known: Mapping[str, Vectors], embeddings: Embeddings
+) -> dict[str, Vectors]:
     """The vector of each prompt in use; those of `known` need no encoding."""
     prompts = {
         prompt: None
@@ -385,7 +391,7 @@ def _vectors(config: Config, known: Mapping[str, Vectors]) -> dict[str, Vectors]
         for prompt in vocabulary(config.watches_of(camera))
     }
     new = tuple(prompt for prompt in prompts if prompt not in known)
-    found = {**known, **encode_prompts(config.detector, new)}
+    found = {**known, **embeddings.vectors(new)}
     return {prompt: found[prompt] for prompt in prompts}
 
 

@@ -18,12 +18,16 @@ ABOVE: dict[str, set[str]] = {
     "analysis": set(),
     "preparing": {"notify"},
     "models_screen": {"logs", "preparing"},
+    "suggestions": set(),
     "cameras": {"analysis"},
     "reports": {"analysis"},
     "reloading": set(),
     "daemon": {"analysis", "cameras", "logs", "preparing", "reloading", "reports"},
     "demo": {"daemon", "signals"},
-    "cli": {"daemon", "demo", "logs", "models_screen", "preparing", "reloading", "signals"},
+    "cli": {
+        *("daemon", "demo", "logs", "models_screen", "preparing", "reloading", "signals"),
+        "suggestions",
+    },
     "__main__": {"cli"},
 }
 """What wires and shows: it may import every stage and foundation, and of its own kind these."""

@@ -252,7 +252,9 @@ def _broker(mqtt: MqttSettings) -> str:
 
 def _model(config: Config) -> str:
     size = f", {config.detector.image_size} px" if config.detector.image_size else ""
-    return f"model      {config.detector.model}, device {config.detector.device}{size}"
+    template = config.detector.template
+    within = "" if template == "{}" else f', prompts as "{template}"'
+    return f"model      {config.detector.model}, device {config.detector.device}{size}{within}"
 
 
 def _snapshots(config: Config) -> str:

@@ -295,8 +295,8 @@ class DetectorSettings(Settings):
     """Longer side of what the model sees, in pixels; where left out 640, with toybox 416."""
     confidence: Annotated[float, Number(above=0, at_most=1)] = 0.3
     """How sure it must be; the default of the watches."""
-    template: Annotated[Line, AfterValidator(_template), not_supported_yet("{}")] = "{}"
-    """Text around each prompt. Not supported yet."""
+    template: Annotated[Line, AfterValidator(_template)] = "{}"
+    """Text around each prompt when it is encoded, as `a photo of {}`; alerts never show it."""
     distractors: Annotated[Switch, not_supported_yet(True)] = True
     """Let built-in prompts compete with those of the watches. Not supported yet."""
 

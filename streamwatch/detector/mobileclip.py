@@ -46,8 +46,12 @@ class MobileClip:
         """`tower` is the `.ts` file, `tokenizer` the folder of CLIP's vocabulary."""
         self._tokens = ClipTokens(tokenizer)
         self.width = TEXT_WIDTH
+        self.longest = CONTEXT
         self._path = tower
         self._tower: Any = _read_tower(tower)
+
+    def lengths(self, prompts: Sequence[str]) -> list[int]:
+        return self._tokens.lengths(prompts)
 
     def encode(self, prompts: Sequence[str]) -> Vectors:
         tokens = torch.from_numpy(self._tokens.of(prompts))
@@ -89,6 +93,10 @@ class ClipTokens:
         last = len(self._tokenizer) - 1
         if self._tokenizer.eos_token_id != last:  # the tower finds the end as the highest token
             raise DetectorError(f"the tokenizer in {folder} is not CLIP's")
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, start and end included, nothing cut."""
+        return [len(ids) for ids in self._tokenizer(list(texts))["input_ids"]]
 
     def of(self, texts: Sequence[str]) -> NDArray[np.int32]:
         """`(texts, 77)`: start, text, end, then zeros; long texts are cut, their end is kept."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ from streamwatch.catalogue import (
 )
 from streamwatch.config.models import DetectorSettings
 from streamwatch.detector.fetching import Progress, megabytes
-from streamwatch.detector.protocol import TEXT_WIDTH, Vectors
+from streamwatch.detector.protocol import TEXT_WIDTH
 from streamwatch.detector.store import Missing, Store, default_store
 from streamwatch.errors import DetectorError
 
@@ -167,25 +168,27 @@ def load_detector(settings: DetectorSettings) -> WorldDetector:
     return WorldDetector(network, choice.image_size, str(device))
 
 
-def encode_prompts(settings: DetectorSettings, prompts: Sequence[str]) -> dict[str, Vectors]:
-    """The vector of each prompt, `(512,)`; the encoder's memory is given back afterwards.
+def encoder_is_here(settings: DetectorSettings) -> bool:
+    """Whether the files of the text encoder are there, right or not: a quick look."""
+    return all(default_store().is_here(piece.source) for piece in choose(settings).encoder)
 
-    Raises DetectorError; never fetches.
+
+def identify_encoder(settings: DetectorSettings) -> tuple[EncoderKind, str]:
+    """How the text encoder of `settings` is used, and what differs where its files do.
+
+    A quick look, which reads no weights. Raises DetectorError.
     """
-    if not prompts:
-        return {}
     choice = choose(settings)
-    paths = [_found(piece) for piece in choice.encoder]
-    kind = choice.encoder_kind or _kind_of(paths[0])
-    from streamwatch.detector.text import TEXT_ENCODERS
+    fingerprints = []
+    for piece in choice.encoder:
+        with _told_to_fetch(piece), _named(piece):
+            fingerprints.append(default_store().fingerprint(piece.source))
+    return choice.encoder_kind or _kind_of(_found(choice.encoder[0])), " ".join(fingerprints)
 
-    encoder = TEXT_ENCODERS[kind](*paths)
-    if encoder.width != TEXT_WIDTH:
-        raise DetectorError(
-            f"the text encoder in {paths[0]} gives vectors {encoder.width} wide, and YOLO-World "
-            f"takes {TEXT_WIDTH}"
-        )
-    return dict(zip(prompts, encoder.encode(prompts), strict=True))
+
+def find_encoder(settings: DetectorSettings) -> tuple[Path, ...]:
+    """Where the files of the text encoder are, verified. Raises DetectorError; never fetches."""
+    return tuple(_found(piece) for piece in choose(settings).encoder)
 
 
 def _kind_of(folder: Path) -> EncoderKind:
@@ -206,15 +209,28 @@ def _kind_of(folder: Path) -> EncoderKind:
 
 
 def _found(piece: Piece) -> Path:
-    try:
+    with _told_to_fetch(piece):
         return _find(piece, default_store())
+
+
+@contextmanager
+def _told_to_fetch(piece: Piece) -> Iterator[None]:
+    try:
+        yield
     except Missing as error:
         raise DetectorError(f"{piece.key}: {error}; {_command(piece)} fetches it") from error
 
 
 def _find(piece: Piece, store: Store) -> Path:
-    try:
+    with _named(piece):
         return store.find(piece.source)
+
+
+@contextmanager
+def _named(piece: Piece) -> Iterator[None]:
+    """Put the key before what is wrong; Missing passes as it is, since it can be mended."""
+    try:
+        yield
     except Missing:
         raise
     except DetectorError as error:

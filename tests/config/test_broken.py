@@ -651,11 +651,6 @@ DETECTOR = [
         id="confidence text",
     ),
     pytest.param(
-        detector('template: "a {}"'),
-        ["1:37: detector.template: not supported yet; leave it out"],
-        id="template",
-    ),
-    pytest.param(
         detector("template: x"),
         ["1:37: detector.template: 'x' needs {} once, where the prompt goes"],
         id="template without",

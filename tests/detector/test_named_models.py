@@ -25,8 +25,9 @@ from ultralytics.utils.ops import scale_boxes
 
 from streamwatch.catalogue import ENCODERS, MODELS, Asset
 from streamwatch.config.models import DetectorSettings
+from streamwatch.detector.embeddings import Embeddings
 from streamwatch.detector.letterbox import letterbox
-from streamwatch.detector.models import choose, encode_prompts, load_detector
+from streamwatch.detector.models import choose, load_detector
 from streamwatch.detector.protocol import View, Vocabulary
 from streamwatch.detector.store import sha256_of
 from streamwatch.errors import DetectorError
@@ -101,7 +102,7 @@ def images() -> list[Image]:
 
 
 def vocabulary(settings: DetectorSettings, prompts: tuple[str, ...]) -> Vocabulary:
-    return Vocabulary(prompts, np.stack(list(encode_prompts(settings, prompts).values())))
+    return Vocabulary(prompts, np.stack(list(Embeddings(settings).vectors(prompts).values())))
 
 
 def ultralytics_raw(
@@ -305,12 +306,12 @@ def test_a_named_model_that_is_not_here_is_never_fetched_while_loading(
         f"detector.model: yolov8s-worldv2 is not in {tmp_path}/models; {command}"
     )
     with pytest.raises(DetectorError) as text:
-        encode_prompts(settings, ["dog"])
+        Embeddings(settings).vectors(["dog"])
     assert str(text.value) == (
         f"detector.text_encoder: clip-vit-base-patch32 is not in {tmp_path}/models; {command}"
     )
     with pytest.raises(DetectorError) as tower:
-        encode_prompts(DetectorSettings(model="yoloe-26s-seg"), ["dog"])
+        Embeddings(DetectorSettings(model="yoloe-26s-seg")).vectors(["dog"])
     assert str(tower.value) == (
         f"detector.text_encoder: mobileclip2_b is not in {tmp_path}/models; "
         "`streamwatch models pull yoloe-26s-seg` fetches it"
