@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from streamwatch.errors import Problem
@@ -145,9 +147,14 @@ class Stats:
 
 
 def event_fields(
-    event: Event, topics: Topics, *, published_at: datetime, delayed: bool
+    event: Event,
+    topics: Topics,
+    *,
+    snapshot_path: Path | None,
+    published_at: datetime,
+    delayed: bool,
 ) -> dict[str, Any]:
-    """An event's payload, keys in the contract's order."""
+    """An event's payload, keys in the contract's order. `snapshot_path` is None if none is kept."""
     fields: dict[str, Any] = {
         "id": event.id,
         "type": event.type,
@@ -166,6 +173,7 @@ def event_fields(
         "published_at": timestamp(published_at),
         "sequence": event.sequence,
         "snapshot": topics.snapshot(event.camera, event.watch) if event.snapshot else None,
+        "snapshot_path": None if snapshot_path is None else _text(snapshot_path),
     }
     if event.position is not None:
         fields["position"] = round(event.position, 3)
@@ -174,6 +182,11 @@ def event_fields(
     if delayed:
         fields["delayed"] = True
     return fields
+
+
+def _text(path: Path) -> str:
+    """Names of files may hold bytes that are no UTF-8, which JSON must not."""
+    return os.fsencode(path).decode(errors="replace")
 
 
 def timestamp(moment: datetime) -> str:

@@ -18,7 +18,7 @@ import cv2
 from streamwatch.config.models import MqttSettings, SnapshotSettings
 from streamwatch.publisher.connection import Acknowledged, Connection, Notice
 from streamwatch.publisher.delivery import Delivery, Message
-from streamwatch.publisher.drawing import render
+from streamwatch.publisher.drawing import render, render_crop
 from streamwatch.publisher.outbox import MemoryOutbox, Outbox, Waiting
 from streamwatch.publisher.payloads import (
     OFF,
@@ -266,11 +266,11 @@ class Publisher:
             return
         try:
             jpeg = render(event.picture, self._quality)
+            if self._gallery is not None:
+                self._gallery.keep(event, jpeg, render_crop(event.picture, self._quality))
         except (ValueError, cv2.error) as error:
             self._complain(f"a snapshot of {event.camera} can't be drawn: {error}")
             return
-        if self._gallery is not None:
-            self._gallery.keep(event, jpeg)
         pair = event.camera, event.watch
         # An older visit's better picture must not stand where people look for the newest.
         if self._newest_visit.get(pair, event.id) == event.id:
@@ -323,6 +323,7 @@ class Publisher:
         fields = event_fields(
             event,
             self._topics,
+            snapshot_path=self._gallery.path_of(event) if self._gallery else None,
             published_at=self._now(),
             delayed=self._seconds() - waiting.since_seconds > DELAYED_AFTER_SECONDS,
         )
