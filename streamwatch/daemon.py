@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,12 +16,14 @@ from typing import Self
 import numpy as np
 
 from streamwatch import logs, reports
-from streamwatch.analysis import Analysis, Exchange, Watched
+from streamwatch.analysis import Analysis, Exchange, Sight, Watched
+from streamwatch.answering import Answering
 from streamwatch.cameras import CameraMaker, RunningCamera, let_go, take_over
 from streamwatch.config import (
     Config,
     DetectorSettings,
     MqttSettings,
+    config_hash,
     snapshot_folder,
     state_file,
     unfit_model,
@@ -31,7 +33,7 @@ from streamwatch.detector.models import load_detector
 from streamwatch.detector.protocol import TEXT_WIDTH, Detector, Vectors, Vocabulary
 from streamwatch.errors import StreamwatchError
 from streamwatch.preparing import prepare
-from streamwatch.publisher import CameraState, EmbeddedBroker, ErrorReport, Publisher
+from streamwatch.publisher import CameraState, Command, EmbeddedBroker, ErrorReport, Publisher
 from streamwatch.records import Event
 from streamwatch.reloading import Applied, Followed, Outcome, Reloading, differences, keep
 from streamwatch.watch.camera import vocabulary
@@ -41,6 +43,8 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5
 """How often the cameras' status is looked at."""
 STATS_SECONDS = 10.0
+DETECT_FLOOR = 0.05
+"""From this confidence on a command is told what is there: enough to see what a threshold hides."""
 DRAIN_SECONDS = 5.0
 """How long a clean stop waits for the broker to take what is left."""
 
@@ -112,6 +116,7 @@ class Daemon:
                 outbox=None
                 if self._followed is None
                 else state_file("outbox", self._followed.path, ".sqlite3"),
+                on_command=None if self._reloading is None else self._take_command,
             )
             self._publisher.start()
             started.callback(self._publisher.stop, DRAIN_SECONDS)
@@ -304,6 +309,45 @@ class Daemon:
         self._problems = (report,)
         self._publisher.error(report)
         self._declare()
+
+    # --- being asked ------------------------------------------------------------------------------
+
+    def _take_command(self, command: Command) -> None:
+        if self._reloading is not None:
+            Answering(self._reloading, self._publisher, self).take(command)
+
+    @property
+    def config_hash(self) -> str:
+        return config_hash(self._running.config)
+
+    @property
+    def snapshot_quality(self) -> int:
+        return self._running.config.snapshots.quality
+
+    def look(self, camera: str, prompts: tuple[str, ...] | None) -> Future[Sight]:
+        """See `answering.Looking`."""
+        running = self._running
+        now = time.monotonic()
+        found = running.cameras.get(camera)
+        if found is None:
+            known = "is disabled" if camera in running.config.cameras else "is none of the cameras"
+            raise StreamwatchError(f"{camera} {known}")
+        if not found.capture.online(now):
+            raise StreamwatchError(f"{camera} is offline: {found.capture.problem or 'no frame'}")
+        words = None
+        if prompts is not None:
+            words = _vocabulary(prompts, running.embeddings.vectors(prompts))
+        sight = self._analysis.look(camera, words, DETECT_FLOOR)
+        found.rate.hurry()
+        return sight
+
+    def prompts_of(self, camera: str, watch: str) -> tuple[tuple[str, ...], float]:
+        """See `answering.Looking`."""
+        config = self._running.config
+        settings = config.watches_of(camera).get(watch)
+        if settings is None:
+            raise StreamwatchError(f"{watch} is not watched for on {camera}")
+        return settings.prompt, settings.confidence or config.detector.confidence
 
     # --- watching over it ------------------------------------------------------------------------
 

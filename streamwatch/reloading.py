@@ -6,11 +6,21 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamwatch.config import Config, keep_last_good, load, load_last_good, located, text_of
+from streamwatch.config import (
+    Config,
+    Edit,
+    Switch,
+    keep_last_good,
+    load,
+    load_last_good,
+    located,
+    text_of,
+)
+from streamwatch.config import persist as save
 from streamwatch.config.following import POLL_SECONDS, SavedFile
 from streamwatch.errors import ConfigError, Problem, StreamwatchError, UnfitSetting
 
@@ -84,7 +94,9 @@ class Reloading:
         self._file = SavedFile(followed.path)
         self._apply = apply
         self._tell = tell
-        self._requests: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._edits: list[Edit] = []
+        """Of commands, in force beside the file."""
+        self._requests: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
         self.failure: Exception | None = None
@@ -98,12 +110,53 @@ class Reloading:
 
     def request(self) -> None:
         """Read the file again; from any thread, and from a signal handler."""
-        self._requests.put(self._reload)
+        self._requests.put(self.reload)
+
+    def do(self, task: Callable[[], None]) -> None:
+        """Let the thread do this in its turn; from any thread."""
+        self._requests.put(task)
+
+    # From here on everything is for the thread `reload` alone.
+
+    def reload(self) -> Outcome:
+        """Read the file again, and put what stands there into force with the edits that hold."""
+        noticed = time.monotonic()
+        try:
+            text = text_of(self._path)
+            self._edits = self._still_fitting(text)
+            applied = self._take_over(text, self._edits)
+        except StreamwatchError as error:
+            outcome = Outcome(fault=error)
+            self._tell(outcome)
+            return outcome
+        outcome = self._live(applied, noticed)
+        self._tell(outcome)
+        self._text = text
+        keep(self._path, text)
+        return outcome
+
+    def edit(self, edit: Edit, *, persist: bool) -> Outcome:
+        """Put an edit into force: until the daemon ends or, with `persist`, in the file."""
+        noticed = time.monotonic()
+        edits = [held for held in self._edits if not _is_outdone(held, edit)]
+        if persist:
+            try:
+                save(self._path, [edit])
+            except StreamwatchError as error:
+                return Outcome(fault=error)
+            self._edits = edits
+            return self.reload()
+        try:
+            applied = self._take_over(self._text, [*edits, edit])
+        except StreamwatchError as error:
+            return Outcome(fault=error)
+        self._edits = [*edits, edit]
+        return self._live(applied, noticed)
 
     def _run(self) -> None:
         try:
             if self._differs():  # it was saved while the daemon was starting
-                self._reload()
+                self.reload()
             while not self._stopping.is_set():
                 self._turn()
         except Exception as error:
@@ -115,40 +168,50 @@ class Reloading:
             request = self._requests.get(timeout=POLL_SECONDS)
         except queue.Empty:
             if self._file.saved(time.monotonic()):
-                self._reload()
+                self.reload()
         else:
             request()
 
-    def _reload(self) -> None:
-        noticed = time.monotonic()
-        try:
-            text = text_of(self._path)
-            applied = self._take_over(text)
-        except StreamwatchError as error:
-            self._tell(Outcome(fault=error))
-            return
+    def _live(self, applied: Applied, noticed: float) -> Outcome:
         log.info(
             "%s: live after %.0f ms: %s",
             self._path,
             (applied.live_at - noticed) * 1000,
             ", ".join(applied.changes) or "nothing changed",
         )
-        self._tell(Outcome(applied.changes))
-        self._text = text
-        keep(self._path, text)
+        return Outcome(applied.changes)
 
-    def _take_over(self, text: str) -> Applied:
-        config = load(self._path, text)
+    def _take_over(self, text: str, edits: Sequence[Edit]) -> Applied:
+        config = load(self._path, text, edits)
         try:
             return self._apply(config)
         except UnfitSetting as error:
             raise located(error, self._path, text) from error
+
+    def _still_fitting(self, text: str) -> list[Edit]:
+        """The edits that hold and go with what stands in the file now, which is right itself."""
+        fitting: list[Edit] = []
+        load(self._path, text)
+        for edit in self._edits:
+            try:
+                load(self._path, text, [*fitting, edit])
+            except ConfigError as error:
+                log.warning("an earlier command does not go with the file any more: %s", error)
+            else:
+                fitting.append(edit)
+        return fitting
 
     def _differs(self) -> bool:
         try:
             return text_of(self._path) != self._text
         except ConfigError:
             return self._text != ""
+
+
+def _is_outdone(held: Edit, by: Edit) -> bool:
+    """Whether nothing is left of an edit after another one."""
+    same = (held.section, held.name) == (by.section, by.name)
+    return same and (isinstance(held.change, Switch) or not isinstance(by.change, Switch))
 
 
 def keep(path: Path, text: str) -> None:

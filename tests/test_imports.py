@@ -23,7 +23,17 @@ ABOVE: dict[str, set[str]] = {
     "reports": {"analysis"},
     "commands": set(),
     "reloading": set(),
-    "daemon": {"analysis", "cameras", "commands", "logs", "preparing", "reloading", "reports"},
+    "answering": {"analysis", "commands", "reloading"},
+    "daemon": {
+        "analysis",
+        "answering",
+        "cameras",
+        "commands",
+        "logs",
+        "preparing",
+        "reloading",
+        "reports",
+    },
     "demo": {"daemon", "signals"},
     "cli": {
         *("daemon", "demo", "logs", "models_screen", "preparing", "reloading", "signals"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import json
 import os
 import threading
 import time
@@ -15,7 +17,7 @@ import pytest
 import yaml
 
 from streamwatch import daemon as daemon_module
-from streamwatch.config import keep_last_good
+from streamwatch.config import keep_last_good, load
 from streamwatch.daemon import Daemon
 from streamwatch.detector.protocol import View
 from streamwatch.errors import ConfigError, DetectorError
@@ -434,3 +436,96 @@ def test_another_broker_is_told_what_the_first_was(
         there.wait_for_payload(f"{bench.prefix}/state/left/car", b"ON")
         there.wait_for_payload(f"{bench.prefix}/status", b"online")
     bench.subscriber.wait_for_payload(f"{bench.prefix}/status", b"offline")
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+class Asking:
+    """Sends commands to the daemon, and waits for the answers."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+
+    def __call__(self, verb: str, payload: Any) -> Any:
+        topic = f"{self.bench.prefix}/result/{verb}"
+        before = len(self.bench.subscriber.of(topic))
+        text = payload if isinstance(payload, str) else json.dumps(payload)
+        self.bench.subscriber.publish(f"{self.bench.prefix}/command/{verb}", text.encode())
+        wait_until(lambda: len(self.bench.subscriber.of(topic)) > before)
+        return self.bench.subscriber.of(topic)[before].json
+
+
+@pytest.fixture
+def obedient(bench: Bench) -> Iterator[Asking]:
+    bench.path.write_text(bench.edited(lambda tree: tree["mqtt"].update(commands=True)))
+    for _ in running(Daemon(*start(bench.path, last_good=False))):
+        bench.wait_all_open()
+        yield Asking(bench)
+
+
+def test_a_command_is_live_and_answered(bench: Bench, obedient: Asking) -> None:
+    before = bench.path.read_text()
+    answer = obedient("watch/add", {"id": 7, "name": "bag", "watch": {"prompt": "bag"}})
+    assert (answer["id"], answer["ok"]) == (7, True)
+    assert answer["result"]["changes"] == ["watch bag added"]
+    bench.wait_told("new", watch="bag")
+    assert bench.info()["config_hash"] == answer["result"]["config_hash"]
+    assert obedient("watch/disable", "bag")["ok"]
+    bench.wait_told("new", "disabled", watch="bag")
+    assert obedient("watch/switch", {"name": "bag", "enabled": True})["ok"]
+    bench.wait_told("new", "disabled", "new", watch="bag")
+    assert obedient("watch/remove", "bag")["ok"]
+    bench.wait_told("new", "disabled", "new", "removed", watch="bag")
+    assert obedient("camera/disable", "right")["ok"]
+    bench.subscriber.wait_for_payload(f"{bench.prefix}/cameras/right/status", b"disabled")
+    assert bench.told() == ["new"]
+    assert bench.path.read_text() == before
+
+
+def test_a_wrong_command_changes_nothing_and_says_why(bench: Bench, obedient: Asking) -> None:
+    answer = obedient("watch/set", {"id": "x", "name": "bag", "watch": {"promt": "bag"}})
+    assert (answer["id"], answer["ok"]) == ("x", False)
+    assert "watches.bag.promt: unknown key; did you mean 'prompt'?" in answer["message"]
+    assert (
+        "there is none of this name; did you mean 'dog'?"
+        in (obedient("watch/disable", "dogg")["message"])
+    )
+    assert bench.errors() == []
+    assert bench.told() == ["new"]
+
+
+def test_what_a_command_persists_stands_in_the_file(bench: Bench, obedient: Asking) -> None:
+    bench.path.write_text(f"# mine\n{bench.path.read_text()}")
+    before = bench.path.read_text()
+    command = {"name": "bag", "watch": {"prompt": "bag"}, "persist": True}
+    assert obedient("watch/add", command)["ok"]
+    assert bench.path.read_text().startswith(before.partition("snapshots:")[0])
+    assert load(bench.path).watches["bag"].prompt == ("bag",)
+    bench.wait_told("new", watch="bag")
+
+
+def test_a_command_holds_over_an_edit_of_the_file(bench: Bench, obedient: Asking) -> None:
+    assert obedient("camera/disable", "right")["ok"]
+    bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
+    bench.wait_told("new", watch="bag")
+    assert bench.events("right", "bag") == []
+    bench.save(lambda tree: tree["cameras"].pop("right"))
+    wait_until(lambda: bench.info()["cameras"] == ["left"])
+
+
+def test_a_command_reads_the_file_again(bench: Bench, obedient: Asking) -> None:
+    assert obedient("reload", "")["result"]["changes"] == []
+
+
+def test_a_command_is_told_what_a_camera_shows(bench: Bench, obedient: Asking) -> None:
+    answer = obedient("detect", {"camera": "left", "prompts": ["a cat"]})
+    assert answer["result"]["detections"] == [
+        {"prompt": "a cat", "confidence": 0.9, "box": [10, 10, 90, 90]}
+    ]
+    assert answer["result"]["frame"] == [640, 360]
+    mine = obedient("detect", {"camera": "left"})["result"]["detections"]
+    assert [found["prompt"] for found in mine] == ["red car", "dog"]
+    shown = obedient("snapshot", {"camera": "left", "watch": "car"})["result"]
+    assert base64.b64decode(shown["jpeg"])[:2] == b"\xff\xd8"
+    assert obedient("detect", {"camera": "front"})["message"] == "front is none of the cameras"

@@ -10,6 +10,7 @@ lost = publisher.stop()
 from streamwatch.publisher.broker import EmbeddedBroker
 from streamwatch.publisher.client import make_client
 from streamwatch.publisher.commands import Command, Reply
+from streamwatch.publisher.drawing import render_all
 from streamwatch.publisher.homeassistant import AnnouncedCamera, Roster
 from streamwatch.publisher.outbox import Outbox, SqliteOutbox, Waiting
 from streamwatch.publisher.payloads import (
@@ -22,6 +23,7 @@ from streamwatch.publisher.payloads import (
     LatencyStats,
     Stats,
     WatchInfo,
+    timestamp,
 )
 from streamwatch.publisher.protocol import Publishing
 from streamwatch.publisher.publisher import Publisher
@@ -49,4 +51,6 @@ __all__ = [
     "Waiting",
     "WatchInfo",
     "make_client",
+    "render_all",
+    "timestamp",
 ]

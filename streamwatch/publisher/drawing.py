@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
 
+from streamwatch.geometry import Box
 from streamwatch.records import Image, Picture
 
 PLATE_BGR = (64, 200, 255)
@@ -47,17 +49,23 @@ def render(picture: Picture, quality: int) -> bytes:
 
     The picture's own image is left as it is. A label wider than the image is written smaller.
     """
-    image = picture.image.copy()
+    return render_all(picture.image, [(picture.box, picture.label)], quality)
+
+
+def render_all(image: Image, marks: Iterable[tuple[Box, str]], quality: int) -> bytes:
+    """The same with any number of boxes with their labels."""
+    image = image.copy()
     if image.size == 0:
         raise ValueError("the picture has no pixels")
     height, width = image.shape[:2]
     line = max(2, round(height * LINE_SHARE))
-    x1, y1, x2, y2 = (round(edge) for edge in picture.box)
-    x1, x2 = (min(max(x, 0), width - 1) for x in (x1, x2))
-    y1, y2 = (min(max(y, 0), height - 1) for y in (y1, y2))
-    cv2.rectangle(image, (x1, y1), (x2, y2), PLATE_BGR, line)
-    if picture.label:
-        _write(image, picture.label, x1, y1, y2)
+    for box, label in marks:
+        x1, y1, x2, y2 = (round(edge) for edge in box)
+        x1, x2 = (min(max(x, 0), width - 1) for x in (x1, x2))
+        y1, y2 = (min(max(y, 0), height - 1) for y in (y1, y2))
+        cv2.rectangle(image, (x1, y1), (x2, y2), PLATE_BGR, line)
+        if label:
+            _write(image, label, x1, y1, y2)
     return _jpeg(image, quality)
 
 
