@@ -7,12 +7,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from streamwatch.config import (
     Config,
     Edit,
+    Put,
+    Remove,
     Switch,
     keep_last_good,
     load,
@@ -138,19 +140,18 @@ class Reloading:
     def edit(self, edit: Edit, *, persist: bool) -> Outcome:
         """Put an edit into force: until the daemon ends or, with `persist`, in the file."""
         noticed = time.monotonic()
-        edits = [held for held in self._edits if not _is_outdone(held, edit)]
         if persist:
             try:
                 save(self._path, [edit])
             except StreamwatchError as error:
                 return Outcome(fault=error)
-            self._edits = edits
+            self._edits = [held for held in self._edits if not _is_outdone(held, edit)]
             return self.reload()
         try:
-            applied = self._take_over(self._text, [*edits, edit])
+            applied = self._take_over(self._text, [*self._edits, edit])
         except StreamwatchError as error:
             return Outcome(fault=error)
-        self._edits = [*edits, edit]
+        self._edits = _condensed(self._edits, edit)
         return self._live(applied, noticed)
 
     def _run(self) -> None:
@@ -212,6 +213,15 @@ def _is_outdone(held: Edit, by: Edit) -> bool:
     """Whether nothing is left of an edit after another one."""
     same = (held.section, held.name) == (by.section, by.name)
     return same and (isinstance(held.change, Switch) or not isinstance(by.change, Switch))
+
+
+def _condensed(held: Sequence[Edit], edit: Edit) -> list[Edit]:
+    """Both, without what makes no difference any more, so that commands don't pile up."""
+    if isinstance(edit.change, Remove):
+        return [*held, edit]  # what it removes may be known by an earlier one alone
+    if isinstance(edit.change, Put):
+        edit = replace(edit, change=replace(edit.change, new=False))
+    return [*(each for each in held if not _is_outdone(each, edit)), edit]
 
 
 def keep(path: Path, text: str) -> None:
