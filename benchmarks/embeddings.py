@@ -147,10 +147,10 @@ def one_by_one(
 
 def inside() -> dict[str, Row]:
     """The same prompts with the encoder in this process, which is spoilt by it."""
-    folder = find_encoder(SETTINGS)
+    paths = find_encoder(SETTINGS)
 
     def encode(prompts: list[str]) -> object:
-        return load("minilm", [folder]).encode(prompts)
+        return load("minilm", paths).encode(prompts)
 
     return {
         "in process, one at a time": measured(one_by_one(encode, new_prompts("d")), wait=False),

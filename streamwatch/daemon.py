@@ -18,7 +18,14 @@ import numpy as np
 from streamwatch import logs, reports
 from streamwatch.analysis import Analysis, Exchange, Watched
 from streamwatch.cameras import CameraMaker, RunningCamera, let_go, take_over
-from streamwatch.config import Config, DetectorSettings, MqttSettings, snapshot_folder, unfit_model
+from streamwatch.config import (
+    Config,
+    DetectorSettings,
+    MqttSettings,
+    snapshot_folder,
+    state_file,
+    unfit_model,
+)
 from streamwatch.detector.embeddings import Embeddings
 from streamwatch.detector.models import load_detector
 from streamwatch.detector.protocol import TEXT_WIDTH, Detector, Vectors, Vocabulary
@@ -43,6 +50,8 @@ class Running:
     """What runs: replaced as a whole, so that every thread sees one state or the other."""
 
     config: Config
+    mqtt: MqttSettings
+    """Where the broker really is: with the embedded one, its host and port."""
     detector: Detector
     embeddings: Embeddings
     vectors: Mapping[str, Vectors]
@@ -74,6 +83,8 @@ class Daemon:
         self._started_at = datetime.now(UTC)
         self._started = time.monotonic()
         self._stop = threading.Event()
+        self._brokers: dict[int, EmbeddedBroker] = {}
+        """The embedded ones, by the port that was asked for; none is stopped before the end."""
         self._resources = ExitStack()
         self._problems: tuple[ErrorReport, ...] = ()
         self._statuses: dict[str, CameraState] = {}
@@ -83,22 +94,30 @@ class Daemon:
         self._reloading: Reloading | None = None
         if followed is not None:
             self._reloading = Reloading(followed, apply=self._apply, tell=self._tell)
-        self.mqtt = config.mqtt
+
+    @property
+    def mqtt(self) -> MqttSettings:
         """Where the broker really is: with the embedded one, its host and port."""
+        return self._running.mqtt
 
     def __enter__(self) -> Self:
         config = self._first_config
         with ExitStack() as started:
-            self._broker = started.enter_context(ExitStack())
-            self.mqtt = self._reachable(config.mqtt)
+            self._broker_resources = started.enter_context(ExitStack())
+            mqtt = self._reachable(config.mqtt)
             self._publisher = Publisher(
-                self.mqtt, config.snapshots, snapshot_folder(config.snapshots)
+                mqtt,
+                config.snapshots,
+                snapshot_folder(config.snapshots),
+                outbox=None
+                if self._followed is None
+                else state_file("outbox", self._followed.path, ".sqlite3"),
             )
             self._publisher.start()
             started.callback(self._publisher.stop, DRAIN_SECONDS)
             ready = threading.Condition()
             self._maker = CameraMaker(ready, self._report_camera)
-            self._running = self._first(config)
+            self._running = self._first(config, mqtt)
             self._analysis = Analysis(
                 ready, self._running.detector, self._running.watched(), self._publisher.event
             )
@@ -140,7 +159,7 @@ class Daemon:
 
     # --- starting --------------------------------------------------------------------------------
 
-    def _first(self, config: Config) -> Running:
+    def _first(self, config: Config, mqtt: MqttSettings) -> Running:
         """What runs at first, not started yet."""
         settings = config.detector
         for advice in unfit_model(config):
@@ -162,19 +181,23 @@ class Daemon:
             for name, camera in config.cameras.items()
             if camera.enabled
         }
-        return Running(config, detector, embeddings, vectors, cameras)
+        return Running(config, mqtt, detector, embeddings, vectors, cameras)
 
     def _reachable(self, mqtt: MqttSettings) -> MqttSettings:
         """Where the broker of these settings is, once the embedded one is started."""
         if not mqtt.embedded:
             return mqtt
-        broker = self._broker.enter_context(EmbeddedBroker(mqtt.port))
-        return mqtt.model_copy(update={"host": "127.0.0.1", "port": broker.port})
+        if mqtt.port not in self._brokers:
+            self._brokers[mqtt.port] = self._broker_resources.enter_context(
+                EmbeddedBroker(mqtt.port)
+            )
+        port = self._brokers[mqtt.port].port
+        return mqtt.model_copy(update={"host": "127.0.0.1", "port": port})
 
     def _declare(self) -> None:
         """Tell what there is: the states of all watches, and what runs."""
         config = self._running.config
-        self._publisher.declare_states(_pairs(config))
+        self._publisher.declare(config.cameras, _pairs(config))
         self._publisher.info(
             reports.info(config, self._running.detector.device, self._started_at, self._problems)
         )
@@ -218,7 +241,8 @@ class Daemon:
                     if running is None
                     else self._maker.changed(running, config)
                 )
-        return Running(config, detector, embeddings, vectors, cameras)
+        mqtt = self._reachable(config.mqtt)
+        return Running(config, mqtt, detector, embeddings, vectors, cameras)
 
     def _exchange(self, before: Running, now: Running) -> None:
         def settle() -> list[Event]:
@@ -243,9 +267,14 @@ class Daemon:
         if not self._stop.is_set():
             for capture in new - old:
                 capture.start()
+        gone = before.config.cameras.keys() - now.config.cameras.keys()
         with self._status_lock:
-            for name in before.config.cameras.keys() - now.config.cameras.keys():
+            for name in gone:
                 self._statuses.pop(name, None)
+            self._publisher.forget(gone, _pairs(before.config) - _pairs(now.config))
+        if (before.mqtt, before.config.snapshots) != (now.mqtt, now.config.snapshots):
+            snapshots = now.config.snapshots
+            self._publisher.reconfigure(now.mqtt, snapshots, snapshot_folder(snapshots))
         self._declare()
         if before.config.log != now.config.log:
             logs.set_up(now.config.log.level, now.config.log.format)

@@ -22,7 +22,7 @@ from streamwatch.errors import ConfigError, DetectorError
 from streamwatch.records import Detection
 from streamwatch.reloading import Followed, start
 from tests.parts import STREET_CLIP
-from tests.parts.mosquitto import Mosquitto, Subscriber
+from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.parts.vectors import fake_vectors
 
 Tree = dict[str, Any]
@@ -393,3 +393,44 @@ def test_the_last_good_file_is_kept_unexpanded(
     assert config.mqtt.password.get_secret_value() == "s3cret"
     assert isinstance(followed, Followed)
     assert "does not exist" in str(followed.fault)
+
+
+def test_what_is_retained_of_the_removed_is_cleared(bench: Bench, daemon: Daemon) -> None:
+    bench.wait_all_open()
+    bench.subscriber.wait_for_payload(f"{bench.prefix}/cameras/left/status", b"online")
+    bench.save(lambda tree: tree["cameras"].pop("left"))
+    for topic in ("cameras/left/status", "state/left/car", "state/left/dog", "snapshot/left/car"):
+        bench.subscriber.wait_for_payload(f"{bench.prefix}/{topic}", b"")
+    time.sleep(1)
+    assert not bench.subscriber.of(f"{bench.prefix}/cameras/left/status")[-1].payload
+
+
+def test_another_prefix_gets_all_that_is_retained_and_loses_no_alert(
+    bench: Bench, daemon: Daemon, mosquitto: Mosquitto
+) -> None:
+    bench.wait_all_open()
+    moved = f"{bench.prefix}-moved"
+    with Subscriber(mosquitto.port, f"{moved}/#") as there:
+        bench.save(lambda tree: tree["mqtt"].update(topic_prefix=moved))
+        there.wait_for_payload(f"{moved}/status", b"online")
+        there.wait_for_payload(f"{moved}/state/left/car", b"ON")
+        there.wait_for_payload(f"{moved}/cameras/right/status", b"online")
+        daemon.request_stop()
+        there.wait_for_payload(f"{moved}/status", b"offline")
+        (end,) = there.of(f"{moved}/events/left/car")
+    (new,) = bench.events()
+    assert (end.json["id"], end.json["type"], end.json["sequence"]) == (new["id"], "end", 1)
+    goodbye = [m.payload for m in bench.subscriber.of(f"{bench.prefix}/status")][-2:]
+    assert goodbye == [b"offline", b""]
+
+
+def test_another_broker_is_told_what_the_first_was(
+    bench: Bench, daemon: Daemon, start_mosquitto: StartMosquitto
+) -> None:
+    bench.wait_all_open()
+    other = start_mosquitto()
+    with Subscriber(other.port, f"{bench.prefix}/#") as there:
+        bench.save(lambda tree: tree["mqtt"].update(port=other.port))
+        there.wait_for_payload(f"{bench.prefix}/state/left/car", b"ON")
+        there.wait_for_payload(f"{bench.prefix}/status", b"online")
+    bench.subscriber.wait_for_payload(f"{bench.prefix}/status", b"offline")

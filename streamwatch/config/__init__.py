@@ -29,6 +29,7 @@ from streamwatch.config.paths import (
     snapshot_folder,
     starter,
     state_dir,
+    state_file,
 )
 from streamwatch.config.secrets import mask_secrets_in, mask_url
 
@@ -59,6 +60,7 @@ __all__ = [
     "snapshot_folder",
     "starter",
     "state_dir",
+    "state_file",
     "text_of",
     "unfit_model",
     "warnings",

@@ -32,7 +32,7 @@ from pydantic import (
     model_validator,
 )
 
-from streamwatch.catalogue import ENCODERS, MODELS, RECOMMENDED
+from streamwatch.catalogue import ENCODERS, FOLDERS, MODELS, RECOMMENDED
 from streamwatch.config.addresses import (
     CameraKind,
     CameraUrl,
@@ -140,10 +140,10 @@ class HomeAssistantSettings(Settings):
 
 
 class OutboxSettings(Settings):
-    max_size: Annotated[Size, not_supported_yet(256_000_000)] = 256_000_000
-    """Room for alerts that wait for the broker. Not supported yet."""
-    max_age: Annotated[LastingDuration, not_supported_yet(timedelta(days=7))] = timedelta(days=7)
-    """How long alerts wait for the broker. Not supported yet."""
+    max_size: Size = 256_000_000
+    """Room for alerts that wait for the broker; updates go first, then the oldest visits."""
+    max_age: LastingDuration = timedelta(days=7)
+    """How long alerts wait for the broker."""
 
 
 class MqttSettings(Settings):
@@ -177,7 +177,7 @@ class MqttSettings(Settings):
     ] = False
     """`true`, or `{discovery_prefix}`: announce cameras and watches. Not supported yet."""
     outbox: OutboxSettings = OutboxSettings()
-    """Alerts that wait for the broker. Not supported yet."""
+    """Alerts that wait for the broker, kept on the disk."""
 
     @property
     def address(self) -> str:
@@ -223,8 +223,6 @@ def _model(value: str, info: ValidationInfo) -> str:
         return value
     if value.endswith(".pt"):
         return str(absolute(value, folder_of(info)))
-    if value.startswith("yoloe-"):
-        raise Wrong(f"is not supported yet; {_A_MODEL}")
     raise Wrong(f"is not a model{did_you_mean(value, MODELS) or f'; {_A_MODEL}'}")
 
 
@@ -264,7 +262,7 @@ class DetectorSettings(Settings):
             }
         ),
     ]
-    """Name of a model (`streamwatch models` lists them), or path of a YOLO-World `.pt`."""
+    """Name of a model (`streamwatch models` lists them), or path of a YOLO-World or YOLOE `.pt`."""
     text_encoder: (
         Annotated[
             Line,
@@ -280,7 +278,7 @@ class DetectorSettings(Settings):
         ]
         | None
     ) = Field(None, validate_default=True)
-    """`clip`, `minilm` or a folder; by model where left out, and needed with a path."""
+    """`clip`, `minilm`, `mobileclip`, `mobileclip2` or a folder; needed with a path."""
     offline: Switch = False
     """Never fetch a model; what is not here by `streamwatch models pull` is an error."""
     device: Annotated[
@@ -315,12 +313,19 @@ class DetectorSettings(Settings):
                 f"a model by its path needs text_encoder: {listing(ENCODERS)}, or a folder{hint}",
                 subject=False,
             )
-        if model in MODELS and encoder in ENCODERS and encoder != MODELS[model].encoder:
-            raise Wrong(
-                f"does not go with {model}, which was trained with {MODELS[model].encoder}; "
-                "leave it out"
-            )
+        if model in MODELS and encoder is not None:
+            _goes_with(encoder, model)
         return encoder
+
+
+def _goes_with(encoder: str, model: str) -> None:
+    """That the named `model` was trained with `encoder`, or with one that a folder may hold."""
+    trained_with = MODELS[model].encoder
+    may_lie_in_a_folder = ENCODERS[trained_with].kind in FOLDERS.values()
+    if encoder != trained_with and (encoder in ENCODERS or not may_lie_in_a_folder):
+        raise Wrong(
+            f"does not go with {model}, which was trained with {trained_with}; leave it out"
+        )
 
 
 # --- cameras -------------------------------------------------------------------------------------

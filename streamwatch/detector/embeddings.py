@@ -53,7 +53,7 @@ class Embeddings:
         known = {text: encoded for text, encoded in found.items() if encoded is not None}
         new = [text for text in keys if text not in known]
         if new:
-            files = EncoderFiles(kind, fingerprint, (find_encoder(self._settings),))
+            files = EncoderFiles(kind, fingerprint, find_encoder(self._settings))
             made = dict(zip(new, self._process.encode(files, new), strict=True))
             self._cache.keep({keys[text]: encoded for text, encoded in made.items()})
             known |= made

@@ -24,7 +24,6 @@ from typing import cast
 
 from streamwatch.catalogue import EncoderKind
 from streamwatch.detector.protocol import TEXT_WIDTH, TextEncoder
-from streamwatch.detector.text import TEXT_ENCODERS
 from streamwatch.errors import DetectorError
 
 KEEP_SECONDS = 20.0
@@ -71,6 +70,8 @@ def serve(connection: Connection, kind: EncoderKind, paths: Sequence[Path]) -> N
 
 def load(kind: EncoderKind, paths: Sequence[Path]) -> TextEncoder:
     """Raises DetectorError where it is broken, or of no use to a detector."""
+    from streamwatch.detector.text import TEXT_ENCODERS  # with PyTorch, when all else is in place
+
     encoder = TEXT_ENCODERS[kind](*paths)
     if encoder.width != TEXT_WIDTH:
         raise DetectorError(

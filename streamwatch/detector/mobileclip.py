@@ -5,7 +5,8 @@ Two kinds of files, none of which this package carries:
 - the tower as TorchScript, an asset of Ultralytics' releases: `mobileclip_blt.ts` for YOLOE-11,
   `mobileclip2_b.ts` for YOLOE-26. It was traced with CLIP's tokens as int32, and normalises.
 - CLIP's vocabulary, as the tokenizer of `openai/clip-vit-base-patch32` on the Hugging Face hub:
-  `tokenizer_config.json` and either `tokenizer.json` or `vocab.json` with `merges.txt`.
+  `tokenizer_config.json` and either `tokenizer.json` or `vocab.json` with `merges.txt`; and
+  `config.json` where the first doesn't say which class it is.
 
 Ultralytics itself tokenises with the package `clip`, which it would install from GitHub at run
 time. The tokens here are the same (3,000 random texts over the real vocabulary), except that `clip`

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from streamwatch.catalogue import (
     ENCODERS,
+    FOLDER_NETWORK,
+    FOLDERS,
     MODELS,
     Asset,
     EncoderKind,
@@ -38,9 +40,6 @@ log = logging.getLogger(__name__)
 PATH_IMAGE_SIZE = 640
 """For a checkpoint that a path names: what the official ones were trained for."""
 
-_KINDS: dict[str, EncoderKind] = {"clip": "clip", "clip_text_model": "clip", "bert": "minilm"}
-"""`model_type` in a folder's config.json → how it is used."""
-
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -60,14 +59,15 @@ class Choice:
 
     checkpoint: Piece
     network: NetworkKind
-    encoder: Piece
+    encoder: tuple[Piece, ...]
+    """One or more, in the order in which its kind takes them."""
     encoder_kind: EncoderKind | None
     """None for a folder, which tells itself."""
     image_size: int
 
     @property
-    def pieces(self) -> tuple[Piece, Piece]:
-        return self.checkpoint, self.encoder
+    def pieces(self) -> tuple[Piece, ...]:
+        return self.checkpoint, *self.encoder
 
 
 def choose(settings: DetectorSettings) -> Choice:
@@ -81,11 +81,10 @@ def choose(settings: DetectorSettings) -> Choice:
             model.checkpoint if model else Local(Path(settings.model)),
             settings.model,
         ),
-        model.network if model else "world",
-        Piece(
-            "detector.text_encoder",
-            encoder.source if encoder else Local(Path(name)),
-            settings.model if model else name,
+        encoder.network if encoder else FOLDER_NETWORK,
+        tuple(
+            Piece("detector.text_encoder", source, settings.model if model else name)
+            for source in (encoder.sources if encoder else (Local(Path(name)),))
         ),
         encoder.kind if encoder else None,
         settings.image_size or (model.image_size if model else PATH_IMAGE_SIZE),
@@ -126,7 +125,7 @@ def provide(settings: DetectorSettings, store: Store, progress: Progress) -> Non
 def pull(name: str, store: Store, progress: Progress) -> None:
     """Fetch what of a model (or of a text encoder) is not here. Raises DetectorError."""
     if name in ENCODERS:
-        sources = [ENCODERS[name].source]
+        sources = [*ENCODERS[name].sources]
     else:
         sources = [piece.source for piece in choose(DetectorSettings(model=name)).pieces]
     for source in sources:
@@ -171,7 +170,7 @@ def load_detector(settings: DetectorSettings) -> WorldDetector:
 
 def encoder_is_here(settings: DetectorSettings) -> bool:
     """Whether the files of the text encoder are there, right or not: a quick look."""
-    return default_store().is_here(choose(settings).encoder.source)
+    return all(default_store().is_here(piece.source) for piece in choose(settings).encoder)
 
 
 def identify_encoder(settings: DetectorSettings) -> tuple[EncoderKind, str]:
@@ -180,14 +179,17 @@ def identify_encoder(settings: DetectorSettings) -> tuple[EncoderKind, str]:
     A quick look, which reads no weights. Raises DetectorError.
     """
     choice = choose(settings)
-    with _told_to_fetch(choice.encoder), _named(choice.encoder):
-        fingerprint = default_store().fingerprint(choice.encoder.source)
-    return choice.encoder_kind or _kind_of(_found(choice.encoder)), fingerprint
+    fingerprints = []
+    for piece in choice.encoder:
+        with _told_to_fetch(piece), _named(piece):
+            fingerprints.append(default_store().fingerprint(piece.source))
+    return choice.encoder_kind or _kind_of(_found(choice.encoder[0])), " ".join(fingerprints)
 
 
-def find_encoder(settings: DetectorSettings) -> Path:
-    """Where the text encoder of `settings` is, verified. Raises DetectorError; never fetches."""
-    return _found(choose(settings).encoder)
+def find_encoder(settings: DetectorSettings) -> tuple[Path, ...]:
+    """Where the text encoder of `settings` is, verified, in the order in which its kind takes its
+    files. Raises DetectorError; never fetches."""
+    return tuple(_found(piece) for piece in choose(settings).encoder)
 
 
 def _kind_of(folder: Path) -> EncoderKind:
@@ -199,12 +201,12 @@ def _kind_of(folder: Path) -> EncoderKind:
             f"detector.text_encoder: {folder} holds no text encoder: no config.json that says "
             "what it is"
         ) from error
-    if kind not in _KINDS:
+    if kind not in FOLDERS:
         raise DetectorError(
             f"detector.text_encoder: {folder} holds a model of type {kind!r}; known are "
-            f"{', '.join(_KINDS)}"
+            f"{', '.join(FOLDERS)}"
         )
-    return _KINDS[kind]
+    return FOLDERS[kind]
 
 
 def _found(piece: Piece) -> Path:

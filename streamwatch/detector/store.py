@@ -181,7 +181,7 @@ class Store:
     def _folder(self, source: Asset | HubFolder) -> Path:
         if isinstance(source, Asset):
             return self.folder / PurePosixPath(_file_name(source)).stem
-        return self.folder / PurePosixPath(source.repository).name
+        return self.folder / source.name
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -294,10 +294,12 @@ def _hub_files(source: HubFolder, answer: Any) -> list[_Remote]:
         }
     except (KeyError, TypeError):
         raise DetectorError(f"{_hub()} tells nothing about {source.repository}") from None
-    weights = [name for name in source.weights if name in published][:1]
-    if not weights:
-        raise DetectorError(f"{_hub()}/{source.repository} has none of {', '.join(source.weights)}")
-    return [published[name] for name in (*source.files, *weights) if name in published]
+    weights = [published[name] for name in source.weights if name in published][:1]
+    files = [published[name] for name in source.files if name in published]
+    for wanted, found in ((source.weights, weights), (source.files, files)):
+        if wanted and not found:
+            raise DetectorError(f"{_hub()}/{source.repository} has none of {', '.join(wanted)}")
+    return [*files, *weights]
 
 
 def _sums(folder: Path) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from streamwatch.catalogue import EncoderKind
+from streamwatch.detector.mobileclip import MobileClip
 from streamwatch.detector.protocol import TEXT_WIDTH, TextEncoder, Vectors
 from streamwatch.errors import DetectorError
 
@@ -81,10 +82,12 @@ class ClipText:
         return vectors
 
 
-TEXT_ENCODERS: dict[EncoderKind, Callable[[Path], TextEncoder]] = {
+TEXT_ENCODERS: dict[EncoderKind, Callable[..., TextEncoder]] = {
     "clip": ClipText,
     "minilm": MiniLM,
+    "mobileclip": MobileClip,
 }
+"""Called with the paths of the encoder's sources, in the catalogue's order."""
 
 
 def _lengths(tokenizer: Any, texts: Sequence[str]) -> list[int]:
