@@ -21,8 +21,9 @@ ABOVE: dict[str, set[str]] = {
     "suggestions": set(),
     "cameras": {"analysis"},
     "reports": {"analysis"},
+    "commands": set(),
     "reloading": set(),
-    "daemon": {"analysis", "cameras", "logs", "preparing", "reloading", "reports"},
+    "daemon": {"analysis", "cameras", "commands", "logs", "preparing", "reloading", "reports"},
     "demo": {"daemon", "signals"},
     "cli": {
         *("daemon", "demo", "logs", "models_screen", "preparing", "reloading", "signals"),

@@ -7,6 +7,7 @@ for advice in config.warnings(settings, path):
 """
 
 from streamwatch.config.checks import Advice, describe, unfit_model, warnings
+from streamwatch.config.edits import Edit, Put, Remove, Switch
 from streamwatch.config.fingerprint import config_hash
 from streamwatch.config.json_schema import schema
 from streamwatch.config.last_good import keep_last_good, load_last_good
@@ -31,6 +32,7 @@ from streamwatch.config.paths import (
     state_dir,
     state_file,
 )
+from streamwatch.config.persisting import persist
 from streamwatch.config.secrets import mask_secrets_in, mask_url
 
 __all__ = [
@@ -39,10 +41,14 @@ __all__ = [
     "CameraSettings",
     "Config",
     "DetectorSettings",
+    "Edit",
     "LogSettings",
     "MqttSettings",
     "OutboxSettings",
+    "Put",
+    "Remove",
     "SnapshotSettings",
+    "Switch",
     "WatchSettings",
     "cache_dir",
     "config_dir",
@@ -55,6 +61,7 @@ __all__ = [
     "located",
     "mask_secrets_in",
     "mask_url",
+    "persist",
     "schema",
     "shipped",
     "snapshot_folder",

@@ -187,8 +187,7 @@ def identify_encoder(settings: DetectorSettings) -> tuple[EncoderKind, str]:
 
 
 def find_encoder(settings: DetectorSettings) -> tuple[Path, ...]:
-    """Where the text encoder of `settings` is, verified, in the order in which its kind takes its
-    files. Raises DetectorError; never fetches."""
+    """Where the files of the text encoder are, verified. Raises DetectorError; never fetches."""
     return tuple(_found(piece) for piece in choose(settings).encoder)
 
 

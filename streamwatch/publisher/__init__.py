@@ -10,6 +10,7 @@ lost = publisher.stop()
 from streamwatch.publisher.broker import EmbeddedBroker
 from streamwatch.publisher.client import make_client
 from streamwatch.publisher.commands import Command, Reply
+from streamwatch.publisher.homeassistant import AnnouncedCamera, Roster
 from streamwatch.publisher.outbox import Outbox, SqliteOutbox, Waiting
 from streamwatch.publisher.payloads import (
     CameraState,
@@ -27,6 +28,7 @@ from streamwatch.publisher.publisher import Publisher
 from streamwatch.publisher.topics import Topics
 
 __all__ = [
+    "AnnouncedCamera",
     "CameraState",
     "CameraStats",
     "Command",
@@ -40,6 +42,7 @@ __all__ = [
     "Publisher",
     "Publishing",
     "Reply",
+    "Roster",
     "SqliteOutbox",
     "Stats",
     "Topics",

@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 
 from streamwatch.config.models import MqttSettings, OutboxSettings, SnapshotSettings
+from streamwatch.publisher.announcing import Announcer
 from streamwatch.publisher.commands import Command, Reply, understood
 from streamwatch.publisher.connection import (
     Acknowledged,
@@ -26,8 +27,9 @@ from streamwatch.publisher.connection import (
     Subscribed,
 )
 from streamwatch.publisher.delivery import Delivery, Message
-from streamwatch.publisher.drawing import render
+from streamwatch.publisher.drawing import render, render_crop
 from streamwatch.publisher.durable import DurableOutbox
+from streamwatch.publisher.homeassistant import BIRTH, Device, Discovery, Roster
 from streamwatch.publisher.outbox import Outbox, SqliteOutbox, Waiting
 from streamwatch.publisher.payloads import (
     OFF,
@@ -91,6 +93,10 @@ class Publisher:
         self._delivery = Delivery(
             self._outbox, compose=self._compose, complain=self._complain, now=now, seconds=seconds
         )
+        self._announcer = Announcer(
+            publish=self._publish_device, clear=self._delivery.clear, seconds=seconds
+        )
+        self._announcer.use(self._discovery)
         self._sweep = Sweep(seconds)
         self._declared: Declared | None = None
         self._commands_subscription: int | None = None
@@ -105,6 +111,7 @@ class Publisher:
         self._raw_lock = threading.Lock()
         self._open: dict[Pair, set[str]] = {}
         self._newest_visit: dict[Pair, str] = {}
+        self._last_stats: Stats | None = None
         self._pictures_left_out = 0
         self._dropping = False
         self._dropped_said = 0
@@ -219,6 +226,13 @@ class Publisher:
         """
         self._tasks.put(partial(self._take_settings, mqtt, snapshots, folder))
 
+    def announce(self, roster: Roster) -> None:
+        """Tell Home Assistant, where `mqtt.homeassistant` says so, what there is from now on.
+
+        After `declare`, which looks for what is to be taken back before it is written over.
+        """
+        self._tasks.put(partial(self._announcer.announce, roster))
+
     def _note_notice(self, notice: Notice) -> None:
         self._tasks.put(partial(self._take_notice, notice))
 
@@ -254,6 +268,8 @@ class Publisher:
             self._gallery.clean_if_due()
         if self._sweep.seconds_left == 0:
             self._end_sweep()
+        if self._announcer.seconds_to_repeat == 0:
+            self._announcer.repeat()
         try:
             task = self._tasks.get(timeout=self._patience_seconds())
         except queue.Empty:
@@ -271,6 +287,8 @@ class Publisher:
             times.append(self._connection.seconds_to_attempt)
         if self._sweep.seconds_left is not None:
             times.append(self._sweep.seconds_left)
+        if self._announcer.seconds_to_repeat is not None:
+            times.append(self._announcer.seconds_to_repeat)
         if self._move_to is not None:
             times.append(self._leave_by - self._seconds())
         if self._stop_by is not None:
@@ -315,6 +333,7 @@ class Publisher:
             self._delivery.connected(self._connection)
             self._connected.set()
             self._listen()
+            self._listen_for_births()
             self._begin_sweep()
         elif change == "down":
             self._connected.clear()
@@ -335,6 +354,7 @@ class Publisher:
             self._move_to = mqtt
         elif _of_connection(mqtt) == _of_connection(self._mqtt):
             self._change_commands(mqtt)
+            self._change_discovery()
         elif self._connection.up:
             self._leave_for(mqtt)
         else:
@@ -385,6 +405,7 @@ class Publisher:
         self._topics = Topics(self._mqtt.topic_prefix)
         self._connection = self._new_connection()
         self._sweep = Sweep(self._seconds)
+        self._announcer.use(self._discovery)
 
     # --- what is sent to us ----------------------------------------------------------------------
 
@@ -411,6 +432,29 @@ class Publisher:
         if number is None:
             self._complain_of_commands("it knows no wildcards")
 
+    @property
+    def _discovery(self) -> Discovery | None:
+        prefix = self._mqtt.discovery_prefix
+        return None if prefix is None else Discovery(self._topics, prefix, self._mqtt.commands)
+
+    def _change_discovery(self) -> None:
+        before, now = self._announcer.discovery, self._discovery
+        if before == now:
+            return
+        self._announcer.use(now)
+        if not self._connection.up:
+            return
+        if before is not None:
+            self._connection.unsubscribe([before.birth_topic])
+        self._listen_for_births()
+        self._sweep = Sweep(self._seconds)
+        self._begin_sweep()
+
+    def _listen_for_births(self) -> None:
+        """Without leave to subscribe, Home Assistant has what is retained all the same."""
+        if self._announcer.discovery is not None:
+            self._connection.subscribe([self._announcer.discovery.birth_topic], retained=False)
+
     def _take_subscribed(self, notice: Subscribed) -> None:
         if notice.subscription == self._commands_subscription and notice.refusal is not None:
             self._complain_of_commands(notice.refusal.lower())
@@ -422,10 +466,18 @@ class Publisher:
         )
 
     def _take_arrived(self, arrived: Arrived) -> None:
+        discovery = self._announcer.discovery
         if arrived.retained:
             if self._sweep.under_way:
                 self._sweep.go_on()
-                self._clear_left_over(arrived.topic)
+                if discovery is not None and discovery.owns(arrived.topic):
+                    self._announcer.found(arrived.topic, arrived.payload or b"")
+                else:
+                    self._clear_left_over(arrived.topic)
+            return
+        if discovery is not None and arrived.topic == discovery.birth_topic:
+            if arrived.payload == BIRTH:
+                self._announcer.ask_to_repeat()
             return
         if self._on_command is None or not self._listens:
             return
@@ -465,11 +517,16 @@ class Publisher:
         if self._declared is None or self._mqtt.embedded or not self._connection.up:
             return
         if self._sweep.begin():
-            self._connection.subscribe(filters(self._topics), retained=True)
+            self._connection.subscribe(self._swept, retained=True)
 
     def _end_sweep(self) -> None:
         self._sweep.end()
-        self._connection.unsubscribe(filters(self._topics))
+        self._connection.unsubscribe(self._swept)
+
+    @property
+    def _swept(self) -> tuple[str, ...]:
+        discovery = self._announcer.discovery
+        return filters(self._topics) + (() if discovery is None else discovery.filters)
 
     def _clear_left_over(self, topic: str) -> None:
         if self._declared is None or self._delivery.retains(topic):
@@ -501,11 +558,11 @@ class Publisher:
             return
         try:
             jpeg = render(event.picture, self._snapshots.quality)
+            if self._gallery is not None:
+                self._gallery.keep(event, jpeg, render_crop(event.picture, self._snapshots.quality))
         except (ValueError, cv2.error) as error:
             self._complain(f"a snapshot of {event.camera} can't be drawn: {error}")
             return
-        if self._gallery is not None:
-            self._gallery.keep(event, jpeg)
         pair = event.camera, event.watch
         # An older visit's better picture must not stand where people look for the newest.
         if self._newest_visit.get(pair, event.id) == event.id:
@@ -530,13 +587,19 @@ class Publisher:
     def _take_camera_status(self, camera: str, state: CameraState) -> None:
         self._delivery.retain("camera", self._topics.camera_status(camera), state.encode())
 
+    def _publish_device(self, topic: str, device: Device) -> None:
+        payload = self._encode(topic, device)
+        if payload is not None:
+            self._delivery.retain("discovery", topic, payload)
+
     def _take_info(self, info: Info) -> None:
         payload = self._encode(self._topics.info, info.fields())
         if payload is not None:
             self._delivery.retain("info", self._topics.info, payload)
 
     def _take_stats(self, stats: Stats) -> None:
-        payload = self._encode(self._topics.stats, stats.fields())
+        payload = self._encode(self._topics.stats, stats.fields(self._last_stats))
+        self._last_stats = stats
         if payload is not None:
             self._delivery.stats(Message(self._topics.stats, payload))
 
@@ -557,6 +620,7 @@ class Publisher:
         fields = event_fields(
             event,
             self._topics,
+            snapshot_path=self._gallery.path_of(event) if self._gallery else None,
             published_at=self._now(),
             delayed=self._now() - waiting.since > DELAYED_AFTER,
         )

@@ -68,7 +68,7 @@ def test_an_alert_is_snapshot_event_state_and_its_end_event_state(
     assert [messages[1].json["type"], messages[3].json["type"]] == ["new", "end"]
     assert {message.qos for message in messages} == {1}
     assert size(messages[0].payload) == (640, 360)
-    (saved,) = tmp_path.iterdir()
+    saved = Path(messages[1].json["snapshot_path"])
     assert saved.read_bytes() == messages[0].payload
 
 
@@ -131,6 +131,7 @@ def test_an_event_as_it_arrives(mosquitto: Mosquitto) -> None:
         ("published_at", "2026-01-02T03:04:06.001Z"),
         ("sequence", 0),
         ("snapshot", "exact/snapshot/porch/car"),
+        ("snapshot_path", None),
         ("position", 12.346),
     ]
     assert last.json["reason"] == "left"
@@ -225,6 +226,7 @@ def test_info_stats_and_errors(mosquitto: Mosquitto) -> None:
                 "dropped": 10,
                 "age_s": 0.2,
                 "reconnects": 0,
+                "fps": None,
             }
         },
         "detector": {"batches": 25, "frames": 50, "ms_p50": 80.0, "ms_p95": 120.0},
