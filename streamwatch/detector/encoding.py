@@ -30,8 +30,8 @@ KEEP_SECONDS = 20.0
 """How long it waits for more: loading again costs seconds, and who edits a prompt edits another."""
 NICENESS = 5
 """Loading takes 4 s of one core. Beside three busy processes on two cores a first prompt was ready
-after 7 s at 0, 18 s at 5 and 55 s at 10: a share of a quarter spares the detector, a tenth takes for
-ever."""
+after 7 s at 0, 18 s at 5 and 55 s at 10: a quarter of a core spares the detector, a tenth takes
+for ever."""
 
 _PR_SET_PDEATHSIG = 1
 """<linux/prctl.h>"""
