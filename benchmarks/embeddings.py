@@ -20,7 +20,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
@@ -129,14 +130,21 @@ def one_run(folder: Path, number: int) -> dict[str, Row]:
     known = Embeddings(SETTINGS, folder)
     rows["50 known, one at a time"] = measured(one_by_one(known.vectors, singly), wait=False)
     rows["50 known, in one go"] = measured([partial(known.vectors, together)], wait=False)
-    cores = os.cpu_count() or 1
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(cores)]
     calls = one_by_one(embeddings.vectors, new_prompts("c"))
-    rows["50 new, every core busy"] = measured(calls, wait=False)
-    for process in busy:
-        process.kill()
-        process.wait()
+    with every_core_busy():
+        rows["50 new, every core busy"] = measured(calls, wait=False)
     return rows
+
+
+@contextmanager
+def every_core_busy() -> Iterator[None]:
+    with ExitStack() as busy:
+        for _ in range(os.cpu_count() or 1):
+            process = busy.enter_context(
+                subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            )
+            busy.callback(process.kill)
+        yield
 
 
 def one_by_one(

@@ -24,15 +24,14 @@ from typing import cast
 
 from streamwatch.catalogue import EncoderKind
 from streamwatch.detector.protocol import TEXT_WIDTH, TextEncoder
-from streamwatch.detector.text import TEXT_ENCODERS
 from streamwatch.errors import DetectorError
 
 KEEP_SECONDS = 20.0
 """How long it waits for more: loading again costs seconds, and who edits a prompt edits another."""
 NICENESS = 5
-"""Loading takes 4 s of one core. With every core taken by others, a first prompt was ready after
-7 s at 0, 18 s at 5 and 55 s at 10: a quarter of a core spares the detector, a tenth takes for ever.
-"""
+"""Loading takes 4 s of one core. Beside three busy processes on two cores a first prompt was ready
+after 7 s at 0, 18 s at 5 and 55 s at 10: a quarter of a core spares the detector, a tenth takes
+for ever."""
 
 _PR_SET_PDEATHSIG = 1
 """<linux/prctl.h>"""
@@ -71,6 +70,8 @@ def serve(connection: Connection, kind: EncoderKind, paths: Sequence[Path]) -> N
 
 def load(kind: EncoderKind, paths: Sequence[Path]) -> TextEncoder:
     """Raises DetectorError where it is broken, or of no use to a detector."""
+    from streamwatch.detector.text import TEXT_ENCODERS  # with PyTorch, when all else is in place
+
     encoder = TEXT_ENCODERS[kind](*paths)
     if encoder.width != TEXT_WIDTH:
         raise DetectorError(
