@@ -23,6 +23,7 @@ from streamwatch.detector.models import encode_prompts, load_detector
 from streamwatch.detector.protocol import TEXT_WIDTH, Detector, Vectors, Vocabulary
 from streamwatch.errors import StreamwatchError
 from streamwatch.publisher import (
+    AnnouncedCamera,
     CameraState,
     CameraStats,
     DetectorStats,
@@ -31,6 +32,7 @@ from streamwatch.publisher import (
     Info,
     LatencyStats,
     Publisher,
+    Roster,
     Stats,
     WatchInfo,
 )
@@ -102,6 +104,7 @@ class Daemon:
             for camera in self._config.cameras
             for watch in self._config.watches_of(camera)
         )
+        self._publisher.announce(_roster(self._config))
         self._publisher.info(self._info())
         try:
             self._analysis.start()
@@ -275,6 +278,21 @@ class Daemon:
             outbox=self._publisher.waiting,
             rss_bytes=psutil.Process().memory_info().rss,
         )
+
+
+def _roster(config: Config) -> Roster:
+    """Cameras and watches that are disabled too: they are not gone."""
+    return Roster(
+        __version__,
+        {
+            name: AnnouncedCamera(
+                camera.name,
+                [watch for watch in config.watches if name in config.cameras_of(watch)],
+            )
+            for name, camera in config.cameras.items()
+        },
+        {name: watch.name for name, watch in config.watches.items()},
+    )
 
 
 def _has_finished(capture: Capture) -> bool:

@@ -139,6 +139,12 @@ class HomeAssistantSettings(Settings):
     """Topic prefix under which Home Assistant looks for devices."""
 
 
+def _discovery_prefix(homeassistant: bool | HomeAssistantSettings) -> str | None:
+    if isinstance(homeassistant, HomeAssistantSettings):
+        return homeassistant.discovery_prefix
+    return HomeAssistantSettings().discovery_prefix if homeassistant else None
+
+
 class OutboxSettings(Settings):
     max_size: Annotated[Size, not_supported_yet(256_000_000)] = 256_000_000
     """Room for alerts that wait for the broker. Not supported yet."""
@@ -173,9 +179,8 @@ class MqttSettings(Settings):
     homeassistant: Annotated[
         Annotated[Switch, Tag("(switch)")] | Annotated[HomeAssistantSettings, Tag("(settings)")],
         Discriminator(_switch_or_settings),
-        not_supported_yet(False),
     ] = False
-    """`true`, or `{discovery_prefix}`: announce cameras and watches. Not supported yet."""
+    """`true`, or `{discovery_prefix}`: announce cameras and watches to Home Assistant."""
     outbox: OutboxSettings = OutboxSettings()
     """Alerts that wait for the broker. Not supported yet."""
 
@@ -191,6 +196,11 @@ class MqttSettings(Settings):
             return self.tls
         return TlsSettings() if self.tls else None
 
+    @property
+    def discovery_prefix(self) -> str | None:
+        """Where Home Assistant looks for devices, None where it is told of none."""
+        return _discovery_prefix(self.homeassistant)
+
     @field_validator("tls")
     @classmethod
     def _no_tls_inside(cls, tls: bool | TlsSettings, info: ValidationInfo) -> bool | TlsSettings:
@@ -201,6 +211,20 @@ class MqttSettings(Settings):
                 subject=False,
             )
         return tls
+
+    @field_validator("homeassistant")
+    @classmethod
+    def _apart(
+        cls, homeassistant: bool | HomeAssistantSettings, info: ValidationInfo
+    ) -> bool | HomeAssistantSettings:
+        prefix = _discovery_prefix(homeassistant)
+        if prefix is not None and prefix == info.data.get("topic_prefix"):
+            raise Wrong(
+                f"Home Assistant and streamwatch would both publish to {prefix}/status; write"
+                " another topic_prefix",
+                subject=False,
+            )
+        return homeassistant
 
     @field_validator("port")
     @classmethod

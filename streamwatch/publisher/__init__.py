@@ -9,6 +9,7 @@ lost = publisher.stop()
 
 from streamwatch.publisher.broker import EmbeddedBroker
 from streamwatch.publisher.client import make_client
+from streamwatch.publisher.homeassistant import AnnouncedCamera, Roster
 from streamwatch.publisher.outbox import MemoryOutbox, Outbox, Waiting
 from streamwatch.publisher.payloads import (
     CameraState,
@@ -26,6 +27,7 @@ from streamwatch.publisher.publisher import Publisher
 from streamwatch.publisher.topics import Topics
 
 __all__ = [
+    "AnnouncedCamera",
     "CameraState",
     "CameraStats",
     "DetectorStats",
@@ -38,6 +40,7 @@ __all__ = [
     "Outbox",
     "Publisher",
     "Publishing",
+    "Roster",
     "Stats",
     "Topics",
     "Waiting",

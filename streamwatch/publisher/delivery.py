@@ -25,8 +25,8 @@ CULPRIT_LOSSES = 2
 CULPRIT_SECONDS = 2.0
 """A message at which alone the connection broke so often, each time so soon, is what breaks it."""
 
-Kind = Literal["status", "info", "camera", "state", "snapshot"]
-RETAINED: tuple[Kind, ...] = ("status", "info", "camera", "state", "snapshot")
+Kind = Literal["status", "info", "camera", "state", "discovery", "snapshot"]
+RETAINED: tuple[Kind, ...] = ("status", "info", "camera", "state", "discovery", "snapshot")
 """What is retained, in the order it is sent with a new connection."""
 
 

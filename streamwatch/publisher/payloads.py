@@ -135,15 +135,28 @@ class Stats:
     outbox: int
     rss_bytes: int
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self, before: Stats | None) -> dict[str, Any]:
+        """`before` are those published last, None at first: the frames a second are since then."""
         return {
             "uptime_s": self.uptime_s,
-            "cameras": {name: asdict(camera) for name, camera in self.cameras.items()},
+            "cameras": {
+                name: {**asdict(camera), "fps": self._fps(name, before)}
+                for name, camera in self.cameras.items()
+            },
             "detector": asdict(self.detector),
             "latency_ms": asdict(self.latency_ms),
             "outbox": self.outbox,
             "rss_bytes": self.rss_bytes,
         }
+
+    def _fps(self, camera: str, before: Stats | None) -> float | None:
+        if before is None or camera not in before.cameras:
+            return None
+        frames = self.cameras[camera].analysed - before.cameras[camera].analysed
+        seconds = self.uptime_s - before.uptime_s
+        if frames < 0 or seconds <= 0:  # counted anew
+            return None
+        return round(frames / seconds, 2)
 
 
 def event_fields(

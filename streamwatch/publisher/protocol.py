@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from streamwatch.publisher.homeassistant import Roster
 from streamwatch.publisher.payloads import CameraState, ErrorReport, Info, Stats
 from streamwatch.records import Event
 
@@ -42,6 +43,10 @@ class Publishing(Protocol):
     def error(self, report: ErrorReport) -> None: ...
 
     def camera_status(self, camera: str, state: CameraState) -> None: ...
+
+    def announce(self, roster: Roster) -> None:
+        """Tell Home Assistant, where that is configured, what there is from now on."""
+        ...
 
     def declare_states(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Publish `OFF` for each (camera, watch) in which nothing is there."""

@@ -19,6 +19,7 @@ from streamwatch.config.models import MqttSettings, SnapshotSettings
 from streamwatch.publisher.connection import Acknowledged, Connection, Notice
 from streamwatch.publisher.delivery import Delivery, Message
 from streamwatch.publisher.drawing import render, render_crop
+from streamwatch.publisher.homeassistant import Device, Discovery, Roster, replacing
 from streamwatch.publisher.outbox import MemoryOutbox, Outbox, Waiting
 from streamwatch.publisher.payloads import (
     OFF,
@@ -96,6 +97,11 @@ class Publisher:
         self._raw_lock = threading.Lock()
         self._open: dict[Pair, set[str]] = {}
         self._newest_visit: dict[Pair, str] = {}
+        self._last_stats: Stats | None = None
+        self._discovery = None
+        if mqtt.discovery_prefix is not None:
+            self._discovery = Discovery(self._topics, mqtt.discovery_prefix, mqtt.commands)
+        self._announced: dict[str, Device] = {}
         self._pictures_left_out = 0
         self._dropping = False
         self._dropped_said = 0
@@ -178,6 +184,10 @@ class Publisher:
     def declare_states(self, pairs: Iterable[Pair]) -> None:
         """Publish `OFF` for each (camera, watch) in which nothing is there."""
         self._tasks.put(partial(self._take_pairs, tuple(pairs)))
+
+    def announce(self, roster: Roster) -> None:
+        """Tell Home Assistant, where `mqtt.homeassistant` says so, what there is from now on."""
+        self._tasks.put(partial(self._take_roster, roster))
 
     def _note_notice(self, notice: Notice) -> None:
         self._tasks.put(partial(self._take_notice, notice))
@@ -296,13 +306,31 @@ class Publisher:
         for pair in pairs:
             self._publish_state(pair)
 
+    def _take_roster(self, roster: Roster) -> None:
+        if self._discovery is None:
+            return
+        devices = self._discovery.devices(roster)
+        for topic, device in devices.items():
+            former = self._announced.get(topic)
+            self._announce(topic, device if former is None else replacing(device, former))
+        for topic in self._announced.keys() - devices.keys():
+            del self._announced[topic]
+            self._delivery.retain("discovery", topic, b"")
+
+    def _announce(self, topic: str, device: Device) -> None:
+        payload = self._encode(topic, device)
+        if payload is not None:
+            self._announced[topic] = device
+            self._delivery.retain("discovery", topic, payload)
+
     def _take_info(self, info: Info) -> None:
         payload = self._encode(self._topics.info, info.fields())
         if payload is not None:
             self._delivery.retain("info", self._topics.info, payload)
 
     def _take_stats(self, stats: Stats) -> None:
-        payload = self._encode(self._topics.stats, stats.fields())
+        payload = self._encode(self._topics.stats, stats.fields(self._last_stats))
+        self._last_stats = stats
         if payload is not None:
             self._delivery.stats(Message(self._topics.stats, payload))
 

@@ -487,14 +487,38 @@ MQTT = [
         id="commands",
     ),
     pytest.param(
-        mqtt("homeassistant: true"),
-        ["3:23: mqtt.homeassistant: not supported yet; leave it out"],
-        id="homeassistant",
+        mqtt("homeassistant: maybe"),
+        ["3:23: mqtt.homeassistant: 'maybe' is neither true nor false; write true or false"],
+        id="homeassistant maybe",
     ),
     pytest.param(
-        mqtt("homeassistant: {discovery_prefix: ha}"),
-        ["3:23: mqtt.homeassistant: not supported yet; leave it out"],
-        id="homeassistant prefix",
+        mqtt("homeassistant: {prefix: ha}"),
+        ["3:24: mqtt.homeassistant.prefix: unknown key; allowed are discovery_prefix"],
+        id="homeassistant unknown",
+    ),
+    pytest.param(
+        mqtt("homeassistant: {discovery_prefix: ha/#}"),
+        [
+            "3:42: mqtt.homeassistant.discovery_prefix: 'ha/#' holds # or +, which are wildcards;"
+            " take them out"
+        ],
+        id="homeassistant wildcard",
+    ),
+    pytest.param(
+        mqtt("homeassistant: {discovery_prefix: streamwatch}"),
+        [
+            "3:23: mqtt.homeassistant: Home Assistant and streamwatch would both publish to"
+            " streamwatch/status; write another topic_prefix"
+        ],
+        id="homeassistant in our own topics",
+    ),
+    pytest.param(
+        mqtt("topic_prefix: homeassistant, homeassistant: true"),
+        [
+            "3:52: mqtt.homeassistant: Home Assistant and streamwatch would both publish to"
+            " homeassistant/status; write another topic_prefix"
+        ],
+        id="our topics in homeassistant",
     ),
     pytest.param(
         mqtt("outbox: {max_size: 1GB}"),
