@@ -9,6 +9,7 @@ lost = publisher.stop()
 
 from streamwatch.publisher.broker import EmbeddedBroker
 from streamwatch.publisher.client import make_client
+from streamwatch.publisher.commands import Command, Reply
 from streamwatch.publisher.homeassistant import AnnouncedCamera, Roster
 from streamwatch.publisher.outbox import MemoryOutbox, Outbox, Waiting
 from streamwatch.publisher.payloads import (
@@ -30,6 +31,7 @@ __all__ = [
     "AnnouncedCamera",
     "CameraState",
     "CameraStats",
+    "Command",
     "DetectorStats",
     "EmbeddedBroker",
     "ErrorKind",
@@ -40,6 +42,7 @@ __all__ = [
     "Outbox",
     "Publisher",
     "Publishing",
+    "Reply",
     "Roster",
     "Stats",
     "Topics",

@@ -57,6 +57,11 @@ class Discovery:
     def birth_topic(self) -> str:
         return f"{self.prefix}/status"
 
+    def owns(self, topic: str) -> bool:
+        """Whether one of `filters` matches."""
+        levels = topic.removeprefix(f"{self.prefix}/device/{self._id}/").split("/")
+        return topic == self._topic() or (len(levels) == 2 and topic == self._topic(levels[0]))
+
     @property
     def filters(self) -> tuple[str, str]:
         """Topic filters that match every message of this daemon, and hardly any other."""
@@ -333,14 +338,15 @@ class Discovery:
 def replacing(device: Device, former: Device) -> Device:
     """`device` with word that what only `former` had is gone: else it would stay for ever.
 
-    Home Assistant removes a component that is left with nothing but its platform.
+    Home Assistant removes a component that is left with nothing but its platform. Those come first,
+    since it stops reading at a component that it is still busy with from the message before.
     """
     gone = {
         name: {"platform": component["platform"]}
         for name, component in former["components"].items()
         if name not in device["components"] and len(component) > 1
     }
-    return {**device, "components": {**device["components"], **gone}}
+    return {**device, "components": {**gone, **device["components"]}}
 
 
 def announced_before(payload: bytes) -> Device | None:

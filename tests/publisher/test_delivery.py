@@ -25,10 +25,18 @@ class Wire:
         self._delivery = delivery
         self._answered = 0
 
-    def fault(self, topic: str, payload: bytes) -> str | None:
+    def fault(self, topic: str, payload: bytes, correlation: bytes | None = None) -> str | None:
         return self.faults.get(topic)
 
-    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> int:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int,
+        retain: bool,
+        correlation: bytes | None = None,
+    ) -> int:
         self.sent.append((topic, payload, qos, retain))
         return len(self.sent)
 

@@ -39,7 +39,7 @@ def test_a_broker_away_at_the_start_gets_everything_in_order(
         broker.stop()
         publisher = make(broker, "away")
         with running(publisher, connected=False):
-            publisher.declare_states([("porch", "car"), ("porch", "dog")])
+            publisher.declare(["porch"], [("porch", "car"), ("porch", "dog")])
             publisher.camera_status("porch", "offline")
             publisher.camera_status("porch", "online")
             publisher.event(visit)

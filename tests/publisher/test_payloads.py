@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamwatch.publisher.payloads import encode, event_fields, timestamp
+from streamwatch.publisher.payloads import (
+    CameraStats,
+    DetectorStats,
+    LatencyStats,
+    Stats,
+    encode,
+    event_fields,
+    timestamp,
+)
 from streamwatch.publisher.topics import Topics
 from streamwatch.records import Event
 from tests.publisher.events import MOMENT, end_event, new_event
@@ -80,6 +89,34 @@ def test_the_path_of_the_picture_is_text_or_nothing() -> None:
     assert fields_of(snapshot_path=Path("/var/bild é.jpg"))["snapshot_path"] == "/var/bild é.jpg"
     not_utf8 = fields_of(snapshot_path=Path(os.fsdecode(b"/var/\xff.jpg")))
     assert json.loads(encode(not_utf8))["snapshot_path"] == "/var/\ufffd.jpg"
+
+
+def stats(uptime_s: float, analysed: int) -> Stats:
+    return Stats(
+        uptime_s,
+        {"porch": CameraStats(0, analysed, 0, 0, None, 0)},
+        DetectorStats(0, 0, None, None),
+        LatencyStats(None, None),
+        0,
+        0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "fps"),
+    [
+        (stats(100.0, 50), 4.9),
+        (stats(100.0, 99), 0.0),
+        (None, None),
+        (stats(100.0, 100), None),  # the camera has been counted anew
+        (stats(110.0, 99), None),
+        (replace(stats(100.0, 50), cameras={}), None),
+    ],
+)
+def test_the_frames_a_second_are_those_since_the_last_time(
+    before: Stats | None, fps: float | None
+) -> None:
+    assert stats(110.0, 99).fields(before)["cameras"]["porch"]["fps"] == fps
 
 
 def test_json_is_strict_and_utf_8() -> None:

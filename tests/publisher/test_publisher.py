@@ -50,7 +50,7 @@ def test_an_alert_is_snapshot_event_state_and_its_end_event_state(
         Subscriber(mosquitto.port, "order/#") as subscriber,
         running(make(mosquitto, "order", tmp_path)) as publisher,
     ):
-        publisher.declare_states([("porch", "car")])
+        publisher.declare(["porch"], [("porch", "car")])
         subscriber.wait_for_payload("order/state/porch/car", b"OFF")
         subscriber.clear()
         publisher.event(event)
@@ -77,7 +77,7 @@ def test_what_is_retained_meets_a_late_subscriber(mosquitto: Mosquitto) -> None:
     with running(make(mosquitto, "kept")) as publisher:
         publisher.info(an_info())
         publisher.camera_status("porch", "online")
-        publisher.declare_states([("porch", "car"), ("porch", "dog")])
+        publisher.declare(["porch"], [("porch", "car"), ("porch", "dog")])
         publisher.event(event)
         with Subscriber(mosquitto.port, "kept/state/#") as first:
             first.wait_for_payload("kept/state/porch/car", b"ON")
@@ -226,6 +226,7 @@ def test_info_stats_and_errors(mosquitto: Mosquitto) -> None:
                 "dropped": 10,
                 "age_s": 0.2,
                 "reconnects": 0,
+                "fps": None,
             }
         },
         "detector": {"batches": 25, "frames": 50, "ms_p50": 80.0, "ms_p95": 120.0},
