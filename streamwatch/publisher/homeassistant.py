@@ -243,8 +243,8 @@ class Discovery:
         return component
 
     def _of_a_watch(self, camera: str, watch: str, title: str) -> dict[str, Component]:
-        """What is there now, which means nothing without camera and watch; and the newest alert,
-        which stays true without them, and is wanted most where somebody has cut the cable.
+        """What is there now, which means nothing without camera and watch; and of the newest alert
+        what stays true without them, and is wanted most where somebody has cut the cable.
         """
         place = camera, watch
         running = [
@@ -294,7 +294,7 @@ class Discovery:
                 "state_class": "measurement",
                 "unit_of_measurement": "%",
                 "suggested_display_precision": 0,
-                "availability": running,
+                "availability": [self._daemon_online],
                 "state_topic": self.topics.event(*place),
                 "value_template": "{{ (value_json.confidence * 100) | round(1) }}",
             },
@@ -364,7 +364,8 @@ def announced_before(payload: bytes) -> Device | None:
 
 def _entity_id(platform: str, *parts: str) -> str:
     """What it is called in automations, unless a person says otherwise or it is taken."""
-    return f"{platform}.{re.sub('[^a-z0-9]+', '_', '_'.join(parts).lower()).strip('_')}"
+    name = re.sub("[^a-z0-9]+", "_", "_".join(parts).lower()).strip("_")
+    return f"{platform}.{name or 'unnamed'}"
 
 
 def _title(name: str, title: str | None) -> str:
