@@ -171,8 +171,8 @@ class Daemon:
     def _declare(self) -> None:
         """Tell what there is, the states of all watches, and what runs."""
         config = self._running.config
-        self._publisher.announce(reports.roster(config))
         self._publisher.declare(config.cameras, _pairs(config))
+        self._publisher.announce(reports.roster(config))
         self._publisher.info(
             reports.info(config, self._running.detector.device, self._started_at, self._problems)
         )

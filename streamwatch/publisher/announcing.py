@@ -36,6 +36,8 @@ class Announcer:
         self._discovery: Discovery | None = None
         self._roster: Roster | None = None
         self._announced: dict[str, Device] = {}
+        """As it is, without word of what is gone."""
+        self._found: dict[str, Device] = {}
         self._repeat_at: float | None = None
 
     @property
@@ -60,12 +62,14 @@ class Announcer:
     def found(self, topic: str, payload: bytes) -> None:
         """A message that the broker has retained since an earlier life."""
         former = announced_before(payload)
-        if former is None or self._roster is None:
+        if former is None:
             return
-        if topic not in self._announced:
+        if self._roster is None:
+            self._found[topic] = former
+        elif topic not in self._announced:
             self._clear(topic)
-        else:
-            self._replace(topic, self._announced[topic], former)
+        elif (told := replacing(self._announced[topic], former)) != self._announced[topic]:
+            self._publish(topic, told)
 
     def ask_to_repeat(self) -> None:
         """Home Assistant has started."""
@@ -80,15 +84,12 @@ class Announcer:
         devices: dict[str, Device] = {}
         if self._discovery is not None and self._roster is not None:
             devices = self._discovery.devices(self._roster)
-        for topic in self._announced.keys() - devices.keys():
-            del self._announced[topic]
+        before = {**self._announced, **self._found}
+        for topic in before.keys() - devices.keys():
             self._clear(topic)
         for topic, device in devices.items():
-            self._replace(topic, device, self._announced.get(topic))
-
-    def _replace(self, topic: str, device: Device, former: Device | None) -> None:
-        if former is not None:
-            device = replacing(device, former)
-        if device != self._announced.get(topic):
-            self._announced[topic] = device
-            self._publish(topic, device)
+            if device != self._announced.get(topic):
+                former = before.get(topic)
+                self._publish(topic, device if former is None else replacing(device, former))
+        self._announced = devices
+        self._found = {}

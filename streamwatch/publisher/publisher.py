@@ -224,7 +224,10 @@ class Publisher:
         self._tasks.put(partial(self._take_settings, mqtt, snapshots, folder))
 
     def announce(self, roster: Roster) -> None:
-        """Tell Home Assistant, where `mqtt.homeassistant` says so, what there is from now on."""
+        """Tell Home Assistant, where `mqtt.homeassistant` says so, what there is from now on.
+
+        After `declare`, which looks for what is to be taken back before it is written over.
+        """
         self._tasks.put(partial(self._announcer.announce, roster))
 
     def _note_notice(self, notice: Notice) -> None:

@@ -35,11 +35,11 @@ def topics(prefix: str) -> list[str]:
 
 def tell(publisher: Publisher, roster: Roster) -> None:
     """As the daemon does."""
-    publisher.announce(roster)
     publisher.declare(
         roster.cameras,
         [(name, watch) for name, camera in roster.cameras.items() for watch in camera.watches],
     )
+    publisher.announce(roster)
 
 
 def retained(broker: Broker, prefix: str) -> dict[str, Any]:

@@ -504,8 +504,10 @@ def test_another_way_of_announcing_takes_back_what_the_first_has_announced() -> 
     assert broker.retained == {}
 
 
-def test_what_an_earlier_life_announced_is_taken_back() -> None:
+@pytest.mark.parametrize("found_first", [True, False])
+def test_what_an_earlier_life_announced_is_taken_back(found_first: bool) -> None:
     broker = Broker()
+    fewer = replace(ROSTER, cameras={"porch": AnnouncedCamera(None, ["car"])})
     announcing = announcer(broker)
     announcing.use(DISCOVERY)
     for topic, device in DISCOVERY.devices(ROSTER).items():
@@ -513,12 +515,15 @@ def test_what_an_earlier_life_announced_is_taken_back() -> None:
     foreign = "homeassistant/device/streamwatch/kettle/config"
     broker.retained[foreign] = {"origin": {"name": "kettle"}, "components": {}}
     found = {topic: encode(device) for topic, device in broker.retained.items()}
-    announcing.announce(replace(ROSTER, cameras={"porch": AnnouncedCamera(None, ["car"])}))
+    if not found_first:
+        announcing.announce(fewer)
     for topic, payload in found.items():
         announcing.found(topic, payload)
+    if found_first:
+        announcing.announce(fewer)
     assert list(broker.retained) == [DAEMON_TOPIC, PORCH_TOPIC, foreign]
     assert broker.retained[PORCH_TOPIC]["components"]["red-bag/alert"] == {"platform": "event"}
-    assert broker.published == [DAEMON_TOPIC, PORCH_TOPIC, PORCH_TOPIC]
+    assert broker.published == [DAEMON_TOPIC, PORCH_TOPIC] + [PORCH_TOPIC] * (not found_first)
 
 
 def test_when_home_assistant_has_started_it_is_told_again_a_little_later() -> None:
