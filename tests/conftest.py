@@ -8,7 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest_plugins = ["tests.parts.certificates", "tests.parts.mosquitto", "tests.parts.rtsp"]
+pytest_plugins = [
+    "tests.parts.certificates",
+    "tests.parts.home_assistant",
+    "tests.parts.mosquitto",
+    "tests.parts.rtsp",
+]
 
 
 @pytest.fixture(scope="session")

@@ -58,13 +58,13 @@ async def start(folder: str, broker_port: int, web_port: int) -> core.HomeAssist
 
 
 def collect_calls(hass: core.HomeAssistant) -> list[dict[str, Any]]:
-    """What automations call at `notify.phone`, in place of somebody's telephone."""
+    """What automations call at `notify.mobile_app_phone`, in place of somebody's telephone."""
     calls: list[dict[str, Any]] = []
 
     async def notify(call: core.ServiceCall) -> None:
         calls.append({"service": f"{call.domain}.{call.service}", **call.data})
 
-    hass.services.async_register("notify", "phone", notify)
+    hass.services.async_register("notify", "mobile_app_phone", notify)
     return calls
 
 
