@@ -103,3 +103,27 @@ def test_stopping_before_the_cameras_start_ends_cleanly(
         subscriber.wait_for_payload("streamwatch/status", b"offline")
         info = json.loads(subscriber.of("streamwatch/info")[0].payload)
     assert info["cameras"] == ["street"]
+
+
+def test_home_assistant_is_told_of_cameras_and_watches_disabled_ones_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_mosquitto: StartMosquitto
+) -> None:
+    monkeypatch.setattr(daemon_module, "load_detector", lambda _: BreakingDetector())
+    monkeypatch.setattr(
+        daemon_module, "encode_prompts", lambda _, prompts: {p: np.zeros(512) for p in prompts}
+    )
+    broker = start_mosquitto()
+    settings = config(tmp_path, {"host": broker.host, "port": broker.port, "homeassistant": True})
+    disabled = settings.watches["car"].model_copy(update={"enabled": False, "name": "A boat"})
+    settings = settings.model_copy(update={"watches": {**settings.watches, "boat": disabled}})
+    daemon = Daemon(settings)
+    daemon.request_stop()
+    with Subscriber(broker.port) as subscriber:
+        with daemon:
+            daemon.run()
+        subscriber.wait_for_payload("streamwatch/status", b"offline")
+    assert subscriber.of("homeassistant/device/streamwatch/config")
+    (street,) = subscriber.of("homeassistant/device/streamwatch/street/config")
+    names = [component["name"] for component in street.json["components"].values()]
+    assert {"Car", "Car alert", "A boat", "A boat alert"} <= set(names)
+    assert not subscriber.of("streamwatch/state/street/boat")
