@@ -184,7 +184,7 @@ def test_the_schema_is_strict() -> None:
     device = DISCOVERY.devices(ROSTER)[PORCH_TOPIC]
     for wrong in (
         {**device, "qos": 1},
-        {**device, "components": {"x": {**device["components"]["fps"], "unit": "s"}}},
+        {**device, "components": {"x": {**device["components"]["frames_analysed"], "unit": "s"}}},
         {**device, "components": {"x": {"platform": "event"}}},
     ):
         with pytest.raises(Exception, match=r"is a required property|was unexpected"):
@@ -237,6 +237,15 @@ def test_a_watch_is_presence_alert_picture_and_confidence() -> None:
     assert alert["state_topic"] == "streamwatch/events/porch/red-bag"
     assert alert["event_types"] == ["new", "update", "end"]
     assert picture["image_topic"] == "streamwatch/snapshot/porch/red-bag"
+
+
+def test_an_entity_is_called_the_same_by_every_home_assistant() -> None:
+    """Before 2025.10 it takes no default id, but makes one of the names of device and entity."""
+    roster = Roster("0.1", {"porch": AnnouncedCamera(None, ["red-bag"])}, {"red-bag": None})
+    for device in DISCOVERY.devices(roster).values():
+        for component in device["components"].values():
+            made = f"{device['device']['name']} {component['name']}".lower().replace(" ", "_")
+            assert component["default_entity_id"] == f"{component['platform']}.{made}"
 
 
 def test_a_watch_that_does_not_apply_to_a_camera_is_not_there() -> None:
@@ -364,13 +373,13 @@ def test_problems_are_counted_and_named() -> None:
 
 def test_measurements_are_numbers_or_unknown() -> None:
     later = replace(A_STATS, uptime_s=20.0)
-    assert rendered(porch("fps"), stats(later, A_STATS)) == "0.0"
-    assert rendered(porch("fps"), stats()) == "None"
-    assert rendered(porch("age"), stats()) == "0.2"
-    assert rendered(porch("age"), stats(replace(A_STATS, cameras={}))) == "None"
-    assert rendered(daemon("detector"), stats()) == "120.0"
+    assert rendered(porch("frames_analysed"), stats(later, A_STATS)) == "0.0"
+    assert rendered(porch("frames_analysed"), stats()) == "None"
+    assert rendered(porch("age_of_newest_frame"), stats()) == "0.2"
+    assert rendered(porch("age_of_newest_frame"), stats(replace(A_STATS, cameras={}))) == "None"
+    assert rendered(daemon("detector_time"), stats()) == "120.0"
     assert rendered(daemon("latency"), stats()) == "None"
-    assert rendered(daemon("waiting"), stats()) == "0"
+    assert rendered(daemon("waiting_alerts"), stats()) == "0"
 
 
 def templates() -> Iterator[str]:
