@@ -7,6 +7,7 @@ for advice in config.warnings(settings, path):
 """
 
 from streamwatch.config.checks import Advice, describe, unfit_model, warnings
+from streamwatch.config.edits import Edit, Put, Remove, Switch
 from streamwatch.config.fingerprint import config_hash
 from streamwatch.config.json_schema import schema
 from streamwatch.config.last_good import keep_last_good, load_last_good
@@ -30,6 +31,7 @@ from streamwatch.config.paths import (
     starter,
     state_dir,
 )
+from streamwatch.config.persisting import persist
 from streamwatch.config.secrets import mask_secrets_in, mask_url
 
 __all__ = [
@@ -38,10 +40,14 @@ __all__ = [
     "CameraSettings",
     "Config",
     "DetectorSettings",
+    "Edit",
     "LogSettings",
     "MqttSettings",
     "OutboxSettings",
+    "Put",
+    "Remove",
     "SnapshotSettings",
+    "Switch",
     "WatchSettings",
     "cache_dir",
     "config_dir",
@@ -54,6 +60,7 @@ __all__ = [
     "located",
     "mask_secrets_in",
     "mask_url",
+    "persist",
     "schema",
     "shipped",
     "snapshot_folder",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from streamwatch.config import paths, problems, reading, references
+from streamwatch.config.edits import Edit, edited
 from streamwatch.config.expansion import expanded
 from streamwatch.config.models import CameraSettings, Config, WatchSettings
 from streamwatch.config.places import Entry, Fault, Loc
@@ -36,13 +37,13 @@ def find(explicit: Path | None = None) -> Path:
     raise ConfigError([Problem("config.yaml", None, None, "", message)])
 
 
-def load(path: Path, text: str | None = None) -> Config:
-    """Read and check a whole file; with `text`, as if that stood in it.
+def load(path: Path, text: str | None = None, edits: Iterable[Edit] = ()) -> Config:
+    """Read and check a whole file; with `text`, as if that stood in it, changed by `edits`.
 
     Raises `ConfigError` with every problem in it, in the order of their places. Values that can't
     be read at all (a bad `${…}`, a tag) are reported once, and not again for being missing.
     """
-    document = parse(path, text)
+    document = edited(parse(path, text), edits)
     folder = path.absolute().parent
     content, faults = expanded(document.content, document.entries, folder)
     faults = [*document.faults, *faults]

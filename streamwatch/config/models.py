@@ -174,8 +174,8 @@ class MqttSettings(Settings):
     """Name to log in with."""
     password: Secret | None = None
     """Password to log in with; better as `${NAME}`, `${file:PATH}` or `${credential:NAME}`."""
-    commands: Annotated[Switch, not_supported_yet(False)] = False
-    """Accept commands at `<prefix>/command/#`. Not supported yet."""
+    commands: Switch = False
+    """Accept commands at `<prefix>/command/#`; who may send them is for the broker to say."""
     homeassistant: Annotated[
         Annotated[Switch, Tag("(switch)")] | Annotated[HomeAssistantSettings, Tag("(settings)")],
         Discriminator(_switch_or_settings),

@@ -24,6 +24,10 @@ class Place:
     column: int
 
 
+COMMAND = Place(0, 0)
+"""Of what came by a command and stands nowhere in the file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One value of the file: where it stands, and what the person wrote there.
@@ -52,7 +56,10 @@ class Fault:
     lost: bool = False
 
     def problem(self, file: str) -> Problem:
-        return Problem(file, self.place.line, self.place.column, path_text(self.loc), self.message)
+        path = path_text(self.loc)
+        if self.place == COMMAND:
+            return Problem("command", None, None, path, self.message)
+        return Problem(file, self.place.line, self.place.column, path, self.message)
 
 
 def path_text(loc: Loc) -> str:

@@ -8,7 +8,7 @@ keys win.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import yaml
@@ -66,8 +66,7 @@ class Document:
 def read(text: str, file: str) -> Document:
     """Parse `text`; raises `ConfigError` where it can't be understood at all."""
     try:
-        composer = _CoreComposer(text)
-        node = composer.get_single_node()
+        node = compose(text)
         if node is None:
             raise _Hopeless(None, "the file is empty; `streamwatch init` writes one to start from")
         builder = _Builder()
@@ -86,6 +85,17 @@ def read(text: str, file: str) -> Document:
         message = "an escape or directive holds a number that is too large"
         raise _refusal(file, None, (), message) from None
     return Document(content, builder.entries, tuple(builder.faults))
+
+
+def compose(text: str) -> yaml.Node | None:
+    """The graph of nodes, an alias being the very node of its anchor. Raises yaml.YAMLError."""
+    return _CoreComposer(text).get_single_node()
+
+
+def core_resolvers() -> Iterator[tuple[str, re.Pattern[str], list[str]]]:
+    """By tag, what YAML 1.2 reads as something else than text, and with what it may begin."""
+    for name, (pattern, first) in _PLAIN.items():
+        yield f"{_CORE}{name}", pattern, first
 
 
 def _refusal(file: str, place: Place | None, loc: Loc, message: str) -> ConfigError:
@@ -131,8 +141,8 @@ def _joined(node: yaml.ScalarNode) -> str:
         raise _Hopeless(_place(node), "half of a surrogate pair is no character") from None
 
 
-for _name, (_pattern, _first) in _PLAIN.items():
-    _CoreComposer.add_implicit_resolver(f"{_CORE}{_name}", _pattern, _first)
+for _tag, _pattern, _first in core_resolvers():
+    _CoreComposer.add_implicit_resolver(_tag, _pattern, _first)
 
 
 @dataclass(slots=True)

@@ -482,8 +482,8 @@ MQTT = [
         id="tls unknown",
     ),
     pytest.param(
-        mqtt("commands: true"),
-        ["3:18: mqtt.commands: not supported yet; leave it out"],
+        mqtt("commands: maybe"),
+        ["3:18: mqtt.commands: 'maybe' is neither true nor false; write true or false"],
         id="commands",
     ),
     pytest.param(

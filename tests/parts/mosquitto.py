@@ -163,13 +163,14 @@ class Mosquitto:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One message as it arrived; `at_seconds` is `time.monotonic()`."""
+    """One message as it arrived; `at_seconds` is `time.monotonic()`, `correlation` MQTT 5's."""
 
     topic: str
     payload: bytes
     retain: bool
     qos: int
     at_seconds: float
+    correlation: bytes | None = None
 
     @property
     def json(self) -> Any:
@@ -247,6 +248,26 @@ class Subscriber:
 
         self.wait_for(arrived, timeout)
 
+    def publish(
+        self,
+        topic: str,
+        payload: bytes | str = b"",
+        *,
+        retain: bool = False,
+        response_topic: str | None = None,
+        correlation: bytes | None = None,
+    ) -> None:
+        """Send a message; returns once the broker has it."""
+        properties = None
+        if response_topic is not None or correlation is not None:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            if response_topic is not None:
+                properties.ResponseTopic = response_topic
+            if correlation is not None:
+                properties.CorrelationData = correlation
+        sent = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
+        sent.wait_for_publish(10)
+
     def clear(self) -> None:
         with self._changed:
             self._received.clear()
@@ -297,7 +318,12 @@ class Subscriber:
 
     def _on_message(self, client: Client, userdata: Any, message: MQTTMessage) -> None:
         received = Received(
-            message.topic, bytes(message.payload), message.retain, message.qos, time.monotonic()
+            message.topic,
+            bytes(message.payload),
+            message.retain,
+            message.qos,
+            time.monotonic(),
+            getattr(message.properties, "CorrelationData", None),
         )
         with self._changed:
             self._received.append(received)

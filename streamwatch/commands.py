@@ -1,0 +1,262 @@
+"""What a command over MQTT asks for; whoever takes it says whether that can be done.
+
+Here a command is only read. That an entry it brings is right is found out by `load`, to which its
+edit is handed, in the same words as for the file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from streamwatch.config import Edit, Put, Remove, Switch
+from streamwatch.config.edits import Section
+from streamwatch.config.kinds import line
+from streamwatch.config.places import printable
+from streamwatch.config.wording import Wrong, did_you_mean, listing
+from streamwatch.publisher import Command
+
+LONGEST_ID = 200
+MOST_PROMPTS = 100
+
+Id = str | int | float | None
+"""What a requester tells its answers apart by."""
+
+
+@dataclass(frozen=True, slots=True)
+class EditRequest:
+    """Change an entry; with `persist` in the file too, else until the daemon ends."""
+
+    id: Id
+    edit: Edit
+    persist: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadRequest:
+    """Read the file again."""
+
+    id: Id
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRequest:
+    """Publish a picture of a camera as it is now, under a watch if one is named."""
+
+    id: Id
+    camera: str
+    watch: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DetectRequest:
+    """Tell what is found in a camera's newest frame; `prompts` are its watches' where None."""
+
+    id: Id
+    camera: str
+    prompts: tuple[str, ...] | None
+
+
+Request = EditRequest | ReloadRequest | SnapshotRequest | DetectRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a command can't be taken, in one sentence for whoever sent it."""
+
+    id: Id
+    message: str
+
+
+class _Unfit(Exception):  # noqa: N818 - reads as what happened
+    """Says why."""
+
+
+def parse(command: Command) -> Request | Refusal:
+    """Any bytes are either a request or refused."""
+    try:
+        verb = _VERBS.get(command.verb)
+        if verb is None:
+            known = did_you_mean(command.verb, _VERBS) or f"; there is {listing(_VERBS, 'and')}"
+            raise _Unfit(f"'{printable(command.verb)}' is not a command{known}")
+        fields = _fields(command.payload, plain=verb.plain)
+        id = _id(fields.get("id"))
+    except _Unfit as unfit:
+        return Refusal(None, str(unfit))
+    try:
+        _check_keys(fields, verb)
+        return verb.build(_Fields(id, fields))
+    except _Unfit as unfit:
+        return Refusal(id, str(unfit))
+
+
+# --- payloads ------------------------------------------------------------------------------------
+
+
+def _fields(payload: bytes, *, plain: bool) -> dict[str, object]:
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        raise _Unfit("the payload is not text in UTF-8") from None
+    if not text.strip():
+        return {}
+    if plain and not text.lstrip().startswith("{"):
+        return {"name": text.strip()}
+    try:
+        fields = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise _Unfit(f"the payload is not JSON ({place})") from None
+    except ValueError:  # int() of thousands of digits
+        raise _Unfit("the payload holds a number that is too long") from None
+    except RecursionError:
+        raise _Unfit("the payload is nested too deeply") from None
+    if not isinstance(fields, dict):
+        raise _Unfit('the payload must be a JSON object, as {"name": …}')
+    return fields
+
+
+def _once(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
+    fields: dict[str, object] = {}
+    for key, value in pairs:
+        if key in fields:
+            raise _Unfit(f"the key '{printable(key)}' is given twice")
+        fields[key] = value
+    return fields
+
+
+def _no_number(constant: str) -> None:
+    raise _Unfit(f"{constant} is not JSON")
+
+
+def _id(value: object) -> Id:
+    """What can be repeated as it is."""
+    match value:
+        case bool():
+            pass
+        case None | int():
+            return value
+        case float() if math.isfinite(value):
+            return value
+        case str() if len(value) <= LONGEST_ID and _is_utf8(value):
+            return value
+    raise _Unfit(f"id must be a text of at most {LONGEST_ID} characters, or a number")
+
+
+def _is_utf8(text: str) -> bool:
+    """JSON can write halves of characters."""
+    return not any(unicodedata.category(char) == "Cs" for char in text)
+
+
+def _check_keys(fields: Collection[str], verb: _Verb) -> None:
+    known = ("id", *verb.needed, *verb.optional)
+    for key in fields:
+        if key not in known:
+            hint = did_you_mean(key, known) or f"; allowed are {', '.join(known)}"
+            raise _Unfit(f"unknown key '{printable(key)}'{hint}")
+    for key in verb.needed:
+        if key not in fields:
+            raise _Unfit(f"{key} is missing")
+
+
+@dataclass(frozen=True, slots=True)
+class _Fields:
+    """A payload's fields, of which those needed are there."""
+
+    id: Id
+    fields: dict[str, object]
+
+    @property
+    def persist(self) -> bool:
+        value = self.fields.get("persist", False)
+        if not isinstance(value, bool):
+            raise _Unfit("persist must be true or false")
+        return value
+
+    @property
+    def watch_settings(self) -> dict[str, object]:
+        value = self.fields["watch"]
+        if not isinstance(value, dict):
+            raise _Unfit('watch must be a JSON object, as {"prompt": "red car"}')
+        return value
+
+    @property
+    def prompts(self) -> tuple[str, ...] | None:
+        value = self.fields.get("prompts")
+        if value is None:
+            return None
+        prompts = value if isinstance(value, list) else [value]
+        if not 0 < len(prompts) <= MOST_PROMPTS:
+            raise _Unfit(f"prompts must be a text, or a list of 1 to {MOST_PROMPTS}")
+        return tuple(dict.fromkeys(_line(prompt, "a prompt").strip() for prompt in prompts))
+
+    def text(self, key: str) -> str:
+        return _line(self.fields[key], key)
+
+    def optional_text(self, key: str) -> str | None:
+        return None if self.fields.get(key) is None else self.text(key)
+
+
+def _line(value: object, what: str) -> str:
+    try:
+        return line(value)
+    except Wrong as wrong:
+        raise _Unfit(f"{what} {wrong.predicate}") from None
+
+
+# --- verbs ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Verb:
+    """With `plain`, the payload may be the name alone."""
+
+    build: Callable[[_Fields], Request]
+    needed: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    plain: bool = False
+
+
+def _put(*, new: bool) -> _Verb:
+    def build(fields: _Fields) -> EditRequest:
+        edit = Edit("watches", fields.text("name"), Put(fields.watch_settings, new))
+        return EditRequest(fields.id, edit, fields.persist)
+
+    return _Verb(build, ("name", "watch"), ("persist",))
+
+
+def _changed(section: Section, change: Remove | Switch) -> _Verb:
+    def build(fields: _Fields) -> EditRequest:
+        edit = Edit(section, fields.text("name"), change)
+        return EditRequest(fields.id, edit, fields.persist)
+
+    return _Verb(build, ("name",), ("persist",), plain=True)
+
+
+def _reload(fields: _Fields) -> ReloadRequest:
+    return ReloadRequest(fields.id)
+
+
+def _snapshot(fields: _Fields) -> SnapshotRequest:
+    return SnapshotRequest(fields.id, fields.text("camera"), fields.optional_text("watch"))
+
+
+def _detect(fields: _Fields) -> DetectRequest:
+    return DetectRequest(fields.id, fields.text("camera"), fields.prompts)
+
+
+_VERBS = {
+    "watch/set": _put(new=False),
+    "watch/add": _put(new=True),
+    "watch/remove": _changed("watches", Remove()),
+    "watch/enable": _changed("watches", Switch(True)),
+    "watch/disable": _changed("watches", Switch(False)),
+    "camera/enable": _changed("cameras", Switch(True)),
+    "camera/disable": _changed("cameras", Switch(False)),
+    "reload": _Verb(_reload),
+    "snapshot": _Verb(_snapshot, ("camera",), ("watch",)),
+    "detect": _Verb(_detect, ("camera",), ("prompts",)),
+}

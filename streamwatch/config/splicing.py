@@ -1,0 +1,356 @@
+"""Edits written into the text of a configuration, which otherwise stays as the person wrote it.
+
+A YAML library that reads and writes a file anew keeps comments, but sets indentation, the spaces in
+lists and long lines its own way. Here PyYAML tells where things stand, and only that text changes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import yaml
+
+from streamwatch.config.edits import Edit, Put, Remove, Switch
+from streamwatch.config.reading import compose, core_resolvers, read
+
+_COLON = re.compile(r"[ \t]*:")
+_ALIAS = re.compile(r"[ \t]*(\*[^\s,\[\]{}]+)")
+_COMMENT = re.compile(r"[ \t]+#[^\r\n]*")
+_ONLY_COMMENT = re.compile(r"[ \t]*(?:#.*)?\r?\n?")
+_STEP = 2
+"""Columns that a nested mapping goes in, where the file has no example."""
+_SECTION_LEVELS = 2
+"""A section is written with a line for each key of its entries, what is below that in one."""
+
+
+class Unspliceable(Exception):  # noqa: N818 - reads as what happened
+    """The text is written in a way that this can't be put into."""
+
+
+def spliced(text: str, edits: Iterable[Edit]) -> str:
+    """`text` with the edits made in it, each of which must be possible. Raises Unspliceable.
+
+    Whether the outcome says what it should is for the caller to verify: something shared by an
+    anchor (&) changes everywhere.
+    """
+    for edit in edits:
+        text = _with(text, edit)
+    return text
+
+
+def _with(text: str, edit: Edit) -> str:
+    match edit.change:
+        case Remove():
+            return _removed(text, (edit.section,), edit.name)
+        case Switch(on):
+            return _switched(text, edit, on)
+        case Put(value):
+            return _put(text, edit, value)
+
+
+def _switched(text: str, edit: Edit, on: bool) -> str:
+    before = _values(text, edit.section).get(edit.name)
+    if not isinstance(before, dict) or before.get("enabled", True) is on:
+        return text
+    return _set(text, (edit.section, edit.name), "enabled", on)
+
+
+def _put(text: str, edit: Edit, value: object) -> str:
+    """Keys that stay as they are keep their lines, whatever else changes in the entry."""
+    before = _values(text, edit.section).get(edit.name)
+    if not isinstance(before, dict) or not isinstance(value, dict):
+        return _set(text, (edit.section,), edit.name, value)
+    at = (edit.section, edit.name)
+    for key, item in value.items():
+        if key not in before or before[key] != item:
+            text = _set(text, at, key, item)
+    for key in before.keys() - value.keys():
+        text = _removed(text, at, key)
+    return text
+
+
+def _values(text: str, section: str) -> Mapping[str, object]:
+    content = read(text, "").content
+    values = content.get(section) if isinstance(content, dict) else None
+    return values if isinstance(values, dict) else {}
+
+
+# --- where things stand --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A key and its value, by their places in the text.
+
+    `end` is where the value ends, or for a value of several lines at least its last line does.
+    """
+
+    key: str
+    start: int
+    column: int
+    colon_end: int
+    value: yaml.Node
+    value_start: int
+    end: int
+    is_alias: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A mapping in the text. `step` is how far what lies in it goes in."""
+
+    pairs: tuple[_Pair, ...]
+    is_flow: bool
+    is_json: bool
+    start: int
+    step: int
+
+    def pair(self, key: str) -> _Pair | None:
+        return next((pair for pair in self.pairs if pair.key == key), None)
+
+
+def _root(text: str) -> _Found:
+    try:
+        node = compose(text)
+    except yaml.YAMLError:  # an earlier edit went wrong
+        raise Unspliceable from None
+    if not isinstance(node, yaml.MappingNode):
+        raise Unspliceable
+    return _found(text, node, _STEP)
+
+
+def _found(text: str, node: yaml.MappingNode, step: int) -> _Found:
+    pairs = tuple(_pair(text, key, value) for key, value in node.value)
+    inner = (pair for pair in pairs if _is_block_mapping(pair))
+    steps = [pair.value.value[0][0].start_mark.column - pair.column for pair in inner]
+    return _Found(
+        pairs,
+        _is_flow(node),
+        bool(pairs) and all(key.style == '"' for key, _ in node.value),
+        node.start_mark.index,
+        steps[0] if steps else step,
+    )
+
+
+def _is_block_mapping(pair: _Pair) -> bool:
+    value = pair.value
+    return isinstance(value, yaml.MappingNode) and not _is_flow(value) and not pair.is_alias
+
+
+def _pair(text: str, key: yaml.Node, value: yaml.Node) -> _Pair:
+    colon = _COLON.match(text, key.end_mark.index)
+    if not isinstance(key, yaml.ScalarNode) or colon is None:
+        raise Unspliceable
+    start, column = key.start_mark.index, key.start_mark.column
+    if value.start_mark.index >= colon.end():
+        ends = value.start_mark.index, _end(text, value)
+        return _Pair(key.value, start, column, colon.end(), value, *ends, is_alias=False)
+    alias = _ALIAS.match(text, colon.end())
+    if alias is None:
+        raise Unspliceable
+    return _Pair(
+        key.value, start, column, colon.end(), value, alias.start(1), alias.end(1), is_alias=True
+    )
+
+
+def _end(text: str, node: yaml.Node) -> int:
+    end: int = node.end_mark.index
+    if isinstance(node, yaml.ScalarNode):
+        return len(text[:end].rstrip()) if _is_folded(node) else end
+    if _is_flow(node):
+        return end
+    # A block ends for PyYAML where the next thing begins, behind the comments in between.
+    end = _line_start(text, end) if end < len(text) else end
+    while end > node.start_mark.index:
+        last = _line_start(text, end - 1)
+        if not _ONLY_COMMENT.fullmatch(text, last, end):
+            break
+        end = last
+    return len(text[:end].rstrip("\r\n"))
+
+
+def _is_folded(node: yaml.ScalarNode) -> bool:
+    """Whether a text begins below its `|` or `>`."""
+    return node.style in ("|", ">")
+
+
+def _is_flow(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.CollectionNode) and bool(node.flow_style)
+
+
+def _line_start(text: str, index: int) -> int:
+    return text.rfind("\n", 0, index) + 1
+
+
+def _line_end(text: str, index: int) -> int:
+    """Behind the line break."""
+    return text.find("\n", index) + 1 or len(text)
+
+
+def _lines_end(text: str, pair: _Pair) -> int:
+    """Behind the last line of a pair in a block, comments that are indented below it included."""
+    end = probe = _line_end(text, pair.end)
+    while probe < len(text):
+        line = text[probe : _line_end(text, probe)]
+        bare = line.lstrip(" \t")
+        if bare.startswith("#") and len(line) - len(bare) > pair.column:
+            end = probe + len(line)
+        elif bare.strip():
+            break
+        probe += len(line)
+    return end
+
+
+def _mapping(text: str, at: tuple[str, ...]) -> _Found | None:
+    """What stands at `at`, None where it is nothing or is not there. Raises Unspliceable."""
+    found = _root(text)
+    for key in at:
+        pair = found.pair(key)
+        if pair is None or (not pair.is_alias and _is_nothing(pair)):
+            return None
+        if pair.is_alias or not isinstance(pair.value, yaml.MappingNode):
+            raise Unspliceable
+        found = _found(text, pair.value, found.step)
+    return found
+
+
+def _is_nothing(pair: _Pair) -> bool:
+    return isinstance(pair.value, yaml.ScalarNode) and pair.value.tag.endswith(":null")
+
+
+# --- changes -------------------------------------------------------------------------------------
+
+
+def _set(text: str, at: tuple[str, ...], key: str, value: object) -> str:
+    """`value` under `key` in the mapping at `at`, in its place or as the last."""
+    above = _root(text).pair(at[0])
+    if len(at) > 1 and (shared := _shared_entry(text, at)) is not None:
+        return _set(text, at[:-1], at[-1], shared | {key: value})
+    found = _mapping(text, at)
+    if found is None:
+        if above is None:
+            return _appended(text, _root(text), at[0], {key: value}, _SECTION_LEVELS)
+        return _filled(text, above, key, value)
+    pair = found.pair(key)
+    if pair is None:
+        return _appended(text, found, key, value, _SECTION_LEVELS - len(at))
+    return _replaced(text, pair, _flow(value, is_json=found.is_json))
+
+
+def _shared_entry(text: str, at: tuple[str, ...]) -> dict[str, object] | None:
+    """What an entry holds that is an alias (*), to be written out; None where it is none."""
+    section = _mapping(text, at[:-1])
+    pair = section.pair(at[-1]) if section else None
+    if pair is None or not pair.is_alias:
+        return None
+    value = _values(text, at[0]).get(at[-1])
+    if not isinstance(value, dict):
+        raise Unspliceable
+    return dict(value)
+
+
+def _filled(text: str, above: _Pair, key: str, value: object) -> str:
+    """The first entry of a section in which there is nothing yet."""
+    root = _root(text)
+    if root.is_flow:
+        return _replaced(text, above, _flow({key: value}, is_json=root.is_json))
+    text = text[: above.colon_end] + text[max(above.end, above.colon_end) :]
+    at = _line_end(text, above.colon_end)
+    lines = _block(key, value, _SECTION_LEVELS - 1, above.column + root.step, root.step)
+    return _inserted(text, at, lines)
+
+
+def _appended(text: str, found: _Found, key: str, value: object, levels: int) -> str:
+    if found.is_flow:
+        put = _flow({key: value}, is_json=found.is_json)[1:-1]
+        if not found.pairs:
+            return text[: found.start + 1] + put + text[found.start + 1 :]
+        end = found.pairs[-1].end
+        return f"{text[:end]}, {put}{text[end:]}"
+    last = found.pairs[-1]
+    lines = _block(key, value, levels, last.column, found.step)
+    return _inserted(text, _lines_end(text, last), lines)
+
+
+def _inserted(text: str, at: int, lines: list[str]) -> str:
+    newline = "\r\n" if "\r\n" in text else "\n"
+    before = text[:at]
+    if before and not before.endswith("\n"):
+        before += newline
+    return before + "".join(line + newline for line in lines) + text[at:]
+
+
+def _replaced(text: str, pair: _Pair, new: str) -> str:
+    several_lines = "\n" in text[pair.colon_end : pair.end] and not _is_inline(pair)
+    if pair.value_start == pair.end or several_lines:
+        key_line = text[pair.colon_end : _line_end(text, pair.colon_end)]
+        comment = _COMMENT.search(key_line) if several_lines else None
+        return f"{text[: pair.colon_end]} {new}{comment[0] if comment else ''}{text[pair.end :]}"
+    return text[: pair.value_start] + new + text[pair.end :]
+
+
+def _is_inline(pair: _Pair) -> bool:
+    if pair.is_alias:
+        return True
+    if isinstance(pair.value, yaml.ScalarNode):
+        return not _is_folded(pair.value)
+    return _is_flow(pair.value)
+
+
+def _removed(text: str, at: tuple[str, ...], key: str) -> str:
+    found = _mapping(text, at)
+    pair = found.pair(key) if found else None
+    if found is None or pair is None:
+        raise Unspliceable
+    if not found.is_flow:
+        start = _line_start(text, pair.start)
+        if text[start : pair.start].strip(" "):
+            raise Unspliceable
+        return text[:start] + text[_lines_end(text, pair) :]
+    index = found.pairs.index(pair)
+    if index + 1 < len(found.pairs):
+        return text[: pair.start] + text[found.pairs[index + 1].start :]
+    if index:
+        return text[: found.pairs[index - 1].end] + text[pair.end :]
+    return text[: pair.start] + re.sub(r"\A\s*,", "", text[pair.end :])
+
+
+# --- new text ------------------------------------------------------------------------------------
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what YAML 1.2 takes for a number or the like, besides what YAML 1.1 does."""
+
+
+for _tag, _pattern, _first in core_resolvers():
+    _Dumper.add_implicit_resolver(_tag, _pattern, _first)
+
+
+def _flow(value: object, *, is_json: bool) -> str:
+    """`value` in one line."""
+    if is_json:
+        return json.dumps(value, ensure_ascii=False)
+    written: str = yaml.dump(
+        [value],
+        Dumper=_Dumper,
+        default_flow_style=True,
+        allow_unicode=True,
+        sort_keys=False,
+        width=float("inf"),
+    )
+    return written.strip()[1:-1]
+
+
+def _block(key: str, value: object, levels: int, column: int, step: int) -> list[str]:
+    """The lines of a pair, whose value is unfolded for so many levels."""
+    start = f"{' ' * column}{_flow(key, is_json=False)}:"
+    if not levels or not isinstance(value, dict) or not value:
+        return [f"{start} {_flow(value, is_json=False)}"]
+    below = (
+        _block(inner_key, inner, levels - 1, column + step, step)
+        for inner_key, inner in value.items()
+    )
+    return [start, *(line for lines in below for line in lines)]

@@ -1,0 +1,441 @@
+"""Edits saved in the file: what changes there, and that nothing else does."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import os
+import resource
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streamwatch.config import Config, Edit, Put, Remove, Switch, load, persist, shipped, starter
+from streamwatch.config.edits import edited
+from streamwatch.config.loading import parse
+from streamwatch.config.splicing import spliced
+from streamwatch.errors import ConfigError
+
+HEAD = "detector: {model: toybox}\ncameras: {porch: {url: bundled:street}}\n"
+WATCHES = """\
+# what to find
+watches:
+    # the neighbour's
+    dog:   # brown
+        prompt:  'a dog'   # or two
+        # zones: [steps]
+
+    bag: {prompt: "bag",leave:  5s}  # in one line
+    box:
+        prompt:
+        - box
+        - parcel
+        dwell: 5s
+
+# the end
+log: {level: info}
+"""
+
+
+def persisted(folder: Path, text: str, *edits: Edit) -> str:
+    file = folder / "config.yaml"
+    file.write_bytes(text.encode())
+    persist(file, edits)
+    return file.read_bytes().decode()
+
+
+def changed_lines(before: str, after: str) -> list[str]:
+    """`-old` and `+new` lines, line breaks included."""
+    difference = difflib.ndiff(before.splitlines(keepends=True), after.splitlines(keepends=True))
+    return [line[0] + line[2:] for line in difference if line[0] in "+-"]
+
+
+def watch(name: str, change: Any) -> Edit:
+    return Edit("watches", name, change)
+
+
+@pytest.mark.parametrize(
+    ("edit", "lines"),
+    [
+        pytest.param(
+            watch("cat", Put({"prompt": "a cat", "appear": {"hits": 2}})),
+            ["+    cat:\n", "+        prompt: a cat\n", "+        appear: {hits: 2}\n"],
+            id="another",
+        ),
+        pytest.param(
+            watch("dog", Put({"prompt": "a dog", "dwell": "2s"})),
+            ["+        dwell: 2s\n"],
+            id="one key more",
+        ),
+        pytest.param(
+            watch("dog", Put({"prompt": "a big dog"})),
+            [
+                "-        prompt:  'a dog'   # or two\n",
+                "+        prompt:  a big dog   # or two\n",
+            ],
+            id="another value",
+        ),
+        pytest.param(
+            watch("box", Put({"prompt": "crate"})),
+            [
+                "-        prompt:\n",
+                "+        prompt: crate\n",
+                "-        - box\n",
+                "-        - parcel\n",
+                "-        dwell: 5s\n",
+            ],
+            id="a list in lines, and one key less",
+        ),
+        pytest.param(
+            watch("bag", Put({"prompt": "bag", "leave": "5s", "name": "1e3"})),
+            [
+                '-    bag: {prompt: "bag",leave:  5s}  # in one line\n',
+                "+    bag: {prompt: \"bag\",leave:  5s, name: '1e3'}  # in one line\n",
+            ],
+            id="one key more in one line",
+        ),
+        pytest.param(
+            watch("bag", Put({"prompt": "bag"})),
+            [
+                '-    bag: {prompt: "bag",leave:  5s}  # in one line\n',
+                '+    bag: {prompt: "bag"}  # in one line\n',
+            ],
+            id="one key less in one line",
+        ),
+        pytest.param(
+            watch("dog", Remove()),
+            [
+                "-    dog:   # brown\n",
+                "-        prompt:  'a dog'   # or two\n",
+                "-        # zones: [steps]\n",
+            ],
+            id="removed",
+        ),
+        pytest.param(
+            watch("bag", Remove()),
+            ['-    bag: {prompt: "bag",leave:  5s}  # in one line\n'],
+            id="removed, of one line",
+        ),
+        pytest.param(watch("box", Switch(False)), ["+        enabled: false\n"], id="disabled"),
+        pytest.param(watch("box", Switch(True)), [], id="enabled as it was"),
+        pytest.param(
+            Edit("cameras", "porch", Switch(False)),
+            [
+                "-cameras: {porch: {url: bundled:street}}\n",
+                "+cameras: {porch: {url: bundled:street, enabled: false}}\n",
+            ],
+            id="a camera",
+        ),
+    ],
+)
+def test_only_the_lines_of_the_edit_change(tmp_path: Path, edit: Edit, lines: list[str]) -> None:
+    before = HEAD + WATCHES
+    assert changed_lines(before, persisted(tmp_path, before, edit)) == lines
+
+
+def test_disabled_and_enabled_again(tmp_path: Path) -> None:
+    text = HEAD + "watches:\n  dog:\n    enabled: false   # until May\n    prompt: dog\n"
+    on = persisted(tmp_path, text, watch("dog", Switch(True)))
+    assert on == text.replace("false ", "true ")
+    assert persisted(tmp_path, on, watch("dog", Switch(False))) == text
+
+
+@pytest.mark.parametrize(
+    ("watches", "after"),
+    [
+        ("", "watches:\n  dog:\n    prompt: dog\n"),
+        ("watches:\n", "watches:\n  dog:\n    prompt: dog\n"),
+        (
+            "watches:   # none yet\n  # cat:\n  #   prompt: cat\n",
+            "watches:   # none yet\n  dog:\n    prompt: dog\n  # cat:\n  #   prompt: cat\n",
+        ),
+        ("watches: ~ # none\n", "watches: # none\n  dog:\n    prompt: dog\n"),
+        ("watches: {}\n", "watches: {dog: {prompt: dog}}\n"),
+        ("watches: {a: {prompt: b},}\n", "watches: {a: {prompt: b}, dog: {prompt: dog},}\n"),
+        ("watches:", "watches:\n  dog:\n    prompt: dog\n"),
+    ],
+)
+def test_the_first_watch(tmp_path: Path, watches: str, after: str) -> None:
+    edit = watch("dog", Put({"prompt": "dog"}, new=True))
+    assert persisted(tmp_path, HEAD + watches, edit) == HEAD + after
+
+
+def test_the_last_watch_goes(tmp_path: Path) -> None:
+    text = HEAD + "watches:\n  # nothing else\n  dog:\n    prompt: dog\nlog: {}\n"
+    gone = persisted(tmp_path, text, watch("dog", Remove()))
+    assert gone == HEAD + "watches:\n  # nothing else\nlog: {}\n"
+
+
+def test_a_file_of_json_stays_json(tmp_path: Path) -> None:
+    text = '{"detector": {"model": "toybox"}, "cameras": {"a": {"url": "bundled:street"}},\n'
+    text += ' "watches": {"dog": {"prompt": "dog"}}}'
+    after = persisted(
+        tmp_path,
+        text,
+        watch("dog", Put({"prompt": ["dog", "cat"], "snapshot": False})),
+        watch("no", Put({"prompt": "Ä"})),
+    )
+    assert after == text.replace(
+        '"watches": {"dog": {"prompt": "dog"}}',
+        '"watches": {"dog": {"prompt": ["dog", "cat"], "snapshot": false}, "no": {"prompt": "Ä"}}',
+    )
+
+
+def test_windows_line_ends_and_a_byte_order_mark_stay(tmp_path: Path) -> None:
+    before = "\ufeff" + (HEAD + WATCHES).replace("\n", "\r\n")
+    after = persisted(tmp_path, before, watch("cat", Put({"prompt": "cat"})))
+    assert changed_lines(before, after) == ["+    cat:\r\n", "+        prompt: cat\r\n"]
+    assert after.startswith("\ufeff")
+
+
+def test_what_is_shared_by_an_alias_is_written_out_where_it_changes(tmp_path: Path) -> None:
+    text = HEAD + "watches:\n  a: &a {prompt: x}\n  b: *a\n  c: {prompt: y, zones: [z]}\n"
+    text = text.replace("bundled:street}", "bundled:street, zones: {z: [[0,0],[1,0],[1,1]]}}")
+    after = persisted(tmp_path, text, watch("b", Switch(False)), watch("c", Switch(False)))
+    assert after == text.replace("*a", "{prompt: x, enabled: false}").replace(
+        "[z]}", "[z], enabled: false}"
+    )
+
+
+@pytest.mark.parametrize("change", [Switch(False), Remove(), Put({"prompt": "z"})])
+def test_what_others_share_is_refused(tmp_path: Path, change: Any) -> None:
+    text = HEAD + "watches:\n  a: &a\n    prompt: &p x\n  b: *a\n  c: {prompt: *p}\n"
+    with pytest.raises(ConfigError, match=r"config\.yaml: this change can't be written here"):
+        persisted(tmp_path, text, watch("a", change))
+    assert (tmp_path / "config.yaml").read_text() == text
+
+
+def test_an_edit_that_is_wrong_leaves_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        persisted(tmp_path, HEAD + WATCHES, watch("dog", Put({"promt": "dog"})))
+    assert [str(problem) for problem in caught.value.problems] == [
+        "command: watches.dog.prompt: is missing; write what to find, as prompt: person",
+        "command: watches.dog.promt: unknown key; did you mean 'prompt'?",
+    ]
+    assert (tmp_path / "config.yaml").read_text() == HEAD + WATCHES
+
+
+# --- any edits ------------------------------------------------------------------------------------
+
+TEXTS = st.one_of(
+    st.sampled_from(
+        [
+            "off",
+            "1e3",
+            "0o17",
+            "22:00",
+            "- a",
+            "a: b",
+            "# no",
+            "*x",
+            "null",
+            "{}",
+            "it's",
+            '"',
+            "$$",
+        ]
+    ),
+    st.text(
+        st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=20
+    ).filter(lambda text: bool(text.strip()) and "${" not in text),
+)
+WATCH = st.fixed_dictionaries(
+    {"prompt": TEXTS | st.lists(TEXTS, min_size=1, max_size=3, unique_by=str.casefold)},
+    optional={
+        "name": TEXTS,
+        "enabled": st.booleans(),
+        "confidence": st.floats(0.01, 1),
+        "min_area": st.floats(0, 1e-5) | st.just(0),
+        "leave": st.sampled_from(["500ms", "1m30s"]),
+        "appear": st.just({"hits": 2, "within": "1m"}),
+    },
+)
+CHANGE = st.one_of(
+    st.builds(Put, WATCH),
+    st.builds(Put, WATCH, st.just(True)),
+    st.just(Remove()),
+    st.builds(Switch, st.booleans()),
+)
+EDIT = st.builds(
+    Edit,
+    st.just("watches"),
+    st.sampled_from(["person", "parcel", "red-car", "zoo", "boat", "off", "1"]),
+    CHANGE,
+)
+OTHERS_STYLE = HEAD + WATCHES.replace("dog:", "person:").replace("bag:", "parcel:")
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.sampled_from([starter(), shipped("config.yaml").read_text(), OTHERS_STYLE]),
+    st.sampled_from(["\n", "\r\n"]),
+    st.lists(EDIT, min_size=1, max_size=4),
+)
+def test_any_edits(
+    tmp_path_factory: pytest.TempPathFactory,
+    text: str,
+    newline: str,
+    edits: list[Edit],
+) -> None:
+    file = tmp_path_factory.mktemp("any") / "config.yaml"
+    before = text.replace("\n", newline).encode()
+    file.write_bytes(before)
+    wanted = edited(parse(file), edits).content
+    config, fault = loaded(file, edits)
+    if config is None:
+        with pytest.raises(ConfigError) as caught:
+            persist(file, edits)
+        assert str(caught.value) == fault
+        assert file.read_bytes() == before
+        return
+    persist(file, edits)
+    assert load(file) == config
+    assert isinstance(wanted, dict)
+    written = parse(file).content
+    assert isinstance(written, dict)
+    assert (written["watches"] or {}) == wanted["watches"]
+    names = {edit.name for edit in edits}
+    after = file.read_bytes().decode()
+    for line in changed_lines(before.decode(), after):
+        assert line.endswith(newline)
+    assert untouched(before.decode(), names) == untouched(after, names)
+
+
+def loaded(file: Path, edits: list[Edit]) -> tuple[Config | None, str]:
+    try:
+        return load(file, None, edits), ""
+    except ConfigError as error:
+        return None, str(error)
+
+
+def untouched(text: str, names: set[str]) -> list[str]:
+    """All lines but those of the watches of these names."""
+    kept: list[str] = []
+    section, inside, column = "", False, 0
+    for line in text.splitlines(keepends=True):
+        bare = line.lstrip()
+        indent = len(line) - len(bare)
+        if indent == 0 and bare and not bare.startswith("#"):
+            section, inside = bare.partition(":")[0], False
+        elif section == "watches" and bare.strip() and (not inside or indent <= column):
+            name = bare.partition(":")[0].strip("'\"")
+            inside = name in names and not bare.startswith("#")
+            column = indent
+        if not inside or not bare.strip():
+            kept.append(line)
+    return kept
+
+
+# --- the file itself ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(HEAD)
+    return path
+
+
+DOG = watch("dog", Put({"prompt": "dog"}))
+
+
+def others(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name != "config.yaml"]
+
+
+def test_mode_and_owner_stay_and_the_file_is_a_new_one(file: Path) -> None:
+    file.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(file, 1234, 2345)
+    before = file.stat()
+    persist(file, [DOG])
+    after = file.stat()
+    assert "dog" in load(file).watches
+    assert stat.S_IMODE(after.st_mode) == 0o640
+    assert (after.st_uid, after.st_gid) == (before.st_uid, before.st_gid)
+    assert after.st_ino != before.st_ino
+    assert after.st_mtime_ns > before.st_mtime_ns
+    assert others(file.parent) == []
+
+
+def test_a_symlink_stays_one(file: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link" / "config.yaml"
+    link.parent.mkdir()
+    link.symlink_to("../config.yaml")
+    persist(link, [DOG])
+    assert link.is_symlink()
+    assert "dog" in load(file).watches
+
+
+def test_hard_links_stay_together(file: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.hardlink_to(file)
+    persist(file, [DOG])
+    assert other.read_text() == file.read_text()
+    assert "dog" in load(other).watches
+
+
+def test_a_file_that_can_not_be_replaced_is_written_in_place(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(self: Path, target: Path) -> None:
+        raise OSError(errno.EBUSY, "it is mounted")
+
+    inode = file.stat().st_ino
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", busy)
+        persist(file, [DOG])
+    assert file.stat().st_ino == inode
+    assert "dog" in load(file).watches
+    persist(file, [watch("dog", Remove())])
+    assert others(file.parent) == []
+
+
+def test_a_file_nobody_may_write_is_left_alone(file: Path) -> None:
+    file.chmod(0o444)
+    with pytest.raises(ConfigError) as caught:
+        persist(file, [DOG])
+    assert str(caught.value) == f"{file}: this file may not be written; the change is not saved"
+    assert file.read_text() == HEAD
+
+
+@contextmanager
+def no_room_for(size: int) -> Iterator[None]:
+    """No file can grow beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_full_disk_leaves_the_file_as_it_was(file: Path, tmp_path: Path, in_place: bool) -> None:
+    if in_place:
+        (tmp_path / "config.yaml.bak").hardlink_to(file)
+    with no_room_for(len(HEAD) + 5), pytest.raises(ConfigError) as caught:
+        persist(file, [DOG])
+    assert str(caught.value) == (
+        f"{file}: this file can't be written (file too large); the change is not saved"
+    )
+    assert file.read_text() == HEAD
+
+
+def test_a_file_changed_at_the_same_moment_is_not_overwritten(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(text: str, edits: Any) -> str:
+        file.write_text(HEAD + "log: {level: debug}\n")
+        return spliced(text, edits)
+
+    monkeypatch.setattr("streamwatch.config.persisting.spliced", slow)
+    with pytest.raises(ConfigError, match="changed at the same moment"):
+        persist(file, [DOG])
+    assert file.read_text() == HEAD + "log: {level: debug}\n"

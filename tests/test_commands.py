@@ -1,0 +1,189 @@
+"""What commands are read as, and why others are refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamwatch.commands import (
+    DetectRequest,
+    EditRequest,
+    Refusal,
+    ReloadRequest,
+    Request,
+    SnapshotRequest,
+    parse,
+)
+from streamwatch.config import Edit, Put, Remove, Switch
+from streamwatch.publisher import Command, Reply
+from streamwatch.publisher.payloads import encode
+
+
+def read(verb: str, payload: bytes | str | dict[str, Any] = b"") -> Request | Refusal:
+    if isinstance(payload, dict):
+        payload = json.dumps(payload)
+    return parse(
+        Command(verb, payload if isinstance(payload, bytes) else payload.encode(), Reply())
+    )
+
+
+@pytest.mark.parametrize(
+    ("verb", "payload", "request_"),
+    [
+        (
+            "watch/set",
+            {"id": "a", "name": "bag", "watch": {"prompt": "bag"}},
+            EditRequest("a", Edit("watches", "bag", Put({"prompt": "bag"})), False),
+        ),
+        (
+            "watch/add",
+            {"name": "bag", "watch": {}, "persist": True},
+            EditRequest(None, Edit("watches", "bag", Put({}, new=True)), True),
+        ),
+        (
+            "watch/remove",
+            {"name": "bag", "id": 7},
+            EditRequest(7, Edit("watches", "bag", Remove()), False),
+        ),
+        ("watch/remove", " bag\n", EditRequest(None, Edit("watches", "bag", Remove()), False)),
+        ("watch/enable", "1", EditRequest(None, Edit("watches", "1", Switch(True)), False)),
+        ("watch/disable", "bag", EditRequest(None, Edit("watches", "bag", Switch(False)), False)),
+        (
+            "camera/enable",
+            {"name": "porch", "persist": True},
+            EditRequest(None, Edit("cameras", "porch", Switch(True)), True),
+        ),
+        (
+            "camera/disable",
+            "true",
+            EditRequest(None, Edit("cameras", "true", Switch(False)), False),
+        ),
+        ("reload", "", ReloadRequest(None)),
+        ("reload", {"id": 1.5}, ReloadRequest(1.5)),
+        ("snapshot", {"camera": "porch"}, SnapshotRequest(None, "porch", None)),
+        ("snapshot", {"camera": "porch", "watch": "dog"}, SnapshotRequest(None, "porch", "dog")),
+        ("detect", {"camera": "porch"}, DetectRequest(None, "porch", None)),
+        ("detect", {"camera": "porch", "prompts": "cat"}, DetectRequest(None, "porch", ("cat",))),
+        (
+            "detect",
+            {"camera": "porch", "prompts": ["a", " b ", "a"]},
+            DetectRequest(None, "porch", ("a", "b")),
+        ),
+    ],
+)
+def test_requests(verb: str, payload: Any, request_: Request) -> None:
+    assert read(verb, payload) == request_
+
+
+@pytest.mark.parametrize(
+    ("verb", "payload", "refusal"),
+    [
+        ("watch/ad", {}, "'watch/ad' is not a command; did you mean 'watch/add'?"),
+        ("watch/add", {"id": "a"}, "name is missing"),
+        ("watch/add", {"id": "a", "name": "b"}, "watch is missing"),
+        (
+            "watch/set",
+            {"id": "a", "name": "b", "watch": {}, "persits": True},
+            "unknown key 'persits'; did you mean 'persist'?",
+        ),
+        (
+            "watch/set",
+            {"id": "a", "name": "b", "prompt": "x"},
+            "unknown key 'prompt'; allowed are id, name, watch, persist",
+        ),
+        (
+            "watch/set",
+            {"id": "a", "name": "b", "watch": "x"},
+            'watch must be a JSON object, as {"prompt": "red car"}',
+        ),
+        (
+            "watch/set",
+            {"id": "a", "name": "b", "watch": {}, "persist": "yes"},
+            "persist must be true or false",
+        ),
+        ("watch/set", "bag", "the payload is not JSON (line 1, column 1)"),
+        ("watch/set", "[]", 'the payload must be a JSON object, as {"name": …}'),
+        ("watch/set", '{"name": "a", "name": "b"}', "the key 'name' is given twice"),
+        ("watch/set", '{"name": NaN}', "NaN is not JSON"),
+        ("watch/set", '{"id": ' + "9" * 5000 + "}", "the payload holds a number that is too long"),
+        ("watch/set", b"\xff", "the payload is not text in UTF-8"),
+        ("watch/set", '{"watch": ' + "[" * 60_000, "the payload is nested too deeply"),
+        ("watch/remove", "", "name is missing"),
+        (
+            "watch/remove",
+            {"name": 7, "id": "a"},
+            "name is not a text as it stands; put it in quotes",
+        ),
+        (
+            "reload",
+            {"id": [1]},
+            "id must be a text of at most 200 characters, or a number",
+        ),
+        (
+            "reload",
+            {"id": True},
+            "id must be a text of at most 200 characters, or a number",
+        ),
+        (
+            "reload",
+            '{"id": 1e999}',
+            "id must be a text of at most 200 characters, or a number",
+        ),
+        (
+            "reload",
+            '{"id": "\\ud800"}',
+            "id must be a text of at most 200 characters, or a number",
+        ),
+        ("snapshot", {"id": "a"}, "camera is missing"),
+        ("snapshot", {"id": "a", "camera": " "}, "camera is empty; write a text"),
+        (
+            "detect",
+            {"id": "a", "camera": "porch", "prompts": []},
+            "prompts must be a text, or a list of 1 to 100",
+        ),
+        (
+            "detect",
+            {"id": "a", "camera": "porch", "prompts": ["a\nb"]},
+            "a prompt holds a line break or another control character",
+        ),
+    ],
+)
+def test_refusals(verb: str, payload: Any, refusal: str) -> None:
+    known = isinstance(payload, dict) and payload.get("id") == "a" and verb != "watch/ad"
+    assert read(verb, payload) == Refusal("a" if known else None, refusal)
+
+
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(codec=None), max_size=5)
+)
+
+
+def test_an_unknown_verb_is_told_of_those_there_are() -> None:
+    refusal = read("x" * 100)
+    assert isinstance(refusal, Refusal)
+    assert refusal.message.startswith(f"'{'x' * 59}…' is not a command; there is watch/set, watch/")
+
+
+@given(st.sampled_from(["watch/set", "watch/remove", "reload", "detect", "", "\0"]), st.binary())
+def test_any_bytes_are_read_or_refused(verb: str, payload: bytes) -> None:
+    assert read(verb, payload)
+
+
+@given(
+    st.sampled_from(["watch/set", "watch/remove", "reload", "snapshot", "detect"]),
+    st.dictionaries(
+        st.sampled_from(["id", "name", "watch", "persist", "camera", "prompts", "x"]),
+        VALUES | st.lists(VALUES, max_size=2) | st.dictionaries(st.text(max_size=3), VALUES),
+    ),
+)
+def test_any_fields_are_read_or_refused(verb: str, fields: dict[str, Any]) -> None:
+    answer = read(verb, fields)
+    encode({"id": answer.id, "message": answer.message if isinstance(answer, Refusal) else ""})
