@@ -177,6 +177,13 @@ class _Fields:
         return value
 
     @property
+    def enabled(self) -> bool:
+        value = self.fields["enabled"]
+        if not isinstance(value, bool):
+            raise _Unfit("enabled must be true or false")
+        return value
+
+    @property
     def watch_settings(self) -> dict[str, object]:
         value = self.fields["watch"]
         if not isinstance(value, dict):
@@ -236,6 +243,16 @@ def _changed(section: Section, change: Remove | Switch) -> _Verb:
     return _Verb(build, ("name",), ("persist",), plain=True)
 
 
+def _switched(section: Section) -> _Verb:
+    """Both ways by one topic: the switches of Home Assistant have no two."""
+
+    def build(fields: _Fields) -> EditRequest:
+        edit = Edit(section, fields.text("name"), Switch(fields.enabled))
+        return EditRequest(fields.id, edit, fields.persist)
+
+    return _Verb(build, ("name", "enabled"), ("persist",))
+
+
 def _reload(fields: _Fields) -> ReloadRequest:
     return ReloadRequest(fields.id)
 
@@ -254,8 +271,10 @@ _VERBS = {
     "watch/remove": _changed("watches", Remove()),
     "watch/enable": _changed("watches", Switch(True)),
     "watch/disable": _changed("watches", Switch(False)),
+    "watch/switch": _switched("watches"),
     "camera/enable": _changed("cameras", Switch(True)),
     "camera/disable": _changed("cameras", Switch(False)),
+    "camera/switch": _switched("cameras"),
     "reload": _Verb(_reload),
     "snapshot": _Verb(_snapshot, ("camera",), ("watch",)),
     "detect": _Verb(_detect, ("camera",), ("prompts",)),

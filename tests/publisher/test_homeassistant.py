@@ -11,7 +11,9 @@ import pytest
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jsonschema import Draft202012Validator
 
-from streamwatch.publisher import AnnouncedCamera, Info, Roster, Stats
+from streamwatch.commands import EditRequest, parse
+from streamwatch.config import Edit, Switch
+from streamwatch.publisher import AnnouncedCamera, Command, Info, Reply, Roster, Stats
 from streamwatch.publisher.announcing import MAX_REPEAT_SECONDS, Announcer
 from streamwatch.publisher.homeassistant import (
     Component,
@@ -280,8 +282,12 @@ def test_a_switch_asks_for_what_the_commands_take(enabled: bool) -> None:
     assert watch["command_topic"] == "streamwatch/command/watch/switch"
     assert camera["command_topic"] == "streamwatch/command/camera/switch"
     payload = "payload_on" if enabled else "payload_off"
-    assert json.loads(watch[payload]) == {"name": "car", "enabled": enabled}
-    assert json.loads(camera[payload]) == {"name": "porch", "enabled": enabled}
+    asked = Command("watch/switch", watch[payload].encode(), Reply(None, None))
+    edit = Edit("watches", "car", Switch(enabled))
+    assert parse(asked) == EditRequest(None, edit, persist=False)
+    asked = Command("camera/switch", camera[payload].encode(), Reply(None, None))
+    edit = Edit("cameras", "porch", Switch(enabled))
+    assert parse(asked) == EditRequest(None, edit, persist=False)
 
 
 # --- templates, on what is really published -----------------------------------------------------
