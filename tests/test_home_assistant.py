@@ -41,8 +41,7 @@ AUTOMATIONS = Path(__file__).parents[1] / "examples" / "homeassistant"
 
 
 def publisher(broker: Broker, **changes: Any) -> Publisher:
-    mqtt = settings(broker, "streamwatch", homeassistant=True)
-    mqtt = mqtt.model_copy(update={"commands": True})
+    mqtt = settings(broker, "streamwatch", homeassistant=True, commands=True)
     return Publisher(mqtt, SnapshotSettings(), None, **changes)
 
 

@@ -195,8 +195,8 @@ class Discovery:
         )
         for name, title, value, unit in (
             ("latency", "Latency", "value_json.latency_ms.p95", "ms"),
-            ("detector", "Detector time", "value_json.detector.ms_p95", "ms"),
-            ("waiting", "Waiting alerts", "value_json.outbox", None),
+            ("detector_time", "Detector time", "value_json.detector.ms_p95", "ms"),
+            ("waiting_alerts", "Waiting alerts", "value_json.outbox", None),
         ):
             yield name, self._measured(self._entity("sensor", name), title, value, unit)
 
@@ -217,8 +217,8 @@ class Discovery:
         )
         counted = f"value_json.cameras.get('{camera}', {{}})"
         for name, title, value, unit in (
-            ("fps", "Frames analysed", f"{counted}.get('fps')", "fps"),
-            ("age", "Age of newest frame", f"{counted}.get('age_s')", "s"),
+            ("frames_analysed", "Frames analysed", f"{counted}.get('fps')", "fps"),
+            ("age_of_newest_frame", "Age of newest frame", f"{counted}.get('age_s')", "s"),
         ):
             entity_id = _entity_id("sensor", camera, name)
             yield name, self._measured(entity_id, title, value, unit)

@@ -159,8 +159,7 @@ def test_it_can_be_turned_on_off_and_elsewhere_while_running(mosquitto: Mosquitt
         subscriber.wait_for_payload(f"{prefix}/state/yard/car", b"OFF")
 
         def turn(**changes: Any) -> None:
-            mqtt = settings(mosquitto, prefix).model_copy(update=changes)
-            told.reconfigure(mqtt, SnapshotSettings(), None)
+            told.reconfigure(settings(mosquitto, prefix, **changes), SnapshotSettings(), None)
 
         turn(homeassistant=True)
         wait_until(lambda: all(subscriber.of(topic) for topic in topics(prefix)))

@@ -11,7 +11,9 @@ import pytest
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jsonschema import Draft202012Validator
 
-from streamwatch.publisher import AnnouncedCamera, Info, Roster, Stats
+from streamwatch.commands import EditRequest, parse
+from streamwatch.config import Edit, Switch
+from streamwatch.publisher import AnnouncedCamera, Command, Info, Reply, Roster, Stats
 from streamwatch.publisher.announcing import MAX_REPEAT_SECONDS, Announcer
 from streamwatch.publisher.homeassistant import (
     Component,
@@ -184,7 +186,7 @@ def test_the_schema_is_strict() -> None:
     device = DISCOVERY.devices(ROSTER)[PORCH_TOPIC]
     for wrong in (
         {**device, "qos": 1},
-        {**device, "components": {"x": {**device["components"]["fps"], "unit": "s"}}},
+        {**device, "components": {"x": {**device["components"]["frames_analysed"], "unit": "s"}}},
         {**device, "components": {"x": {"platform": "event"}}},
     ):
         with pytest.raises(Exception, match=r"is a required property|was unexpected"):
@@ -239,6 +241,15 @@ def test_a_watch_is_presence_alert_picture_and_confidence() -> None:
     assert picture["image_topic"] == "streamwatch/snapshot/porch/red-bag"
 
 
+def test_an_entity_is_called_the_same_by_every_home_assistant() -> None:
+    """Before 2025.10 it takes no default id, but makes one of the names of device and entity."""
+    roster = Roster("0.1", {"porch": AnnouncedCamera(None, ["red-bag"])}, {"red-bag": None})
+    for device in DISCOVERY.devices(roster).values():
+        for component in device["components"].values():
+            made = f"{device['device']['name']} {component['name']}".lower().replace(" ", "_")
+            assert component["default_entity_id"] == f"{component['platform']}.{made}"
+
+
 def test_a_watch_that_does_not_apply_to_a_camera_is_not_there() -> None:
     yard = DISCOVERY.devices(ROSTER)["homeassistant/device/streamwatch/yard/config"]
     assert "car/alert" in yard["components"]
@@ -271,8 +282,12 @@ def test_a_switch_asks_for_what_the_commands_take(enabled: bool) -> None:
     assert watch["command_topic"] == "streamwatch/command/watch/switch"
     assert camera["command_topic"] == "streamwatch/command/camera/switch"
     payload = "payload_on" if enabled else "payload_off"
-    assert json.loads(watch[payload]) == {"name": "car", "enabled": enabled}
-    assert json.loads(camera[payload]) == {"name": "porch", "enabled": enabled}
+    asked = Command("watch/switch", watch[payload].encode(), Reply(None, None))
+    edit = Edit("watches", "car", Switch(enabled))
+    assert parse(asked) == EditRequest(None, edit, persist=False)
+    asked = Command("camera/switch", camera[payload].encode(), Reply(None, None))
+    edit = Edit("cameras", "porch", Switch(enabled))
+    assert parse(asked) == EditRequest(None, edit, persist=False)
 
 
 # --- templates, on what is really published -----------------------------------------------------
@@ -364,13 +379,13 @@ def test_problems_are_counted_and_named() -> None:
 
 def test_measurements_are_numbers_or_unknown() -> None:
     later = replace(A_STATS, uptime_s=20.0)
-    assert rendered(porch("fps"), stats(later, A_STATS)) == "0.0"
-    assert rendered(porch("fps"), stats()) == "None"
-    assert rendered(porch("age"), stats()) == "0.2"
-    assert rendered(porch("age"), stats(replace(A_STATS, cameras={}))) == "None"
-    assert rendered(daemon("detector"), stats()) == "120.0"
+    assert rendered(porch("frames_analysed"), stats(later, A_STATS)) == "0.0"
+    assert rendered(porch("frames_analysed"), stats()) == "None"
+    assert rendered(porch("age_of_newest_frame"), stats()) == "0.2"
+    assert rendered(porch("age_of_newest_frame"), stats(replace(A_STATS, cameras={}))) == "None"
+    assert rendered(daemon("detector_time"), stats()) == "120.0"
     assert rendered(daemon("latency"), stats()) == "None"
-    assert rendered(daemon("waiting"), stats()) == "0"
+    assert rendered(daemon("waiting_alerts"), stats()) == "0"
 
 
 def templates() -> Iterator[str]:
