@@ -103,6 +103,7 @@ class Analysis:
         self._publish = publish
         self._exchanges: queue.SimpleQueue[tuple[Exchange, Future[None]]] = queue.SimpleQueue()
         self._questions: dict[str, list[_Question]] = defaultdict(list)
+        self._questions_lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="detector", daemon=True)
         self.counts = Counts()
@@ -144,7 +145,8 @@ class Analysis:
         From any thread. Cancelled if the camera goes or the analysis ends before that.
         """
         question = _Question(vocabulary, floor, Future())
-        self._questions[camera].append(question)
+        with self._questions_lock:
+            self._questions[camera].append(question)
         if self.ended:
             self._cancel_what_waits()
         return question.answer
@@ -180,7 +182,7 @@ class Analysis:
             }
             self._scheduler.exchange(camera.slot for camera in self._cameras.values())
             for name in self._questions.keys() - self._cameras.keys():
-                self._cancel(self._questions.pop(name))
+                self._cancel(self._questions_of(name))
             done.set_result(None)
 
     def _search(self, batch: Sequence[Frame]) -> None:
@@ -196,7 +198,7 @@ class Analysis:
             if camera.live:
                 age = (datetime.now(UTC) - frame.captured_at).total_seconds()
                 self.counts.latency_seconds.append(age)
-            for question in self._questions.pop(frame.camera, ()):
+            for question in self._questions_of(frame.camera):
                 self._answer(question, frame, detections)
 
     def _view(self, frame: Frame) -> View:
@@ -223,7 +225,12 @@ class Analysis:
         while not self._exchanges.empty():
             self._exchanges.get()[1].cancel()
         for name in tuple(self._questions):
-            self._cancel(self._questions.pop(name, []))
+            self._cancel(self._questions_of(name))
+
+    def _questions_of(self, camera: str) -> list[_Question]:
+        """Take the questions about a camera, to answer or to cancel them."""
+        with self._questions_lock:
+            return self._questions.pop(camera, [])
 
     @staticmethod
     def _cancel(questions: Iterable[_Question]) -> None:

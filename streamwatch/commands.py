@@ -193,6 +193,13 @@ class _Fields:
             raise _Unfit(f"prompts must be a text, or a list of 1 to {MOST_PROMPTS}")
         return tuple(dict.fromkeys(_line(prompt, "a prompt").strip() for prompt in prompts))
 
+    @property
+    def enabled(self) -> bool:
+        value = self.fields["enabled"]
+        if not isinstance(value, bool):
+            raise _Unfit("enabled must be true or false")
+        return value
+
     def text(self, key: str) -> str:
         return _line(self.fields[key], key)
 
@@ -236,6 +243,16 @@ def _changed(section: Section, change: Remove | Switch) -> _Verb:
     return _Verb(build, ("name",), ("persist",), plain=True)
 
 
+def _switched(section: Section) -> _Verb:
+    """Both ways in one verb, for those who have one topic for both, as Home Assistant's switch."""
+
+    def build(fields: _Fields) -> EditRequest:
+        edit = Edit(section, fields.text("name"), Switch(fields.enabled))
+        return EditRequest(fields.id, edit, fields.persist)
+
+    return _Verb(build, ("name", "enabled"), ("persist",))
+
+
 def _reload(fields: _Fields) -> ReloadRequest:
     return ReloadRequest(fields.id)
 
@@ -254,6 +271,8 @@ _VERBS = {
     "watch/remove": _changed("watches", Remove()),
     "watch/enable": _changed("watches", Switch(True)),
     "watch/disable": _changed("watches", Switch(False)),
+    "watch/switch": _switched("watches"),
+    "camera/switch": _switched("cameras"),
     "camera/enable": _changed("cameras", Switch(True)),
     "camera/disable": _changed("cameras", Switch(False)),
     "reload": _Verb(_reload),

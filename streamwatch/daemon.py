@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,16 +16,26 @@ from typing import Self
 import numpy as np
 
 from streamwatch import logs, reports
-from streamwatch.analysis import Analysis, Exchange, Watched
+from streamwatch.analysis import Analysis, Exchange, Sight, Watched
+from streamwatch.answering import Answering
 from streamwatch.cameras import CameraMaker, RunningCamera, let_go, take_over
-from streamwatch.config import Config, DetectorSettings, MqttSettings, snapshot_folder, unfit_model
-from streamwatch.detector.models import encode_prompts, load_detector
+from streamwatch.config import (
+    Config,
+    DetectorSettings,
+    MqttSettings,
+    config_hash,
+    snapshot_folder,
+    state_file,
+    unfit_model,
+)
+from streamwatch.detector.embeddings import Embeddings
+from streamwatch.detector.models import load_detector
 from streamwatch.detector.protocol import TEXT_WIDTH, Detector, Vectors, Vocabulary
 from streamwatch.errors import StreamwatchError
 from streamwatch.preparing import prepare
-from streamwatch.publisher import CameraState, EmbeddedBroker, ErrorReport, Publisher
+from streamwatch.publisher import CameraState, Command, EmbeddedBroker, ErrorReport, Publisher
 from streamwatch.records import Event
-from streamwatch.reloading import Followed, Outcome, Reloading, differences, keep
+from streamwatch.reloading import Applied, Followed, Outcome, Reloading, differences, keep
 from streamwatch.watch.camera import vocabulary
 
 log = logging.getLogger(__name__)
@@ -33,6 +43,8 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5
 """How often the cameras' status is looked at."""
 STATS_SECONDS = 10.0
+DETECT_FLOOR = 0.05
+"""From this confidence on a command is told what is there: enough to see what a threshold hides."""
 DRAIN_SECONDS = 5.0
 """How long a clean stop waits for the broker to take what is left."""
 
@@ -42,7 +54,10 @@ class Running:
     """What runs: replaced as a whole, so that every thread sees one state or the other."""
 
     config: Config
+    mqtt: MqttSettings
+    """Where the broker really is: with the embedded one, its host and port."""
     detector: Detector
+    embeddings: Embeddings
     vectors: Mapping[str, Vectors]
     """Of every prompt in use, `(512,)`."""
     cameras: Mapping[str, RunningCamera]
@@ -72,6 +87,8 @@ class Daemon:
         self._started_at = datetime.now(UTC)
         self._started = time.monotonic()
         self._stop = threading.Event()
+        self._brokers: dict[int, EmbeddedBroker] = {}
+        """The embedded ones, by the port that was asked for; none is stopped before the end."""
         self._resources = ExitStack()
         self._problems: tuple[ErrorReport, ...] = ()
         self._statuses: dict[str, CameraState] = {}
@@ -81,22 +98,31 @@ class Daemon:
         self._reloading: Reloading | None = None
         if followed is not None:
             self._reloading = Reloading(followed, apply=self._apply, tell=self._tell)
-        self.mqtt = config.mqtt
+
+    @property
+    def mqtt(self) -> MqttSettings:
         """Where the broker really is: with the embedded one, its host and port."""
+        return self._running.mqtt
 
     def __enter__(self) -> Self:
         config = self._first_config
         with ExitStack() as started:
-            self._broker = started.enter_context(ExitStack())
-            self.mqtt = self._reachable(config.mqtt)
+            self._broker_resources = started.enter_context(ExitStack())
+            mqtt = self._reachable(config.mqtt)
             self._publisher = Publisher(
-                self.mqtt, config.snapshots, snapshot_folder(config.snapshots)
+                mqtt,
+                config.snapshots,
+                snapshot_folder(config.snapshots),
+                outbox=None
+                if self._followed is None
+                else state_file("outbox", self._followed.path, ".sqlite3"),
+                on_command=None if self._reloading is None else self._take_command,
             )
             self._publisher.start()
             started.callback(self._publisher.stop, DRAIN_SECONDS)
             ready = threading.Condition()
             self._maker = CameraMaker(ready, self._report_camera)
-            self._running = self._first(config)
+            self._running = self._first(config, mqtt)
             self._analysis = Analysis(
                 ready, self._running.detector, self._running.watched(), self._publisher.event
             )
@@ -138,14 +164,15 @@ class Daemon:
 
     # --- starting --------------------------------------------------------------------------------
 
-    def _first(self, config: Config) -> Running:
+    def _first(self, config: Config, mqtt: MqttSettings) -> Running:
         """What runs at first, not started yet."""
         settings = config.detector
         for advice in unfit_model(config):
             log.warning("%s", advice)
         log.info("loading the detector %s", settings.model)
         since = time.monotonic()
-        vectors = _vectors(config, {})
+        embeddings = Embeddings(settings)
+        vectors = _vectors(config, {}, embeddings)
         detector = load_detector(settings)
         log.info(
             "detector %s is ready on %s after %.1f s, looking for %d prompts",
@@ -159,27 +186,32 @@ class Daemon:
             for name, camera in config.cameras.items()
             if camera.enabled
         }
-        return Running(config, detector, vectors, cameras)
+        return Running(config, mqtt, detector, embeddings, vectors, cameras)
 
     def _reachable(self, mqtt: MqttSettings) -> MqttSettings:
         """Where the broker of these settings is, once the embedded one is started."""
         if not mqtt.embedded:
             return mqtt
-        broker = self._broker.enter_context(EmbeddedBroker(mqtt.port))
-        return mqtt.model_copy(update={"host": "127.0.0.1", "port": broker.port})
+        if mqtt.port not in self._brokers:
+            self._brokers[mqtt.port] = self._broker_resources.enter_context(
+                EmbeddedBroker(mqtt.port)
+            )
+        port = self._brokers[mqtt.port].port
+        return mqtt.model_copy(update={"host": "127.0.0.1", "port": port})
 
     def _declare(self) -> None:
-        """Tell what there is: the states of all watches, and what runs."""
+        """Tell what there is, the states of all watches, and what runs."""
         config = self._running.config
         self._publisher.declare(config.cameras, _pairs(config))
+        self._publisher.announce(reports.roster(config))
         self._publisher.info(
             reports.info(config, self._running.detector.device, self._started_at, self._problems)
         )
 
     # --- changing, in the thread `reload` ---------------------------------------------------------
 
-    def _apply(self, config: Config) -> tuple[str, ...]:
-        """Put another configuration into force; returns what changed. See `Reloading`.
+    def _apply(self, config: Config) -> Applied:
+        """Put another configuration into force. See `Reloading`.
 
         Everything slow happens before the exchange, beside what runs; a StreamwatchError on the
         way leaves that as it is.
@@ -187,21 +219,22 @@ class Daemon:
         before = self._running
         changes = differences(before.config, config)
         if not changes:
-            return ()
+            return Applied((), time.monotonic())
         now = self._prepared(before, config)
         self._exchange(before, now)
+        live_at = time.monotonic()
         self._running = now
         self._settle(before, now)
-        return changes
+        return Applied(changes, live_at)
 
     def _prepared(self, before: Running, config: Config) -> Running:
         old, new = before.config.detector, config.detector
         detector = before.detector
-        known = before.vectors
+        embeddings, known = before.embeddings, before.vectors
         if _other_words(old, new):
             prepare(new)
-            known = {}
-        vectors = _vectors(config, known)
+            embeddings, known = Embeddings(new), {}
+        vectors = _vectors(config, known, embeddings)
         if _other_detector(old, new):
             log.info("loading the detector %s beside the one that runs", new.model)
             detector = load_detector(new)
@@ -214,7 +247,8 @@ class Daemon:
                     if running is None
                     else self._maker.changed(running, config)
                 )
-        return Running(config, detector, vectors, cameras)
+        mqtt = self._reachable(config.mqtt)
+        return Running(config, mqtt, detector, embeddings, vectors, cameras)
 
     def _exchange(self, before: Running, now: Running) -> None:
         def settle() -> list[Event]:
@@ -239,9 +273,14 @@ class Daemon:
         if not self._stop.is_set():
             for capture in new - old:
                 capture.start()
+        gone = before.config.cameras.keys() - now.config.cameras.keys()
         with self._status_lock:
-            for name in before.config.cameras.keys() - now.config.cameras.keys():
+            for name in gone:
                 self._statuses.pop(name, None)
+            self._publisher.forget(gone, _pairs(before.config) - _pairs(now.config))
+        if (before.mqtt, before.config.snapshots) != (now.mqtt, now.config.snapshots):
+            snapshots = now.config.snapshots
+            self._publisher.reconfigure(now.mqtt, snapshots, snapshot_folder(snapshots))
         self._declare()
         if before.config.log != now.config.log:
             logs.set_up(now.config.log.level, now.config.log.format)
@@ -270,6 +309,45 @@ class Daemon:
         self._problems = (report,)
         self._publisher.error(report)
         self._declare()
+
+    # --- being asked ------------------------------------------------------------------------------
+
+    def _take_command(self, command: Command) -> None:
+        if self._reloading is not None:
+            Answering(self._reloading, self._publisher, self).take(command)
+
+    @property
+    def config_hash(self) -> str:
+        return config_hash(self._running.config)
+
+    @property
+    def snapshot_quality(self) -> int:
+        return self._running.config.snapshots.quality
+
+    def look(self, camera: str, prompts: tuple[str, ...] | None) -> Future[Sight]:
+        """See `answering.Looking`."""
+        running = self._running
+        now = time.monotonic()
+        found = running.cameras.get(camera)
+        if found is None:
+            known = "is disabled" if camera in running.config.cameras else "is none of the cameras"
+            raise StreamwatchError(f"{camera} {known}")
+        if not found.capture.online(now):
+            raise StreamwatchError(f"{camera} is offline: {found.capture.problem or 'no frame'}")
+        words = None
+        if prompts is not None:
+            words = _vocabulary(prompts, running.embeddings.vectors(prompts))
+        sight = self._analysis.look(camera, words, DETECT_FLOOR)
+        found.rate.hurry()
+        return sight
+
+    def prompts_of(self, camera: str, watch: str) -> tuple[tuple[str, ...], float]:
+        """See `answering.Looking`."""
+        config = self._running.config
+        settings = config.watches_of(camera).get(watch)
+        if settings is None:
+            raise StreamwatchError(f"{watch} is not watched for on {camera}")
+        return settings.prompt, settings.confidence or config.detector.confidence
 
     # --- watching over it ------------------------------------------------------------------------
 
@@ -348,7 +426,9 @@ def _pairs(config: Config) -> set[tuple[str, str]]:
     return {(camera, watch) for camera in config.cameras for watch in config.watches_of(camera)}
 
 
-def _vectors(config: Config, known: Mapping[str, Vectors]) -> dict[str, Vectors]:
+def _vectors(
+    config: Config, known: Mapping[str, Vectors], embeddings: Embeddings
+) -> dict[str, Vectors]:
     """The vector of each prompt in use; those of `known` need no encoding."""
     prompts = {
         prompt: None
@@ -356,7 +436,7 @@ def _vectors(config: Config, known: Mapping[str, Vectors]) -> dict[str, Vectors]
         for prompt in vocabulary(config.watches_of(camera))
     }
     new = tuple(prompt for prompt in prompts if prompt not in known)
-    found = {**known, **encode_prompts(config.detector, new)}
+    found = {**known, **embeddings.vectors(new)}
     return {prompt: found[prompt] for prompt in prompts}
 
 

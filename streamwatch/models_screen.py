@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich import box
@@ -34,32 +34,28 @@ KNOWN = {*MODELS, *ENCODERS}
 def list_models(console: Console) -> None:
     """Every model with what it costs and what it is good for, and the encoders it may need."""
     store = default_store()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("model", no_wrap=True, style="bold")
-    table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("encoder", no_wrap=True)
-    table.add_column("licence", no_wrap=True)
-    table.add_column("good for")
-    table.add_column("here", no_wrap=True)
+    models = _table("model", "encoder", "licence", "good for")
     for name, model in MODELS.items():
-        table.add_row(
+        models.add_row(
             name,
-            _size(model.checkpoint, store),
+            _size((model.checkpoint,), store),
             model.encoder,
             model.licence,
             model.good_for,
             _is_here(model, store),
         )
-    console.print(table)
+    encoders = _table("encoder", "licence")
     for name, encoder in ENCODERS.items():
-        here = "" if store.is_here(encoder.source) else ", fetched with the first that needs it"
-        size = _size(encoder.source, store)
-        console.print(f"encoder [bold]{name}[/]: {size}, {encoder.licence}{here}")
+        here = "yes" if _are_here(encoder.sources, store) else "no"
+        encoders.add_row(name, _size(encoder.sources, store), encoder.licence, here)
+    console.print(models)
+    console.print()
+    console.print(encoders)
     console.print(
-        "\n[dim]`streamwatch models pull NAME` fetches one into[/] "
-        f"[dim]{store.folder}; `run` does it where the configuration names it.[/]",
-        soft_wrap=True,
+        "\n[dim]`streamwatch models pull NAME` fetches a model with its encoder; `run` does it "
+        "where the configuration names the model. They lie in[/]"
     )
+    console.print(f"[dim]{store.folder}[/]", soft_wrap=True)
 
 
 def pull_model(name: str, console: Console) -> None:
@@ -117,12 +113,29 @@ def _log_above(console: Console) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _size(source: Source, store: Store) -> str:
-    if isinstance(source, (Asset, HubFolder)):
-        return megabytes(source.size)
-    return "bundled" if store.is_here(source) else "missing"
+def _table(first: str, *middle: str) -> Table:
+    """Its columns: `first`, size, those in the `middle`, here."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(first, no_wrap=True, style="bold")
+    table.add_column("size", justify="right", no_wrap=True)
+    for name in middle:
+        table.add_column(name)
+    table.add_column("here", no_wrap=True)
+    return table
+
+
+def _size(sources: Sequence[Source], store: Store) -> str:
+    fetched = [source.size for source in sources if isinstance(source, (Asset, HubFolder))]
+    if fetched:
+        return megabytes(sum(fetched))
+    return "bundled" if _are_here(sources, store) else "missing"
 
 
 def _is_here(model: Model, store: Store) -> str:
-    here = [store.is_here(model.checkpoint), store.is_here(ENCODERS[model.encoder].source)]
-    return "yes" if all(here) else "no" if not here[0] else "no encoder"
+    if not store.is_here(model.checkpoint):
+        return "no"
+    return "yes" if _are_here(ENCODERS[model.encoder].sources, store) else "no encoder"
+
+
+def _are_here(sources: Sequence[Source], store: Store) -> bool:
+    return all(store.is_here(source) for source in sources)

@@ -7,6 +7,7 @@ import time
 
 from streamwatch import notify
 from streamwatch.config import Advice, DetectorSettings
+from streamwatch.config.wording import listing
 from streamwatch.detector.fetching import megabytes
 from streamwatch.detector.models import choose, provide, to_fetch
 from streamwatch.detector.store import default_store
@@ -32,9 +33,10 @@ def what_is_fetched(settings: DetectorSettings) -> tuple[list[str], list[Advice]
     missing = to_fetch(settings, store)
     if not missing:
         return [], []
-    names = " and ".join(f"{store.name(source)} ({megabytes(source.size)})" for source in missing)
+    files = [f"{store.name(source)} ({megabytes(source.size)})" for source in missing]
+    names = listing(files, "and")
     if settings.offline:
-        command = f"`streamwatch models pull {choose(settings).encoder.pull}`"
+        command = f"`streamwatch models pull {choose(settings).encoder[0].pull}`"
         said = f"{names} would have to be fetched, so run will end at once; {command} fetches it"
         return [], [Advice("detector.offline", said)]
     return [f"will be fetched at start: {names}"], []

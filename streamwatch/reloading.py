@@ -6,15 +6,35 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from streamwatch.config import Config, keep_last_good, load, load_last_good, located, text_of
+from streamwatch.config import (
+    Config,
+    Edit,
+    Put,
+    Remove,
+    Switch,
+    keep_last_good,
+    load,
+    load_last_good,
+    located,
+    text_of,
+)
+from streamwatch.config import persist as save
 from streamwatch.config.following import POLL_SECONDS, SavedFile
 from streamwatch.errors import ConfigError, Problem, StreamwatchError, UnfitSetting
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a configuration changed, in words, and when that was live, in monotonic seconds."""
+
+    changes: tuple[str, ...]
+    live_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +80,7 @@ def start(path: Path, *, last_good: bool) -> tuple[Config, Followed]:
 class Reloading:
     """Follows the configuration file in a thread of its own, `reload`, and does what it is asked.
 
-    `apply` puts a configuration into force and tells what that changed; it raises StreamwatchError,
+    `apply` puts a configuration into force; it raises StreamwatchError,
     having changed nothing. `tell` is given each outcome. Both are called in the thread.
     """
 
@@ -68,7 +88,7 @@ class Reloading:
         self,
         followed: Followed,
         *,
-        apply: Callable[[Config], tuple[str, ...]],
+        apply: Callable[[Config], Applied],
         tell: Callable[[Outcome], None],
     ) -> None:
         self._path = followed.path
@@ -76,7 +96,9 @@ class Reloading:
         self._file = SavedFile(followed.path)
         self._apply = apply
         self._tell = tell
-        self._requests: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._edits: list[Edit] = []
+        """Of commands, in force beside the file."""
+        self._requests: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
         self.failure: Exception | None = None
@@ -90,12 +112,52 @@ class Reloading:
 
     def request(self) -> None:
         """Read the file again; from any thread, and from a signal handler."""
-        self._requests.put(self._reload)
+        self._requests.put(self.reload)
+
+    def do(self, task: Callable[[], None]) -> None:
+        """Let the thread do this in its turn; from any thread."""
+        self._requests.put(task)
+
+    # From here on everything is for the thread `reload` alone.
+
+    def reload(self) -> Outcome:
+        """Read the file again, and put what stands there into force with the edits that hold."""
+        noticed = time.monotonic()
+        try:
+            text = text_of(self._path)
+            self._edits = self._still_fitting(text)
+            applied = self._take_over(text, self._edits)
+        except StreamwatchError as error:
+            outcome = Outcome(fault=error)
+            self._tell(outcome)
+            return outcome
+        outcome = self._live(applied, noticed)
+        self._tell(outcome)
+        self._text = text
+        keep(self._path, text)
+        return outcome
+
+    def edit(self, edit: Edit, *, persist: bool) -> Outcome:
+        """Put an edit into force: until the daemon ends or, with `persist`, in the file."""
+        noticed = time.monotonic()
+        if persist:
+            try:
+                save(self._path, [edit])
+            except StreamwatchError as error:
+                return Outcome(fault=error)
+            self._edits = [held for held in self._edits if not _is_outdone(held, edit)]
+            return self.reload()
+        try:
+            applied = self._take_over(self._text, [*self._edits, edit])
+        except StreamwatchError as error:
+            return Outcome(fault=error)
+        self._edits = _condensed(self._edits, edit)
+        return self._live(applied, noticed)
 
     def _run(self) -> None:
         try:
             if self._differs():  # it was saved while the daemon was starting
-                self._reload()
+                self.reload()
             while not self._stopping.is_set():
                 self._turn()
         except Exception as error:
@@ -107,41 +169,59 @@ class Reloading:
             request = self._requests.get(timeout=POLL_SECONDS)
         except queue.Empty:
             if self._file.saved(time.monotonic()):
-                self._reload()
+                self.reload()
         else:
             request()
 
-    def _reload(self) -> None:
-        noticed = time.monotonic()
-        try:
-            outcome = Outcome(self._taken_over())
-        except StreamwatchError as error:
-            outcome = Outcome(fault=error)
-        if outcome.fault is None:
-            log.info(
-                "%s: live after %.0f ms: %s",
-                self._path,
-                (time.monotonic() - noticed) * 1000,
-                ", ".join(outcome.changes) or "nothing changed",
-            )
-        self._tell(outcome)
+    def _live(self, applied: Applied, noticed: float) -> Outcome:
+        log.info(
+            "%s: live after %.0f ms: %s",
+            self._path,
+            (applied.live_at - noticed) * 1000,
+            ", ".join(applied.changes) or "nothing changed",
+        )
+        return Outcome(applied.changes)
 
-    def _taken_over(self) -> tuple[str, ...]:
-        text = text_of(self._path)
-        config = load(self._path, text)
+    def _take_over(self, text: str, edits: Sequence[Edit]) -> Applied:
+        config = load(self._path, text, edits)
         try:
-            changes = self._apply(config)
+            return self._apply(config)
         except UnfitSetting as error:
             raise located(error, self._path, text) from error
-        self._text = text
-        keep(self._path, text)
-        return changes
+
+    def _still_fitting(self, text: str) -> list[Edit]:
+        """The edits that hold and go with what stands in the file now, which is right itself."""
+        fitting: list[Edit] = []
+        load(self._path, text)
+        for edit in self._edits:
+            try:
+                load(self._path, text, [*fitting, edit])
+            except ConfigError as error:
+                log.warning("an earlier command does not go with the file any more: %s", error)
+            else:
+                fitting.append(edit)
+        return fitting
 
     def _differs(self) -> bool:
         try:
             return text_of(self._path) != self._text
         except ConfigError:
             return self._text != ""
+
+
+def _is_outdone(held: Edit, by: Edit) -> bool:
+    """Whether nothing is left of an edit after another one."""
+    same = (held.section, held.name) == (by.section, by.name)
+    return same and (isinstance(held.change, Switch) or not isinstance(by.change, Switch))
+
+
+def _condensed(held: Sequence[Edit], edit: Edit) -> list[Edit]:
+    """Both, without what makes no difference any more, so that commands don't pile up."""
+    if isinstance(edit.change, Remove):
+        return [*held, edit]  # what it removes may be known by an earlier one alone
+    if isinstance(edit.change, Put):
+        edit = replace(edit, change=replace(edit.change, new=False))
+    return [*(each for each in held if not _is_outdone(each, edit)), edit]
 
 
 def keep(path: Path, text: str) -> None:

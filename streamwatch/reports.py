@@ -1,4 +1,4 @@
-"""What the daemon tells about itself: `P/info` and `P/stats`."""
+"""What the daemon tells about itself: `P/info`, `P/stats`, and what there is."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from streamwatch import __version__
 from streamwatch.analysis import Counts
 from streamwatch.config import Config, config_hash
 from streamwatch.publisher import (
+    AnnouncedCamera,
     CameraStats,
     DetectorStats,
     ErrorReport,
     Info,
     LatencyStats,
+    Roster,
     Stats,
     WatchInfo,
 )
@@ -47,6 +49,19 @@ def info(
             if watch.enabled
         },
         problems=problems,
+    )
+
+
+def roster(config: Config) -> Roster:
+    """Cameras and watches that are disabled too: they are not gone."""
+    cameras = {
+        name: AnnouncedCamera(
+            camera.name, [watch for watch in config.watches if name in config.cameras_of(watch)]
+        )
+        for name, camera in config.cameras.items()
+    }
+    return Roster(
+        __version__, cameras, {name: watch.name for name, watch in config.watches.items()}
     )
 
 

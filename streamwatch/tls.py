@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -53,6 +54,17 @@ def client_context(
 def check_certificates(path: Path) -> None:
     """Raises UnfitFile unless the file holds certificates."""
     _trusting(path)
+
+
+def expires_at(path: Path) -> datetime | None:
+    """When the certificate that a peer is shown from the file ends, in UTC; None where it can't be
+    told."""
+    from cryptography import x509  # takes a moment, and only `check` asks
+
+    try:
+        return x509.load_pem_x509_certificates(path.read_bytes())[0].not_valid_after_utc
+    except (OSError, ValueError):  # it is stricter than OpenSSL, which has read the file before
+        return None
 
 
 def fault(error: ssl.SSLError | ConnectionResetError) -> TlsFault:

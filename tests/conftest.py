@@ -8,7 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest_plugins = ["tests.parts.certificates", "tests.parts.mosquitto", "tests.parts.rtsp"]
+pytest_plugins = [
+    "tests.parts.certificates",
+    "tests.parts.home_assistant",
+    "tests.parts.mosquitto",
+    "tests.parts.rtsp",
+]
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +25,14 @@ def ipv6() -> str:
     except OSError:
         pytest.skip("this machine has no IPv6 on its loopback")
     return "::1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is read from or left in the cache of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CACHE_DIRECTORY", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -165,7 +165,7 @@ def test_the_demo_tells_what_happens_in_the_clip(streamwatch: Command, tmp_path:
     for watch in silent:
         assert any(line.split() == [watch, "0", "silent"] for line in summary.splitlines())
     assert str(tmp_path / "snapshots") in done.stdout.replace("\n", "")
-    assert len(list((tmp_path / "snapshots").glob("*.jpg"))) == len(appeared)
+    assert len(list((tmp_path / "snapshots").glob("*.jpg"))) == 2 * len(appeared)
 
 
 def test_a_changed_word_changes_the_alerts(streamwatch: Command, tmp_path: Path) -> None:

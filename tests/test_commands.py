@@ -62,6 +62,16 @@ def read(verb: str, payload: bytes | str | dict[str, Any] = b"") -> Request | Re
             "true",
             EditRequest(None, Edit("cameras", "true", Switch(False)), False),
         ),
+        (
+            "watch/switch",
+            {"name": "bag", "enabled": True},
+            EditRequest(None, Edit("watches", "bag", Switch(True)), False),
+        ),
+        (
+            "camera/switch",
+            {"name": "porch", "enabled": False, "persist": True},
+            EditRequest(None, Edit("cameras", "porch", Switch(False)), True),
+        ),
         ("reload", "", ReloadRequest(None)),
         ("reload", {"id": 1.5}, ReloadRequest(1.5)),
         ("snapshot", {"camera": "porch"}, SnapshotRequest(None, "porch", None)),
@@ -113,6 +123,8 @@ def test_requests(verb: str, payload: Any, request_: Request) -> None:
         ("watch/set", b"\xff", "the payload is not text in UTF-8"),
         ("watch/set", '{"watch": ' + "[" * 60_000, "the payload is nested too deeply"),
         ("watch/remove", "", "name is missing"),
+        ("watch/switch", {"name": "bag"}, "enabled is missing"),
+        ("camera/switch", {"name": "porch", "enabled": "ON"}, "enabled must be true or false"),
         (
             "watch/remove",
             {"name": 7, "id": "a"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,14 +19,17 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from streamwatch import notify
-from streamwatch.catalogue import MODELS, Asset
+from streamwatch.catalogue import ENCODERS, MODELS, Asset
 from streamwatch.cli import app
 from streamwatch.detector import fetching
 from streamwatch.detector.fetching import Patience
+from streamwatch.errors import DetectorError
 from streamwatch.preparing import prepare
+from tests.detector.checkpoints import clip_folder
 from tests.detector.web import (
     CLIP,
     HUB_FILES,
+    TOKENIZER,
     Fault,
     Web,
     break_off,
@@ -39,11 +43,17 @@ from tests.detector.web import (
 )
 from tests.parts import free_port
 from tests.parts.daemon import private_environment
+from tests.parts.yoloe import make_yoloe
 
 NAME = "yolov8s-worldv2"
 FILE = f"/release/{NAME}.pt"
 WEIGHTS = f"/{CLIP.repository}/resolve/{CLIP.revision}/model.safetensors"
 CONTENT = checkpoint()
+YOLOE = "yoloe-26s-seg"
+YOLOE_FILE = f"/release/{YOLOE}.pt"
+TOWER = "/release/mobileclip2_b.ts"
+TOWER_CONTENT = checkpoint("text tower")
+VOCABULARY = f"/{CLIP.repository}/resolve/{CLIP.revision}/vocab.json"
 
 
 @pytest.fixture
@@ -59,12 +69,22 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def web(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
-    """Where the table says that the model and its encoder are."""
+    """Where the table says that the models and their encoders are."""
     with serving() as server:
-        row = replace(MODELS[NAME], checkpoint=Asset(server.address(FILE), 26_000_000))
-        monkeypatch.setitem(MODELS, NAME, row)
+
+        def here(source: object, path: str) -> Asset:
+            assert isinstance(source, Asset)
+            return replace(source, address=server.address(path))
+
+        for name, path in ((NAME, FILE), (YOLOE, YOLOE_FILE)):
+            row = replace(MODELS[name], checkpoint=here(MODELS[name].checkpoint, path))
+            monkeypatch.setitem(MODELS, name, row)
+            server.files[path] = CONTENT
+        encoder = ENCODERS["mobileclip2"]
+        tower = here(encoder.sources[0], TOWER)
+        monkeypatch.setitem(ENCODERS, "mobileclip2", replace(encoder, sources=(tower, TOKENIZER)))
         monkeypatch.setenv("HF_ENDPOINT", server.address())
-        server.files[FILE] = CONTENT
+        server.files[TOWER] = TOWER_CONTENT
         server.serve_hub(HUB_FILES)
         yield server
 
@@ -91,7 +111,11 @@ def test_the_list(cache: Path) -> None:
     assert lines["toybox"][-1] == "yes"
     assert lines[NAME][1:5] == ["26", "MB", "clip", "AGPL-3.0"]
     assert lines[NAME][-1] == "no"
-    assert "encoder clip: 610 MB, MIT, fetched with the first that needs it" in done.stdout
+    assert lines["minilm"] == ["minilm", "bundled", "Apache-2.0", "yes"]
+    assert lines["clip"] == ["clip", "610", "MB", "MIT", "no"]
+    assert lines[YOLOE][1:5] == ["31", "MB", "mobileclip2", "AGPL-3.0"]
+    tower = " ".join(lines["mobileclip2"])
+    assert tower == "mobileclip2 258 MB Apple AMLR (research only; tokenizer: MIT) no"
     assert not cache.exists()
 
 
@@ -116,6 +140,55 @@ def test_an_encoder_can_be_pulled_alone(web: Web, cache: Path) -> None:
     assert streamwatch("models", "pull", "clip").exit_code == 0
     assert [path.name for path in cache.iterdir() if path.is_dir()] == ["clip-vit-base-patch32"]
     assert web.ranges(FILE) == []
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_list_fits_the_screen(
+    web: Web, cache: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """A row stays a line, also where its encoder is missing, which is the longest to say."""
+    streamwatch("models", "pull", NAME)
+    shutil.rmtree(cache / CLIP.name)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = streamwatch("models").stdout.splitlines()
+    assert next(line for line in lines if line.startswith(NAME)).split()[-2:] == ["no", "encoder"]
+    assert max(len(line) for line in lines[:-1]) <= columns  # the last is a path
+    rows = lines[2 : lines.index("")]
+    assert [row.split()[0] for row in rows] == list(MODELS)
+
+
+def test_a_yoloe_is_pulled_with_tower_and_tokenizer(web: Web, cache: Path) -> None:
+    done = streamwatch("models", "pull", YOLOE)
+    assert done.exit_code == 0, done.output
+    assert f"fetching 31 MB from {web.address(YOLOE_FILE)}" in done.stdout
+    assert f"fetching 254 MB from {web.address(TOWER)}" in done.stdout
+    assert f"fetching 4.0 MB from {web.address()}/{CLIP.repository}" in done.stdout
+    assert done.stdout.endswith(f"{YOLOE} is here and complete.\n")
+    folders = {path.name for path in cache.iterdir() if path.is_dir()}
+    assert folders == {YOLOE, "mobileclip2_b", TOKENIZER.name}
+    assert (cache / "mobileclip2_b" / "mobileclip2_b.ts").read_bytes() == TOWER_CONTENT
+    asked = len(web.asked)
+    again = streamwatch("models", "pull", YOLOE)
+    assert (again.exit_code, again.stdout) == (0, f"{YOLOE} is here and complete.\n")
+    assert len(web.asked) == asked
+    lines = streamwatch("models").stdout.splitlines()
+    for name in (YOLOE, "mobileclip2 "):
+        assert next(line for line in lines if line.startswith(name)).split()[-1] == "yes"
+    streamwatch("models", "pull", "clip")
+    assert (cache / TOKENIZER.name / "vocab.json").is_file()
+    assert (cache / CLIP.name / "model.safetensors").is_file()
+
+
+def test_a_part_of_an_encoder_is_no_encoder(web: Web, cache: Path) -> None:
+    web.faults[VOCABULARY] = [status(404)]
+    assert streamwatch("models", "pull", "mobileclip2").exit_code == 3
+    assert (cache / "mobileclip2_b" / "mobileclip2_b.ts").is_file()
+    lines = streamwatch("models").stdout.splitlines()
+    assert next(line for line in lines if line.startswith("mobileclip2")).split()[-1] == "no"
+    del web.faults[VOCABULARY]
+    assert streamwatch("models", "pull", "mobileclip2").exit_code == 0
+    assert len(web.ranges(TOWER)) == 1
+    assert web.ranges(YOLOE_FILE) == []
 
 
 def test_toybox_needs_nothing(cache: Path) -> None:
@@ -145,17 +218,21 @@ def test_a_name_that_is_none_is_a_wrong_command_line() -> None:
         (FILE, [redirect(FILE)], "it is redirected in a circle"),
         (WEIGHTS, [status(404)], "there is no such file (404)"),
         (WEIGHTS, [stall(10)], "no byte came for 0.3 s; 0.0 MB of 0.1 MB are kept"),
+        (TOWER, [status(404)], "there is no such file (404)"),
+        (TOWER, [break_off(30_000)], "the connection broke off; 0.1 MB of 0.1 MB are kept"),
+        (VOCABULARY, [status(502)], "the server is in trouble (502)"),
     ],
 )
 def test_each_fault_is_one_sentence_and_exit_code_3(
     web: Web, path: str, faults: list[Fault], said: str
 ) -> None:
+    name = YOLOE if path in (TOWER, VOCABULARY) else NAME
     web.faults[path] = faults
-    done = streamwatch("models", "pull", NAME)
+    done = streamwatch("models", "pull", name)
     assert done.exit_code == 3
     assert done.stderr == f"streamwatch: {web.address(path)} can't be fetched: {said}\n"
     del web.faults[path]
-    assert streamwatch("models", "pull", NAME).exit_code == 0
+    assert streamwatch("models", "pull", name).exit_code == 0
 
 
 def test_a_lie_about_the_length_is_one_sentence(web: Web) -> None:
@@ -226,6 +303,11 @@ def write_config(folder: Path, **detector: object) -> Path:
         (
             {"model": "mine.pt", "text_encoder": "clip", "offline": True},
             "detector.model: {folder}/mine.pt does not exist",
+        ),
+        (
+            {"model": YOLOE, "offline": True},
+            f"detector.model: {YOLOE} is not in {{cache}}, and detector.offline forbids to fetch "
+            f"it; `streamwatch models pull {YOLOE}` does",
         ),
         (
             {"text_encoder": "./clip", "offline": True},
@@ -306,6 +388,54 @@ def test_run_fetches_and_tells_log_and_systemd(
     caplog.clear()
     prepare(DetectorSettings(model=NAME))
     assert caplog.messages == []
+
+
+def test_run_fetches_what_a_yoloe_needs(
+    web: Web, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from streamwatch.config import DetectorSettings
+
+    caplog.set_level(logging.INFO, "streamwatch")
+    prepare(DetectorSettings(model=YOLOE))
+    fetched = [said.partition(" is not in ")[0] for said in caplog.messages]
+    assert fetched == [YOLOE, "mobileclip2_b", TOKENIZER.name]
+    tower = cache / "mobileclip2_b" / "mobileclip2_b.ts"
+    tower.write_bytes(b"swapped")
+    with pytest.raises(DetectorError) as caught:
+        prepare(DetectorSettings(model=YOLOE, offline=True))
+    assert str(caught.value) == (
+        f"detector.text_encoder: {tower} is not the file that was fetched: its checksum is not the "
+        "one in SHA256SUMS, and detector.offline forbids to fetch it; `streamwatch models pull "
+        f"{YOLOE}` does"
+    )
+    prepare(DetectorSettings(model=YOLOE))
+    assert tower.read_bytes() == TOWER_CONTENT
+
+
+def test_check_says_what_a_yoloe_needs(web: Web, tmp_path: Path) -> None:
+    done = streamwatch("check", "-c", str(write_config(tmp_path, model=YOLOE)))
+    assert (
+        f"  model      {YOLOE}, device auto; will be fetched at start: {YOLOE} (31 MB), "
+        "mobileclip2_b (254 MB) and clip-vit-base-patch32-tokenizer (4.0 MB)\n"
+    ) in done.stdout
+    assert web.asked == []
+
+
+def test_run_refuses_a_checkpoint_that_does_not_go_with_its_encoder(
+    tmp_path: Path, web: Web, cache: Path
+) -> None:
+    """Before a camera is opened, of which none is there."""
+    make_yoloe(tmp_path, "yoloe-26n-seg")
+    clip_folder(tmp_path / "clip")
+    file = write_config(tmp_path, model="yoloe-26n-seg.pt", text_encoder="./clip")
+    done = streamwatch("run", "-c", str(file))
+    assert done.exit_code == 3
+    assert done.stderr.splitlines()[-1] == (
+        f"streamwatch: the checkpoint {tmp_path}/yoloe-26n-seg.pt is a YOLOE model; write "
+        "detector.text_encoder: mobileclip2, which it was trained with"
+    )
+    assert "camera" not in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_check_fetches_nothing_and_says_what_run_will(

@@ -30,6 +30,7 @@ from streamwatch.config.paths import (
     snapshot_folder,
     starter,
     state_dir,
+    state_file,
 )
 from streamwatch.config.persisting import persist
 from streamwatch.config.secrets import mask_secrets_in, mask_url
@@ -66,6 +67,7 @@ __all__ = [
     "snapshot_folder",
     "starter",
     "state_dir",
+    "state_file",
     "text_of",
     "unfit_model",
     "warnings",

@@ -6,6 +6,7 @@ import ipaddress
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,10 +21,13 @@ from streamwatch.config.secrets import mask_secrets_in, mask_url
 from streamwatch.config.units import duration_text, size_text
 from streamwatch.config.wording import listing
 from streamwatch.errors import StreamwatchError
+from streamwatch.tls import expires_at
 
 TOYBOX_WORDS = 6
 """Beyond so many words a prompt scores low with toybox: its training had few that long."""
 HARDLY_SURE, TOO_SURE = 0.1, 0.9
+SOON = timedelta(days=30)
+"""Before a certificate's end: what people who renew by hand need to be told in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Advice:
 
 
 def warnings(config: Config, file: Path | None = None) -> list[Advice]:
-    """Everything worth saying about a configuration that is right. Looks at the disk.
+    """Everything worth saying about a configuration that is right. Looks at disk and clock.
 
     With `file`, where `config` was loaded from, also whether others can read passwords in it.
     """
@@ -92,6 +96,20 @@ def _mqtt(mqtt: MqttSettings) -> Iterator[Advice]:
         )
     if mqtt.password and mqtt.username is None:
         yield Advice("mqtt.password", "most brokers refuse a password without a username")
+    if mqtt.tls_files and mqtt.tls_files.certificate:
+        yield from _ending(mqtt.tls_files.certificate)
+
+
+def _ending(certificate: Path) -> Iterator[Advice]:
+    """That the client's certificate ends soon, or has."""
+    end, now = expires_at(certificate), datetime.now(UTC)
+    if end is None or end - now >= SOON:
+        return
+    if end <= now:
+        said = f"expired on {end:%Y-%m-%d}, so the broker will refuse it; renew it"
+    else:
+        said = f"expires on {end:%Y-%m-%d}, and the broker will refuse it from then on; renew it"
+    yield Advice("mqtt.tls.certificate", said)
 
 
 def _is_loopback(host: str) -> bool:
@@ -234,7 +252,9 @@ def _broker(mqtt: MqttSettings) -> str:
 
 def _model(config: Config) -> str:
     size = f", {config.detector.image_size} px" if config.detector.image_size else ""
-    return f"model      {config.detector.model}, device {config.detector.device}{size}"
+    template = config.detector.template
+    within = "" if template == "{}" else f', prompts as "{template}"'
+    return f"model      {config.detector.model}, device {config.detector.device}{size}{within}"
 
 
 def _snapshots(config: Config) -> str:

@@ -27,6 +27,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from streamwatch.config import units
+from streamwatch.config.phrases import folded, normalised
 from streamwatch.config.wording import Wrong, did_you_mean, listing
 
 NAME_PATTERN = "^[a-z0-9_-]{1,63}$"
@@ -109,13 +110,17 @@ Name = Annotated[
 
 
 def _prompt(value: object) -> str:
-    return line(_text(value).strip())
+    """What people wrote, trimmed: it is what they get to read again in every alert."""
+    text = line(_text(value).strip())
+    if not normalised(text):
+        raise Wrong("holds nothing that can be seen; write a text")
+    return text
 
 
 def _different(prompts: tuple[str, ...]) -> tuple[str, ...]:
     if not prompts:
         raise Wrong("the list is empty; write at least one prompt", subject=False)
-    if len({" ".join(prompt.casefold().split()) for prompt in prompts}) < len(prompts):
+    if len({folded(prompt) for prompt in prompts}) < len(prompts):
         raise Wrong(
             "the list holds a prompt twice; upper case and spaces make no difference", subject=False
         )

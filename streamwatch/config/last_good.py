@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from contextlib import suppress
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from streamwatch.config.loading import load, text_of
 from streamwatch.config.models import Config
-from streamwatch.config.paths import state_dir
+from streamwatch.config.paths import state_file
 
 
 def keep_last_good(path: Path, text: str) -> None:
@@ -46,6 +45,4 @@ def load_last_good(path: Path) -> Config | None:
 
 
 def _place(path: Path) -> Path:
-    """A file for each configuration path, so that two instances don't share one."""
-    name = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:16]
-    return state_dir() / "last-good" / f"{name}.yaml"
+    return state_file("last-good", path, ".yaml")

@@ -32,7 +32,7 @@ from pydantic import (
     model_validator,
 )
 
-from streamwatch.catalogue import ENCODERS, MODELS, RECOMMENDED
+from streamwatch.catalogue import ENCODERS, FOLDERS, MODELS, RECOMMENDED
 from streamwatch.config.addresses import (
     CameraKind,
     CameraUrl,
@@ -139,11 +139,17 @@ class HomeAssistantSettings(Settings):
     """Topic prefix under which Home Assistant looks for devices."""
 
 
+def _discovery_prefix(homeassistant: bool | HomeAssistantSettings) -> str | None:
+    if isinstance(homeassistant, HomeAssistantSettings):
+        return homeassistant.discovery_prefix
+    return HomeAssistantSettings().discovery_prefix if homeassistant else None
+
+
 class OutboxSettings(Settings):
-    max_size: Annotated[Size, not_supported_yet(256_000_000)] = 256_000_000
-    """Room for alerts that wait for the broker. Not supported yet."""
-    max_age: Annotated[LastingDuration, not_supported_yet(timedelta(days=7))] = timedelta(days=7)
-    """How long alerts wait for the broker. Not supported yet."""
+    max_size: Size = 256_000_000
+    """Room for alerts that wait for the broker; updates go first, then the oldest visits."""
+    max_age: LastingDuration = timedelta(days=7)
+    """How long alerts wait for the broker."""
 
 
 class MqttSettings(Settings):
@@ -173,11 +179,10 @@ class MqttSettings(Settings):
     homeassistant: Annotated[
         Annotated[Switch, Tag("(switch)")] | Annotated[HomeAssistantSettings, Tag("(settings)")],
         Discriminator(_switch_or_settings),
-        not_supported_yet(False),
     ] = False
-    """`true`, or `{discovery_prefix}`: announce cameras and watches. Not supported yet."""
+    """`true`, or `{discovery_prefix}`: announce cameras and watches to Home Assistant."""
     outbox: OutboxSettings = OutboxSettings()
-    """Alerts that wait for the broker. Not supported yet."""
+    """Alerts that wait for the broker, kept on the disk."""
 
     @property
     def address(self) -> str:
@@ -191,6 +196,11 @@ class MqttSettings(Settings):
             return self.tls
         return TlsSettings() if self.tls else None
 
+    @property
+    def discovery_prefix(self) -> str | None:
+        """Where Home Assistant looks for devices, None where it is told of none."""
+        return _discovery_prefix(self.homeassistant)
+
     @field_validator("tls")
     @classmethod
     def _no_tls_inside(cls, tls: bool | TlsSettings, info: ValidationInfo) -> bool | TlsSettings:
@@ -201,6 +211,20 @@ class MqttSettings(Settings):
                 subject=False,
             )
         return tls
+
+    @field_validator("homeassistant")
+    @classmethod
+    def _apart(
+        cls, homeassistant: bool | HomeAssistantSettings, info: ValidationInfo
+    ) -> bool | HomeAssistantSettings:
+        prefix = _discovery_prefix(homeassistant)
+        if prefix is not None and prefix == info.data.get("topic_prefix"):
+            raise Wrong(
+                f"Home Assistant and streamwatch would both publish to {prefix}/status; write"
+                " another topic_prefix",
+                subject=False,
+            )
+        return homeassistant
 
     @field_validator("port")
     @classmethod
@@ -223,8 +247,6 @@ def _model(value: str, info: ValidationInfo) -> str:
         return value
     if value.endswith(".pt"):
         return str(absolute(value, folder_of(info)))
-    if value.startswith("yoloe-"):
-        raise Wrong(f"is not supported yet; {_A_MODEL}")
     raise Wrong(f"is not a model{did_you_mean(value, MODELS) or f'; {_A_MODEL}'}")
 
 
@@ -264,7 +286,7 @@ class DetectorSettings(Settings):
             }
         ),
     ]
-    """Name of a model (`streamwatch models` lists them), or path of a YOLO-World `.pt`."""
+    """Name of a model (`streamwatch models` lists them), or path of a YOLO-World or YOLOE `.pt`."""
     text_encoder: (
         Annotated[
             Line,
@@ -280,7 +302,7 @@ class DetectorSettings(Settings):
         ]
         | None
     ) = Field(None, validate_default=True)
-    """`clip`, `minilm` or a folder; by model where left out, and needed with a path."""
+    """`clip`, `minilm`, `mobileclip`, `mobileclip2` or a folder; needed with a path."""
     offline: Switch = False
     """Never fetch a model; what is not here by `streamwatch models pull` is an error."""
     device: Annotated[
@@ -297,8 +319,8 @@ class DetectorSettings(Settings):
     """Longer side of what the model sees, in pixels; where left out 640, with toybox 416."""
     confidence: Annotated[float, Number(above=0, at_most=1)] = 0.3
     """How sure it must be; the default of the watches."""
-    template: Annotated[Line, AfterValidator(_template), not_supported_yet("{}")] = "{}"
-    """Text around each prompt. Not supported yet."""
+    template: Annotated[Line, AfterValidator(_template)] = "{}"
+    """Text around each prompt when it is encoded, as `a photo of {}`; alerts never show it."""
     distractors: Annotated[Switch, not_supported_yet(True)] = True
     """Let built-in prompts compete with those of the watches. Not supported yet."""
 
@@ -315,12 +337,19 @@ class DetectorSettings(Settings):
                 f"a model by its path needs text_encoder: {listing(ENCODERS)}, or a folder{hint}",
                 subject=False,
             )
-        if model in MODELS and encoder in ENCODERS and encoder != MODELS[model].encoder:
-            raise Wrong(
-                f"does not go with {model}, which was trained with {MODELS[model].encoder}; "
-                "leave it out"
-            )
+        if model in MODELS and encoder is not None:
+            _goes_with(encoder, model)
         return encoder
+
+
+def _goes_with(encoder: str, model: str) -> None:
+    """That the named `model` was trained with `encoder`, or with one that a folder may hold."""
+    trained_with = MODELS[model].encoder
+    may_lie_in_a_folder = ENCODERS[trained_with].kind in FOLDERS.values()
+    if encoder != trained_with and (encoder in ENCODERS or not may_lie_in_a_folder):
+        raise Wrong(
+            f"does not go with {model}, which was trained with {trained_with}; leave it out"
+        )
 
 
 # --- cameras -------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ https://specifications.freedesktop.org/basedir-spec/latest/ and systemd.exec(5).
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -24,6 +25,13 @@ def config_dir() -> Path:
 def state_dir() -> Path:
     """Where what must survive a restart lies. Not created."""
     return _directory("STATE_DIRECTORY", "XDG_STATE_HOME", ".local/state")
+
+
+def state_file(kind: str, config: Path, suffix: str) -> Path:
+    """A file of that kind in the state folder, one for each configuration path: two instances
+    never share one. Not created."""
+    name = hashlib.sha256(os.fsencode(config.absolute())).hexdigest()[:16]
+    return state_dir() / kind / f"{name}{suffix}"
 
 
 def cache_dir() -> Path:

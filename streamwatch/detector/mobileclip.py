@@ -5,7 +5,8 @@ Two kinds of files, none of which this package carries:
 - the tower as TorchScript, an asset of Ultralytics' releases: `mobileclip_blt.ts` for YOLOE-11,
   `mobileclip2_b.ts` for YOLOE-26. It was traced with CLIP's tokens as int32, and normalises.
 - CLIP's vocabulary, as the tokenizer of `openai/clip-vit-base-patch32` on the Hugging Face hub:
-  `tokenizer_config.json` and either `tokenizer.json` or `vocab.json` with `merges.txt`.
+  `tokenizer_config.json` and either `tokenizer.json` or `vocab.json` with `merges.txt`; and
+  `config.json` where the first doesn't say which class it is.
 
 Ultralytics itself tokenises with the package `clip`, which it would install from GitHub at run
 time. The tokens here are the same (3,000 random texts over the real vocabulary), except that `clip`
@@ -45,8 +46,12 @@ class MobileClip:
         """`tower` is the `.ts` file, `tokenizer` the folder of CLIP's vocabulary."""
         self._tokens = ClipTokens(tokenizer)
         self.width = TEXT_WIDTH
+        self.longest = CONTEXT
         self._path = tower
         self._tower: Any = _read_tower(tower)
+
+    def lengths(self, prompts: Sequence[str]) -> list[int]:
+        return self._tokens.lengths(prompts)
 
     def encode(self, prompts: Sequence[str]) -> Vectors:
         tokens = torch.from_numpy(self._tokens.of(prompts))
@@ -88,6 +93,10 @@ class ClipTokens:
         last = len(self._tokenizer) - 1
         if self._tokenizer.eos_token_id != last:  # the tower finds the end as the highest token
             raise DetectorError(f"the tokenizer in {folder} is not CLIP's")
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, start and end included, nothing cut."""
+        return [len(ids) for ids in self._tokenizer(list(texts))["input_ids"]]
 
     def of(self, texts: Sequence[str]) -> NDArray[np.int32]:
         """`(texts, 77)`: start, text, end, then zeros; long texts are cut, their end is kept."""

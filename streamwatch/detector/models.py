@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamwatch.catalogue import (
     ENCODERS,
+    FOLDER_NETWORK,
+    FOLDERS,
     MODELS,
     Asset,
     EncoderKind,
@@ -25,7 +28,7 @@ from streamwatch.catalogue import (
 )
 from streamwatch.config.models import DetectorSettings
 from streamwatch.detector.fetching import Progress, megabytes
-from streamwatch.detector.protocol import TEXT_WIDTH, Vectors
+from streamwatch.detector.protocol import TEXT_WIDTH
 from streamwatch.detector.store import Missing, Store, default_store
 from streamwatch.errors import DetectorError
 
@@ -36,9 +39,6 @@ log = logging.getLogger(__name__)
 
 PATH_IMAGE_SIZE = 640
 """For a checkpoint that a path names: what the official ones were trained for."""
-
-_KINDS: dict[str, EncoderKind] = {"clip": "clip", "clip_text_model": "clip", "bert": "minilm"}
-"""`model_type` in a folder's config.json → how it is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +59,15 @@ class Choice:
 
     checkpoint: Piece
     network: NetworkKind
-    encoder: Piece
+    encoder: tuple[Piece, ...]
+    """One or more, in the order in which its kind takes them."""
     encoder_kind: EncoderKind | None
     """None for a folder, which tells itself."""
     image_size: int
 
     @property
-    def pieces(self) -> tuple[Piece, Piece]:
-        return self.checkpoint, self.encoder
+    def pieces(self) -> tuple[Piece, ...]:
+        return self.checkpoint, *self.encoder
 
 
 def choose(settings: DetectorSettings) -> Choice:
@@ -80,11 +81,10 @@ def choose(settings: DetectorSettings) -> Choice:
             model.checkpoint if model else Local(Path(settings.model)),
             settings.model,
         ),
-        model.network if model else "world",
-        Piece(
-            "detector.text_encoder",
-            encoder.source if encoder else Local(Path(name)),
-            settings.model if model else name,
+        encoder.network if encoder else FOLDER_NETWORK,
+        tuple(
+            Piece("detector.text_encoder", source, settings.model if model else name)
+            for source in (encoder.sources if encoder else (Local(Path(name)),))
         ),
         encoder.kind if encoder else None,
         settings.image_size or (model.image_size if model else PATH_IMAGE_SIZE),
@@ -125,7 +125,7 @@ def provide(settings: DetectorSettings, store: Store, progress: Progress) -> Non
 def pull(name: str, store: Store, progress: Progress) -> None:
     """Fetch what of a model (or of a text encoder) is not here. Raises DetectorError."""
     if name in ENCODERS:
-        sources = [ENCODERS[name].source]
+        sources = [*ENCODERS[name].sources]
     else:
         sources = [piece.source for piece in choose(DetectorSettings(model=name)).pieces]
     for source in sources:
@@ -168,25 +168,27 @@ def load_detector(settings: DetectorSettings) -> WorldDetector:
     return WorldDetector(network, choice.image_size, str(device))
 
 
-def encode_prompts(settings: DetectorSettings, prompts: Sequence[str]) -> dict[str, Vectors]:
-    """The vector of each prompt, `(512,)`; the encoder's memory is given back afterwards.
+def encoder_is_here(settings: DetectorSettings) -> bool:
+    """Whether the files of the text encoder are there, right or not: a quick look."""
+    return all(default_store().is_here(piece.source) for piece in choose(settings).encoder)
 
-    Raises DetectorError; never fetches.
+
+def identify_encoder(settings: DetectorSettings) -> tuple[EncoderKind, str]:
+    """How the text encoder of `settings` is used, and what differs where its files do.
+
+    A quick look, which reads no weights. Raises DetectorError.
     """
-    if not prompts:
-        return {}
     choice = choose(settings)
-    folder = _found(choice.encoder)
-    kind = choice.encoder_kind or _kind_of(folder)
-    from streamwatch.detector.text import TEXT_ENCODERS
+    fingerprints = []
+    for piece in choice.encoder:
+        with _told_to_fetch(piece), _named(piece):
+            fingerprints.append(default_store().fingerprint(piece.source))
+    return choice.encoder_kind or _kind_of(_found(choice.encoder[0])), " ".join(fingerprints)
 
-    encoder = TEXT_ENCODERS[kind](folder)
-    if encoder.width != TEXT_WIDTH:
-        raise DetectorError(
-            f"the text encoder in {folder} gives vectors {encoder.width} wide, and YOLO-World "
-            f"takes {TEXT_WIDTH}"
-        )
-    return dict(zip(prompts, encoder.encode(prompts), strict=True))
+
+def find_encoder(settings: DetectorSettings) -> tuple[Path, ...]:
+    """Where the files of the text encoder are, verified. Raises DetectorError; never fetches."""
+    return tuple(_found(piece) for piece in choose(settings).encoder)
 
 
 def _kind_of(folder: Path) -> EncoderKind:
@@ -198,24 +200,37 @@ def _kind_of(folder: Path) -> EncoderKind:
             f"detector.text_encoder: {folder} holds no text encoder: no config.json that says "
             "what it is"
         ) from error
-    if kind not in _KINDS:
+    if kind not in FOLDERS:
         raise DetectorError(
             f"detector.text_encoder: {folder} holds a model of type {kind!r}; known are "
-            f"{', '.join(_KINDS)}"
+            f"{', '.join(FOLDERS)}"
         )
-    return _KINDS[kind]
+    return FOLDERS[kind]
 
 
 def _found(piece: Piece) -> Path:
-    try:
+    with _told_to_fetch(piece):
         return _find(piece, default_store())
+
+
+@contextmanager
+def _told_to_fetch(piece: Piece) -> Iterator[None]:
+    try:
+        yield
     except Missing as error:
         raise DetectorError(f"{piece.key}: {error}; {_command(piece)} fetches it") from error
 
 
 def _find(piece: Piece, store: Store) -> Path:
-    try:
+    with _named(piece):
         return store.find(piece.source)
+
+
+@contextmanager
+def _named(piece: Piece) -> Iterator[None]:
+    """Put the key before what is wrong; Missing passes as it is, since it can be mended."""
+    try:
+        yield
     except Missing:
         raise
     except DetectorError as error:

@@ -1,8 +1,9 @@
-"""YOLO-World's network through Ultralytics and torch."""
+"""YOLO-World's network through Ultralytics and torch, and which network is which."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from streamwatch.catalogue import NetworkKind
+from streamwatch.detector.checkpoint import pick_precision, read_checkpoint, to_pixels
 from streamwatch.detector.protocol import TEXT_WIDTH, Network, Vectors
+from streamwatch.detector.yoloe import YoloeNetwork, encoder_name
 from streamwatch.errors import DetectorError, UnfitSetting
 
 
@@ -26,9 +29,14 @@ class TorchNetwork:
         self, checkpoint: Path, device: torch.device, precision: torch.dtype | None = None
     ) -> None:
         """With `precision` it calculates in that, else in what suits the device."""
-        from ultralytics.nn.tasks import WorldModel
+        from ultralytics.nn.tasks import WorldModel, YOLOEModel
 
         model = read_checkpoint(checkpoint)
+        if isinstance(model, YOLOEModel):
+            raise DetectorError(
+                f"the checkpoint {checkpoint} is a YOLOE model; write detector.text_encoder: "
+                f"{encoder_name(model)}, which it was trained with"
+            )
         if not isinstance(model, WorldModel):
             raise DetectorError(f"the checkpoint {checkpoint} is no YOLO-World model")
         self._precision = precision or pick_precision(device)
@@ -48,41 +56,11 @@ class TorchNetwork:
         return output
 
 
-def read_checkpoint(checkpoint: Path) -> Any:
-    """What Ultralytics pickled: the model as trained, in float32, on the CPU, not yet fused.
-
-    Raises DetectorError.
-    """
-    if not checkpoint.is_file():
-        raise DetectorError(f"the checkpoint {checkpoint} is missing")
-    from ultralytics.nn.tasks import load_checkpoint
-
-    try:
-        model, _ = load_checkpoint(str(checkpoint))
-    except Exception as error:  # unpickling raises anything at all
-        reason = str(error).strip().partition("\n")[0]
-        raise DetectorError(f"the checkpoint {checkpoint} can't be loaded ({reason})") from error
-    return model
-
-
-def to_pixels(
-    images: NDArray[np.uint8], device: torch.device, precision: torch.dtype
-) -> torch.Tensor:
-    """BGR bytes `(batch, height, width, 3)` → RGB 0..1 `(batch, 3, height, width)`."""
-    pixels = torch.from_numpy(images).to(device).flip(-1).permute(0, 3, 1, 2)
-    return pixels.to(precision).div_(255)
-
-
-def pick_precision(device: torch.device) -> torch.dtype:
-    """Half on CUDA, where it is about twice as fast and takes half the memory; else full.
-
-    The weights themselves are halved, as Ultralytics does with `half=True`; autocast would keep
-    them in full and convert them again in every forward.
-    """
-    return torch.float16 if device.type == "cuda" else torch.float32
-
-
-NETWORKS: dict[NetworkKind, Callable[[Path, torch.device], Network]] = {"world": TorchNetwork}
+NETWORKS: dict[NetworkKind, Callable[[Path, torch.device], Network]] = {
+    "world": TorchNetwork,
+    "yoloe-11": partial(YoloeNetwork, text_model="mobileclip:blt"),
+    "yoloe-26": partial(YoloeNetwork, text_model="mobileclip2:b"),
+}
 
 
 def _text_width(model: torch.nn.Module) -> int:

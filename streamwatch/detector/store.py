@@ -74,6 +74,21 @@ class Store:
                 sums = _sums(folder)
                 return bool(sums) and all((folder / name).is_file() for name in sums)
 
+    def fingerprint(self, source: Source) -> str:
+        """Differs where the files of `source` do; told by a quick look that reads no weights.
+
+        Of what was fetched it is the recorded checksums, of other files their size and when they
+        changed. Of a folder, the files in it count, not those in folders below.
+        """
+        match source:
+            case Bundled() | Local():
+                return _looks_of(self.find(source))
+            case Asset() | HubFolder():
+                self._require(source)
+                return " ".join(
+                    f"{name}:{sha}" for name, sha in _sums(self._folder(source)).items()
+                )
+
     def find(self, source: Source) -> Path:
         """The file or folder of `source`, verified where it was fetched; Missing where it isn't.
 
@@ -122,10 +137,13 @@ class Store:
         """Where it is fetched from, for people."""
         return source.address if isinstance(source, Asset) else f"{_hub()}/{source.repository}"
 
-    def _verified(self, source: Asset | HubFolder) -> Path:
-        folder = self._folder(source)
+    def _require(self, source: Asset | HubFolder) -> None:
         if not self.is_here(source):
-            raise Missing(f"{folder.name} is not in {self.folder}", source)
+            raise Missing(f"{self._folder(source).name} is not in {self.folder}", source)
+
+    def _verified(self, source: Asset | HubFolder) -> Path:
+        self._require(source)
+        folder = self._folder(source)
         for name, recorded in _sums(folder).items():
             if sha256_of(folder / name) != recorded:
                 raise Missing(
@@ -163,7 +181,7 @@ class Store:
     def _folder(self, source: Asset | HubFolder) -> Path:
         if isinstance(source, Asset):
             return self.folder / PurePosixPath(_file_name(source)).stem
-        return self.folder / PurePosixPath(source.repository).name
+        return self.folder / source.name
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -192,6 +210,17 @@ def sha256_of(path: Path) -> str:
 def _sha256(path: Path, _inode: int, _size: int, _mtime_ns: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _looks_of(path: Path) -> str:
+    """The inode's time of change, which nobody sets back, tells even a file of equal size and time
+    that was put in place of another."""
+    try:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        found = [(file.name, file.stat()) for file in files if file.is_file()]
+    except OSError as error:
+        raise DetectorError(f"{error.filename or path} can't be read: {error.strerror}") from error
+    return " ".join(f"{name}:{s.st_size}:{s.st_mtime_ns}:{s.st_ctime_ns}" for name, s in found)
 
 
 def _git_blob(path: Path) -> str:
@@ -265,10 +294,12 @@ def _hub_files(source: HubFolder, answer: Any) -> list[_Remote]:
         }
     except (KeyError, TypeError):
         raise DetectorError(f"{_hub()} tells nothing about {source.repository}") from None
-    weights = [name for name in source.weights if name in published][:1]
-    if not weights:
-        raise DetectorError(f"{_hub()}/{source.repository} has none of {', '.join(source.weights)}")
-    return [published[name] for name in (*source.files, *weights) if name in published]
+    weights = [published[name] for name in source.weights if name in published][:1]
+    files = [published[name] for name in source.files if name in published]
+    for wanted, found in ((source.weights, weights), (source.files, files)):
+        if wanted and not found:
+            raise DetectorError(f"{_hub()}/{source.repository} has none of {', '.join(wanted)}")
+    return [*files, *weights]
 
 
 def _sums(folder: Path) -> dict[str, str]:

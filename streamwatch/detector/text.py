@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from streamwatch.catalogue import EncoderKind
+from streamwatch.detector.mobileclip import MobileClip
 from streamwatch.detector.protocol import TEXT_WIDTH, TextEncoder, Vectors
 from streamwatch.errors import DetectorError
 
@@ -24,6 +25,10 @@ class MiniLM:
     def __init__(self, folder: Path) -> None:
         self._tokenizer, self._model = _loaded(folder, "AutoModel")
         self.width = max(TEXT_WIDTH, int(self._model.config.hidden_size))
+        self.longest = int(self._model.config.max_position_embeddings)
+
+    def lengths(self, prompts: Sequence[str]) -> list[int]:
+        return _lengths(self._tokenizer, [prompt.lower() for prompt in prompts])
 
     def encode(self, prompts: Sequence[str]) -> Vectors:
         import torch
@@ -32,6 +37,7 @@ class MiniLM:
             [prompt.lower() for prompt in prompts],
             padding=True,
             truncation=True,
+            max_length=self.longest,
             return_tensors="pt",
         )
         with torch.inference_mode():
@@ -54,6 +60,10 @@ class ClipText:
     def __init__(self, folder: Path) -> None:
         self._tokenizer, self._model = _loaded(folder, "CLIPTextModelWithProjection")
         self.width = int(self._model.config.projection_dim)
+        self.longest = int(self._model.config.max_position_embeddings)
+
+    def lengths(self, prompts: Sequence[str]) -> list[int]:
+        return _lengths(self._tokenizer, prompts)
 
     def encode(self, prompts: Sequence[str]) -> Vectors:
         import torch
@@ -62,7 +72,7 @@ class ClipText:
             list(prompts),
             padding=True,
             truncation=True,
-            max_length=self._model.config.max_position_embeddings,
+            max_length=self.longest,
             return_tensors="pt",
         )
         with torch.inference_mode():
@@ -72,10 +82,17 @@ class ClipText:
         return vectors
 
 
-TEXT_ENCODERS: dict[EncoderKind, Callable[[Path], TextEncoder]] = {
+TEXT_ENCODERS: dict[EncoderKind, Callable[..., TextEncoder]] = {
     "clip": ClipText,
     "minilm": MiniLM,
+    "mobileclip": MobileClip,
 }
+"""Called with the paths of the encoder's sources, in the catalogue's order."""
+
+
+def _lengths(tokenizer: Any, texts: Sequence[str]) -> list[int]:
+    """Tokens of each text, start and end included, nothing cut."""
+    return [len(ids) for ids in tokenizer(list(texts))["input_ids"]]
 
 
 def _loaded(folder: Path, model_class: str) -> tuple[Any, Any]:

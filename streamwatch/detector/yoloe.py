@@ -22,15 +22,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from ultralytics.nn.modules.head import YOLOEDetect, YOLOESegment
-from ultralytics.nn.tasks import YOLOEModel
 
-from streamwatch.detector.network import pick_precision, read_checkpoint, to_pixels
+from streamwatch.detector.checkpoint import pick_precision, read_checkpoint, to_pixels
 from streamwatch.detector.protocol import Vectors
 from streamwatch.errors import DetectorError
 
 TextModel = Literal["mobileclip:blt", "mobileclip2:b"]
-"""As Ultralytics names them: what YOLOE-11 and YOLOE-26 were trained with."""
+"""As Ultralytics names them: what YOLOE-11 and YOLOE-26 were trained with. The part before the
+colon is the encoder's name in the catalogue."""
 
 
 class YoloeNetwork:
@@ -48,20 +47,25 @@ class YoloeNetwork:
 
         With `precision` it calculates in that, else in what suits the device.
         """
+        from ultralytics.nn.tasks import YOLOEModel
+
         model = read_checkpoint(checkpoint)
+        name = text_model.partition(":")[0]
         if not isinstance(model, YOLOEModel):
-            raise DetectorError(f"the checkpoint {checkpoint} is no YOLOE model")
+            raise DetectorError(
+                f"the checkpoint {checkpoint} is no YOLOE model, and the text encoder {name} is "
+                "for those"
+            )
         head = model.model[-1]
         if hasattr(head, "lrpc") or head.is_fused:
             raise DetectorError(
                 f"the checkpoint {checkpoint} has a vocabulary of its own and takes no prompts; "
                 "take a YOLOE model without -pf"
             )
-        trained_with = getattr(model, "text_model", "mobileclip:blt")  # as Ultralytics reads it
-        if trained_with != text_model:
+        if encoder_name(model) != name:
             raise DetectorError(
-                f"the checkpoint {checkpoint} wants the text encoder {trained_with}, "
-                f"not {text_model}"
+                f"the checkpoint {checkpoint} was trained with the text encoder "
+                f"{encoder_name(model)}, not {name}"
             )
         _keep_detection(head)
         self._precision = precision or pick_precision(device)
@@ -80,12 +84,20 @@ class YoloeNetwork:
         return output
 
 
+def encoder_name(model: Any) -> str:
+    """The text encoder that a YOLOE model was trained with, as the catalogue calls it."""
+    text_model: str = getattr(model, "text_model", "mobileclip:blt")  # as Ultralytics reads it
+    return text_model.partition(":")[0]
+
+
 def _keep_detection(head: Any) -> None:
     """Leave what boxes and confidences of texts need: no masks, no visual prompts, one branch.
 
     Has to come before the fusion, which throws away the branch that is not chosen. A checkpoint
     saved after such a fusion has the one-to-one branch alone, which then has to do.
     """
+    from ultralytics.nn.modules.head import YOLOEDetect, YOLOESegment
+
     if isinstance(head, YOLOESegment):
         del head.proto, head.cv5
         head.__class__ = YOLOEDetect  # its base: the same head without the masks

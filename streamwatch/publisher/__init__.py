@@ -10,7 +10,9 @@ lost = publisher.stop()
 from streamwatch.publisher.broker import EmbeddedBroker
 from streamwatch.publisher.client import make_client
 from streamwatch.publisher.commands import Command, Reply
-from streamwatch.publisher.outbox import MemoryOutbox, Outbox, Waiting
+from streamwatch.publisher.drawing import render_all
+from streamwatch.publisher.homeassistant import AnnouncedCamera, Roster
+from streamwatch.publisher.outbox import Outbox, SqliteOutbox, Waiting
 from streamwatch.publisher.payloads import (
     CameraState,
     CameraStats,
@@ -21,12 +23,14 @@ from streamwatch.publisher.payloads import (
     LatencyStats,
     Stats,
     WatchInfo,
+    timestamp,
 )
 from streamwatch.publisher.protocol import Publishing
 from streamwatch.publisher.publisher import Publisher
 from streamwatch.publisher.topics import Topics
 
 __all__ = [
+    "AnnouncedCamera",
     "CameraState",
     "CameraStats",
     "Command",
@@ -36,14 +40,17 @@ __all__ = [
     "ErrorReport",
     "Info",
     "LatencyStats",
-    "MemoryOutbox",
     "Outbox",
     "Publisher",
     "Publishing",
     "Reply",
+    "Roster",
+    "SqliteOutbox",
     "Stats",
     "Topics",
     "Waiting",
     "WatchInfo",
     "make_client",
+    "render_all",
+    "timestamp",
 ]

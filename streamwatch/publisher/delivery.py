@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, Protocol
 
 from streamwatch.publisher.outbox import Outbox, Waiting
@@ -26,8 +27,8 @@ CULPRIT_LOSSES = 2
 CULPRIT_SECONDS = 2.0
 """A message at which alone the connection broke so often, each time so soon, is what breaks it."""
 
-Kind = Literal["status", "info", "camera", "state", "snapshot"]
-RETAINED: tuple[Kind, ...] = ("status", "info", "camera", "state", "snapshot")
+Kind = Literal["status", "info", "camera", "state", "discovery", "snapshot"]
+RETAINED: tuple[Kind, ...] = ("status", "info", "camera", "state", "discovery", "snapshot")
 """What is retained, in the order it is sent with a new connection."""
 
 
@@ -116,11 +117,13 @@ class Delivery:
         *,
         compose: Callable[[Waiting], Message],
         complain: Callable[[str], None],
+        now: Callable[[], datetime],
         seconds: Callable[[], float],
     ) -> None:
         self._outbox = outbox
         self._compose = compose
         self._complain = complain
+        self._now = now
         self._seconds = seconds
         self._wire: Wire | None = None
         self._line: deque[_Step] = deque()
@@ -170,8 +173,8 @@ class Delivery:
         if self._wire is not None:
             self._line.append(_Answer(message))
 
-    def alert(self, event: Event, since_seconds: float) -> None:
-        number = self._outbox.add(event, since_seconds)
+    def alert(self, event: Event, since: datetime) -> None:
+        number = self._outbox.add(event, since)
         if self._open:
             self._line.append(_Alert(number))
 
@@ -197,7 +200,7 @@ class Delivery:
         self._pictures_in_line = len(self._newest["snapshot"])
         self._line.extend(self._reports)
         self._reports.clear()
-        self._line.extend(_Alert(number) for number in self._outbox.rewind())
+        self._line.extend(_Alert(number) for number in self._outbox.rewind(self._now()))
         self._line.extend(self._clearings.values())
 
     def lost(self) -> None:

@@ -1,11 +1,14 @@
-"""Snapshots as JPEG: the frame with its box and label."""
+"""Snapshots as JPEG: the frame with its box and label, and the thing cut out of it."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
 
+from streamwatch.geometry import Box
 from streamwatch.records import Image, Picture
 
 PLATE_BGR = (64, 200, 255)
@@ -17,6 +20,8 @@ LETTER_SHARE = 0.034
 MIN_LETTER_PX = 9
 LINE_SHARE = 1 / 270
 """Width of the box's line as a share of the picture's height: 2 px to 540p, 8 px at 4K."""
+CROP_MARGIN = 0.2
+"""Around the box on each side, as a share of its longer side: enough to see where the thing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +49,49 @@ def render(picture: Picture, quality: int) -> bytes:
 
     The picture's own image is left as it is. A label wider than the image is written smaller.
     """
-    image = picture.image.copy()
+    return render_all(picture.image, [(picture.box, picture.label)], quality)
+
+
+def render_all(image: Image, marks: Iterable[tuple[Box, str]], quality: int) -> bytes:
+    """The same with any number of boxes with their labels."""
+    image = image.copy()
     if image.size == 0:
         raise ValueError("the picture has no pixels")
     height, width = image.shape[:2]
     line = max(2, round(height * LINE_SHARE))
-    x1, y1, x2, y2 = (round(edge) for edge in picture.box)
-    x1, x2 = (min(max(x, 0), width - 1) for x in (x1, x2))
-    y1, y2 = (min(max(y, 0), height - 1) for y in (y1, y2))
-    cv2.rectangle(image, (x1, y1), (x2, y2), PLATE_BGR, line)
-    if picture.label:
-        _write(image, picture.label, x1, y1, y2)
+    for box, label in marks:
+        x1, y1, x2, y2 = (round(edge) for edge in box)
+        x1, x2 = (min(max(x, 0), width - 1) for x in (x1, x2))
+        y1, y2 = (min(max(y, 0), height - 1) for y in (y1, y2))
+        cv2.rectangle(image, (x1, y1), (x2, y2), PLATE_BGR, line)
+        if label:
+            _write(image, label, x1, y1, y2)
+    return _jpeg(image, quality)
+
+
+def render_crop(picture: Picture, quality: int) -> bytes:
+    """The box with a margin, nothing drawn on it, as a JPEG of `quality` (1 to 100).
+
+    Raises ValueError for an image without pixels. A box at or beyond an edge gives what there is
+    of it, one pixel at least.
+    """
+    image = picture.image
+    if image.size == 0:
+        raise ValueError("the picture has no pixels")
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = picture.box
+    margin = CROP_MARGIN * max(x2 - x1, y2 - y1)
+    left = min(max(math.floor(x1 - margin), 0), width - 1)
+    top = min(max(math.floor(y1 - margin), 0), height - 1)
+    right = max(math.ceil(x2 + margin), left + 1)
+    bottom = max(math.ceil(y2 + margin), top + 1)
+    return _jpeg(image[top:bottom, left:right], quality)
+
+
+def _jpeg(image: Image, quality: int) -> bytes:
     done, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
+        height, width = image.shape[:2]
         raise ValueError(f"the picture of {width}x{height} px can't be written as JPEG")
     return bytes(jpeg)
 

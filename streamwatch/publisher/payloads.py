@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from streamwatch.errors import Problem
@@ -133,21 +135,39 @@ class Stats:
     outbox: int
     rss_bytes: int
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self, before: Stats | None) -> dict[str, Any]:
+        """`before` are those published last, None at first: the frames a second are since then."""
         return {
             "uptime_s": self.uptime_s,
-            "cameras": {name: asdict(camera) for name, camera in self.cameras.items()},
+            "cameras": {
+                name: {**asdict(camera), "fps": self._fps(name, before)}
+                for name, camera in self.cameras.items()
+            },
             "detector": asdict(self.detector),
             "latency_ms": asdict(self.latency_ms),
             "outbox": self.outbox,
             "rss_bytes": self.rss_bytes,
         }
 
+    def _fps(self, camera: str, before: Stats | None) -> float | None:
+        if before is None or camera not in before.cameras:
+            return None
+        frames = self.cameras[camera].analysed - before.cameras[camera].analysed
+        seconds = self.uptime_s - before.uptime_s
+        if frames < 0 or seconds <= 0:  # counted anew
+            return None
+        return round(frames / seconds, 2)
+
 
 def event_fields(
-    event: Event, topics: Topics, *, published_at: datetime, delayed: bool
+    event: Event,
+    topics: Topics,
+    *,
+    snapshot_path: Path | None,
+    published_at: datetime,
+    delayed: bool,
 ) -> dict[str, Any]:
-    """An event's payload, keys in the contract's order."""
+    """An event's payload, keys in the contract's order. `snapshot_path` is None if none is kept."""
     fields: dict[str, Any] = {
         "id": event.id,
         "type": event.type,
@@ -166,14 +186,22 @@ def event_fields(
         "published_at": timestamp(published_at),
         "sequence": event.sequence,
         "snapshot": topics.snapshot(event.camera, event.watch) if event.snapshot else None,
+        "snapshot_path": None if snapshot_path is None else _text(snapshot_path),
     }
     if event.position is not None:
         fields["position"] = round(event.position, 3)
     if event.type == "end":
         fields["reason"] = event.reason
+    if event.continues is not None:
+        fields["continues"] = event.continues
     if delayed:
         fields["delayed"] = True
     return fields
+
+
+def _text(path: Path) -> str:
+    """Names of files may hold bytes that are no UTF-8, which JSON must not."""
+    return os.fsencode(path).decode(errors="replace")
 
 
 def timestamp(moment: datetime) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from streamwatch.config.models import MqttSettings, SnapshotSettings
 from streamwatch.publisher.commands import Reply
+from streamwatch.publisher.homeassistant import Roster
 from streamwatch.publisher.payloads import CameraState, ErrorReport, Info, Stats
 from streamwatch.publisher.topics import Pair
 from streamwatch.records import Event
@@ -46,6 +47,10 @@ class Publishing(Protocol):
     def error(self, report: ErrorReport) -> None: ...
 
     def camera_status(self, camera: str, state: CameraState) -> None: ...
+
+    def announce(self, roster: Roster) -> None:
+        """Tell Home Assistant, where that is configured, what there is from now on."""
+        ...
 
     def declare(self, cameras: Iterable[str], pairs: Iterable[Pair]) -> None:
         """Tell all that there is; `OFF` is published for each pair in which nothing is there."""

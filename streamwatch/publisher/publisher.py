@@ -8,15 +8,21 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 
+<<<<<<< HEAD
 from streamwatch.config.models import MqttSettings, SnapshotSettings
 from streamwatch.publisher.commands import Command, Reply, answer_fields, answers
+=======
+from streamwatch.config.models import MqttSettings, OutboxSettings, SnapshotSettings
+from streamwatch.publisher.announcing import Announcer
+from streamwatch.publisher.commands import Command, Reply, understood
+>>>>>>> main
 from streamwatch.publisher.connection import (
     Acknowledged,
     Arrived,
@@ -26,9 +32,16 @@ from streamwatch.publisher.connection import (
     Subscribed,
 )
 from streamwatch.publisher.delivery import Delivery, Message
+<<<<<<< HEAD
 from streamwatch.publisher.drawing import render
 from streamwatch.publisher.listening import Listening
 from streamwatch.publisher.outbox import MemoryOutbox, Outbox, Waiting
+=======
+from streamwatch.publisher.drawing import render, render_crop
+from streamwatch.publisher.durable import DurableOutbox
+from streamwatch.publisher.homeassistant import BIRTH, Device, Discovery, Roster
+from streamwatch.publisher.outbox import Outbox, SqliteOutbox, Waiting
+>>>>>>> main
 from streamwatch.publisher.payloads import (
     OFF,
     OFFLINE,
@@ -48,7 +61,7 @@ from streamwatch.records import Event
 
 logger = logging.getLogger(__name__)
 
-DELAYED_AFTER_SECONDS = 60.0
+DELAYED_AFTER = timedelta(seconds=60)
 MAX_TURN_SECONDS = 60.0
 MAX_RAW_BYTES = 256_000_000
 """Frames that wait to be drawn; beyond it an event goes without its picture."""
@@ -63,9 +76,10 @@ class Publisher:
 
     None but `wait_connected` and `stop` blocks, whatever the broker and the disk do: a call is
     noted, and drawing, saving and sending happen in the thread `publisher`. `folder` is where
-    snapshots are kept, None for nowhere. `on_command` is called in that thread with each command,
-    while `mqtt.commands` is true; it must not block. `now` gives the time of day that is published,
-    `seconds` the monotonic clock that delays are measured with.
+    snapshots are kept, None for nowhere. The file `outbox` keeps the events until they are
+    acknowledged; without it they die with the process. `on_command` is called in that thread with
+    each command, while `mqtt.commands` is true; it must not block. `now` gives the time of day
+    that is published, `seconds` the monotonic clock.
     """
 
     def __init__(
@@ -74,8 +88,8 @@ class Publisher:
         snapshots: SnapshotSettings,
         folder: Path | None,
         *,
+        outbox: Path | None = None,
         on_command: Callable[[Command], None] | None = None,
-        outbox: Outbox | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -83,15 +97,25 @@ class Publisher:
         self._now = now
         self._seconds = seconds
         self._topics = Topics(mqtt.topic_prefix)
-        self._outbox = MemoryOutbox() if outbox is None else outbox
         self._tasks: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._outbox = self._made_outbox(outbox, mqtt.outbox)
         self._connection = self._new_connection()
         self._delivery = Delivery(
-            self._outbox, compose=self._compose, complain=self._complain, seconds=seconds
+            self._outbox, compose=self._compose, complain=self._complain, now=now, seconds=seconds
         )
+<<<<<<< HEAD
         self._listening = Listening(
             mqtt, self._delivery, on_command, complain=self._complain, seconds=seconds
         )
+=======
+        self._announcer = Announcer(
+            publish=self._publish_device, clear=self._delivery.clear, seconds=seconds
+        )
+        self._announcer.use(self._discovery)
+        self._sweep = Sweep(seconds)
+        self._declared: Declared | None = None
+        self._commands_subscription: int | None = None
+>>>>>>> main
         self._move_to: MqttSettings | None = None
         self._leave_by = 0.0
         self._set_up_snapshots(snapshots, folder)
@@ -103,6 +127,7 @@ class Publisher:
         self._raw_lock = threading.Lock()
         self._open: dict[Pair, set[str]] = {}
         self._newest_visit: dict[Pair, str] = {}
+        self._last_stats: Stats | None = None
         self._pictures_left_out = 0
         self._dropping = False
         self._dropped_said = 0
@@ -144,7 +169,8 @@ class Publisher:
         self._thread.join(timeout)
         undelivered = self.waiting
         if undelivered:
-            logger.warning("%d alerts could not be delivered before the end", undelivered)
+            fate = "wait on the disk for the next start" if self._outbox.lasting else "are lost"
+            logger.warning("%d alerts could not be delivered and %s", undelivered, fate)
         return undelivered
 
     def event(self, event: Event) -> None:
@@ -158,7 +184,7 @@ class Publisher:
             picture_bytes = 0
             event = replace(event, picture=None)
         self._tasks.put(
-            partial(self._take_event, event, self._seconds(), picture_bytes, left_out=not fits)
+            partial(self._take_event, event, self._now(), picture_bytes, left_out=not fits)
         )
 
     def info(self, info: Info) -> None:
@@ -212,8 +238,26 @@ class Publisher:
         """
         self._tasks.put(partial(self._take_settings, mqtt, snapshots, folder))
 
+    def announce(self, roster: Roster) -> None:
+        """Tell Home Assistant, where `mqtt.homeassistant` says so, what there is from now on.
+
+        After `declare`, which looks for what is to be taken back before it is written over.
+        """
+        self._tasks.put(partial(self._announcer.announce, roster))
+
     def _note_notice(self, notice: Notice) -> None:
         self._tasks.put(partial(self._take_notice, notice))
+
+    def _made_outbox(self, file: Path | None, settings: OutboxSettings) -> Outbox:
+        if file is None:
+            return SqliteOutbox(max_bytes=settings.max_size, max_age=settings.max_age)
+        return DurableOutbox(
+            file,
+            max_bytes=settings.max_size,
+            max_age=settings.max_age,
+            complain=lambda sentence: self._tasks.put(partial(self._complain, sentence)),
+            seconds=self._seconds,
+        )
 
     # From here on everything runs in the publisher's thread.
 
@@ -227,13 +271,21 @@ class Publisher:
         finally:
             self._connected.clear()
             self._connection.close(will=self._failure is not None or not self._delivery.idle)
+            self._outbox.close()
 
     def _turn(self) -> None:
         if self._connection.seconds_to_attempt == 0:
             self._connection.attempt()
         if self._gallery is not None:
             self._gallery.clean_if_due()
+<<<<<<< HEAD
         self._listening.turn()
+=======
+        if self._sweep.seconds_left == 0:
+            self._end_sweep()
+        if self._announcer.seconds_to_repeat == 0:
+            self._announcer.repeat()
+>>>>>>> main
         try:
             task = self._tasks.get(timeout=self._patience_seconds())
         except queue.Empty:
@@ -249,8 +301,15 @@ class Publisher:
         times = [MAX_TURN_SECONDS]
         if self._connection.seconds_to_attempt is not None:
             times.append(self._connection.seconds_to_attempt)
+<<<<<<< HEAD
         if self._listening.seconds_to_turn is not None:
             times.append(self._listening.seconds_to_turn)
+=======
+        if self._sweep.seconds_left is not None:
+            times.append(self._sweep.seconds_left)
+        if self._announcer.seconds_to_repeat is not None:
+            times.append(self._announcer.seconds_to_repeat)
+>>>>>>> main
         if self._move_to is not None:
             times.append(self._leave_by - self._seconds())
         if self._stop_by is not None:
@@ -294,7 +353,13 @@ class Publisher:
             self._say_what_was_dropped()
             self._delivery.connected(self._connection)
             self._connected.set()
+<<<<<<< HEAD
             self._listening.connected(self._connection)
+=======
+            self._listen()
+            self._listen_for_births()
+            self._begin_sweep()
+>>>>>>> main
         elif change == "down":
             self._connected.clear()
             self._delivery.lost()
@@ -309,11 +374,17 @@ class Publisher:
     ) -> None:
         if (snapshots, folder) != (self._snapshots, self._folder):
             self._set_up_snapshots(snapshots, folder)
+        self._outbox.limit(mqtt.outbox.max_size, mqtt.outbox.max_age)
         if self._move_to is not None:
             self._move_to = mqtt
         elif _of_connection(mqtt) == _of_connection(self._mqtt):
+<<<<<<< HEAD
             self._mqtt = mqtt
             self._listening.change(mqtt)
+=======
+            self._change_commands(mqtt)
+            self._change_discovery()
+>>>>>>> main
         elif self._connection.up:
             self._leave_for(mqtt)
         else:
@@ -363,7 +434,99 @@ class Publisher:
         )
         self._topics = Topics(self._mqtt.topic_prefix)
         self._connection = self._new_connection()
+<<<<<<< HEAD
         self._listening.moved(self._mqtt)
+=======
+        self._sweep = Sweep(self._seconds)
+        self._announcer.use(self._discovery)
+
+    # --- what is sent to us ----------------------------------------------------------------------
+
+    def _change_commands(self, mqtt: MqttSettings) -> None:
+        listened = self._listens
+        self._mqtt = mqtt
+        if not self._connection.up or listened == self._listens:
+            return
+        if self._listens:
+            self._listen()
+        else:
+            self._connection.unsubscribe([self._topics.commands])
+
+    @property
+    def _listens(self) -> bool:
+        return self._mqtt.commands and self._on_command is not None
+
+    def _listen(self) -> None:
+        if not self._listens:
+            return
+        # What was retained or queued before is no wish of now.
+        number = self._connection.subscribe([self._topics.commands], retained=False)
+        self._commands_subscription = number
+        if number is None:
+            self._complain_of_commands("it knows no wildcards")
+
+    @property
+    def _discovery(self) -> Discovery | None:
+        prefix = self._mqtt.discovery_prefix
+        return None if prefix is None else Discovery(self._topics, prefix, self._mqtt.commands)
+
+    def _change_discovery(self) -> None:
+        before, now = self._announcer.discovery, self._discovery
+        if before == now:
+            return
+        self._announcer.use(now)
+        if not self._connection.up:
+            return
+        if before is not None:
+            self._connection.unsubscribe([before.birth_topic])
+        self._listen_for_births()
+        self._sweep = Sweep(self._seconds)
+        self._begin_sweep()
+
+    def _listen_for_births(self) -> None:
+        """Without leave to subscribe, Home Assistant has what is retained all the same."""
+        if self._announcer.discovery is not None:
+            self._connection.subscribe([self._announcer.discovery.birth_topic], retained=False)
+
+    def _take_subscribed(self, notice: Subscribed) -> None:
+        if notice.subscription == self._commands_subscription and notice.refusal is not None:
+            self._complain_of_commands(notice.refusal.lower())
+
+    def _complain_of_commands(self, reason: str) -> None:
+        self._complain(
+            f"the broker does not let us subscribe to {self._topics.commands} ({reason}):"
+            " no commands are received"
+        )
+
+    def _take_arrived(self, arrived: Arrived) -> None:
+        discovery = self._announcer.discovery
+        if arrived.retained:
+            if self._sweep.under_way:
+                self._sweep.go_on()
+                if discovery is not None and discovery.owns(arrived.topic):
+                    self._announcer.found(arrived.topic, arrived.payload or b"")
+                else:
+                    self._clear_left_over(arrived.topic)
+            return
+        if discovery is not None and arrived.topic == discovery.birth_topic:
+            if arrived.payload == BIRTH:
+                self._announcer.ask_to_repeat()
+            return
+        if self._on_command is None or not self._listens:
+            return
+        if not arrived.topic.startswith(self._topics.commands.removesuffix("/#")):
+            return  # what we publish ourselves comes back from MQTT 3.1.1 while we look around
+        command = understood(arrived, self._topics)
+        if isinstance(command, Command):
+            self._on_command(command)
+        else:
+            self.answer(command.reply, command.verb, None, ok=False, message=command.message)
+
+    def _take_answer(self, reply: Reply, verb: str, payload: bytes) -> None:
+        topics = {self._topics.result(verb), reply.topic or self._topics.result(verb)}
+        for topic in sorted(topics):
+            self._delivery.answer(Message(topic, payload, reply.correlation))
+>>>>>>> main
 
     # --- what there is, and what there was ------------------------------------------------------
 
@@ -382,10 +545,36 @@ class Publisher:
             self._delivery.clear(self._topics.state(*pair))
             self._delivery.clear(self._topics.snapshot(*pair))
 
+<<<<<<< HEAD
+=======
+    def _begin_sweep(self) -> None:
+        # The embedded broker keeps nothing over a restart.
+        if self._declared is None or self._mqtt.embedded or not self._connection.up:
+            return
+        if self._sweep.begin():
+            self._connection.subscribe(self._swept, retained=True)
+
+    def _end_sweep(self) -> None:
+        self._sweep.end()
+        self._connection.unsubscribe(self._swept)
+
+    @property
+    def _swept(self) -> tuple[str, ...]:
+        discovery = self._announcer.discovery
+        return filters(self._topics) + (() if discovery is None else discovery.filters)
+
+    def _clear_left_over(self, topic: str) -> None:
+        if self._declared is None or self._delivery.retains(topic):
+            return
+        if is_left_over(topic, self._topics, self._declared):
+            logger.info("clearing %s: there is nothing of that name any more", topic)
+            self._delivery.clear(topic)
+
+>>>>>>> main
     # --- what is told ----------------------------------------------------------------------------
 
     def _take_event(
-        self, event: Event, since_seconds: float, picture_bytes: int, *, left_out: bool
+        self, event: Event, since: datetime, picture_bytes: int, *, left_out: bool
     ) -> None:
         pair = event.camera, event.watch
         if event.type == "new":
@@ -396,7 +585,7 @@ class Publisher:
             self._publish_picture(event)
             with self._raw_lock:
                 self._raw_bytes -= picture_bytes
-        self._delivery.alert(replace(event, picture=None), since_seconds)
+        self._delivery.alert(replace(event, picture=None), since)
         self._note_dropped()
         self._follow_state(event)
 
@@ -405,11 +594,11 @@ class Publisher:
             return
         try:
             jpeg = render(event.picture, self._snapshots.quality)
+            if self._gallery is not None:
+                self._gallery.keep(event, jpeg, render_crop(event.picture, self._snapshots.quality))
         except (ValueError, cv2.error) as error:
             self._complain(f"a snapshot of {event.camera} can't be drawn: {error}")
             return
-        if self._gallery is not None:
-            self._gallery.keep(event, jpeg)
         pair = event.camera, event.watch
         # An older visit's better picture must not stand where people look for the newest.
         if self._newest_visit.get(pair, event.id) == event.id:
@@ -434,13 +623,19 @@ class Publisher:
     def _take_camera_status(self, camera: str, state: CameraState) -> None:
         self._delivery.retain("camera", self._topics.camera_status(camera), state.encode())
 
+    def _publish_device(self, topic: str, device: Device) -> None:
+        payload = self._encode(topic, device)
+        if payload is not None:
+            self._delivery.retain("discovery", topic, payload)
+
     def _take_info(self, info: Info) -> None:
         payload = self._encode(self._topics.info, info.fields())
         if payload is not None:
             self._delivery.retain("info", self._topics.info, payload)
 
     def _take_stats(self, stats: Stats) -> None:
-        payload = self._encode(self._topics.stats, stats.fields())
+        payload = self._encode(self._topics.stats, stats.fields(self._last_stats))
+        self._last_stats = stats
         if payload is not None:
             self._delivery.stats(Message(self._topics.stats, payload))
 
@@ -465,8 +660,9 @@ class Publisher:
         fields = event_fields(
             event,
             self._topics,
+            snapshot_path=self._gallery.path_of(event) if self._gallery else None,
             published_at=self._now(),
-            delayed=self._seconds() - waiting.since_seconds > DELAYED_AFTER_SECONDS,
+            delayed=self._now() - waiting.since > DELAYED_AFTER,
         )
         return Message(self._topics.event(event.camera, event.watch), encode(fields))
 

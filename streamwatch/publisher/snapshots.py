@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 CLEANING_SECONDS = 600.0
 _NAME = (
     r"\d{8}T\d{6}\.\d{3}Z_[a-z0-9_-]{1,63}_[a-z0-9_-]{1,63}"
-    r"_[0-9A-HJKMNP-TV-Z]{26}\.jpg"  # a ULID: Crockford's base 32, without I, L, O and U
+    r"_[0-9A-HJKMNP-TV-Z]{26}(\.crop)?\.jpg"  # a ULID: Crockford's base 32, without I, L, O and U
 )
 _OURS = re.compile(rf"{_NAME}|\.{_NAME}\.part")
 _ROOM_AFTER_CLEANING = 0.95
@@ -33,7 +33,7 @@ class _Kept:
 
 
 def file_name(event: Event) -> str:
-    """`20260102T030405.678Z_porch_parcel_01J….jpg`: when the visit began, so one file a visit."""
+    """`20260102T030405.678Z_porch_parcel_01J….jpg`: when the visit began, so one name a visit."""
     moment = event.started_at.astimezone(UTC)
     stamp = f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z"
     return f"{stamp}_{event.camera}_{event.watch}_{event.id}.jpg"
@@ -42,6 +42,7 @@ def file_name(event: Event) -> str:
 class SnapshotFolder:
     """A folder of JPEGs, kept for `keep` and below `max_bytes`. Every method may raise OSError.
 
+    A visit has two: the whole picture, and beside it `….crop.jpg`, the thing alone.
     It deletes regular files directly in the folder that are named as it names them, nothing else:
     a folder that somebody keeps other things in is safe. Not thread-safe.
     """
@@ -61,13 +62,23 @@ class SnapshotFolder:
         """Whether `clean` is due because of what was saved since the last time."""
         return self._bytes > self._max_bytes
 
-    def save(self, event: Event, jpeg: bytes) -> Path:
-        """Write the picture of `event`'s visit, readable by the owner only, in place of an earlier.
+    def path_of(self, event: Event) -> Path:
+        """Where the whole picture of `event`'s visit is, if it is kept."""
+        return self._path / file_name(event)
 
-        A reader sees the earlier picture or the new one, never a part.
+    def save(self, event: Event, jpeg: bytes, crop: bytes) -> Path:
+        """Write the pictures of `event`'s visit over earlier ones; returns the whole's path.
+
+        Only the owner may read them. A reader sees the earlier picture or the new one, never a
+        part, and no whole picture without a crop beside it.
         """
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        target = self._path / file_name(event)
+        target = self.path_of(event)
+        self._write(target.with_suffix(".crop.jpg"), crop)
+        self._write(target, jpeg)
+        return target
+
+    def _write(self, target: Path, jpeg: bytes) -> None:
         part = self._path / f".{target.name}.part"
         try:
             descriptor = os.open(
@@ -81,7 +92,6 @@ class SnapshotFolder:
                 part.unlink(missing_ok=True)
             raise
         self._bytes += len(jpeg)
-        return target
 
     def clean(self, now: datetime) -> int:
         """Delete what is too old, then the oldest until the rest fits; returns how many."""
@@ -137,9 +147,17 @@ class Gallery:
         self._unsaved = 0
         self._uncleaned = False
 
-    def keep(self, event: Event, jpeg: bytes) -> None:
+    def path_of(self, event: Event) -> Path | None:
+        """The file with the picture of `event`'s visit; None where none is kept now."""
+        path = self._folder.path_of(event)
         try:
-            self._folder.save(event, jpeg)
+            return path if path.is_file() else None
+        except OSError:
+            return None
+
+    def keep(self, event: Event, jpeg: bytes, crop: bytes) -> None:
+        try:
+            self._folder.save(event, jpeg, crop)
         except OSError as error:
             self._unsaved += 1
             if self._unsaved == 1:

@@ -53,3 +53,6 @@ class Topics:
 
     def snapshot(self, camera: str, watch: str) -> str:
         return f"{self.prefix}/snapshot/{camera}/{watch}"
+
+    def command(self, verb: str) -> str:
+        return f"{self.prefix}/command/{verb}"

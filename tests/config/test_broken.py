@@ -487,24 +487,43 @@ MQTT = [
         id="commands",
     ),
     pytest.param(
-        mqtt("homeassistant: true"),
-        ["3:23: mqtt.homeassistant: not supported yet; leave it out"],
-        id="homeassistant",
+        mqtt("homeassistant: maybe"),
+        ["3:23: mqtt.homeassistant: 'maybe' is neither true nor false; write true or false"],
+        id="homeassistant maybe",
     ),
     pytest.param(
-        mqtt("homeassistant: {discovery_prefix: ha}"),
-        ["3:23: mqtt.homeassistant: not supported yet; leave it out"],
-        id="homeassistant prefix",
+        mqtt("homeassistant: {prefix: ha}"),
+        ["3:24: mqtt.homeassistant.prefix: unknown key; allowed are discovery_prefix"],
+        id="homeassistant unknown",
     ),
     pytest.param(
-        mqtt("outbox: {max_size: 1GB}"),
-        ["3:27: mqtt.outbox.max_size: not supported yet; leave it out"],
+        mqtt("homeassistant: {discovery_prefix: ha/#}"),
+        [
+            "3:42: mqtt.homeassistant.discovery_prefix: 'ha/#' holds # or +, which are wildcards;"
+            " take them out"
+        ],
+        id="homeassistant wildcard",
+    ),
+    pytest.param(
+        mqtt("homeassistant: {discovery_prefix: streamwatch}"),
+        [
+            "3:23: mqtt.homeassistant: Home Assistant and streamwatch would both publish to"
+            " streamwatch/status; write another topic_prefix"
+        ],
+        id="homeassistant in our own topics",
+    ),
+    pytest.param(
+        mqtt("topic_prefix: homeassistant, homeassistant: true"),
+        [
+            "3:52: mqtt.homeassistant: Home Assistant and streamwatch would both publish to"
+            " homeassistant/status; write another topic_prefix"
+        ],
+        id="our topics in homeassistant",
+    ),
+    pytest.param(
+        mqtt("outbox: {max_size: 1000}"),
+        ["3:27: mqtt.outbox.max_size: 1000 lacks a unit; write it as 500KB, 10MB or 1GB"],
         id="outbox size",
-    ),
-    pytest.param(
-        mqtt("outbox: {max_age: 1d}"),
-        ["3:26: mqtt.outbox.max_age: not supported yet; leave it out"],
-        id="outbox age",
     ),
     pytest.param(
         mqtt("outbox: {max_age: 7}"),
@@ -532,28 +551,28 @@ DETECTOR = [
     ),
     pytest.param(
         model("./mine.pt"),
-        ["1:11: detector: a model by its path needs text_encoder: minilm or clip, or a folder"],
+        [
+            "1:11: detector: a model by its path needs text_encoder: minilm, clip, mobileclip or mobileclip2, or a folder"
+        ],
         id="model path",
     ),
     pytest.param(
         model("mine.pt, text_encoder:"),
         [
-            "1:41: detector.text_encoder: a model by its path needs text_encoder: minilm or clip, or a folder"
+            "1:41: detector.text_encoder: a model by its path needs text_encoder: minilm, clip, mobileclip or mobileclip2, or a folder"
         ],
         id="model path with nothing",
     ),
     pytest.param(
         model("yolov8s-world.pt"),
         [
-            "1:11: detector: a model by its path needs text_encoder: minilm or clip, or a folder; the model of that name is written yolov8s-world"
+            "1:11: detector: a model by its path needs text_encoder: minilm, clip, mobileclip or mobileclip2, or a folder; the model of that name is written yolov8s-world"
         ],
         id="model name as a path",
     ),
     pytest.param(
         model("yoloe-11s"),
-        [
-            "1:19: detector.model: 'yoloe-11s' is not supported yet; write toybox, yolov8s-worldv2 or another of `streamwatch models`, or a .pt file"
-        ],
+        ["1:19: detector.model: 'yoloe-11s' is not a model; did you mean 'yoloe-11s-seg'?"],
         id="model yoloe",
     ),
     pytest.param(
@@ -569,6 +588,20 @@ DETECTOR = [
         id="text_encoder of another",
     ),
     pytest.param(
+        model("yoloe-11s-seg, text_encoder: mobileclip2"),
+        [
+            "1:48: detector.text_encoder: 'mobileclip2' does not go with yoloe-11s-seg, which was trained with mobileclip; leave it out"
+        ],
+        id="text_encoder of another YOLOE",
+    ),
+    pytest.param(
+        model("yoloe-26s-seg, text_encoder: ./clip"),
+        [
+            "1:48: detector.text_encoder: './clip' does not go with yoloe-26s-seg, which was trained with mobileclip2; leave it out"
+        ],
+        id="text_encoder in a folder with YOLOE",
+    ),
+    pytest.param(
         detector("text_encoder: clop"),
         ["1:41: detector.text_encoder: 'clop' is not a text encoder; did you mean 'clip'?"],
         id="text_encoder unknown",
@@ -576,7 +609,7 @@ DETECTOR = [
     pytest.param(
         detector("text_encoder: bert-large"),
         [
-            "1:41: detector.text_encoder: 'bert-large' is not a text encoder; write minilm or clip, or a folder, as ./my-clip"
+            "1:41: detector.text_encoder: 'bert-large' is not a text encoder; write minilm, clip, mobileclip or mobileclip2, or a folder, as ./my-clip"
         ],
         id="text_encoder far",
     ),
@@ -640,11 +673,6 @@ DETECTOR = [
         detector("confidence: high"),
         ["1:39: detector.confidence: 'high' is not a number above 0 and at most 1"],
         id="confidence text",
-    ),
-    pytest.param(
-        detector('template: "a {}"'),
-        ["1:37: detector.template: not supported yet; leave it out"],
-        id="template",
     ),
     pytest.param(
         detector("template: x"),

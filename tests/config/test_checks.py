@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from streamwatch.config import describe, shipped, warnings
 from streamwatch.config import load as load_file
+from streamwatch.tls import expires_at
 from tests.config.conftest import Load
+from tests.parts.certificates import Authority
 
 PIECES = {
     "mqtt": "{}",
@@ -258,6 +261,33 @@ def test_what_is_said_of_the_models_files_stands_beside_them(loaded: Load) -> No
 def test_the_embedded_broker(loaded: Load, port: int, shown: str) -> None:
     config = loaded(text(mqtt=f"{{embedded: true, port: {port}}}"))
     assert describe(config)[0] == f"broker     embedded, {shown}, topics streamwatch/…"
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        (-1, "expired on {day}, so the broker will refuse it; renew it"),
+        (20, "expires on {day}, and the broker will refuse it from then on; renew it"),
+        (40, None),
+    ],
+)
+def test_a_client_certificate_that_ends(
+    loaded: Load, authority: Authority, days: int, said: str | None
+) -> None:
+    before = datetime.now(UTC)
+    client = authority.issue(f"client-{days}", days=days)
+    tls = f"{{certificate: {client.path}, key: {client.key}}}"
+    found = [
+        str(advice) for advice in warnings(loaded(text(mqtt=f"{{host: broker.local, tls: {tls}}}")))
+    ]
+    ends = [(at + timedelta(days=days)).date() for at in (before, datetime.now(UTC))]
+    expected = [[f"mqtt.tls.certificate: {said.format(day=day)}"] for day in ends] if said else [[]]
+    assert found in expected
+
+
+def test_a_certificate_that_tells_no_end(authority: Authority, tmp_path: Path) -> None:
+    assert expires_at(tmp_path / "gone.pem") is None
+    assert expires_at(authority.certificate.key) is None
 
 
 def test_the_shipped_configuration_has_nothing_to_warn_of() -> None:

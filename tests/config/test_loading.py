@@ -111,6 +111,22 @@ def test_every_key_arrives(loaded: Load, tmp_path: Path) -> None:
     assert config.snapshots.max_size == 10_000_000
 
 
+@pytest.mark.parametrize(
+    ("written", "prefix"),
+    [
+        ("false", None),
+        ("true", "homeassistant"),
+        ("{}", "homeassistant"),
+        ("{discovery_prefix: ha/discovery}", "ha/discovery"),
+    ],
+)
+def test_home_assistant_is_a_switch_or_a_prefix(
+    loaded: Load, written: str, prefix: str | None
+) -> None:
+    config = loaded(f"{RIGHT}mqtt: {{homeassistant: {written}}}\n")
+    assert config.mqtt.discovery_prefix == prefix
+
+
 def test_settings_can_not_be_changed(loaded: Load) -> None:
     config = loaded(RIGHT)
     with pytest.raises(ValueError, match="frozen"):
@@ -128,7 +144,7 @@ def test_a_section_with_everything_commented_out_is_left_out(loaded: Load, secti
 @pytest.mark.parametrize(
     "section",
     [
-        "mqtt: {tls: false, commands: false, homeassistant: false}",
+        "mqtt: {tls: false, commands: false}",
         "mqtt: {outbox: {max_size: 256MB, max_age: 7d}}",
         "mqtt: {outbox: }",
         "http: null",

@@ -20,8 +20,9 @@ from ultralytics.utils.nms import non_max_suppression
 from ultralytics.utils.ops import scale_boxes
 
 from streamwatch.config.models import DetectorSettings
+from streamwatch.detector.embeddings import Embeddings
 from streamwatch.detector.letterbox import letterbox
-from streamwatch.detector.models import encode_prompts, load_detector
+from streamwatch.detector.models import load_detector
 from streamwatch.detector.network import TorchNetwork, pick_device
 from streamwatch.detector.protocol import Vectors, View, Vocabulary
 from streamwatch.detector.world import WorldDetector, stack_texts
@@ -30,6 +31,8 @@ from streamwatch.geometry import iou
 from streamwatch.records import Image
 from tests.parts import STREET_CLIP, TOYBOX
 
+ROOT = Path(__file__).parents[2]
+
 CHECKPOINT = TOYBOX / "toybox-n-world.pt"
 SETTINGS = DetectorSettings(model="toybox", device="cpu")
 PROMPTS = ("red car", "pedestrian", "truck", "vehicle", "dog", "parcel", "red backpack")
@@ -37,7 +40,7 @@ PROMPTS = ("red car", "pedestrian", "truck", "vehicle", "dog", "parcel", "red ba
 
 @pytest.fixture(scope="module")
 def vectors() -> dict[str, NDArray[np.float32]]:
-    return encode_prompts(SETTINGS, PROMPTS)
+    return Embeddings(SETTINGS).vectors(PROMPTS)
 
 
 @pytest.fixture(scope="module")
@@ -263,7 +266,7 @@ def test_vectors_are_those_of_sentence_transformers() -> None:
     tokenizer: Any = AutoTokenizer.from_pretrained(get_model_path())
     model: Any = AutoModel.from_pretrained(get_model_path()).eval()
     prompts = ["Red Car", "person wearing sunglasses", "Straße mit Bäumen"]
-    mine = encode_prompts(SETTINGS, prompts)
+    mine = Embeddings(SETTINGS).vectors(prompts)
     for prompt in prompts:
         with torch.inference_mode():
             hidden = model(**tokenizer(prompt.lower(), return_tensors="pt")).last_hidden_state[0]
@@ -298,31 +301,51 @@ def test_a_gpu_that_is_not_there_is_one_sentence() -> None:
         pick_device("cuda:9")
 
 
-def test_nothing_is_fetched_and_nothing_installed(tmp_path: Path) -> None:
-    """A fresh process with every connection and every child process forbidden finds its car."""
-    script = """
-import socket, subprocess, sys
+FORBIDDING = """
+import os, pathlib, socket, subprocess, sys
 def forbid(*args, **kwargs): raise RuntimeError(f"reached out: {args}")
-import av, numpy as np, streamwatch
-from streamwatch.config.models import DetectorSettings
-from streamwatch.detector.models import encode_prompts, load_detector
-from streamwatch.detector.protocol import View, Vocabulary
-import torch, transformers
 socket.socket.connect = socket.getaddrinfo = forbid
-subprocess.Popen.__init__ = forbid
+start = subprocess.Popen.__init__
+ENCODER = [sys.executable, "-P", "-m", "streamwatch.detector.encoding"]
+def start_some(self, args, *rest, **more):
+    encoder = args[:4] == ENCODER and sys.orig_argv[:4] != ENCODER
+    if not encoder and args != ["/sbin/ldconfig", "-p"]: forbid(args)
+    start(self, args, *rest, **more)
+subprocess.Popen.__init__ = start_some
+pathlib.Path(os.environ["SEEN"], str(os.getpid())).write_text(" ".join(sys.orig_argv))
+"""
+"""A `sitecustomize.py`: every Python process runs it first. Forbids connections and child
+processes, but for that of the text encoder, which may have none of its own, and the list of the
+machine's libraries, which CUDA's package asks for when it is imported."""
+
+
+def test_nothing_is_fetched_and_nothing_installed(tmp_path: Path) -> None:
+    """A fresh process with every connection and every other process forbidden finds its car."""
+    script = """
+import av, numpy as np, sys, streamwatch
+from streamwatch.config.models import DetectorSettings
+from streamwatch.detector.embeddings import Embeddings
+from streamwatch.detector.models import load_detector
+from streamwatch.detector.protocol import View, Vocabulary
 settings = DetectorSettings(model="toybox", device="cpu")
-vectors = encode_prompts(settings, ["red car"])
+vectors = Embeddings(settings).vectors(["red car"])
 detector = load_detector(settings)
-container = av.open(sys.argv[1])
-frame = next(f for n, f in enumerate(container.decode(video=0)) if n == 105)
+with av.open(sys.argv[1]) as container:
+    frame = next(f for n, f in enumerate(container.decode(video=0)) if n == 105)
 words = Vocabulary(("red car",), np.stack([vectors["red car"]]))
 (found,) = detector.detect([View(frame.to_ndarray(format="bgr24"), words, 0.3)])
 assert found, "no car"
 """
+    before, seen = tmp_path / "before", tmp_path / "seen"
+    before.mkdir()
+    seen.mkdir()
+    (before / "sitecustomize.py").write_text(FORBIDDING)
     environment = {
-        **{k: v for k, v in os.environ.items() if not k.startswith(("HF_", "YOLO_"))},
+        **{k: v for k, v in os.environ.items() if not k.startswith(("HF_", "YOLO_", "CACHE_"))},
+        "PYTHONPATH": os.pathsep.join([str(before), str(ROOT)]),
         "HOME": str(tmp_path),
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "SEEN": str(seen),
     }
     done = subprocess.run(
         [sys.executable, "-c", script, str(STREET_CLIP)],
@@ -334,3 +357,6 @@ assert found, "no car"
     assert done.returncode == 0, done.stderr
     assert done.stdout + done.stderr == "", "libraries chatter"
     assert not (tmp_path / ".config").exists(), "Ultralytics wrote into the home folder"
+    processes = [file.read_text() for file in seen.iterdir()]
+    assert len(processes) == 2
+    assert sum("-m streamwatch.detector.encoding" in command for command in processes) == 1

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from streamwatch.config.models import DetectorSettings
-from streamwatch.detector.models import encode_prompts, load_detector
+from streamwatch.detector.embeddings import Embeddings
+from streamwatch.detector.models import load_detector
 from streamwatch.detector.network import TorchNetwork, pick_device
 from streamwatch.detector.protocol import View, Vocabulary
 from streamwatch.detector.world import WorldDetector
@@ -32,7 +33,7 @@ TOYBOX_CHECKPOINT = TOYBOX / "toybox-n-world.pt"
 
 @pytest.fixture(scope="module")
 def words() -> Vocabulary:
-    vectors = encode_prompts(DetectorSettings(model="toybox"), PROMPTS)
+    vectors = Embeddings(DetectorSettings(model="toybox")).vectors(PROMPTS)
     return Vocabulary(PROMPTS, np.stack([vectors[prompt] for prompt in PROMPTS]))
 
 

@@ -6,12 +6,16 @@ random weights.
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from ultralytics import YOLO, YOLOWorld
@@ -21,12 +25,17 @@ from ultralytics.utils.ops import scale_boxes
 
 from streamwatch.catalogue import ENCODERS, MODELS, Asset
 from streamwatch.config.models import DetectorSettings
+from streamwatch.detector.embeddings import Embeddings
 from streamwatch.detector.letterbox import letterbox
-from streamwatch.detector.models import choose, encode_prompts, load_detector
+from streamwatch.detector.models import choose, load_detector
 from streamwatch.detector.protocol import View, Vocabulary
+from streamwatch.detector.store import sha256_of
 from streamwatch.errors import DetectorError
 from streamwatch.records import Image
 from tests.detector.checkpoints import SMALL, clip_folder, pictures_of_blocks, world_checkpoint
+from tests.parts import TOYBOX
+from tests.parts.mobileclip import Tower, make_tokenizer, make_tower
+from tests.parts.yoloe import Peer, as_tensor, make_yoloe
 
 NAMED = [name for name, model in MODELS.items() if isinstance(model.checkpoint, Asset)]
 PORCH = ("red car", "dog", "truck")
@@ -34,8 +43,56 @@ YARD = ("dog", "a cat on the wall", "parcel")
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return clip_folder(tmp_path_factory.mktemp("clip"))
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all that the official models need is, but for their checkpoints."""
+    cache = tmp_path_factory.mktemp("cache")
+    models = cache / "models"
+    clip_folder(models / "clip-vit-base-patch32")
+    make_tokenizer(models / "clip-vit-base-patch32-tokenizer")
+    for name in ("mobileclip_blt", "mobileclip2_b"):
+        (models / name).mkdir()
+        make_tower(models / name / f"{name}.ts", Tower())
+    for folder in models.iterdir():
+        record(folder)
+    return cache
+
+
+def record(folder: Path) -> None:
+    """Write down what a fetch would have."""
+    sums = [f"{sha256_of(file)}  {file.name}\n" for file in folder.iterdir()]
+    (folder / "SHA256SUMS").write_text("".join(sums))
+
+
+@pytest.fixture(params=NAMED)
+def named(request: pytest.FixtureRequest, fetched: Callable[[str], Path]) -> Iterator[str]:
+    """Each named model in turn; its checkpoint is gone again before the next is made."""
+    file = fetched(request.param)
+    yield request.param
+    file.unlink()
+
+
+@pytest.fixture
+def fetched(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Makes a named model's checkpoint, where its name finds it."""
+    monkeypatch.setenv("CACHE_DIRECTORY", str(cache))
+
+    def make(name: str) -> Path:
+        folder = cache / "models" / name
+        folder.mkdir(exist_ok=True)
+        (folder / "SHA256SUMS").unlink(missing_ok=True)
+        if is_yoloe(name):
+            seen = np.stack([letterbox(image, SMALL)[0] for image in pictures_of_blocks(8, seed=0)])
+            file = make_yoloe(folder, name, pictures=as_tensor(seen))
+        else:
+            file = world_checkpoint(name, folder / f"{name}.pt")
+        record(folder)
+        return file
+
+    return make
+
+
+def is_yoloe(name: str) -> bool:
+    return ENCODERS[MODELS[name].encoder].network != "world"
 
 
 @pytest.fixture(scope="module")
@@ -44,48 +101,55 @@ def images() -> list[Image]:
     return pictures_of_blocks(2, seed=5)
 
 
-@pytest.fixture(params=NAMED)
-def named(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """The checkpoint of each named model in turn; gone again before the next is made."""
-    file = world_checkpoint(request.param, tmp_path / f"{request.param}.pt")
-    yield file
-    file.unlink()
-
-
 def vocabulary(settings: DetectorSettings, prompts: tuple[str, ...]) -> Vocabulary:
-    return Vocabulary(prompts, np.stack(list(encode_prompts(settings, prompts).values())))
+    return Vocabulary(prompts, np.stack(list(Embeddings(settings).vectors(prompts).values())))
 
 
 def ultralytics_raw(
     file: Path, images: Sequence[Image], words: Sequence[Vocabulary], fused: bool
 ) -> torch.Tensor:
-    """Ultralytics' model, with the vectors put where its `set_classes` would put them."""
+    """What Ultralytics' model makes of each image with its own vocabulary."""
+    boxed = np.stack([letterbox(image, SMALL)[0] for image in images])
+    if is_yoloe(file.stem):
+        peer = Peer(file, fused)
+        return torch.stack(
+            [peer.raw(boxed, word.prompts, word.vectors)[n] for n, word in enumerate(words)]
+        )
     model = YOLOWorld(file).model
     assert isinstance(model, WorldModel)
     model = (model.fuse(verbose=False) if fused else model).float().eval()
+    # Where its `set_classes` would put them.
     model.txt_feats = torch.from_numpy(np.stack([w.vectors for w in words]))
     model.model[-1].nc = len(words[0].prompts)
-    boxed = np.stack([letterbox(image, SMALL)[0] for image in images])
-    pixels = torch.from_numpy(boxed[..., ::-1].transpose(0, 3, 1, 2).copy()).float() / 255
     with torch.inference_mode():
-        raw: torch.Tensor = model(pixels)[0]
+        raw: torch.Tensor = model(as_tensor(boxed))[0]
     return raw
 
 
+def resident_bytes() -> int:
+    """What this process holds, without what it has freed and the C library keeps."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    return int(psutil.Process().memory_info().rss)
+
+
 def test_two_cameras_with_three_prompts_each_equal_ultralytics(
-    named: Path, encoder: Path, images: list[Image]
+    named: str, cache: Path, images: list[Image]
 ) -> None:
-    settings = DetectorSettings(
-        model=str(named), text_encoder=str(encoder), device="cpu", image_size=SMALL
-    )
+    settings = DetectorSettings(model=named, device="cpu", image_size=SMALL, offline=True)
+    file = cache / "models" / named / f"{named}.pt"
+    before, since = resident_bytes(), time.perf_counter()
     detector = load_detector(settings)
+    took, grown = time.perf_counter() - since, resident_bytes() - before
+    print(f"\n{named}: loaded in {took:.2f} s, {grown / 1e6:.0f} MB more memory")
     words = [vocabulary(settings, PORCH), vocabulary(settings, YARD)]
-    raw = ultralytics_raw(named, images, words, fused=True)
+    raw = ultralytics_raw(file, images, words, fused=True)
     floors = [float(camera[4:].quantile(0.9)) for camera in raw]
     views = [View(i, w, floor) for i, w, floor in zip(images, words, floors, strict=True)]
     height, width = letterbox(images[0], SMALL)[0].shape[:2]
     for camera, view, mine in zip(raw, views, detector.detect(views), strict=True):
-        (kept,) = non_max_suppression(camera[None], view.floor, 0.7, multi_label=True)
+        # Ultralytics keeps prompts apart by thousands of pixels, which in float32 cost digits.
+        (kept,) = non_max_suppression(camera[None].double(), view.floor, 0.7, multi_label=True)
         boxes = scale_boxes((height, width), kept[:, :4].clone(), view.image.shape).tolist()
         assert len(mine) == len(boxes) > 3
         assert len({detection.prompt for detection in mine}) > 1
@@ -99,7 +163,7 @@ def test_two_cameras_with_three_prompts_each_equal_ultralytics(
 
     # One camera alone through the model as it is saved gives what it gives beside another.
     for number in (0, 1):
-        (alone,) = ultralytics_raw(named, images[number:][:1], words[number:][:1], fused=False)
+        (alone,) = ultralytics_raw(file, images[number:][:1], words[number:][:1], fused=False)
         np.testing.assert_allclose(alone[:4], raw[number, :4], atol=0.5)
         np.testing.assert_allclose(alone[4:], raw[number, 4:], atol=2e-3)
 
@@ -107,10 +171,10 @@ def test_two_cameras_with_three_prompts_each_equal_ultralytics(
 MEASURE = r"""
 import re, sys, time, streamwatch
 from streamwatch.config.models import DetectorSettings
-from streamwatch.detector.models import encode_prompts, load_detector
+from streamwatch.detector.models import load_detector
 import torch, transformers, ultralytics.nn.tasks
 def peak(): return int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]) / 1000
-settings = DetectorSettings(model=sys.argv[1], text_encoder=sys.argv[2], device="cpu")
+settings = DetectorSettings(model=sys.argv[1], device="cpu")
 before, since = peak(), time.perf_counter()
 load_detector(settings)
 print(f"loaded in {time.perf_counter() - since:.2f} s, {peak() - before:.0f} MB at the peak on top "
@@ -118,12 +182,14 @@ print(f"loaded in {time.perf_counter() - since:.2f} s, {peak() - before:.0f} MB 
 """
 
 
-@pytest.mark.parametrize("name", ["yolov8s-worldv2", "yolov8x-worldv2"])
-def test_what_loading_takes_is_printed(name: str, encoder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", ["yolov8s-worldv2", "yolov8x-worldv2", "yoloe-26n-seg", "yoloe-26x-seg"]
+)
+def test_what_loading_takes_is_printed(name: str, fetched: Callable[[str], Path]) -> None:
     """In a process of its own, where memory is not what others left; see it with `pytest -s`."""
-    file = world_checkpoint(name, tmp_path / f"{name}.pt")
+    file = fetched(name)
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(file), str(encoder)],
+        [sys.executable, "-c", MEASURE, name],
         capture_output=True,
         text=True,
         timeout=100,
@@ -136,7 +202,8 @@ def test_a_table_row_is_all_that_a_name_needs() -> None:
     for name, model in MODELS.items():
         choice = choose(DetectorSettings(model=name))
         assert choice.checkpoint.source == model.checkpoint
-        assert choice.encoder.source == ENCODERS[model.encoder].source
+        assert tuple(p.source for p in choice.encoder) == ENCODERS[model.encoder].sources
+        assert choice.network == ENCODERS[model.encoder].network
         assert choice.image_size == model.image_size
     assert choose(DetectorSettings(model="toybox", image_size=640)).image_size == 640
 
@@ -144,15 +211,24 @@ def test_a_table_row_is_all_that_a_name_needs() -> None:
 def test_addresses_are_those_that_ultralytics_knows() -> None:
     from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
 
-    assert len(NAMED) == 8
+    assert NAMED
     for name in NAMED:
         source = MODELS[name].checkpoint
         assert isinstance(source, Asset)
-        assert source.address.endswith(f"/{name}.pt")
-        assert f"{name}.pt" in GITHUB_ASSETS_NAMES
+        assert source.address.endswith(f"/v8.4.0/{name}.pt")
+    sources = [MODELS[name].checkpoint for name in NAMED]
+    sources += [source for encoder in ENCODERS.values() for source in encoder.sources]
+    files = {s.address.rpartition("/")[2] for s in sources if isinstance(s, Asset)}
+    assert files <= GITHUB_ASSETS_NAMES
+    assert {"mobileclip_blt.ts", "mobileclip2_b.ts"} <= files
 
 
-def refused(file: Path, encoder: Path) -> str:
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clip_folder(tmp_path_factory.mktemp("clip"))
+
+
+def refused(file: Path, encoder: Path | str) -> str:
     settings = DetectorSettings(model=str(file), text_encoder=str(encoder), device="cpu")
     with pytest.raises(DetectorError) as caught:
         load_detector(settings)
@@ -173,6 +249,33 @@ def test_a_checkpoint_that_is_none_is_one_sentence(tmp_path: Path, encoder: Path
     assert refused(file, encoder).startswith("the checkpoint FILE can't be loaded (")
     YOLO("yolov8n.yaml").save(file)
     assert refused(file, encoder) == "the checkpoint FILE is no YOLO-World model"
+
+
+def test_a_checkpoint_goes_with_the_encoder_it_was_trained_with(
+    tmp_path: Path, encoder: Path
+) -> None:
+    yoloe = make_yoloe(tmp_path, "yoloe-26n-seg")
+    said = "the checkpoint FILE is a YOLOE model; write detector.text_encoder: mobileclip2"
+    for other in ("clip", "minilm", encoder):
+        assert refused(yoloe, other) == f"{said}, which it was trained with"
+    assert refused(yoloe, "mobileclip") == (
+        "the checkpoint FILE was trained with the text encoder mobileclip2, not mobileclip"
+    )
+    assert refused(TOYBOX / "toybox-n-world.pt", "mobileclip2") == (
+        "the checkpoint FILE is no YOLOE model, and the text encoder mobileclip2 is for those"
+    )
+
+
+def test_the_encoder_chooses_the_network_of_a_path(
+    tmp_path: Path, fetched: Callable[[str], Path], images: list[Image]
+) -> None:
+    file = make_yoloe(tmp_path, "yoloe-11s-seg")
+    settings = DetectorSettings(
+        model=str(file), text_encoder="mobileclip", device="cpu", image_size=SMALL
+    )
+    words = vocabulary(settings, PORCH)
+    (found,) = load_detector(settings).detect([View(images[0], words, 0.2)])
+    assert found
 
 
 def test_a_checkpoint_that_wants_other_vectors_is_refused(tmp_path: Path, encoder: Path) -> None:
@@ -201,7 +304,13 @@ def test_a_named_model_that_is_not_here_is_never_fetched_while_loading(
         f"detector.model: yolov8s-worldv2 is not in {tmp_path}/models; {command}"
     )
     with pytest.raises(DetectorError) as text:
-        encode_prompts(settings, ["dog"])
+        Embeddings(settings).vectors(["dog"])
     assert str(text.value) == (
         f"detector.text_encoder: clip-vit-base-patch32 is not in {tmp_path}/models; {command}"
+    )
+    with pytest.raises(DetectorError) as tower:
+        Embeddings(DetectorSettings(model="yoloe-26s-seg")).vectors(["dog"])
+    assert str(tower.value) == (
+        f"detector.text_encoder: mobileclip2_b is not in {tmp_path}/models; "
+        "`streamwatch models pull yoloe-26s-seg` fetches it"
     )

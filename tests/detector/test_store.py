@@ -15,7 +15,17 @@ from streamwatch.catalogue import ENCODERS, Asset, Bundled, HubFolder, Local
 from streamwatch.detector.fetching import Fetcher, Patience
 from streamwatch.detector.store import Missing, Store
 from streamwatch.errors import DetectorError
-from tests.detector.web import CLIP, HUB_FILES, Web, break_off, checkpoint, lie, serving, status
+from tests.detector.web import (
+    CLIP,
+    HUB_FILES,
+    TOKENIZER,
+    Web,
+    break_off,
+    checkpoint,
+    lie,
+    serving,
+    status,
+)
 
 FILE = "/v8/small.pt"
 
@@ -137,6 +147,17 @@ def test_without_safetensors_the_other_weights_are_taken(store: Store, web: Web)
     assert (fetch(store, CLIP) / "pytorch_model.bin").is_file()
 
 
+def test_a_tokenizer_alone_is_no_text_encoder(store: Store, web: Web) -> None:
+    """The same repository, and a folder of its own: neither is taken for the other."""
+    folder = fetch(store, TOKENIZER)
+    assert folder == store.folder / "clip-vit-base-patch32-tokenizer"
+    expected = {"config.json", "vocab.json", "merges.txt", "SHA256SUMS"}
+    assert {path.name for path in folder.iterdir()} == expected
+    assert not store.is_here(CLIP)
+    web.serve_hub({"model.safetensors": b"weights"})
+    assert "has none of config.json, vocab.json, " in refusal(store, TOKENIZER)
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "vocab.json"])
 def test_the_hubs_checksums_hold(store: Store, web: Web, name: str) -> None:
     address = f"/{CLIP.repository}/resolve/{CLIP.revision}/{name}"
@@ -192,7 +213,7 @@ def test_a_store_that_may_not_be_written(tmp_path: Path, asset: Asset) -> None:
 
 
 def test_what_comes_along_and_what_people_name(tmp_path: Path, store: Store) -> None:
-    source = ENCODERS["minilm"].source
+    (source,) = ENCODERS["minilm"].sources
     assert isinstance(source, Bundled)
     assert store.is_here(source)
     assert (store.find(source) / "config.json").is_file()

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from torch.nn.functional import layer_norm, linear
 
 from streamwatch.config.models import DetectorSettings
-from streamwatch.detector.models import encode_prompts
+from streamwatch.detector.embeddings import Embeddings
+from streamwatch.detector.encoding import load
+from streamwatch.detector.models import identify_encoder
 from streamwatch.errors import DetectorError
 from tests.detector.checkpoints import MERGES, clip_folder, clip_vocabulary
 
@@ -87,7 +89,7 @@ def test_clip_vectors_equal_a_reference(folder: Path) -> None:
     from safetensors.torch import load_file
 
     weights = load_file(folder / "model.safetensors")
-    mine = encode_prompts(settings(folder), PROMPTS)
+    mine = Embeddings(settings(folder)).vectors(PROMPTS)
     assert tuple(mine) == PROMPTS
     for prompt in PROMPTS:
         assert mine[prompt].shape == (512,)
@@ -97,25 +99,36 @@ def test_clip_vectors_equal_a_reference(folder: Path) -> None:
 
 
 def test_a_prompt_is_encoded_alike_alone_and_beside_longer_ones(folder: Path) -> None:
-    together = encode_prompts(settings(folder), PROMPTS)
-    for prompt in PROMPTS:
-        alone = encode_prompts(settings(folder), [prompt])
-        np.testing.assert_allclose(alone[prompt], together[prompt], atol=1e-6)
+    encoder = load("clip", [folder])
+    for prompt, beside_others in zip(PROMPTS, encoder.encode(PROMPTS), strict=True):
+        (alone,) = encoder.encode([prompt])
+        np.testing.assert_allclose(alone, beside_others, atol=1e-6)
+
+
+def test_what_it_cannot_read_is_counted(folder: Path) -> None:
+    encoder = load("clip", [folder])
+    assert encoder.longest == LENGTH
+    long = " ".join(["truck"] * 30)
+    assert encoder.lengths(["red car", long]) == [len(tokens("red car")), 32]
+    read = " ".join(["truck"] * (LENGTH - 2))
+    cut, whole = encoder.encode([long, read])
+    np.testing.assert_allclose(cut, whole, atol=1e-6)
 
 
 def test_the_encoder_of_a_named_model_may_lie_in_a_folder(folder: Path) -> None:
     named = DetectorSettings(model="yolov8s-worldv2", text_encoder=str(folder), offline=True)
-    vectors = encode_prompts(named, ["dog"])
-    np.testing.assert_array_equal(vectors["dog"], encode_prompts(settings(folder), ["dog"])["dog"])
+    vectors = Embeddings(named).vectors(["dog"])
+    (alone,) = load("clip", [folder]).encode(["dog"])
+    np.testing.assert_allclose(vectors["dog"], alone, atol=1e-6)
 
 
 def test_no_prompts_need_no_encoder(tmp_path: Path) -> None:
-    assert encode_prompts(settings(tmp_path / "nowhere"), []) == {}
+    assert Embeddings(settings(tmp_path / "nowhere")).vectors([]) == {}
 
 
 def refused(folder: Path) -> str:
     with pytest.raises(DetectorError) as caught:
-        encode_prompts(settings(folder), ["dog"])
+        load(identify_encoder(settings(folder))[0], [folder])
     said = str(caught.value)
     assert "\n" not in said
     return said.replace(str(folder), "FOLDER")
@@ -164,7 +177,7 @@ def test_weights_that_are_a_pickle_run_no_code(tmp_path: Path) -> None:
     weights = load_file(tmp_path / "model.safetensors")
     (tmp_path / "model.safetensors").unlink()
     torch.save(weights, tmp_path / "pytorch_model.bin")
-    assert encode_prompts(settings(tmp_path), ["dog"])["dog"].shape == (512,)
+    assert load("clip", [tmp_path]).encode(["dog"]).shape == (1, 512)
     torch.save({**weights, "more": Path("code")}, tmp_path / "pytorch_model.bin")
     assert refused(tmp_path).startswith("the text encoder in FOLDER can't be loaded (")
 

@@ -14,13 +14,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from streamwatch.catalogue import ENCODERS, HubFolder
 
 
-def _clip() -> HubFolder:
-    source = ENCODERS["clip"].source
+def _hub_folder(encoder: str) -> HubFolder:
+    source = ENCODERS[encoder].sources[-1]
     assert isinstance(source, HubFolder)
     return source
 
 
-CLIP = _clip()
+CLIP, TOKENIZER = _hub_folder("clip"), _hub_folder("mobileclip")
 HUB_FILES = {
     "config.json": b'{"model_type": "clip"}',
     "vocab.json": b"{}",

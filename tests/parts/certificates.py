@@ -37,16 +37,15 @@ class Authority:
     def ca(self) -> Path:
         return self.certificate.path
 
-    def issue(
-        self, name: str, *, hosts: tuple[str, ...] = LOOPBACK, expired: bool = False
-    ) -> Certificate:
+    def issue(self, name: str, *, hosts: tuple[str, ...] = LOOPBACK, days: int = 2) -> Certificate:
+        """`days` it will be valid; with -1 it expired a day ago."""
         issued = Certificate(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         request, names = self._folder / f"{name}.csr", self._folder / f"{name}.names"
         names.write_text(f"subjectAltName={','.join(map(_alternative_name, hosts))}\n")
         _openssl("req", "-new", *_NEW_KEY, "-keyout", issued.key, "-out", request,
                  "-subj", f"/CN={name}")  # fmt: skip
         _openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.certificate.key,
-                 "-CAcreateserial", "-extfile", names, "-days", "-1" if expired else "2",
+                 "-CAcreateserial", "-extfile", names, "-days", str(days),
                  "-out", issued.path)  # fmt: skip
         return issued
 

@@ -13,6 +13,8 @@ from typing import Any, Self
 
 import yaml
 
+from streamwatch.config import cache_dir
+
 
 class Daemon:
     """`streamwatch run -c FILE` while its `with` block lasts; killed by its process id at the end.
@@ -67,7 +69,15 @@ class Daemon:
 
 
 def private_environment(folder: Path) -> dict[str, str]:
-    """This environment with everything streamwatch writes below `folder`."""
+    """This environment with everything streamwatch writes below `folder`.
+
+    Except for the vectors of prompts, which all tests share: making them takes seconds.
+    """
+    own, shared = folder / "xdg-cache" / "streamwatch" / "embeddings", cache_dir() / "embeddings"
+    if not own.is_symlink():
+        shared.mkdir(parents=True, exist_ok=True)
+        own.parent.mkdir(parents=True, exist_ok=True)
+        own.symlink_to(shared)
     return {
         **{k: v for k, v in os.environ.items() if not k.endswith("_DIRECTORY")},
         "HOME": str(folder),

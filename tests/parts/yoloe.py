@@ -3,33 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from ultralytics import YOLOE
+from ultralytics.nn.tasks import load_checkpoint
+
+from streamwatch.detector.protocol import Vectors
 
 
-def make_yoloe(folder: Path, name: str, seed: int = 1) -> Path:
+def make_yoloe(
+    folder: Path, name: str, seed: int = 1, pictures: torch.Tensor | None = None
+) -> Path:
     """`name`.pt as Ultralytics saves it, in half precision; `name` is that of a yaml.
+
+    `pictures` are eight like those that it will see, as the network takes them, or else noise.
 
     Weights as initialised would leave every confidence at 2e-4 and the network over the texts
     (`reprta`) without effect, so they are stirred: BatchNorm takes the statistics of a pass over
-    noise, without which deep random networks fade to nothing, and confidences are spread over 0..1.
+    `pictures`, without which deep random networks fade to nothing, confidences are spread over
+    0..1, and boxes are kept from being many times the picture.
     """
     torch.manual_seed(seed)
     model = YOLOE(f"{name}.yaml").model
     head = model.model[-1]
     texts = random_texts(8, 3)
+    if pictures is None:
+        pictures = torch.rand(8, 3, 128, 160)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     with torch.no_grad():
         nn.init.normal_(head.reprta.m.w3.weight, std=0.05)
         for norm in norms:
             norm.momentum = 1.0
-        model.train().predict(torch.rand(8, 3, 128, 160), tpe=texts)
+        model.train().predict(pictures, tpe=texts)
         for norm in norms:
             norm.momentum = 0.03
-        _, raw = model.eval().predict(torch.rand(8, 3, 128, 160), tpe=texts)
+        _, raw = model.eval().predict(pictures, tpe=texts)
         for branch in ("one2many", "one2one") if "one2one" in raw else (None,):
+            for boxes in head.one2one_cv2 if branch == "one2one" else head.cv2:
+                boxes[-1].weight.mul_(0.1)
             logits = (raw if branch is None else raw[branch])["scores"]
             for contrastive in head.one2one_cv4 if branch == "one2one" else head.cv4:
                 spread = logits.std()
@@ -44,3 +59,29 @@ def random_texts(batch: int, slots: int, seed: int = 1) -> torch.Tensor:
     """`(batch, slots, 512)`, each of length 1."""
     noise = torch.randn(batch, slots, 512, generator=torch.Generator().manual_seed(seed))
     return nn.functional.normalize(noise, dim=-1)
+
+
+class Peer:
+    """Ultralytics' own model of a checkpoint, prompted as its `set_classes` is meant to be."""
+
+    def __init__(self, checkpoint: Path, fused: bool = True) -> None:
+        self.model: Any = load_checkpoint(str(checkpoint))[0]
+        self.model.end2end = False
+        if fused:
+            self.model.fuse(verbose=False)
+
+    def raw(
+        self, images: NDArray[np.uint8], prompts: tuple[str, ...], vectors: Vectors
+    ) -> torch.Tensor:
+        """`(batch, 4 + prompts, anchors)`: one vocabulary for all images, masks cut off."""
+        with torch.inference_mode():
+            embeddings = self.model.model[-1].get_tpe(torch.from_numpy(vectors)[None])
+            self.model.set_classes(list(prompts), embeddings)
+            (predictions, _), _ = self.model(as_tensor(images))
+        raw: torch.Tensor = predictions[:, : 4 + len(prompts)]
+        return raw
+
+
+def as_tensor(images: NDArray[np.uint8]) -> torch.Tensor:
+    """What Ultralytics makes of pictures; laid out in memory as ours, for the same sums."""
+    return torch.from_numpy(images).flip(-1).permute(0, 3, 1, 2).float() / 255

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,8 +31,18 @@ def settings(broker: Broker, prefix: str, **changes: Any) -> MqttSettings:
     return MqttSettings(host=broker.host, port=broker.port, topic_prefix=prefix, **changes)
 
 
-def make(broker: Broker, prefix: str, folder: Path | None = None, **changes: Any) -> Publisher:
-    return Publisher(settings(broker, prefix), SnapshotSettings(), folder, **changes)
+def make(
+    broker: Broker,
+    prefix: str,
+    folder: Path | None = None,
+    *,
+    mqtt: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> Publisher:
+    """A publisher with these `mqtt` settings besides, and these arguments."""
+    return Publisher(
+        settings(broker, prefix, **(mqtt or {})), SnapshotSettings(), folder, **changes
+    )
 
 
 @contextmanager

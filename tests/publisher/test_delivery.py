@@ -10,8 +10,8 @@ from streamwatch.publisher.delivery import (
     Delivery,
     Message,
 )
-from streamwatch.publisher.outbox import MemoryOutbox, Waiting
-from tests.publisher.events import new_event
+from streamwatch.publisher.outbox import SqliteOutbox, Waiting
+from tests.publisher.events import MOMENT, new_event
 from tests.publisher.running import Clock
 
 
@@ -54,13 +54,14 @@ class Desk:
     """A delivery with what it needs, its events published as their sequence number."""
 
     def __init__(self) -> None:
-        self.outbox = MemoryOutbox()
+        self.outbox = SqliteOutbox()
         self.clock = Clock()
         self.complaints: list[str] = []
         self.delivery = Delivery(
             self.outbox,
             compose=self.compose,
             complain=self.complaints.append,
+            now=lambda: MOMENT,
             seconds=self.clock,
         )
 
@@ -80,7 +81,7 @@ class Desk:
         return wire
 
     def alert(self, sequence: int, camera: str = "porch") -> None:
-        self.delivery.alert(new_event(sequence=sequence, camera=camera), self.clock())
+        self.delivery.alert(new_event(sequence=sequence, camera=camera), MOMENT)
         self.delivery.pump()
 
 

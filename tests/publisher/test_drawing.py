@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import cv2
@@ -8,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from streamwatch.geometry import Box
-from streamwatch.publisher.drawing import PLATE_BGR, render
+from streamwatch.publisher.drawing import PLATE_BGR, render, render_crop
 from streamwatch.records import Image, Picture
 
 
@@ -111,6 +112,42 @@ def test_the_frame_itself_is_left_as_it_is() -> None:
     assert (image == 128).all()
 
 
-def test_no_pixels_no_picture() -> None:
+@pytest.mark.parametrize("draw", [render, render_crop])
+def test_no_pixels_no_picture(draw: Callable[[Picture, int], bytes]) -> None:
     with pytest.raises(ValueError, match="no pixels"):
-        render(Picture(np.zeros((0, 0, 3), np.uint8), (0, 0, 1, 1), "x"), 85)
+        draw(Picture(np.zeros((0, 0, 3), np.uint8), (0, 0, 1, 1), "x"), 85)
+
+
+def cropped(image: Image, box: Box) -> Image:
+    jpeg = render_crop(Picture(image, box, "red car 0.83"), 95)
+    crop = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert crop is not None
+    return cast(Image, crop)
+
+
+def test_a_crop_is_the_box_with_a_margin_and_nothing_drawn() -> None:
+    image = np.full((360, 640, 3), 128, np.uint8)
+    image[100:150, 300:400] = 255
+    crop = cropped(image, (300, 100, 400, 150))
+    assert crop.shape == (50 + 2 * 20, 100 + 2 * 20, 3)
+    white = crop.min(axis=2) > 200
+    assert white[25:65, 25:115].all()
+    assert not white[:15].any()
+    assert not white[:, :15].any()
+    assert not plate(crop).any()
+
+
+@pytest.mark.parametrize(
+    ("box", "size"),
+    [
+        ((0, 0, 10, 10), (12, 12)),
+        ((600, 350, 640, 360), (48, 18)),
+        ((-50, -40, 700, 400), (640, 360)),
+        ((700, 500, 800, 600), (1, 1)),
+        ((-80, -80, -40, -40), (1, 1)),
+        ((50, 60, 50, 60), (1, 1)),
+    ],
+)
+def test_a_crop_ends_at_the_edges(box: Box, size: tuple[int, int]) -> None:
+    height, width = cropped(grey(640, 360), box).shape[:2]
+    assert (width, height) == size

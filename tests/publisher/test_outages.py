@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from streamwatch.publisher import MemoryOutbox
 from tests.parts import free_port
 from tests.parts.mosquitto import Mosquitto, Received, StartMosquitto, Subscriber
 from tests.publisher.events import end_event, new_event, picture
@@ -197,7 +196,10 @@ def test_too_many_waiting_alerts_are_said_once_and_counted(
     visits = [new_event() for _ in range(5)]
     with Subscriber(broker.port, "crowd/#", client_id="witness") as subscriber:
         broker.stop()
-        with running(make(broker, "crowd", outbox=MemoryOutbox(4)), connected=False) as publisher:
+        with running(
+            make(broker, "crowd", mqtt={"outbox": {"max_size": "2200B"}}),
+            connected=False,
+        ) as publisher:
             for visit in visits:
                 publisher.event(visit)
                 publisher.event(end_event(visit.id))

@@ -1,20 +1,43 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from streamwatch.publisher.payloads import encode, event_fields, timestamp
+from streamwatch.publisher.payloads import (
+    CameraStats,
+    DetectorStats,
+    LatencyStats,
+    Stats,
+    encode,
+    event_fields,
+    timestamp,
+)
 from streamwatch.publisher.topics import Topics
+from streamwatch.records import Event
 from tests.publisher.events import MOMENT, end_event, new_event
 
 
-def fields_of(**changes: Any) -> dict[str, Any]:
-    event = new_event(**changes)
-    return event_fields(event, Topics("home/sw"), published_at=MOMENT, delayed=False)
+def fields_of(
+    event: Event | None = None,
+    *,
+    snapshot_path: Path | None = None,
+    delayed: bool = False,
+    **changes: Any,
+) -> dict[str, Any]:
+    return event_fields(
+        event or new_event(**changes),
+        Topics("home/sw"),
+        snapshot_path=snapshot_path,
+        published_at=MOMENT,
+        delayed=delayed,
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,14 +75,48 @@ def test_position_reason_and_delayed_only_where_they_apply() -> None:
     assert not {"position", "reason", "delayed", "continues"} & set(plain)
     assert fields_of(position=0.0)["position"] == 0.0
     ended = end_event("01J0000000000000000000000A")
-    topics = Topics("sw")
-    assert event_fields(ended, topics, published_at=MOMENT, delayed=False)["reason"] == "left"
-    assert event_fields(ended, topics, published_at=MOMENT, delayed=True)["delayed"] is True
+    assert fields_of(ended)["reason"] == "left"
+    assert fields_of(ended, delayed=True)["delayed"] is True
 
 
 def test_the_snapshot_is_its_topic_or_nothing() -> None:
     assert fields_of(snapshot=True)["snapshot"] == "home/sw/snapshot/porch/car"
     assert fields_of(snapshot=False)["snapshot"] is None
+
+
+def test_the_path_of_the_picture_is_text_or_nothing() -> None:
+    assert fields_of()["snapshot_path"] is None
+    assert fields_of(snapshot_path=Path("/var/bild é.jpg"))["snapshot_path"] == "/var/bild é.jpg"
+    not_utf8 = fields_of(snapshot_path=Path(os.fsdecode(b"/var/\xff.jpg")))
+    assert json.loads(encode(not_utf8))["snapshot_path"] == "/var/\ufffd.jpg"
+
+
+def stats(uptime_s: float, analysed: int) -> Stats:
+    return Stats(
+        uptime_s,
+        {"porch": CameraStats(0, analysed, 0, 0, None, 0)},
+        DetectorStats(0, 0, None, None),
+        LatencyStats(None, None),
+        0,
+        0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "fps"),
+    [
+        (stats(100.0, 50), 4.9),
+        (stats(100.0, 99), 0.0),
+        (None, None),
+        (stats(100.0, 100), None),  # the camera has been counted anew
+        (stats(110.0, 99), None),
+        (replace(stats(100.0, 50), cameras={}), None),
+    ],
+)
+def test_the_frames_a_second_are_those_since_the_last_time(
+    before: Stats | None, fps: float | None
+) -> None:
+    assert stats(110.0, 99).fields(before)["cameras"]["porch"]["fps"] == fps
 
 
 def test_json_is_strict_and_utf_8() -> None:

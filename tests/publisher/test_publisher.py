@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import cv2
@@ -29,7 +29,7 @@ from streamwatch.publisher.delivery import Delivery
 from streamwatch.records import Event, Picture
 from tests.parts.mosquitto import Mosquitto, Received, Subscriber
 from tests.publisher.events import MOMENT, end_event, new_event, picture, update_event
-from tests.publisher.running import Clock, make, running
+from tests.publisher.running import make, running
 
 
 def topics(messages: Sequence[Received]) -> list[str]:
@@ -68,7 +68,7 @@ def test_an_alert_is_snapshot_event_state_and_its_end_event_state(
     assert [messages[1].json["type"], messages[3].json["type"]] == ["new", "end"]
     assert {message.qos for message in messages} == {1}
     assert size(messages[0].payload) == (640, 360)
-    (saved,) = tmp_path.iterdir()
+    saved = Path(messages[1].json["snapshot_path"])
     assert saved.read_bytes() == messages[0].payload
 
 
@@ -131,6 +131,7 @@ def test_an_event_as_it_arrives(mosquitto: Mosquitto) -> None:
         ("published_at", "2026-01-02T03:04:06.001Z"),
         ("sequence", 0),
         ("snapshot", "exact/snapshot/porch/car"),
+        ("snapshot_path", None),
         ("position", 12.346),
     ]
     assert last.json["reason"] == "left"
@@ -225,6 +226,7 @@ def test_info_stats_and_errors(mosquitto: Mosquitto) -> None:
                 "dropped": 10,
                 "age_s": 0.2,
                 "reconnects": 0,
+                "fps": None,
             }
         },
         "detector": {"batches": 25, "frames": 50, "ms_p50": 80.0, "ms_p95": 120.0},
@@ -311,10 +313,10 @@ os._exit(9)
 
 
 def test_an_event_that_left_late_says_so(mosquitto: Mosquitto) -> None:
-    clock = Clock()
-    publisher = make(mosquitto, "late", seconds=clock)
+    moment = MOMENT
+    publisher = make(mosquitto, "late", now=lambda: moment)
     publisher.event(new_event())
-    clock.seconds += 61
+    moment += timedelta(seconds=61)
     with Subscriber(mosquitto.port, "late/events/#") as subscriber, running(publisher):
         publisher.event(new_event())
         late, prompt = subscriber.wait_for(lambda messages: len(messages) == 2)
@@ -369,7 +371,7 @@ def test_what_can_not_be_written_or_drawn_holds_up_nothing(
 def test_what_ends_the_thread_is_kept_and_the_will_speaks(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def break_down(self: Delivery, event: Event, since_seconds: float) -> None:
+    def break_down(self: Delivery, event: Event, since: datetime) -> None:
         raise RuntimeError("a bug")
 
     publisher = make(mosquitto, "bug")

@@ -25,6 +25,7 @@ from tests.parts.mosquitto import Mosquitto, Subscriber
 from tests.publisher.events import MOMENT, end_event, new_event, picture, update_event
 from tests.publisher.running import Clock, make, running, settings
 from tests.publisher.test_outages import said
+from tests.publisher.test_publisher import size
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -42,29 +43,43 @@ def aged(path: Path, days: float) -> Path:
     return path
 
 
+def crop_of(path: Path) -> Path:
+    """Where the thing alone is, beside the whole picture at `path`."""
+    return path.with_name(f"{path.stem}.crop.jpg")
+
+
 def test_the_name_tells_when_where_what(tmp_path: Path) -> None:
     event = new_event(id="01J0000000000000000000000A")
-    saved = folder_at(tmp_path).save(event, b"jpeg")
+    folder = folder_at(tmp_path)
+    saved = folder.save(event, b"jpeg", b"crop")
+    assert saved == folder.path_of(event)
     assert saved.name == "20260102T030404.678Z_porch_car_01J0000000000000000000000A.jpg"
     assert saved.read_bytes() == b"jpeg"
-    assert stat.S_IMODE(saved.stat().st_mode) == 0o600
+    assert (
+        crop_of(saved).name == "20260102T030404.678Z_porch_car_01J0000000000000000000000A.crop.jpg"
+    )
+    assert crop_of(saved).read_bytes() == b"crop"
+    for path in tmp_path.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_an_update_replaces_the_picture_of_its_visit(tmp_path: Path) -> None:
     folder = folder_at(tmp_path / "new" / "folder")
     event = new_event()
-    first = folder.save(event, b"first")
-    second = folder.save(update_event(event.id, captured_at=MOMENT + DAY), b"second")
+    first = folder.save(event, b"first", b"its crop")
+    second = folder.save(update_event(event.id, captured_at=MOMENT + DAY), b"second", b"crop")
     assert first == second
-    assert [path.read_bytes() for path in folder.path.iterdir()] == [b"second"]
+    assert sorted(path.read_bytes() for path in folder.path.iterdir()) == [b"crop", b"second"]
     assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
 
 
 def test_cleaning_deletes_what_is_too_old_and_its_own(tmp_path: Path) -> None:
     folder = folder_at(tmp_path)
-    old, young = (folder.save(new_event(), b"jpeg") for _ in range(2))
-    aged(old, 8)
-    aged(young, 6)
+    old, young = (folder.save(new_event(), b"jpeg", b"crop") for _ in range(2))
+    for path in (old, crop_of(old)):
+        aged(path, 8)
+    for path in (young, crop_of(young)):
+        aged(path, 6)
     unfinished = aged(_written(tmp_path / f".{file_name(new_event())}.part"), 8)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -85,22 +100,33 @@ def test_cleaning_deletes_what_is_too_old_and_its_own(tmp_path: Path) -> None:
             old.name.replace("T0304", "T03-04"),
             old.name.replace("_car_", "_"),
             ".hidden.part",
+            f".{old.name}",
+            f".{crop_of(old).name}",
+            f"{old.stem}.crop.crop.jpg",
+            f"{old.stem}.CROP.jpg",
+            f"{old.stem}.thumb.jpg",
+            f"{old.name}\n",
         )
     ]
-    assert folder.clean(NOW) == 2
+    assert folder.clean(NOW) == 3
     assert not old.exists()
+    assert not crop_of(old).exists()
     assert not unfinished.exists()
-    for kept in (young, target, link, directory, *foreign):
+    for kept in (young, crop_of(young), target, link, directory, *foreign):
         assert kept.exists(), kept.name
 
 
 def test_cleaning_for_room_deletes_the_oldest(tmp_path: Path) -> None:
     folder = folder_at(tmp_path, max_bytes=1000)
-    files = [aged(folder.save(new_event(), b"x" * 100), 5 - 0.1 * count) for count in range(15)]
+    files = [folder.save(new_event(), b"x" * 90, b"x" * 10) for _ in range(15)]
+    for count, path in enumerate(files):
+        aged(path, 5 - 0.1 * count)
+        aged(crop_of(path), 5 - 0.1 * count)
     assert folder.full
-    assert folder.clean(NOW) == 6
+    assert folder.clean(NOW) == 12
     assert not folder.full
     assert [path.exists() for path in files] == [False] * 6 + [True] * 9
+    assert [crop_of(path).exists() for path in files] == [False] * 6 + [True] * 9
     assert folder.clean(NOW) == 0
 
 
@@ -114,7 +140,7 @@ def test_cleaning_happens_at_the_start_and_now_and_then(tmp_path: Path) -> None:
     gallery = Gallery(folder, complain=pytest.fail, now=lambda: NOW, seconds=clock)
 
     def survives() -> bool:
-        old = aged(folder.save(new_event(), b"jpeg"), 8)
+        old = aged(folder.save(new_event(), b"jpeg", b"crop"), 8)
         gallery.clean_if_due()
         return old.exists()
 
@@ -122,6 +148,32 @@ def test_cleaning_happens_at_the_start_and_now_and_then(tmp_path: Path) -> None:
     assert survives()
     clock.seconds += CLEANING_SECONDS
     assert not survives()
+
+
+def test_an_event_tells_where_its_picture_is_as_long_as_it_is_there(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    seen, unseen = (new_event(snapshot=True, picture=shown) for shown in (picture(), None))
+    with (
+        Subscriber(mosquitto.port, "where/events/#") as subscriber,
+        running(make(mosquitto, "where", tmp_path)) as publisher,
+    ):
+        publisher.event(seen)
+        publisher.event(unseen)
+        (first, second) = subscriber.wait_for(lambda messages: len(messages) == 2)
+        saved = Path(first.json["snapshot_path"])
+        assert saved == tmp_path / file_name(seen)
+        assert size(saved.read_bytes()) == (640, 360)
+        # The box of 100 x 180 px, and a fifth of 180 around it.
+        assert size(crop_of(saved).read_bytes()) == (172, 252)
+        assert second.json["snapshot_path"] is None
+        publisher.event(end_event(seen.id, snapshot=True))
+        subscriber.wait_for(lambda messages: len(messages) == 3)
+        saved.unlink()
+        publisher.event(end_event(seen.id, sequence=2, snapshot=True))
+        (*_, third, fourth) = subscriber.wait_for(lambda messages: len(messages) == 4)
+    assert third.json["snapshot_path"] == str(saved)
+    assert fourth.json["snapshot_path"] is None
 
 
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
@@ -145,7 +197,7 @@ def test_a_write_that_fails_halfway_leaves_nothing(
 
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(OSError, match="broken"):
-        folder_at(tmp_path).save(new_event(), b"jpeg")
+        folder_at(tmp_path).save(new_event(), b"jpeg", b"crop")
     assert not list(tmp_path.iterdir())
 
 
@@ -181,7 +233,10 @@ def test_a_full_disk_is_said_once_and_stops_no_alert(
     assert said(caplog, logging.INFO, "saved in") == [
         f"snapshots are saved in {tmp_path} again; 3 were not"
     ]
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.iterdir())) == 2
+    paths = [message.json["snapshot_path"] for message in subscriber.of("full/events/porch/car")]
+    assert paths[:-1] == [None] * 6
+    assert Path(paths[-1]).parent == tmp_path
 
 
 @pytest.mark.expects_errors

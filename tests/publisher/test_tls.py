@@ -119,7 +119,7 @@ def test_a_wrong_authority(
 def test_an_expired_certificate(
     start_mosquitto: StartMosquitto, authority: Authority, only_sentence: Callable[..., str]
 ) -> None:
-    broker = start_mosquitto(certificate=authority.issue("expired", expired=True))
+    broker = start_mosquitto(certificate=authority.issue("expired", days=-1))
     assert only_sentence(broker, TlsSettings(ca=authority.ca)) == (
         "shows a certificate that has expired"
     )
@@ -159,7 +159,7 @@ def test_a_refused_client_certificate(
     only_sentence: Callable[..., str],
 ) -> None:
     signer = authority if kind == "expired" else Authority(tmp_path, "stranger")
-    shown = signer.issue("refused", expired=kind == "expired")
+    shown = signer.issue("refused", days=-1 if kind == "expired" else 2)
     tls = TlsSettings(ca=authority.ca, certificate=shown.path, key=shown.key)
     assert only_sentence(guarded, tls) == (
         f"refuses the client certificate ({reason}); see mqtt.tls.certificate"

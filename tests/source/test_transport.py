@@ -178,7 +178,7 @@ def test_a_certificate_that_is_refused(
 ) -> None:
     shown = {
         "self-signed": lambda: self_signed(tmp_path, "IPCamera"),
-        "expired": lambda: authority.issue("expired", expired=True),
+        "expired": lambda: authority.issue("expired", days=-1),
         "elsewhere": lambda: authority.issue("elsewhere", hosts=("cam.example.com",)),
     }[certificate]()
     url = served(shown)

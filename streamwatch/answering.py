@@ -1,0 +1,136 @@
+"""What is asked over MQTT: done in the reloading thread, and answered."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError, Future
+from functools import partial
+from typing import Any, Protocol
+
+from streamwatch.analysis import Sight
+from streamwatch.commands import (
+    DetectRequest,
+    EditRequest,
+    Refusal,
+    ReloadRequest,
+    SnapshotRequest,
+    parse,
+)
+from streamwatch.errors import StreamwatchError
+from streamwatch.publisher import Command, Publisher, render_all, timestamp
+from streamwatch.reloading import Outcome, Reloading
+
+log = logging.getLogger(__name__)
+
+FRAME_SECONDS = 5.0
+"""How long to wait for a camera's next frame."""
+
+
+class Looking(Protocol):
+    """What the daemon shows of its cameras. Raises StreamwatchError where there is nothing."""
+
+    def look(self, camera: str, prompts: tuple[str, ...] | None) -> Future[Sight]:
+        """The next frame with what is found of `prompts`, or of the camera's own."""
+        ...
+
+    def prompts_of(self, camera: str, watch: str) -> tuple[tuple[str, ...], float]:
+        """What a watch looks for on a camera, and how sure it must be."""
+        ...
+
+    @property
+    def config_hash(self) -> str: ...
+
+    @property
+    def snapshot_quality(self) -> int: ...
+
+
+class Answering:
+    """Takes commands from the publisher, and gives it the answers."""
+
+    def __init__(self, reloading: Reloading, publisher: Publisher, daemon: Looking) -> None:
+        self._reloading = reloading
+        self._publisher = publisher
+        self._daemon = daemon
+
+    def take(self, command: Command) -> None:
+        """Answer a command when its turn comes; for any thread, and never waits."""
+        self._reloading.do(partial(self._answer, command))
+
+    def _answer(self, command: Command) -> None:
+        request = parse(command)
+        answer = partial(self._publisher.answer, command.reply, command.verb, request.id)
+        if isinstance(request, Refusal):
+            answer(ok=False, message=request.message)
+            return
+        try:
+            result = self._done(request)
+        except StreamwatchError as error:
+            answer(ok=False, message=str(error))
+        else:
+            log.info("did what was asked for by the command %s", command.verb)
+            answer(ok=True, result=result)
+
+    def _done(
+        self, request: EditRequest | ReloadRequest | SnapshotRequest | DetectRequest
+    ) -> Mapping[str, Any]:
+        match request:
+            case EditRequest():
+                return self._told(self._reloading.edit(request.edit, persist=request.persist))
+            case ReloadRequest():
+                return self._told(self._reloading.reload())
+            case DetectRequest():
+                return self._detections(request)
+            case SnapshotRequest():
+                return self._snapshot(request)
+
+    def _told(self, outcome: Outcome) -> Mapping[str, Any]:
+        if outcome.fault is not None:
+            raise outcome.fault
+        return {"changes": list(outcome.changes), "config_hash": self._daemon.config_hash}
+
+    def _detections(self, request: DetectRequest) -> Mapping[str, Any]:
+        sight = self._seen(lambda: self._daemon.look(request.camera, request.prompts))
+        return {
+            **_frame(request.camera, sight),
+            "detections": [
+                {
+                    "prompt": detection.prompt,
+                    "confidence": round(detection.confidence, 3),
+                    "box": [round(edge, 1) for edge in detection.box],
+                }
+                for detection in sight.detections
+            ],
+        }
+
+    def _snapshot(self, request: SnapshotRequest) -> Mapping[str, Any]:
+        """The picture itself, in base64: a topic of its own would show it to everybody."""
+        prompts: tuple[str, ...] = ()
+        least = 1.0
+        if request.watch is not None:
+            prompts, least = self._daemon.prompts_of(request.camera, request.watch)
+        sight = self._seen(lambda: self._daemon.look(request.camera, None))
+        marks = [
+            (detection.box, f"{detection.prompt} {detection.confidence:.0%}")
+            for detection in sight.detections
+            if detection.prompt in prompts and detection.confidence >= least
+        ]
+        jpeg = render_all(sight.frame.image, marks, self._daemon.snapshot_quality)
+        return {**_frame(request.camera, sight), "jpeg": base64.b64encode(jpeg).decode()}
+
+    def _seen(self, look: Callable[[], Future[Sight]]) -> Sight:
+        try:
+            return look().result(FRAME_SECONDS)
+        except CancelledError:
+            raise StreamwatchError("the camera does not run any more") from None
+        except TimeoutError:
+            raise StreamwatchError(f"no frame came within {FRAME_SECONDS:.0f} s") from None
+
+
+def _frame(camera: str, sight: Sight) -> dict[str, Any]:
+    return {
+        "camera": camera,
+        "captured_at": timestamp(sight.frame.captured_at),
+        "frame": list(sight.frame.size),
+    }

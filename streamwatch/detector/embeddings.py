@@ -1,0 +1,75 @@
+"""Prompts to vectors: from the cache on disk where they are known, else from the text encoder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from streamwatch.config.models import DetectorSettings
+from streamwatch.config.paths import cache_dir
+from streamwatch.config.phrases import normalised
+from streamwatch.detector.encoder_process import Encoded, EncoderFiles, EncoderProcess
+from streamwatch.detector.models import find_encoder, identify_encoder
+from streamwatch.detector.protocol import Vectors
+from streamwatch.detector.vector_cache import VectorCache
+
+MADE_BY = 1
+"""To be counted up whenever our own part in making a vector changes."""
+
+
+class Embeddings:
+    """The vectors of prompts, as the text encoder of some settings gives them.
+
+    Known prompts take about a millisecond. New ones take seconds if none were asked for lately,
+    and no memory of this process: see `EncoderProcess`. Not for the detector's thread, and for one
+    thread at a time.
+
+    `folder` is that of the cache, `embeddings` in the cache folder where left out.
+    """
+
+    def __init__(self, settings: DetectorSettings, folder: Path | None = None) -> None:
+        self._settings = settings
+        self._cache = VectorCache(folder or cache_dir() / "embeddings")
+        self._process = EncoderProcess()
+
+    def vectors(self, prompts: Sequence[str]) -> dict[str, Vectors]:
+        """The vector of each prompt, `(512,)`. Raises DetectorError; never fetches."""
+        return {prompt: encoded.vector for prompt, encoded in self.encoded(prompts).items()}
+
+    def encoded(self, prompts: Sequence[str], template: str | None = None) -> dict[str, Encoded]:
+        """What the encoder makes of each prompt within `template`, or else that of the settings.
+
+        Raises DetectorError; never fetches.
+        """
+        if not prompts:
+            return {}
+        kind, fingerprint = identify_encoder(self._settings)
+        texts = {prompt: text_of(prompt, template or self._settings.template) for prompt in prompts}
+        keys = {text: _key(kind, fingerprint, text) for text in texts.values()}
+        found = {text: self._cache.find(key) for text, key in keys.items()}
+        known = {text: encoded for text, encoded in found.items() if encoded is not None}
+        new = [text for text in keys if text not in known]
+        if new:
+            files = EncoderFiles(kind, fingerprint, find_encoder(self._settings))
+            made = dict(zip(new, self._process.encode(files, new), strict=True))
+            self._cache.keep({keys[text]: encoded for text, encoded in made.items()})
+            known |= made
+        return {prompt: known[text] for prompt, text in texts.items()}
+
+
+def text_of(prompt: str, template: str) -> str:
+    """What the encoder gets to read: all of them put texts into lower case."""
+    return normalised(template.replace("{}", prompt)).lower()
+
+
+def _key(kind: str, fingerprint: str, text: str) -> str:
+    return json.dumps([MADE_BY, _library(), kind, fingerprint, text])
+
+
+@cache
+def _library() -> str:
+    """The version of what runs the encoders, which may come to cut texts up in another way."""
+    return metadata.version("transformers")

@@ -1,0 +1,171 @@
+"""The parent's side of `encoding.py`: starts the text encoder's process, asks it, ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import streamwatch
+from streamwatch.catalogue import EncoderKind
+from streamwatch.detector.protocol import TEXT_WIDTH, Vectors
+from streamwatch.errors import DetectorError
+
+ANSWER_SECONDS = 180.0
+"""Beyond that it hangs. Loading takes 4 s on two idle cores, 20 s on busy ones, and more on a small
+machine."""
+END_SECONDS = 5.0
+AT_ONCE = 64
+"""Texts a message: bounds the process's memory, and what an answer may take."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """What a text encoder makes of one text.
+
+    `vector` is `(512,)`, of unit length. `length` counts the text's tokens, start and end included;
+    of these the encoder read the first `longest`.
+    """
+
+    vector: Vectors
+    length: int
+    longest: int
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderFiles:
+    """Which text encoder: how it is used, where it is, and what differs where its content does."""
+
+    kind: EncoderKind
+    fingerprint: str
+    paths: tuple[Path, ...]
+
+
+class EncoderProcess:
+    """A text encoder in a process of its own, which starts when first asked.
+
+    It ends by itself when nobody has asked for a while, when its owner is dropped, and with this
+    process however that ends. For one thread at a time.
+    """
+
+    def __init__(self) -> None:
+        self._running: _Running | None = None
+
+    def encode(self, files: EncoderFiles, texts: Sequence[str]) -> list[Encoded]:
+        """Raises DetectorError; the next call then starts another process. Takes seconds if one
+        has to be started."""
+        try:
+            return self._encode(files, texts)
+        except _Left:  # it had waited long enough just as it was asked
+            return self._encode(files, texts)
+
+    def _encode(self, files: EncoderFiles, texts: Sequence[str]) -> list[Encoded]:
+        if self._running is None or not self._running.serves(files):
+            self._running = _Running(files)
+        try:
+            return [
+                encoded
+                for first in range(0, len(texts), AT_ONCE)
+                for encoded in self._running.ask(texts[first : first + AT_ONCE])
+            ]
+        except BaseException:  # a question that was left open would spoil the next answer
+            self._running.kill()
+            self._running = None
+            raise
+
+
+class _Left(DetectorError):  # noqa: N818 - reads as what happened
+    """The process has ended by itself, as it should when nobody asks."""
+
+
+class _Running:
+    """One process, from its start to its end."""
+
+    def __init__(self, files: EncoderFiles) -> None:
+        self._files = files
+        self._connection, theirs = Pipe()
+        with theirs:
+            self._process = _start(files, theirs)
+        # Whenever it ends, somebody has to take note of it, or it stays behind as a zombie.
+        threading.Thread(target=self._process.wait, name="text-encoder", daemon=True).start()
+
+    def serves(self, files: EncoderFiles) -> bool:
+        return files == self._files and self._process.poll() is None
+
+    def ask(self, texts: Sequence[str]) -> list[Encoded]:
+        try:
+            self._connection.send_bytes(json.dumps(texts).encode())
+            answer: dict[str, Any] = json.loads(self._receive())
+            if "error" in answer:
+                raise DetectorError(answer["error"])
+            vectors = np.frombuffer(self._receive(), np.float32).reshape(-1, TEXT_WIDTH)
+        except (EOFError, OSError) as error:
+            raise self._how_it_ended() from error
+        return [
+            Encoded(vector.copy(), length, answer["longest"])
+            for vector, length in zip(vectors, answer["lengths"], strict=True)
+        ]
+
+    def kill(self) -> None:
+        self._connection.close()
+        self._process.kill()
+        self._process.wait()
+
+    def _receive(self) -> bytes:
+        if not self._connection.poll(ANSWER_SECONDS):
+            raise DetectorError(
+                f"the text encoder did not answer within {ANSWER_SECONDS:.0f} s and was stopped"
+            )
+        return self._connection.recv_bytes()
+
+    def _how_it_ended(self) -> DetectorError:
+        try:
+            code = self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            return DetectorError("the text encoder's process stopped answering")
+        if code == 0:
+            return _Left("the text encoder's process has ended")
+        if code == -signal.SIGKILL:
+            return DetectorError(
+                "the text encoder's process was killed; the machine may be short of memory"
+            )
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        return DetectorError(f"the text encoder's process ended {how} before it was done")
+
+
+def _start(files: EncoderFiles, theirs: Connection) -> subprocess.Popen[bytes]:
+    root = str(Path(streamwatch.__file__).parents[1])
+    try:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-P", "-m", "streamwatch.detector.encoding"),
+                *(str(theirs.fileno()), str(os.getpid()), files.kind, *map(str, files.paths)),
+            ],
+            env={
+                **os.environ,
+                # However this process found the package; -P keeps the working folder out.
+                "PYTHONPATH": os.pathsep.join(
+                    path for path in (root, os.environ.get("PYTHONPATH")) if path
+                ),
+                "OMP_NUM_THREADS": "1",
+                "TOKENIZERS_PARALLELISM": "false",
+            },
+            pass_fds=[theirs.fileno()],
+            process_group=0,  # Ctrl-C is for this process to deal with
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    except OSError as error:
+        raise DetectorError(f"the text encoder can't be started: {error.strerror}") from error

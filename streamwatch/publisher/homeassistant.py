@@ -1,0 +1,373 @@
+"""What Home Assistant is told of the daemon: MQTT discovery in its device form, pure.
+
+One device a camera and one for the daemon, each announced whole in one retained message, as Home
+Assistant knows it since 2024.11:
+https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload
+The names of keys are Home Assistant's own. Templates hold names of cameras and watches, which are
+made of a-z, 0-9, _ and -, but never what people call them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from streamwatch.publisher.topics import Topics
+from streamwatch.records import EventType
+
+ORIGIN = "streamwatch"
+BIRTH = b"online"
+"""What Home Assistant says at `Discovery.birth_topic` when it has started."""
+
+Component = dict[str, Any]
+Device = dict[str, Any]
+"""The payload of one discovery message, to be encoded as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncedCamera:
+    """A camera, enabled or not: what people call it, and the watches that apply to it."""
+
+    title: str | None
+    watches: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """All that is announced. `watches` are enabled or not, with what people call them."""
+
+    version: str
+    cameras: Mapping[str, AnnouncedCamera]
+    watches: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """Makes the messages of one daemon; `commands` says whether it accepts any."""
+
+    topics: Topics
+    prefix: str
+    commands: bool
+
+    @property
+    def birth_topic(self) -> str:
+        return f"{self.prefix}/status"
+
+    def owns(self, topic: str) -> bool:
+        """Whether one of `filters` matches."""
+        levels = topic.removeprefix(f"{self.prefix}/device/{self._id}/").split("/")
+        return topic == self._topic() or (len(levels) == 2 and topic == self._topic(levels[0]))
+
+    @property
+    def filters(self) -> tuple[str, str]:
+        """Topic filters that match every message of this daemon, and hardly any other."""
+        return self._topic(), self._topic("+")
+
+    def devices(self, roster: Roster) -> dict[str, Device]:
+        """The messages by topic, the daemon's first: Home Assistant puts the cameras below it."""
+        cameras = {
+            self._topic(name): self._camera(name, camera, roster)
+            for name, camera in roster.cameras.items()
+        }
+        return {self._topic(): self._daemon(roster), **cameras}
+
+    def _topic(self, *levels: str) -> str:
+        return "/".join((self.prefix, "device", self._id, *levels, "config"))
+
+    @property
+    def _id(self) -> str:
+        """The topic prefix as a level of a discovery topic takes it, different for each."""
+        plain = re.sub(r"[^a-zA-Z0-9_-]", "_", self.topics.prefix)
+        if plain == self.topics.prefix:
+            return plain
+        return f"{plain}-{hashlib.sha256(self.topics.prefix.encode()).hexdigest()[:8]}"
+
+    def _daemon(self, roster: Roster) -> Device:
+        prefix = self.topics.prefix
+        title = "streamwatch" if prefix == "streamwatch" else f"streamwatch {prefix}"
+        components = dict(self._about_the_daemon())
+        if self.commands:
+            for watch, called in roster.watches.items():
+                components[f"watches/{watch}"] = self._watch_switch(watch, _title(watch, called))
+        return self._device(
+            self._id,
+            {"name": title, "sw_version": roster.version},
+            components,
+            availability=[self._daemon_online],
+            version=roster.version,
+        )
+
+    def _camera(self, camera: str, announced: AnnouncedCamera, roster: Roster) -> Device:
+        components = dict(self._about_the_camera(camera))
+        if self.commands:
+            components["enabled"] = self._camera_switch(camera)
+        for watch in announced.watches:
+            components |= self._of_a_watch(camera, watch, _title(watch, roster.watches[watch]))
+        return self._device(
+            f"{self._id}/cameras/{camera}",
+            {"name": _title(camera, announced.title), "via_device": self._id},
+            components,
+            availability=[self._daemon_online, self._camera_online(camera)],
+            version=roster.version,
+        )
+
+    def _device(
+        self,
+        identifier: str,
+        about: Mapping[str, str],
+        components: Mapping[str, Component],
+        *,
+        availability: Sequence[Mapping[str, str]],
+        version: str,
+    ) -> Device:
+        return {
+            "device": {"identifiers": [identifier], "manufacturer": "streamwatch", **about},
+            "origin": {"name": ORIGIN, "sw_version": version},
+            "availability": list(availability),
+            "availability_mode": "all",
+            "components": {
+                name: {"unique_id": f"{identifier}/{name}", **component}
+                for name, component in components.items()
+            },
+        }
+
+    def _entity(self, platform: str, name: str) -> str:
+        return _entity_id(platform, self.topics.prefix, name)
+
+    @property
+    def _daemon_online(self) -> dict[str, str]:
+        return {"topic": self.topics.status}
+
+    def _camera_online(self, camera: str) -> dict[str, str]:
+        return {
+            "topic": self.topics.camera_status(camera),
+            # Of other words, such as `disabled`, Home Assistant takes no notice.
+            "value_template": "{{ 'online' if value == 'online' else 'offline' }}",
+        }
+
+    def _about_the_daemon(self) -> Iterator[tuple[str, Component]]:
+        yield (
+            "status",
+            {
+                "platform": "binary_sensor",
+                "name": "Status",
+                "default_entity_id": self._entity("binary_sensor", "status"),
+                "device_class": "connectivity",
+                "entity_category": "diagnostic",
+                "availability": [],  # else it were unavailable in place of off
+                "state_topic": self.topics.status,
+                "payload_on": "online",
+                "payload_off": "offline",
+            },
+        )
+        yield (
+            "problem",
+            {
+                "platform": "binary_sensor",
+                "name": "Problem",
+                "default_entity_id": self._entity("binary_sensor", "problem"),
+                "device_class": "problem",
+                "entity_category": "diagnostic",
+                "state_topic": self.topics.info,
+                "value_template": "{{ 'ON' if value_json.problems else 'OFF' }}",
+                "json_attributes_topic": self.topics.info,
+                "json_attributes_template": (
+                    "{{ {'problems': value_json.problems | map(attribute='message') | list}"
+                    " | to_json }}"
+                ),
+            },
+        )
+        yield (
+            "started",
+            {
+                "platform": "sensor",
+                "name": "Started",
+                "default_entity_id": self._entity("sensor", "started"),
+                "device_class": "timestamp",
+                "entity_category": "diagnostic",
+                "state_topic": self.topics.info,
+                "value_template": "{{ value_json.started_at }}",
+            },
+        )
+        for name, title, value, unit in (
+            ("latency", "Latency", "value_json.latency_ms.p95", "ms"),
+            ("detector_time", "Detector time", "value_json.detector.ms_p95", "ms"),
+            ("waiting_alerts", "Waiting alerts", "value_json.outbox", None),
+        ):
+            yield name, self._measured(self._entity("sensor", name), title, value, unit)
+
+    def _about_the_camera(self, camera: str) -> Iterator[tuple[str, Component]]:
+        yield (
+            "connectivity",
+            {
+                "platform": "binary_sensor",
+                "name": "Connectivity",
+                "default_entity_id": _entity_id("binary_sensor", camera, "connectivity"),
+                "device_class": "connectivity",
+                "entity_category": "diagnostic",
+                "availability": [self._daemon_online],
+                "state_topic": self.topics.camera_status(camera),
+                # A disabled camera is neither: Home Assistant makes `unknown` of None.
+                "value_template": "{{ {'online': 'ON', 'offline': 'OFF'}.get(value) }}",
+            },
+        )
+        counted = f"value_json.cameras.get('{camera}', {{}})"
+        for name, title, value, unit in (
+            ("frames_analysed", "Frames analysed", f"{counted}.get('fps')", "fps"),
+            ("age_of_newest_frame", "Age of newest frame", f"{counted}.get('age_s')", "s"),
+        ):
+            entity_id = _entity_id("sensor", camera, name)
+            yield name, self._measured(entity_id, title, value, unit)
+
+    def _measured(self, entity_id: str, title: str, value: str, unit: str | None) -> Component:
+        """A number of `P/stats`: the template `value` gives it, None while there is none."""
+        component: Component = {
+            "platform": "sensor",
+            "name": title,
+            "default_entity_id": entity_id,
+            "state_class": "measurement",
+            "entity_category": "diagnostic",
+            "availability": [self._daemon_online],
+            "state_topic": self.topics.stats,
+            "value_template": f"{{{{ {value} }}}}",
+        }
+        if unit is not None:
+            component["unit_of_measurement"] = unit
+        if unit in ("s", "ms"):
+            component["device_class"] = "duration"
+            component["suggested_display_precision"] = 1 if unit == "s" else 0
+        return component
+
+    def _of_a_watch(self, camera: str, watch: str, title: str) -> dict[str, Component]:
+        """What is there now, which means nothing without camera and watch; and of the newest alert
+        what stays true without them, and is wanted most where somebody has cut the cable.
+        """
+        place = camera, watch
+        running = [
+            self._daemon_online,
+            self._camera_online(camera),
+            {
+                "topic": self.topics.info,
+                "value_template": (
+                    f"{{{{ 'online' if '{watch}' in value_json.watches else 'offline' }}}}"
+                ),
+            },
+        ]
+        return {
+            f"{watch}/presence": {
+                "platform": "binary_sensor",
+                "name": title,
+                "default_entity_id": _entity_id("binary_sensor", *place),
+                "device_class": "occupancy",
+                "availability": running,
+                "state_topic": self.topics.state(*place),
+                "qos": 1,
+            },
+            f"{watch}/alert": {
+                "platform": "event",
+                "name": f"{title} alert",
+                "default_entity_id": _entity_id("event", *place, "alert"),
+                "icon": "mdi:bell-ring",
+                "availability": [self._daemon_online],
+                "state_topic": self.topics.event(*place),
+                "qos": 1,
+                "event_types": list(get_args(EventType)),
+                "value_template": "{{ dict(value_json, event_type=value_json.type) | to_json }}",
+            },
+            f"{watch}/picture": {
+                "platform": "image",
+                "name": f"{title} picture",
+                "default_entity_id": _entity_id("image", *place, "picture"),
+                "availability": [self._daemon_online],
+                "image_topic": self.topics.snapshot(*place),
+                "content_type": "image/jpeg",
+            },
+            f"{watch}/confidence": {
+                "platform": "sensor",
+                "name": f"{title} confidence",
+                "default_entity_id": _entity_id("sensor", *place, "confidence"),
+                "icon": "mdi:percent",
+                "state_class": "measurement",
+                "unit_of_measurement": "%",
+                "suggested_display_precision": 0,
+                "availability": [self._daemon_online],
+                "state_topic": self.topics.event(*place),
+                "value_template": "{{ (value_json.confidence * 100) | round(1) }}",
+            },
+        }
+
+    def _watch_switch(self, watch: str, title: str) -> Component:
+        return {
+            "platform": "switch",
+            "name": title,
+            "default_entity_id": self._entity("switch", watch),
+            "state_topic": self.topics.info,
+            "value_template": f"{{{{ 'on' if '{watch}' in value_json.watches else 'off' }}}}",
+            **self._switching("watch/switch", watch),
+        }
+
+    def _camera_switch(self, camera: str) -> Component:
+        return {
+            "platform": "switch",
+            "name": "Enabled",
+            "default_entity_id": _entity_id("switch", camera, "enabled"),
+            "entity_category": "config",
+            "availability": [self._daemon_online],
+            "state_topic": self.topics.camera_status(camera),
+            "value_template": "{{ 'off' if value == 'disabled' else 'on' }}",
+            **self._switching("camera/switch", camera),
+        }
+
+    def _switching(self, verb: str, name: str) -> Component:
+        """A switch has one command topic, so one verb does both."""
+        return {
+            "icon": "mdi:eye",
+            "qos": 1,
+            "command_topic": self.topics.command(verb),
+            "payload_on": json.dumps({"name": name, "enabled": True}),
+            "payload_off": json.dumps({"name": name, "enabled": False}),
+            "state_on": "on",
+            "state_off": "off",
+        }
+
+
+def replacing(device: Device, former: Device) -> Device:
+    """`device` with word that what only `former` had is gone: else it would stay for ever.
+
+    Home Assistant removes a component that is left with nothing but its platform. Those come first,
+    since it stops reading at a component that it is still busy with from the message before.
+    """
+    gone = {
+        name: {"platform": component["platform"]}
+        for name, component in former["components"].items()
+        if name not in device["components"] and len(component) > 1
+    }
+    return {**device, "components": {**gone, **device["components"]}}
+
+
+def announced_before(payload: bytes) -> Device | None:
+    """A device found at the broker; None where the message is none of ours."""
+    try:
+        device = json.loads(payload)
+        ours = device["origin"]["name"] == ORIGIN
+        well_formed = all(
+            isinstance(component["platform"], str) for component in device["components"].values()
+        )
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    return device if ours and well_formed else None
+
+
+def _entity_id(platform: str, *parts: str) -> str:
+    """What it is called in automations, unless a person says otherwise or it is taken."""
+    name = re.sub("[^a-z0-9]+", "_", "_".join(parts).lower()).strip("_")
+    return f"{platform}.{name or 'unnamed'}"
+
+
+def _title(name: str, title: str | None) -> str:
+    """What people call it; where they have not said, the name as a title: `front-door`."""
+    return title or re.sub(r"[_-]+", " ", name).strip().capitalize() or name
