@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from streamwatch.publisher.connection import MAX_INCOMING_BYTES, Arrived
+from streamwatch.publisher.delivery import Message
 from streamwatch.publisher.topics import Topics
 
 
@@ -43,6 +46,28 @@ def understood(arrived: Arrived, topics: Topics) -> Command | Unfit:
     if arrived.payload is None:
         return Unfit(verb, reply, f"a command has at most {MAX_INCOMING_BYTES:,} bytes")
     return Command(verb, arrived.payload, reply)
+
+
+def answers(topics: Topics, reply: Reply, verb: str, payload: bytes) -> Iterator[Message]:
+    """An answer, once for each topic where somebody may wait for it."""
+    yield Message(topics.result(verb), payload, reply.correlation)
+    if reply.topic is not None and reply.topic != topics.result(verb):
+        yield Message(reply.topic, payload, reply.correlation)
+
+
+def answer_fields(
+    id: str | int | float | None,
+    *,
+    ok: bool,
+    message: str | None = None,
+    result: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    fields: dict[str, Any] = {"id": id, "ok": ok}
+    if message is not None:
+        fields["message"] = message
+    if result is not None:
+        fields["result"] = result
+    return fields
 
 
 def _fault(topic: str | None, topics: Topics) -> str | None:

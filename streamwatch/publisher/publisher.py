@@ -17,7 +17,7 @@ import cv2
 
 from streamwatch.config.models import MqttSettings, OutboxSettings, SnapshotSettings
 from streamwatch.publisher.announcing import Announcer
-from streamwatch.publisher.commands import Command, Reply, understood
+from streamwatch.publisher.commands import Command, Reply, answer_fields, answers
 from streamwatch.publisher.connection import (
     Acknowledged,
     Arrived,
@@ -29,7 +29,8 @@ from streamwatch.publisher.connection import (
 from streamwatch.publisher.delivery import Delivery, Message
 from streamwatch.publisher.drawing import render, render_crop
 from streamwatch.publisher.durable import DurableOutbox
-from streamwatch.publisher.homeassistant import BIRTH, Device, Discovery, Roster
+from streamwatch.publisher.homeassistant import Device, Roster
+from streamwatch.publisher.listening import Listening
 from streamwatch.publisher.outbox import Outbox, SqliteOutbox, Waiting
 from streamwatch.publisher.payloads import (
     OFF,
@@ -44,7 +45,7 @@ from streamwatch.publisher.payloads import (
     event_fields,
 )
 from streamwatch.publisher.snapshots import Gallery, SnapshotFolder
-from streamwatch.publisher.sweep import Declared, Sweep, filters, is_left_over
+from streamwatch.publisher.sweep import Declared
 from streamwatch.publisher.topics import Pair, Topics
 from streamwatch.records import Event
 
@@ -83,7 +84,6 @@ class Publisher:
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._mqtt = mqtt
-        self._on_command = on_command
         self._now = now
         self._seconds = seconds
         self._topics = Topics(mqtt.topic_prefix)
@@ -96,10 +96,14 @@ class Publisher:
         self._announcer = Announcer(
             publish=self._publish_device, clear=self._delivery.clear, seconds=seconds
         )
-        self._announcer.use(self._discovery)
-        self._sweep = Sweep(seconds)
-        self._declared: Declared | None = None
-        self._commands_subscription: int | None = None
+        self._listening = Listening(
+            mqtt,
+            self._delivery,
+            self._announcer,
+            on_command,
+            complain=self._complain,
+            seconds=seconds,
+        )
         self._move_to: MqttSettings | None = None
         self._leave_by = 0.0
         self._set_up_snapshots(snapshots, folder)
@@ -209,12 +213,8 @@ class Publisher:
 
         Raises ValueError where `result` holds what JSON can't.
         """
-        fields: dict[str, Any] = {"id": id, "ok": ok}
-        if message is not None:
-            fields["message"] = message
-        if result is not None:
-            fields["result"] = result
-        self._tasks.put(partial(self._take_answer, reply, verb, encode(fields)))
+        payload = encode(answer_fields(id, ok=ok, message=message, result=result))
+        self._tasks.put(partial(self._take_answer, reply, verb, payload))
 
     def reconfigure(
         self, mqtt: MqttSettings, snapshots: SnapshotSettings, folder: Path | None
@@ -266,8 +266,7 @@ class Publisher:
             self._connection.attempt()
         if self._gallery is not None:
             self._gallery.clean_if_due()
-        if self._sweep.seconds_left == 0:
-            self._end_sweep()
+        self._listening.turn()
         if self._announcer.seconds_to_repeat == 0:
             self._announcer.repeat()
         try:
@@ -285,8 +284,8 @@ class Publisher:
         times = [MAX_TURN_SECONDS]
         if self._connection.seconds_to_attempt is not None:
             times.append(self._connection.seconds_to_attempt)
-        if self._sweep.seconds_left is not None:
-            times.append(self._sweep.seconds_left)
+        if self._listening.seconds_to_turn is not None:
+            times.append(self._listening.seconds_to_turn)
         if self._announcer.seconds_to_repeat is not None:
             times.append(self._announcer.seconds_to_repeat)
         if self._move_to is not None:
@@ -321,9 +320,9 @@ class Publisher:
                     notice.message, notice.refusal, forbidden=notice.forbidden
                 )
             case Subscribed():
-                self._take_subscribed(notice)
+                self._listening.subscribed(notice)
             case Arrived():
-                self._take_arrived(notice)
+                self._listening.arrived(notice)
             case _:
                 self._take_change(self._connection.take(notice))
 
@@ -332,13 +331,11 @@ class Publisher:
             self._say_what_was_dropped()
             self._delivery.connected(self._connection)
             self._connected.set()
-            self._listen()
-            self._listen_for_births()
-            self._begin_sweep()
+            self._listening.connected(self._connection)
         elif change == "down":
             self._connected.clear()
             self._delivery.lost()
-            self._sweep.interrupt()
+            self._listening.lost()
             if self._move_to is not None:
                 self._move()
 
@@ -353,8 +350,8 @@ class Publisher:
         if self._move_to is not None:
             self._move_to = mqtt
         elif _of_connection(mqtt) == _of_connection(self._mqtt):
-            self._change_commands(mqtt)
-            self._change_discovery()
+            self._mqtt = mqtt
+            self._listening.change(mqtt)
         elif self._connection.up:
             self._leave_for(mqtt)
         else:
@@ -404,104 +401,15 @@ class Publisher:
         )
         self._topics = Topics(self._mqtt.topic_prefix)
         self._connection = self._new_connection()
-        self._sweep = Sweep(self._seconds)
-        self._announcer.use(self._discovery)
-
-    # --- what is sent to us ----------------------------------------------------------------------
-
-    def _change_commands(self, mqtt: MqttSettings) -> None:
-        listened = self._listens
-        self._mqtt = mqtt
-        if not self._connection.up or listened == self._listens:
-            return
-        if self._listens:
-            self._listen()
-        else:
-            self._connection.unsubscribe([self._topics.commands])
-
-    @property
-    def _listens(self) -> bool:
-        return self._mqtt.commands and self._on_command is not None
-
-    def _listen(self) -> None:
-        if not self._listens:
-            return
-        # What was retained or queued before is no wish of now.
-        number = self._connection.subscribe([self._topics.commands], retained=False)
-        self._commands_subscription = number
-        if number is None:
-            self._complain_of_commands("it knows no wildcards")
-
-    @property
-    def _discovery(self) -> Discovery | None:
-        prefix = self._mqtt.discovery_prefix
-        return None if prefix is None else Discovery(self._topics, prefix, self._mqtt.commands)
-
-    def _change_discovery(self) -> None:
-        before, now = self._announcer.discovery, self._discovery
-        if before == now:
-            return
-        self._announcer.use(now)
-        if not self._connection.up:
-            return
-        if before is not None:
-            self._connection.unsubscribe([before.birth_topic])
-        self._listen_for_births()
-        self._sweep = Sweep(self._seconds)
-        self._begin_sweep()
-
-    def _listen_for_births(self) -> None:
-        """Without leave to subscribe, Home Assistant has what is retained all the same."""
-        if self._announcer.discovery is not None:
-            self._connection.subscribe([self._announcer.discovery.birth_topic], retained=False)
-
-    def _take_subscribed(self, notice: Subscribed) -> None:
-        if notice.subscription == self._commands_subscription and notice.refusal is not None:
-            self._complain_of_commands(notice.refusal.lower())
-
-    def _complain_of_commands(self, reason: str) -> None:
-        self._complain(
-            f"the broker does not let us subscribe to {self._topics.commands} ({reason}):"
-            " no commands are received"
-        )
-
-    def _take_arrived(self, arrived: Arrived) -> None:
-        discovery = self._announcer.discovery
-        if arrived.retained:
-            if self._sweep.under_way:
-                self._sweep.go_on()
-                if discovery is not None and discovery.owns(arrived.topic):
-                    self._announcer.found(arrived.topic, arrived.payload or b"")
-                else:
-                    self._clear_left_over(arrived.topic)
-            return
-        if discovery is not None and arrived.topic == discovery.birth_topic:
-            if arrived.payload == BIRTH:
-                self._announcer.ask_to_repeat()
-            return
-        if self._on_command is None or not self._listens:
-            return
-        if not arrived.topic.startswith(self._topics.commands.removesuffix("/#")):
-            return  # what we publish ourselves comes back from MQTT 3.1.1 while we look around
-        command = understood(arrived, self._topics)
-        if isinstance(command, Command):
-            self._on_command(command)
-        else:
-            self.answer(command.reply, command.verb, None, ok=False, message=command.message)
-
-    def _take_answer(self, reply: Reply, verb: str, payload: bytes) -> None:
-        topics = {self._topics.result(verb), reply.topic or self._topics.result(verb)}
-        for topic in sorted(topics):
-            self._delivery.answer(Message(topic, payload, reply.correlation))
+        self._listening.moved(self._mqtt)
 
     # --- what there is, and what there was ------------------------------------------------------
 
     def _take_declared(self, declared: Declared) -> None:
-        self._declared = declared
         for pair in declared.pairs:
             if not self._delivery.retains(self._topics.state(*pair)):
                 self._publish_state(pair)
-        self._begin_sweep()
+        self._listening.declare(declared)
 
     def _take_gone(self, cameras: Iterable[str], pairs: Iterable[Pair]) -> None:
         for camera in cameras:
@@ -511,29 +419,6 @@ class Publisher:
             self._newest_visit.pop(pair, None)
             self._delivery.clear(self._topics.state(*pair))
             self._delivery.clear(self._topics.snapshot(*pair))
-
-    def _begin_sweep(self) -> None:
-        # The embedded broker keeps nothing over a restart.
-        if self._declared is None or self._mqtt.embedded or not self._connection.up:
-            return
-        if self._sweep.begin():
-            self._connection.subscribe(self._swept, retained=True)
-
-    def _end_sweep(self) -> None:
-        self._sweep.end()
-        self._connection.unsubscribe(self._swept)
-
-    @property
-    def _swept(self) -> tuple[str, ...]:
-        discovery = self._announcer.discovery
-        return filters(self._topics) + (() if discovery is None else discovery.filters)
-
-    def _clear_left_over(self, topic: str) -> None:
-        if self._declared is None or self._delivery.retains(topic):
-            return
-        if is_left_over(topic, self._topics, self._declared):
-            logger.info("clearing %s: there is nothing of that name any more", topic)
-            self._delivery.clear(topic)
 
     # --- what is told ----------------------------------------------------------------------------
 
@@ -607,6 +492,10 @@ class Publisher:
         payload = self._encode(self._topics.errors, report.fields())
         if payload is not None:
             self._delivery.report(Message(self._topics.errors, payload))
+
+    def _take_answer(self, reply: Reply, verb: str, payload: bytes) -> None:
+        for answer in answers(self._topics, reply, verb, payload):
+            self._delivery.answer(answer)
 
     def _encode(self, topic: str, fields: Mapping[str, Any]) -> bytes | None:
         try:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import queue
+import re
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 
 import pytest
@@ -15,6 +17,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from streamwatch.config.models import SnapshotSettings
 from streamwatch.publisher import Command, EmbeddedBroker, Publisher, Reply
+from streamwatch.publisher.connection import Arrived
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.publisher.events import new_event
 from tests.publisher.running import Broker, running, settings, wait_until
@@ -118,8 +121,6 @@ def test_no_answer_goes_where_it_would_be_taken_for_something_else(
         requester.clear()
         if "+" in topic or "#" in topic:
             # mosquitto takes such a topic for malformed: a broker that does not is played.
-            from streamwatch.publisher.connection import Arrived
-
             number = listener.publisher._connection.number
             listener.publisher._note_notice(
                 Arrived(number, "refused/command/reload", b"{}", False, topic, b"7")
@@ -241,6 +242,30 @@ def test_the_embedded_broker_carries_commands() -> None:
             assert command == Command("watch/remove", b"dog", Reply())
             listener.publisher.answer(command.reply, command.verb, None, ok=True)
             requester.wait_for_payload("inside/result/watch/remove", b'{"id": null, "ok": true}')
+
+
+def test_the_access_list_of_the_readme(start_mosquitto: StartMosquitto) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    acl = re.search(r"An `acl_file` of mosquitto:\n\n```\n(.*?)```", readme, re.DOTALL)
+    assert acl is not None
+    users = {"streamwatch": "s", "automations": "a", "phone": "p"}
+    broker: Mosquitto = start_mosquitto(users=users, acl=acl[1])
+    with (
+        Subscriber(broker.port, "#", username="automations", password="a") as automations,
+        Subscriber(broker.port, "#", username="phone", password="p") as phone,
+        listening(broker, "streamwatch", username="streamwatch", password="s") as listener,
+    ):
+        heard(listener, automations, "streamwatch")
+        phone.publish("streamwatch/command/watch/disable", b"dog")
+        assert listener.next() == Command("watch/disable", b"dog", Reply())
+        listener.publisher.answer(Reply(), "watch/disable", None, ok=True)
+        for requester in (automations, phone):
+            requester.wait_for_payload(
+                "streamwatch/result/watch/disable", b'{"id": null, "ok": true}'
+            )
+        phone.publish("streamwatch/command/watch/set", b"no")
+        automations.publish("streamwatch/command/watch/set", b"yes")
+        assert listener.next() == Command("watch/set", b"yes", Reply())
 
 
 class Refusing:
