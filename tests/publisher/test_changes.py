@@ -137,8 +137,9 @@ def test_a_prefix_changed_while_the_broker_is_away_is_cleared_later(
 ) -> None:
     broker: Mosquitto = start_mosquitto()
     with running(make(broker, "gone")) as publisher:
-        told(publisher)
-        retained(broker.port, "gone/#", 6)
+        with Subscriber(broker.port, "gone/#") as subscriber:
+            told(publisher)
+            subscriber.wait_for_payload("gone/state/porch/car", b"ON")
         broker.stop()
         wait_until(lambda: not publisher.connected)
         publisher.error(ErrorReport("camera", "dark", camera="porch"))
