@@ -122,7 +122,7 @@ class Daemon:
             prompt: None
             for camera in self._config.cameras
             for watch in self._config.watches_of(camera).values()
-            for prompt in watch.prompt
+            for prompt in (*watch.prompt, *watch.companions)
         }
         vectors = encode_prompts(settings, tuple(prompts))
         detector = load_detector(settings)
@@ -158,6 +158,7 @@ class Daemon:
                 self._config.watches_of(name),
                 self._config.detector.confidence,
                 lambda: str(ULID()),
+                self._config.zone,
             )
             watched[name] = Watched(
                 watcher,

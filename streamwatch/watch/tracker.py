@@ -56,6 +56,13 @@ class _Followed:
     best_confidence: float
     sightings: int = 1
 
+    def scale(self, x: float, y: float) -> None:
+        """Multiply widths by `x` and heights by `y`."""
+        factors = np.array([x, y, x / y, y] * 2)
+        self.mean = self.mean * factors
+        self.covariance = self.covariance * np.outer(factors, factors)
+        self.box = (self.box[0] * x, self.box[1] * y, self.box[2] * x, self.box[3] * y)
+
     def track(self) -> Track:
         return Track(
             self.id,
@@ -84,9 +91,16 @@ class Tracker:
         self._filter = _SecondsFilter()
         self._followed: list[_Followed] = []
         self._seconds: float | None = None
+        self._size: tuple[int, int] | None = None
 
-    def update(self, seconds: float, detections: Sequence[Detection]) -> tuple[Track, ...]:
-        """The tracks seen at `seconds` (`Frame.seconds`), each with its detection of this frame."""
+    def update(
+        self, seconds: float, size: tuple[int, int], detections: Sequence[Detection]
+    ) -> tuple[Track, ...]:
+        """The tracks seen at `seconds` (`Frame.seconds`), each with its detection of this frame.
+
+        `size` is the frame's; where it changes, what is followed is taken to change with it.
+        """
+        self._fit(size)
         self._followed = [
             followed
             for followed in self._followed
@@ -104,6 +118,22 @@ class Tracker:
             if not any(_same_thing(detection.box, followed.box) for followed in seen):
                 seen.append(self._start(detection, seconds))
         return tuple(followed.track() for followed in seen)
+
+    def recent(self, memory_seconds: float) -> tuple[Track, ...]:
+        """The tracks seen within this time before the last update, as they were seen last."""
+        assert self._seconds is not None
+        return tuple(
+            followed.track()
+            for followed in self._followed
+            if self._seconds - followed.last_seen <= memory_seconds
+        )
+
+    def _fit(self, size: tuple[int, int]) -> None:
+        before, self._size = self._size, size
+        if before is not None and before != size:
+            scale = size[0] / before[0], size[1] / before[1]
+            for followed in self._followed:
+                followed.scale(*scale)
 
     def _predict(self, seconds: float) -> None:
         elapsed = 0.0 if self._seconds is None else seconds - self._seconds
