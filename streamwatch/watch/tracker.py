@@ -7,7 +7,8 @@ and the linear assignment. What is changed, so that identity holds at 1 frame a 
 - strong detections are matched to predictions by IoU, then weak ones keep the rest alive (Zhang et
   al., "ByteTrack", ECCV 2022, https://arxiv.org/abs/2110.06864), and then what is left of both is
   matched by distance over elapsed time, since at 1 fps a walker's boxes no longer overlap;
-- a strong detection that mostly covers a thing followed already starts no track of its own.
+- a strong detection that mostly covers a thing followed already starts no track of its own, nor
+  goes on as one.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ SIZE_RATIO = 3.0
 """How much larger or smaller a thing's box may become between two sightings matched by distance."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Followed:
     id: int
     mean: NDArray[np.float64]
@@ -55,6 +56,7 @@ class _Followed:
     confidence: float
     best_confidence: float
     sightings: int = 1
+    doubled: int = 0
 
     def scale(self, x: float, y: float) -> None:
         """Multiply widths by `x` and heights by `y`."""
@@ -117,7 +119,17 @@ class Tracker:
         for detection in strong:
             if not any(_same_thing(detection.box, followed.box) for followed in seen):
                 seen.append(self._start(detection, seconds))
-        return tuple(followed.track() for followed in seen)
+        return tuple(followed.track() for followed in self._without_doubles(seen))
+
+    def _without_doubles(self, seen: Sequence[_Followed]) -> list[_Followed]:
+        """Drop who lay on an older one in half of its sightings: a double that began a bit off."""
+        for followed in seen:
+            followed.doubled += any(
+                _same_thing(followed.box, other.box) for other in seen if other.id < followed.id
+            )
+        doubles = [followed for followed in seen if 2 * followed.doubled >= followed.sightings]
+        self._followed = [followed for followed in self._followed if followed not in doubles]
+        return [followed for followed in seen if followed not in doubles]
 
     def recent(self, memory_seconds: float) -> tuple[Track, ...]:
         """The tracks seen within this time before the last update, as they were seen last."""
@@ -238,7 +250,10 @@ def _by_iou(least: float) -> Callable[[_Followed, Detection], float]:
 
 
 def _by_distance(seconds: float) -> Callable[[_Followed, Detection], float]:
-    """Distance from the prediction as a share of what the thing can have moved; 1 at the limit."""
+    """Distance as a share of what the thing can have moved; 1 at the limit.
+
+    From the prediction, or from where it was seen last, whichever is nearer: it may stop or turn.
+    """
 
     def cost(followed: _Followed, detection: Detection) -> float:
         before, now = area(followed.box), area(detection.box)
@@ -248,7 +263,7 @@ def _by_distance(seconds: float) -> Callable[[_Followed, Detection], float]:
         speed = NEWCOMER_SPEED if followed.sightings == 1 else SETTLED_SPEED
         unseen = min(seconds - followed.last_seen, COAST_SECONDS)
         x, y = center(detection.box)
-        moved = hypot(x - followed.mean[0], y - followed.mean[1])
+        moved = min(hypot(x - a, y - b) for a, b in (followed.mean[:2], center(followed.box)))
         return moved / (diagonal * (REACH + speed * unseen))
 
     return cost
