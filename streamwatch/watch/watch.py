@@ -181,7 +181,7 @@ class Watch:
     def _tell(self, visit: _Visit, now: float) -> list[Event]:
         """`new` or `update`, where one is due at `now`, seen in this frame or not."""
         if visit.id is None:
-            return self._tell_new(visit) if visit.last.seconds == now else []
+            return self._tell_new(visit)
         better = visit.best_confidence - visit.told_confidence >= UPDATE_CONFIDENCE
         if not (better or visit.changes) or now - visit.told_at < UPDATE_SECONDS:
             return []
