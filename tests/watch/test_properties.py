@@ -95,6 +95,12 @@ class CameraLife(RuleBasedStateMachine):
         for event in events:
             self.visits[event.id].append((self.now, event))
 
+    def pass_frame(self, step: float, scene: list[Detection]) -> None:
+        self.now += step
+        self.said += step
+        found = [scaled(detection, self.size) for detection in scene]
+        self.keep(self.watches.update(frame(self.said, self.size), found))
+
     def still_open(self) -> set[str]:
         return {id for id, told in self.visits.items() if told[-1][1].type != "end"}
 
@@ -108,10 +114,20 @@ class CameraLife(RuleBasedStateMachine):
     def see(self, scene: list[Detection], step: float, count: int) -> None:
         """The same for a while."""
         for _ in range(count):
-            self.now += step
-            self.said += step
-            found = [scaled(detection, self.size) for detection in scene]
-            self.keep(self.watches.update(frame(self.said, self.size), found))
+            self.pass_frame(step, scene)
+
+    @rule(
+        steps=st.lists(
+            st.tuples(st.sampled_from([300.0, 318, 324]), st.sampled_from([0.4, 0.6, 0.7, 0.9])),
+            min_size=5,
+            max_size=15,
+        ),
+        step=st.sampled_from([0.2, 0.5, 0.85]),
+    )
+    def wander(self, steps: list[tuple[float, float]], step: float) -> None:
+        """Somebody to and fro over the border of two zones, seen better and worse."""
+        for x, confidence in steps:
+            self.pass_frame(step, [person(x, y=182, confidence=confidence, height=40)])
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 2.5, 60.0]))
     def lose_the_camera(self, seconds: float) -> None:
