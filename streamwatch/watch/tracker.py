@@ -7,8 +7,8 @@ and the linear assignment. What is changed, so that identity holds at 1 frame a 
 - strong detections are matched to predictions by IoU, then weak ones keep the rest alive (Zhang et
   al., "ByteTrack", ECCV 2022, https://arxiv.org/abs/2110.06864), and then what is left of both is
   matched by distance over elapsed time, since at 1 fps a walker's boxes no longer overlap;
-- a strong detection that mostly covers a thing followed already starts no track of its own, nor
-  goes on as one.
+- a strong detection around a thing followed already, or a part of it, starts no track of its own,
+  and a track that lies on an older one again and again is dropped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ultralytics.trackers.utils.kalman_filter import KalmanFilterXYAH
 from ultralytics.trackers.utils.matching import linear_assignment
 
-from streamwatch.geometry import Box, area, center, iou
+from streamwatch.geometry import Box, area, center, intersection, iou
 from streamwatch.records import Detection, Track
 
 STRONG_IOU = 0.2
@@ -31,6 +31,8 @@ WEAK_IOU = 0.5
 """The least IoU of a weak detection with a prediction (ByteTrack: 0.5)."""
 SAME_THING_IOU = 0.5
 """From this IoU on, a second detection beside a followed thing is a double, not a neighbour."""
+PART_INSIDE = 0.8
+"""So much of a box within a followed thing's, it may be around a part of it; see SIZE_RATIO."""
 COAST_SECONDS = 2.0
 """An unseen thing is taken to move on for this long; after it, to wait where it was."""
 NEWCOMER_SPEED = 2.5
@@ -41,7 +43,8 @@ SETTLED_SPEED = 1.5
 REACH = 0.5
 """Box diagonals it may be off at any time."""
 SIZE_RATIO = 3.0
-"""How much larger or smaller a thing's box may become between two sightings matched by distance."""
+"""How much larger or smaller a thing's box may become between two sightings matched by distance,
+and how much larger it is at most than a box around a part of it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -117,7 +120,7 @@ class Tracker:
         waiting, _ = self._match(waiting, weak, _by_iou(WEAK_IOU), seconds, seen)
         _, strong = self._match(waiting, strong, _by_distance(seconds), seconds, seen)
         for detection in strong:
-            if not any(_same_thing(detection.box, followed.box) for followed in seen):
+            if not any(_may_be_part(detection.box, followed.box) for followed in seen):
                 seen.append(self._start(detection, seconds))
         return tuple(followed.track() for followed in self._without_doubles(seen))
 
@@ -272,3 +275,12 @@ def _by_distance(seconds: float) -> Callable[[_Followed, Detection], float]:
 def _same_thing(box: Box, other: Box) -> bool:
     """Whether `box` is a second box around the thing in `other`, half of it or more."""
     return iou(box, other) >= SAME_THING_IOU
+
+
+def _may_be_part(box: Box, other: Box) -> bool:
+    """Whether `box` is a second box around the thing in `other`, or around a good part of it.
+
+    The same goes for one of two people whom the detector put into one box for a moment.
+    """
+    inside = intersection(box, other) >= PART_INSIDE * area(box)
+    return _same_thing(box, other) or (inside and area(other) <= SIZE_RATIO * area(box))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamwatch.config import Config, config_hash
-from streamwatch.config.hours import DAYS, HOURS_PATTERN, hours
+from streamwatch.config.hours import DAYS, HOURS_PATTERN, Hours, hours
 from streamwatch.config.wording import Wrong
 from tests.config.conftest import Load
 
@@ -30,7 +30,7 @@ WATCH = "detector: {{model: toybox}}\ncameras: {{a: {{url: bundled:street}}}}\nw
 )
 def test_read(text: str, days: set[int], start: int, end: int, kept: str) -> None:
     found = hours(text)
-    assert (found.days, found.start, found.end, found.text) == (days, start, end, kept)
+    assert found == Hours(frozenset(days), start, end, kept)
 
 
 def test_a_file_may_have_one_or_a_list(loaded: Load) -> None:

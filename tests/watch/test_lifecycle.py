@@ -109,6 +109,42 @@ def test_two_alike_that_cross_keep_their_ways(fps: int, hidden: bool, speed: flo
     assert all((starts[id][0] < 320) != (ends[id][0] < 320) for id in starts)
 
 
+@pytest.mark.parametrize("fps", [5, 15])
+def test_two_in_one_box_for_a_moment_are_still_two(fps: int) -> None:
+    """While they pass each other, a box around both takes the place of one."""
+
+    def seen(t: float) -> list[Detection]:
+        people = [person(100 + 50 * t), person(600 - 50 * t, y=205)]
+        if abs(t - 5) > 0.3:
+            return people if t < 10 else []
+        boxes = [thing.box for thing in people]
+        corners = (min(b[0] for b in boxes), min(b[1] for b in boxes),
+                   max(b[2] for b in boxes), max(b[3] for b in boxes))  # fmt: skip
+        return [Detection("person", 0.85, corners), *people]
+
+    assert visits(play(camera_watches(fps=fps), seen, until=15, fps=fps)) == (2, 2)
+
+
+@pytest.mark.parametrize("fps", [5, 15])
+def test_a_part_of_a_thing_is_no_visit(fps: int) -> None:
+    """Found within it for a while, with less than half of its area: legs, or head and shoulders."""
+
+    def seen(t: float) -> list[Detection]:
+        if t >= 8:
+            return []
+        legs = Detection("person", 0.6, (290, 164, 314, 201))
+        return [person(300), legs] if t >= 3 else [person(300)]
+
+    assert visits(play(camera_watches(fps=fps), seen, until=12, fps=fps)) == (1, 1)
+
+
+def test_who_stands_before_something_much_larger_is_a_visit() -> None:
+    watches = camera_watches({"any": {"prompt": ["bus", "person"]}})
+    bus = Detection("bus", 0.9, (100, 50, 500, 300))
+    seen = lambda t: [bus, person(300)] if t >= 3 else [bus]  # noqa: E731
+    assert visits(play(watches, seen, until=10)) == (2, 0)
+
+
 @pytest.mark.parametrize("fps", RATES)
 def test_single_frames_of_something_make_no_visit(fps: int) -> None:
     seen = lambda t: [person(300)] if round(t * fps) % (4 * fps) == 1 else []  # noqa: E731

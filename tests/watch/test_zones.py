@@ -111,7 +111,7 @@ def test_a_change_is_told_even_if_the_thing_is_not_seen_again() -> None:
 def test_going_to_and_fro_makes_no_backlog() -> None:
     """Told once a second at most, and nothing is told any more soon after it rests."""
     hopping = at_x(*((0.2 * number, 326 if number % 2 else 310) for number in range(50)))
-    resting = lambda t: hopping(t) if t < 10 else [person(310, height=20)]  # noqa: E731
+    resting: Seen = lambda t: hopping(t) if t < 10 else [person(310, height=20)]  # noqa: E731
     watches = camera_watches(zones=LEFT_RIGHT)
     events = [(number / 5, event) for number in range(100)
               for event in watches.update(frame(number / 5), resting(number / 5))]  # fmt: skip
