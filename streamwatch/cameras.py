@@ -114,6 +114,7 @@ def take_over(before: RunningCamera, now: RunningCamera, config: Config) -> Iter
         now.settings,
         config.watches_of(now.name),
         config.detector.confidence,
+        config.zone,
         partial(_why_gone, config),
     )
 
@@ -136,6 +137,7 @@ def _watches(camera: str, config: Config) -> CameraWatches:
         config.watches_of(camera),
         config.detector.confidence,
         lambda: str(ULID()),
+        config.zone,
     )
 
 

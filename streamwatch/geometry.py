@@ -7,6 +7,7 @@ A box is `(x1, y1, x2, y2)` in pixels unless a name says otherwise. A polygon is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import hypot
 
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
@@ -28,6 +29,11 @@ def iou(a: Box, b: Box) -> float:
     shared = intersection(a, b)
     union = area(a) + area(b) - shared
     return shared / union if union > 0 else 0.0
+
+
+def gap(a: Box, b: Box) -> float:
+    """Distance between the nearest edges of two boxes in px; 0 where they touch or overlap."""
+    return hypot(max(a[0] - b[2], b[0] - a[2], 0.0), max(a[1] - b[3], b[1] - a[3], 0.0))
 
 
 def center(box: Box) -> Point:
@@ -58,3 +64,24 @@ def contains(polygon: Sequence[Point], point: Point) -> bool:
         if (y1 > y) != (y2 > y) and x < (x2 - x1) * (y - y1) / (y2 - y1) + x1:
             inside = not inside
     return inside
+
+
+def distance(polygon: Sequence[Point], point: Point) -> float:
+    """How far `point` lies outside `polygon`, in the unit of both; 0 where it lies inside."""
+    if contains(polygon, point):
+        return 0.0
+    ends = zip(polygon, (*polygon[1:], polygon[0]), strict=True)
+    return min(_from_segment(point, start, end) for start, end in ends)
+
+
+def _from_segment(point: Point, start: Point, end: Point) -> float:
+    along = (end[0] - start[0], end[1] - start[1])
+    length_squared = along[0] ** 2 + along[1] ** 2
+    share = 0.0
+    if length_squared > 0:
+        dot = (point[0] - start[0]) * along[0] + (point[1] - start[1]) * along[1]
+        share = min(max(dot / length_squared, 0.0), 1.0)
+    return hypot(
+        point[0] - start[0] - share * along[0],
+        point[1] - start[1] - share * along[1],
+    )

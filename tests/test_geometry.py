@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamwatch.geometry import Box, area, center, contains, foot, intersection, iou
+from streamwatch.geometry import Box, area, center, contains, distance, foot, gap, intersection, iou
 
 coordinates = st.floats(-1000, 1000)
 boxes = st.tuples(coordinates, coordinates, coordinates, coordinates).map(
@@ -54,3 +54,23 @@ def test_square(point: tuple[float, float], inside: bool) -> None:
 )
 def test_concave(point: tuple[float, float], inside: bool) -> None:
     assert contains(ARROW, point) is inside
+
+
+@pytest.mark.parametrize(
+    ("point", "outside_by"),
+    [((0.5, 0.5), 0), ((1, 1), 0), ((0.5, 1.5), 0.5), ((4, 5), 5), ((-1, 0.2), 1)],
+)
+def test_distance_from_a_square(point: tuple[float, float], outside_by: float) -> None:
+    assert distance(SQUARE, point) == pytest.approx(outside_by)
+
+
+def test_distance_from_a_polygon_that_says_a_corner_twice() -> None:
+    assert distance(((0, 0), (0, 0), (1, 0), (1, 1)), (1, 3)) == pytest.approx(2)
+
+
+@pytest.mark.parametrize(
+    ("other", "apart"),
+    [((5, 5, 20, 20), 0), ((10, 0, 20, 10), 0), ((13, 0, 20, 10), 3), ((13, 14, 20, 20), 5)],
+)
+def test_gap(other: Box, apart: float) -> None:
+    assert gap((0, 0, 10, 10), other) == gap(other, (0, 0, 10, 10)) == pytest.approx(apart)

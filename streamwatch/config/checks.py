@@ -81,6 +81,8 @@ def _overall(config: Config) -> Iterator[Advice]:
         yield Advice("watches", "there are none: nothing will ever be reported")
     elif not any(watch.enabled for watch in config.watches.values()):
         yield Advice("watches", "all are disabled: nothing will ever be reported")
+    if config.timezone and not any(watch.active for watch in config.watches.values()):
+        yield Advice("timezone", "without effect: no watch has active")
 
 
 def _mqtt(mqtt: MqttSettings) -> Iterator[Advice]:
@@ -195,6 +197,8 @@ def _watch(config: Config, name: str) -> Iterator[tuple[str, str]]:
                     ".prompt",
                     f"'{prompt}' is long: with toybox more than {TOYBOX_WORDS} words score low",
                 )
+    if "near" in watch.model_fields_set and not watch.companions:
+        yield ".near", "without effect: it goes with with or without"
     cameras = config.cameras_of(name)
     skipped = [other for other in watch.cameras or config.cameras if other not in cameras]
     if watch.zones is not None and skipped:
@@ -278,5 +282,16 @@ def _watch_line(config: Config, watch: WatchSettings) -> str:
     prompts = listing([f'"{prompt}"' for prompt in watch.prompt])
     confidence = watch.confidence or config.detector.confidence
     zones = f" in {listing(watch.zones)}" if watch.zones else ""
+    company = "".join(
+        f" {word} {listing(wanted)} within {watch.near:g}"
+        for word, wanted in (("with", watch.with_), ("without", watch.without))
+        if wanted
+    )
     dwell = f", there for {duration_text(watch.dwell)}" if watch.dwell else ""
-    return f"{prompts}{zones}{dwell}, confidence {confidence:g}"
+    active = _hours(watch, config.timezone) if watch.active else ""
+    return f"{prompts}{zones}{company}{dwell}{active}, confidence {confidence:g}"
+
+
+def _hours(watch: WatchSettings, timezone: str | None) -> str:
+    hours = listing(span.text for span in watch.active)
+    return f", {hours} ({timezone or 'the system'}'s time)"

@@ -20,6 +20,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     GetCoreSchemaHandler,
+    PlainSerializer,
     SecretStr,
     ValidationInfo,
     WithJsonSchema,
@@ -27,6 +28,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from streamwatch.config import units
+from streamwatch.config.hours import HOURS_PATTERN, Hours, hours
 from streamwatch.config.phrases import folded, normalised
 from streamwatch.config.wording import Wrong, did_you_mean, listing
 
@@ -151,11 +153,26 @@ Prompts = Annotated[
 ]
 """A phrase or a list of them; always a tuple once loaded."""
 
-Lines = Annotated[
-    tuple[Line, ...],
+
+def _hours(value: object) -> Hours:
+    return value if isinstance(value, Hours) else hours(line(value))
+
+
+def _any_hours(spans: tuple[Hours, ...]) -> tuple[Hours, ...]:
+    if not spans:
+        raise Wrong("the list is empty; leave the key out where always is meant", subject=False)
+    return spans
+
+
+Times = Annotated[
+    tuple[
+        Annotated[Hours, BeforeValidator(_hours), PlainSerializer(lambda span: span.text, str)], ...
+    ],
     BeforeValidator(_as_list),
-    WithJsonSchema(_one_or_list({"type": "string", "minLength": 1, "maxLength": 200})),
+    AfterValidator(_any_hours),
+    WithJsonSchema(_one_or_list({"type": "string", "pattern": HOURS_PATTERN})),
 ]
+"""Times of the week, one or a list of them."""
 
 
 def _listed(value: object) -> object:

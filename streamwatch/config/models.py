@@ -47,7 +47,6 @@ from streamwatch.config.kinds import (
     FilePath,
     LastingDuration,
     Line,
-    Lines,
     Name,
     Names,
     Number,
@@ -56,6 +55,7 @@ from streamwatch.config.kinds import (
     Secret,
     Size,
     Switch,
+    Times,
     absolute,
     folder_of,
     not_supported_yet,
@@ -441,12 +441,12 @@ class WatchSettings(Settings):
     """Whether it is watched for at all."""
     not_: Annotated[Prompts, not_supported_yet()] = Field((), alias="not")
     """Prompts it must beat; never reported. Not supported yet."""
-    with_: Annotated[Prompts, not_supported_yet()] = Field((), alias="with")
-    """Prompts of which one must be near. Not supported yet."""
-    without: Annotated[Prompts, not_supported_yet()] = ()
-    """Prompts of which none may be near. Not supported yet."""
-    near: Annotated[float, Number(at_least=0, at_most=1), not_supported_yet(0.1)] = 0.1
-    """How near, as a share of the frame's diagonal. Not supported yet."""
+    with_: Prompts = Field((), alias="with")
+    """Prompts of which one must be near; never reported."""
+    without: Prompts = ()
+    """Prompts of which none may be near; never reported."""
+    near: Annotated[float, Number(at_least=0, at_most=1)] = 0.1
+    """How near: between the boxes' edges, as a share of the frame's diagonal; 0 is touching."""
     cameras: Names | None = None
     """Cameras to watch; all where left out."""
     zones: Names | None = None
@@ -465,8 +465,8 @@ class WatchSettings(Settings):
     """How long it must be unseen to count as gone."""
     cooldown: Duration = timedelta(0)
     """Quiet time after a visit, per camera."""
-    active: Annotated[Lines, not_supported_yet()] = ()
-    """When it is watched for, such as `mon-fri 22:00-06:00`. Not supported yet."""
+    active: Times = ()
+    """When alerts may begin, such as `mon-fri 22:00-06:00`, or a list; always where left out."""
     snapshot: Switch = True
     """Publish and keep a picture of each visit."""
 
@@ -476,6 +476,11 @@ class WatchSettings(Settings):
         if max_area < info.data.get("min_area", 0.0):
             raise Wrong("is less than min_area; write that much or more")
         return max_area
+
+    @property
+    def companions(self) -> tuple[str, ...]:
+        """The prompts that are looked for only to see what is near."""
+        return (*self.with_, *self.without)
 
 
 # --- the rest ------------------------------------------------------------------------------------
@@ -541,12 +546,15 @@ class Config(Settings):
     """Pictures kept on disk."""
     http: Annotated[HttpSettings | None, not_supported_yet(None)] = None
     """The page: `{host, port, token}`. Not supported yet."""
-    timezone: Annotated[
-        Annotated[Line, AfterValidator(_time_zone)] | None, not_supported_yet(None)
-    ] = None
-    """Time zone of `active`, such as `Europe/Berlin`. Not supported yet."""
+    timezone: Annotated[Line, AfterValidator(_time_zone)] | None = None
+    """Time zone of `active`, such as `Europe/Berlin`; the system's where left out."""
     log: LogSettings = LogSettings()
     """What the daemon says about itself."""
+
+    @property
+    def zone(self) -> zoneinfo.ZoneInfo | None:
+        """The time zone of `active`; None for the system's."""
+        return zoneinfo.ZoneInfo(self.timezone) if self.timezone else None
 
     def watches_of(self, camera: str) -> dict[str, WatchSettings]:
         """The enabled watches that apply to `camera`, enabled itself or not, by name."""

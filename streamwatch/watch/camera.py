@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import tzinfo
 
 from streamwatch.config.models import CameraSettings, WatchSettings
 from streamwatch.records import Detection, EndReason, Event, Frame
-from streamwatch.watch.watch import Watch
+from streamwatch.watch.timeline import Timeline
+from streamwatch.watch.watch import Conditions, Watch
 
 
 class CameraWatches:
     """Runs the watches of one camera over its frames. Not thread-safe: one thread owns it.
 
-    `prompts` are the camera's vocabulary, each once, in the order of the file; `floor` is the
-    least confidence that any of the watches can use.
+    `prompts` are the camera's vocabulary, each once: what is reported in the order of the file,
+    then what is looked for only to see what is near. `floor` is the least confidence that any of
+    the watches can use. `zone` is the time zone of `active`, None for the system's.
     """
 
     def __init__(
@@ -24,18 +28,21 @@ class CameraWatches:
         watches: Mapping[str, WatchSettings],
         default_confidence: float,
         new_id: Callable[[], str],
+        zone: tzinfo | None,
     ) -> None:
         self._camera = camera
+        self._timeline = Timeline()
         self._tracks = itertools.count(1)
         self._new_id = new_id
         self._watches: dict[str, Watch] = {}
-        self.adopt(settings, watches, default_confidence)
+        self.adopt(settings, watches, default_confidence, zone)
 
     def adopt(
         self,
         settings: CameraSettings,
         watches: Mapping[str, WatchSettings],
         default_confidence: float,
+        zone: tzinfo | None,
         why_gone: Callable[[str], EndReason] = lambda _: "removed",
     ) -> tuple[Event, ...]:
         """Go on with other settings; the events are the ends of what they end.
@@ -43,17 +50,19 @@ class CameraWatches:
         A watch whose settings are the same goes on with what it follows, even where the camera's
         own have changed. `why_gone` is asked for each watch that is no longer there.
         """
+        self._timeline.step_seconds = 1 / settings.fps
+        conditions = Conditions(settings, zone)
         before, self._watches = self._watches, {}
         events: list[Event] = []
         for name, watch in watches.items():
             confidence = default_confidence if watch.confidence is None else watch.confidence
             kept = before.get(name)
             if kept is not None and kept.is_of(watch, confidence):
-                kept.move(settings)
+                kept.move(conditions)
                 self._watches[name] = before.pop(name)
                 continue
             self._watches[name] = Watch(
-                self._camera, name, watch, settings, confidence, self._tracks, self._new_id
+                self._camera, name, watch, confidence, conditions, self._tracks, self._new_id
             )
         for name, gone in before.items():
             events += gone.close("changed" if name in watches else why_gone(name))
@@ -62,6 +71,7 @@ class CameraWatches:
         return tuple(events)
 
     def update(self, frame: Frame, detections: Sequence[Detection]) -> tuple[Event, ...]:
+        frame = replace(frame, seconds=self._timeline.at(frame.seconds))
         return tuple(e for watch in self._watches.values() for e in watch.update(frame, detections))
 
     def lost(self, gone_seconds: float) -> tuple[Event, ...]:
@@ -73,4 +83,6 @@ class CameraWatches:
 
 def vocabulary(watches: Mapping[str, WatchSettings]) -> tuple[str, ...]:
     """The prompts that a camera with these watches is searched for, each once."""
-    return tuple(dict.fromkeys(prompt for watch in watches.values() for prompt in watch.prompt))
+    reported = [prompt for watch in watches.values() for prompt in watch.prompt]
+    near = [prompt for watch in watches.values() for prompt in watch.companions]
+    return tuple(dict.fromkeys(reported + near))

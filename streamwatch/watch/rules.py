@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from streamwatch.geometry import Point, Polygon, area, contains, foot, iou
+from streamwatch.geometry import Box, Polygon, area, contains, distance, foot, iou
 from streamwatch.records import Detection, Track
 
 MERGE_IOU = 0.7
 """From this IoU on, two prompts of one watch have found one thing."""
 ALIVE_CONFIDENCE = 0.1
 """Weaker detections than the watch's threshold keep a track alive from here on."""
+HOLD_HEIGHTS = 0.1
+"""How far a thing's foot must be out of a zone to have left it, in heights of its box."""
+EDGE_PX = 1.0
+"""Boxes are cut at the edge of what is looked at, which is rounded to whole pixels: so far outside
+a zone that is drawn to that edge, a foot is still in it."""
 
 
 def floor(threshold: float) -> float:
@@ -38,11 +43,21 @@ class Place:
     zones: Mapping[str, Polygon]
     ignore: tuple[Polygon, ...]
 
-    def zones_at(self, point: Point) -> tuple[str, ...]:
-        return tuple(name for name, polygon in self.zones.items() if contains(polygon, point))
+    def zones_at(
+        self, box: Box, size: tuple[int, int], held: Collection[str] = ()
+    ) -> tuple[str, ...]:
+        """The zones a thing stands in, in the order of the file; of those it stood in already,
+        the `held` ones, also those it has hardly stepped out of."""
+        hold_px = max(EDGE_PX, HOLD_HEIGHTS * (box[3] - box[1]))
+        return tuple(
+            name
+            for name, polygon in self.zones.items()
+            if distance(_in_pixels(polygon, size), foot(box))
+            <= (hold_px if name in held else EDGE_PX)
+        )
 
-    def ignored(self, point: Point) -> bool:
-        return any(contains(polygon, point) for polygon in self.ignore)
+    def ignores(self, box: Box, size: tuple[int, int]) -> bool:
+        return any(contains(_in_pixels(polygon, size), foot(box)) for polygon in self.ignore)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +69,25 @@ class Counting:
     wanted_zones: frozenset[str] | None
     place: Place
 
-    def zones_if_counts(self, track: Track, size: tuple[int, int]) -> tuple[str, ...] | None:
-        """The zones a counting thing stands in; None where it does not count."""
+    def zones_if_counts(
+        self, track: Track, size: tuple[int, int], held: Collection[str]
+    ) -> tuple[str, ...] | None:
+        """The zones a counting thing stands in; None where it does not count.
+
+        `held` are those it stood in until now.
+        """
         if track.confidence < self.confidence:
             return None
         width, height = size
         if not self.areas[0] <= area(track.box) / (width * height) <= self.areas[1]:
             return None
-        point = _share(foot(track.box), size)
-        if self.place.ignored(point):
+        if self.place.ignores(track.box, size):
             return None
-        zones = self.place.zones_at(point)
+        zones = self.place.zones_at(track.box, size, held)
         if self.wanted_zones is not None and self.wanted_zones.isdisjoint(zones):
             return None
         return zones
 
 
-def _share(point: Point, size: tuple[int, int]) -> Point:
-    return point[0] / size[0], point[1] / size[1]
+def _in_pixels(polygon: Polygon, size: tuple[int, int]) -> Polygon:
+    return tuple((x * size[0], y * size[1]) for x, y in polygon)

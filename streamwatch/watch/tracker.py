@@ -7,7 +7,8 @@ and the linear assignment. What is changed, so that identity holds at 1 frame a 
 - strong detections are matched to predictions by IoU, then weak ones keep the rest alive (Zhang et
   al., "ByteTrack", ECCV 2022, https://arxiv.org/abs/2110.06864), and then what is left of both is
   matched by distance over elapsed time, since at 1 fps a walker's boxes no longer overlap;
-- a strong detection that mostly covers a thing followed already starts no track of its own.
+- a strong detection around a thing followed already, or a part of it, starts no track of its own,
+  and a track that lies on an older one again and again is dropped.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from ultralytics.trackers.utils.kalman_filter import KalmanFilterXYAH
 from ultralytics.trackers.utils.matching import linear_assignment
 
-from streamwatch.geometry import Box, area, center, iou
+from streamwatch.geometry import Box, area, center, intersection, iou
 from streamwatch.records import Detection, Track
 
 STRONG_IOU = 0.2
@@ -30,6 +31,8 @@ WEAK_IOU = 0.5
 """The least IoU of a weak detection with a prediction (ByteTrack: 0.5)."""
 SAME_THING_IOU = 0.5
 """From this IoU on, a second detection beside a followed thing is a double, not a neighbour."""
+PART_INSIDE = 0.8
+"""So much of a box within a followed thing's, it may be around a part of it; see SIZE_RATIO."""
 COAST_SECONDS = 2.0
 """An unseen thing is taken to move on for this long; after it, to wait where it was."""
 NEWCOMER_SPEED = 2.5
@@ -40,10 +43,11 @@ SETTLED_SPEED = 1.5
 REACH = 0.5
 """Box diagonals it may be off at any time."""
 SIZE_RATIO = 3.0
-"""How much larger or smaller a thing's box may become between two sightings matched by distance."""
+"""How much larger or smaller a thing's box may become between two sightings matched by distance,
+and how much larger it is at most than a box around a part of it."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Followed:
     id: int
     mean: NDArray[np.float64]
@@ -55,6 +59,14 @@ class _Followed:
     confidence: float
     best_confidence: float
     sightings: int = 1
+    doubled: int = 0
+
+    def scale(self, x: float, y: float) -> None:
+        """Multiply widths by `x` and heights by `y`."""
+        factors = np.array([x, y, x / y, y] * 2)
+        self.mean = self.mean * factors
+        self.covariance = self.covariance * np.outer(factors, factors)
+        self.box = (self.box[0] * x, self.box[1] * y, self.box[2] * x, self.box[3] * y)
 
     def track(self) -> Track:
         return Track(
@@ -79,18 +91,25 @@ class Tracker:
         self, strong: Callable[[Detection], bool], keep_seconds: float, ids: Iterator[int]
     ) -> None:
         self._strong = strong
-        self._keep_seconds = keep_seconds
+        self.keep_seconds = keep_seconds
         self._ids = ids
         self._filter = _SecondsFilter()
         self._followed: list[_Followed] = []
         self._seconds: float | None = None
+        self._size: tuple[int, int] | None = None
 
-    def update(self, seconds: float, detections: Sequence[Detection]) -> tuple[Track, ...]:
-        """The tracks seen at `seconds` (`Frame.seconds`), each with its detection of this frame."""
+    def update(
+        self, seconds: float, size: tuple[int, int], detections: Sequence[Detection]
+    ) -> tuple[Track, ...]:
+        """The tracks seen at `seconds` (`Frame.seconds`), each with its detection of this frame.
+
+        `size` is the frame's; where it changes, what is followed is taken to change with it.
+        """
+        self._fit(size)
         self._followed = [
             followed
             for followed in self._followed
-            if seconds - followed.last_seen <= self._keep_seconds
+            if seconds - followed.last_seen <= self.keep_seconds
         ]
         self._predict(seconds)
         strong = [detection for detection in detections if self._strong(detection)]
@@ -101,9 +120,35 @@ class Tracker:
         waiting, _ = self._match(waiting, weak, _by_iou(WEAK_IOU), seconds, seen)
         _, strong = self._match(waiting, strong, _by_distance(seconds), seconds, seen)
         for detection in strong:
-            if not any(_same_thing(detection.box, followed.box) for followed in seen):
+            if not any(_may_be_part(detection.box, followed.box) for followed in seen):
                 seen.append(self._start(detection, seconds))
-        return tuple(followed.track() for followed in seen)
+        return tuple(followed.track() for followed in self._without_doubles(seen))
+
+    def _without_doubles(self, seen: Sequence[_Followed]) -> list[_Followed]:
+        """Drop who lay on an older one in half of its sightings: a double that began a bit off."""
+        for followed in seen:
+            followed.doubled += any(
+                _same_thing(followed.box, other.box) for other in seen if other.id < followed.id
+            )
+        doubles = [followed for followed in seen if 2 * followed.doubled >= followed.sightings]
+        self._followed = [followed for followed in self._followed if followed not in doubles]
+        return [followed for followed in seen if followed not in doubles]
+
+    def recent(self, memory_seconds: float) -> tuple[Track, ...]:
+        """The tracks seen within this time before the last update, as they were seen last."""
+        assert self._seconds is not None
+        return tuple(
+            followed.track()
+            for followed in self._followed
+            if self._seconds - followed.last_seen <= memory_seconds
+        )
+
+    def _fit(self, size: tuple[int, int]) -> None:
+        before, self._size = self._size, size
+        if before is not None and before != size:
+            scale = size[0] / before[0], size[1] / before[1]
+            for followed in self._followed:
+                followed.scale(*scale)
 
     def _predict(self, seconds: float) -> None:
         elapsed = 0.0 if self._seconds is None else seconds - self._seconds
@@ -208,7 +253,10 @@ def _by_iou(least: float) -> Callable[[_Followed, Detection], float]:
 
 
 def _by_distance(seconds: float) -> Callable[[_Followed, Detection], float]:
-    """Distance from the prediction as a share of what the thing can have moved; 1 at the limit."""
+    """Distance as a share of what the thing can have moved; 1 at the limit.
+
+    From the prediction, or from where it was seen last, whichever is nearer: it may stop or turn.
+    """
 
     def cost(followed: _Followed, detection: Detection) -> float:
         before, now = area(followed.box), area(detection.box)
@@ -218,7 +266,7 @@ def _by_distance(seconds: float) -> Callable[[_Followed, Detection], float]:
         speed = NEWCOMER_SPEED if followed.sightings == 1 else SETTLED_SPEED
         unseen = min(seconds - followed.last_seen, COAST_SECONDS)
         x, y = center(detection.box)
-        moved = hypot(x - followed.mean[0], y - followed.mean[1])
+        moved = min(hypot(x - a, y - b) for a, b in (followed.mean[:2], center(followed.box)))
         return moved / (diagonal * (REACH + speed * unseen))
 
     return cost
@@ -227,3 +275,12 @@ def _by_distance(seconds: float) -> Callable[[_Followed, Detection], float]:
 def _same_thing(box: Box, other: Box) -> bool:
     """Whether `box` is a second box around the thing in `other`, half of it or more."""
     return iou(box, other) >= SAME_THING_IOU
+
+
+def _may_be_part(box: Box, other: Box) -> bool:
+    """Whether `box` is a second box around the thing in `other`, or around a good part of it.
+
+    The same goes for one of two people whom the detector put into one box for a moment.
+    """
+    inside = intersection(box, other) >= PART_INSIDE * area(box)
+    return _same_thing(box, other) or (inside and area(other) <= SIZE_RATIO * area(box))

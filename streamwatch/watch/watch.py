@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, tzinfo
 
 from streamwatch.config.models import CameraSettings, WatchSettings
 from streamwatch.records import (
@@ -18,6 +18,8 @@ from streamwatch.records import (
     Track,
 )
 from streamwatch.watch import rules
+from streamwatch.watch.company import Company
+from streamwatch.watch.schedule import Schedule
 from streamwatch.watch.tracker import Tracker
 
 UPDATE_CONFIDENCE = 0.05
@@ -42,7 +44,10 @@ class _Sighting:
 
 @dataclass(slots=True)
 class _Visit:
-    """One thing's stay, from its first counting frame on; `id` once it has been told."""
+    """One thing's stay, from its first counting frame on; `id` once it has been told.
+
+    `changes` are sightings in other zones than those before, still to be told.
+    """
 
     first: _Sighting
     last: _Sighting
@@ -55,6 +60,32 @@ class _Visit:
     told_at: float = 0.0
     told_confidence: float = 0.0
     told_zones: frozenset[str] = frozenset()
+    changes: deque[_Sighting] = field(default_factory=deque)
+
+    def note_zones(self) -> None:
+        """Queue the last sighting if its zones differ from those told or queued before.
+
+        Coming back to zones that wait already drops what lies between, so that a thing that goes
+        to and fro never makes the queue longer than there are zones to be in.
+        """
+        zones = frozenset(self.last.zones)
+        waiting = [frozenset(change.zones) for change in self.changes]
+        if zones in waiting:
+            while frozenset(self.changes[-1].zones) != zones:
+                self.changes.pop()
+        elif self.changes or zones != self.told_zones:
+            self.changes.append(self.last)
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What surrounds a watch and may change under it, while it goes on with what it follows.
+
+    `zone` is the time zone of `active`, None for the system's.
+    """
+
+    camera: CameraSettings
+    zone: tzinfo | None = None
 
 
 class Watch:
@@ -68,8 +99,8 @@ class Watch:
         camera: str,
         name: str,
         settings: WatchSettings,
-        camera_settings: CameraSettings,
         confidence: float,
+        conditions: Conditions,
         ids: Iterator[int],
         new_id: Callable[[], str],
     ) -> None:
@@ -78,7 +109,8 @@ class Watch:
         self._settings = settings
         self._confidence = confidence
         self._prompts = frozenset(settings.prompt)
-        self.move(camera_settings)
+        self._company = Company(settings, confidence)
+        self.move(conditions)
         self.floor = rules.floor(confidence)
         self._hits = settings.appear.hits
         self._dwell = settings.dwell.total_seconds()
@@ -100,8 +132,11 @@ class Watch:
             update={"name": settings.name}
         )
 
-    def move(self, camera: CameraSettings) -> None:
-        """Go on with other settings of the camera: its zones, what it ignores, its rate."""
+    def move(self, conditions: Conditions) -> None:
+        """Go on in other conditions."""
+        camera = conditions.camera
+        self._schedule = Schedule(self._settings.active, conditions.zone)
+        self._company.change_rate(camera.fps)
         self._counting = rules.Counting(
             self._confidence,
             (self._settings.min_area, self._settings.max_area),
@@ -118,14 +153,19 @@ class Watch:
             for detection in detections
             if detection.prompt in self._prompts and detection.confidence >= self.floor
         ]
-        events: list[Event] = []
-        for track in self._tracker.update(frame.seconds, rules.merge(mine)):
-            zones = self._counting.zones_if_counts(track, frame.size)
-            if zones is not None:
-                visit = self._sight(frame, track, zones)
-                events += self._tell(visit)
-        events += self._end_left(frame.seconds)
-        return events
+        things = self._tracker.update(frame.seconds, frame.size, rules.merge(mine))
+        others = [
+            detection
+            for detection in detections
+            if not self._counting.place.ignores(detection.box, frame.size)
+        ]
+        in_company = self._company.update(frame.seconds, frame.size, others, things)
+        for track in things:
+            zones = self._counting.zones_if_counts(track, frame.size, self._held(track))
+            if zones is not None and track.id in in_company:
+                self._sight(frame, track, zones)
+        events = [e for visit in self._visits.values() for e in self._tell(visit, frame.seconds)]
+        return events + self._end_left(frame.seconds)
 
     def lost(self, gone_seconds: float) -> list[Event]:
         """End the open visits if the camera has been gone for longer than `leave`."""
@@ -137,7 +177,12 @@ class Watch:
         self._visits.clear()
         return events
 
-    def _sight(self, frame: Frame, track: Track, zones: tuple[str, ...]) -> _Visit:
+    def _held(self, track: Track) -> tuple[str, ...]:
+        """The zones that hold a thing until it has clearly left them: none before it appeared."""
+        visit = self._visits.get(track.id)
+        return visit.last.zones if visit is not None and visit.appeared else ()
+
+    def _sight(self, frame: Frame, track: Track, zones: tuple[str, ...]) -> None:
         sighting = _Sighting(
             track, frame.seconds, frame.captured_at, frame.position, frame.size, zones
         )
@@ -153,22 +198,30 @@ class Watch:
             while frame.seconds - visit.hits[0] > self._within:
                 visit.hits.popleft()
             visit.appeared = len(visit.hits) >= self._hits
-        return visit
+        if visit.id is not None:
+            visit.note_zones()
 
-    def _tell(self, visit: _Visit) -> list[Event]:
-        """`new` or `update`, where the visit's last sighting calls for one."""
-        now = visit.last.seconds
+    def _tell(self, visit: _Visit, now: float) -> list[Event]:
+        """`new` or `update`, where one is due at `now`, seen in this frame or not."""
         if visit.id is None:
-            stayed = now - visit.first.seconds >= self._dwell
-            if not (visit.appeared and stayed and now >= self._quiet_until):
-                return []
-            visit.id = self._new_id()
-            return [self._event(visit, "new", with_picture=True)]
+            return self._tell_new(visit)
         better = visit.best_confidence - visit.told_confidence >= UPDATE_CONFIDENCE
-        moved = frozenset(visit.last.zones) != visit.told_zones
-        if (better or moved) and now - visit.told_at >= UPDATE_SECONDS:
-            return [self._event(visit, "update", with_picture=better)]
-        return []
+        if not (better or visit.changes) or now - visit.told_at < UPDATE_SECONDS:
+            return []
+        sighting = visit.changes.popleft() if visit.changes else visit.last
+        visit.told_at = now
+        return [self._event(visit, "update", sighting, with_picture=better)]
+
+    def _tell_new(self, visit: _Visit) -> list[Event]:
+        now = visit.last.seconds
+        stayed = now - visit.first.seconds >= self._dwell
+        if not (visit.appeared and stayed and now >= self._quiet_until):
+            return []
+        if not self._schedule.active(visit.last.captured_at):
+            return []
+        visit.id = self._new_id()
+        visit.told_at = now
+        return [self._event(visit, "new", visit.last, with_picture=True)]
 
     def _end_left(self, seconds: float) -> list[Event]:
         left = [
@@ -181,19 +234,19 @@ class Watch:
 
     def _end(self, visit: _Visit, reason: EndReason) -> Event:
         self._quiet_until = max(self._quiet_until, visit.last.seconds + self._cooldown)
-        return self._event(visit, "end", reason=reason)
+        return self._event(visit, "end", visit.last, reason=reason)
 
     def _event(
         self,
         visit: _Visit,
         kind: EventType,
+        sighting: _Sighting,
         *,
         with_picture: bool = False,
         reason: EndReason | None = None,
     ) -> Event:
-        """The visit as it stands, numbered; remembers what was told."""
+        """The visit as it was at `sighting`, numbered; remembers what was told."""
         assert visit.id is not None
-        sighting = visit.last
         event = Event(
             id=visit.id,
             type=kind,
@@ -216,7 +269,6 @@ class Watch:
             picture=visit.best if with_picture and self._snapshot else None,
         )
         visit.sequence += 1
-        visit.told_at = sighting.seconds
         visit.told_confidence = visit.best_confidence
         visit.told_zones = frozenset(sighting.zones)
         return event

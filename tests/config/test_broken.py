@@ -967,19 +967,14 @@ WATCHES = [
         watch_with("not: cat"), ["4:25: watches.w.not: not supported yet; leave it out"], id="not"
     ),
     pytest.param(
-        watch_with("with: [cat]"),
-        ["4:26: watches.w.with: not supported yet; leave it out"],
-        id="with",
+        watch_with("with: []"),
+        ["4:26: watches.w.with: the list is empty; write at least one prompt"],
+        id="with empty",
     ),
     pytest.param(
-        watch_with("without: cat"),
-        ["4:29: watches.w.without: not supported yet; leave it out"],
-        id="without",
-    ),
-    pytest.param(
-        watch_with("near: 0.2"),
-        ["4:26: watches.w.near: not supported yet; leave it out"],
-        id="near",
+        watch_with("without: 3"),
+        ["4:29: watches.w.without: 3 is not a text as it stands; put it in quotes"],
+        id="without number",
     ),
     pytest.param(
         watch_with("near: 2"),
@@ -987,9 +982,49 @@ WATCHES = [
         id="near wrong",
     ),
     pytest.param(
-        watch_with('active: "mon-fri 22:00-06:00"'),
-        ["4:28: watches.w.active: not supported yet; leave it out"],
-        id="active",
+        watch_with("active: mon-fry 22:00-06:00"),
+        [
+            "4:28: watches.w.active: 'mon-fry 22:00-06:00' names a day that is not one of mon, tue, wed, thu, fri, sat, sun; did you mean 'fri'?"
+        ],
+        id="active day",
+    ),
+    pytest.param(
+        watch_with("active: [sat, sun 8:00-25:00]"),
+        [
+            "4:34: watches.w.active[1]: 'sun 8:00-25:00' has a time that is not on the clock; times go from 00:00 to 24:00"
+        ],
+        id="active time",
+    ),
+    pytest.param(
+        watch_with("active: 06:00-06:00"),
+        [
+            "4:28: watches.w.active: '06:00-06:00' begins and ends at the same time; leave the times out for whole days"
+        ],
+        id="active empty span",
+    ),
+    pytest.param(
+        watch_with('active: "8:00-12:00, 13:00-17:00"'),
+        [
+            "4:28: watches.w.active: '8:00-12:00, 13:00-17:00' has several times in one text; write a list, as [08:00-12:00, 13:00-17:00]"
+        ],
+        id="active several",
+    ),
+    pytest.param(
+        watch_with("active: 22-06"),
+        [
+            "4:28: watches.w.active: '22-06' is not a time of the week; write one such as mon-fri 22:00-06:00, 22:00-06:00 or sat,sun"
+        ],
+        id="active wrong",
+    ),
+    pytest.param(
+        watch_with("active: 22"),
+        ["4:28: watches.w.active: 22 is not a text as it stands; put it in quotes"],
+        id="active number",
+    ),
+    pytest.param(
+        watch_with("active: []"),
+        ["4:28: watches.w.active: the list is empty; leave the key out where always is meant"],
+        id="active empty",
     ),
     pytest.param(
         watch_with("not: 3"),
@@ -1162,11 +1197,6 @@ REST = [
         also("http: {prot: 1}"),
         ["3:8: http.prot: unknown key; did you mean 'port'?"],
         id="http key",
-    ),
-    pytest.param(
-        also("timezone: Europe/Berlin"),
-        ["3:11: timezone: not supported yet; leave it out"],
-        id="timezone",
     ),
     pytest.param(
         also("timezone: Mars/Olympus"),

@@ -85,6 +85,13 @@ TOYBOX = (
             },
             ["watches.w.zones: skips b, where no zone is named steps"],
         ),
+        (
+            {"watches": "{w: {prompt: dog, near: 0.2}}"},
+            ["watches.w.near: without effect: it goes with with or without"],
+        ),
+        ({"watches": "{w: {prompt: dog, near: 0.2, without: person}}"}, []),
+        ({"timezone": "UTC"}, ["timezone: without effect: no watch has active"]),
+        ({"timezone": "UTC", "watches": "{w: {prompt: dog, active: sat}}"}, []),
         ({"cameras": "{a: {url: rtsp://cam/}}"}, [TOYBOX]),
         ({"cameras": "{a: {url: http://cam/}}"}, [TOYBOX]),
         ({"cameras": "{a: {url: 0}}"}, [TOYBOX]),
@@ -231,6 +238,28 @@ def test_what_will_run(loaded: Load, tmp_path: Path) -> None:
         "",
         "camera c  /dev/video3, disabled",
     ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "timezone", "said"),
+    [
+        (
+            "with: [person, dog], near: 0",
+            "UTC",
+            '"bag" with person or dog within 0, confidence 0.3',
+        ),
+        (
+            "without: person, dwell: 30s, active: [mon-fri 22:00 - 06:00, sat]",
+            "Europe/Berlin",
+            '"bag" without person within 0.1, there for 30s, mon-fri 22:00-06:00 or sat '
+            "(Europe/Berlin's time), confidence 0.3",
+        ),
+        ("active: sat", "", '"bag", sat (the system\'s time), confidence 0.3'),
+    ],
+)
+def test_a_watch_in_words(loaded: Load, keys: str, timezone: str, said: str) -> None:
+    config = loaded(text(watches=f"{{w: {{prompt: bag, {keys}}}}}", timezone=timezone))
+    assert describe(config)[-1] == f"    watch w  {said}"
 
 
 def test_a_broker_with_tls(loaded: Load) -> None:

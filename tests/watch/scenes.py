@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -22,8 +23,9 @@ Seen = Callable[[float], Sequence[Detection]]
 """What is detected at a time in seconds."""
 
 
-def frame(seconds: float) -> Frame:
-    return Frame("porch", 0, START + timedelta(seconds=seconds), seconds, None, IMAGE)
+def frame(seconds: float, size: tuple[int, int] = SIZE) -> Frame:
+    image = IMAGE if size == SIZE else np.zeros((size[1], size[0], 3), np.uint8)
+    return Frame("porch", 0, START + timedelta(seconds=seconds), seconds, None, image)
 
 
 def person(
@@ -36,9 +38,12 @@ def person(
 
 
 def camera_watches(
-    watches: Mapping[str, Mapping[str, Any]] | None = None, **camera: Any
+    watches: Mapping[str, Mapping[str, Any]] | None = None, *, zone: str = "UTC", **camera: Any
 ) -> CameraWatches:
-    """Watches by name, one for `person` by default, as the configuration would give them."""
+    """Watches by name, one for `person` by default, as the configuration would give them.
+
+    `zone` is the time zone of `active`.
+    """
     ids = (f"visit-{number}" for number in itertools.count(1))
     settings = {
         name: WatchSettings.model_validate({"prompt": ["person"], **keys})
@@ -50,6 +55,7 @@ def camera_watches(
         settings,
         0.3,
         lambda: next(ids),
+        ZoneInfo(zone),
     )
 
 

@@ -8,11 +8,8 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from streamwatch.records import Detection, Event, Frame
-from streamwatch.watch.camera import CameraWatches
 from tests.watch.scenes import START, camera_watches, frame, person, play, told
 
 NEW_AND_END = [("new", "visit-1"), ("end", "visit-1")]
@@ -321,71 +318,3 @@ def test_a_double_box_is_not_a_second_thing() -> None:
         return [whole, double] if 2 <= t < 4 else [whole] if t < 6 else []
 
     assert told(play(camera_watches(), seen, until=12)) == NEW_AND_END
-
-
-@st.composite
-def scenes(draw: st.DrawFn) -> list[tuple[float, list[Detection]]]:
-    """Frames at rising times with any number of persons anywhere."""
-    seconds, scene = 0.0, []
-    for _ in range(draw(st.integers(1, 60))):
-        seconds += draw(st.sampled_from([0.07, 0.2, 0.5, 1.0, 4.0]))
-        people = draw(
-            st.lists(
-                st.builds(
-                    person,
-                    x=st.sampled_from([50.0, 70, 200, 330, 600]),
-                    y=st.sampled_from([100.0, 200, 350]),
-                    confidence=st.sampled_from([0.05, 0.2, 0.5, 0.9]),
-                    prompt=st.sampled_from(["person", "pedestrian", "else"]),
-                ),
-                max_size=4,
-            )
-        )
-        scene.append((seconds, people))
-    return scene
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    scene=scenes(),
-    hits=st.integers(1, 3),
-    leave=st.sampled_from([0, 0.3, 3]),
-    cooldown=st.sampled_from([0, 2]),
-    lost_after=st.integers(0, 60),
-)
-def test_every_new_has_exactly_one_end(
-    scene: list[tuple[float, list[Detection]]],
-    hits: int,
-    leave: float,
-    cooldown: float,
-    lost_after: int,
-) -> None:
-    watches: CameraWatches = camera_watches(
-        {
-            "one": {
-                "prompt": ["person", "pedestrian"],
-                "appear": {"hits": hits},
-                "leave": timedelta(seconds=leave),
-                "cooldown": timedelta(seconds=cooldown),
-            },
-            "two": {"appear": {"hits": hits}},
-        }
-    )
-    events: list[Event] = []
-    for number, (seconds, people) in enumerate(scene):
-        events += watches.update(frame(seconds), people)
-        if number == lost_after:
-            events += watches.lost(100)
-    events += watches.close("shutdown")
-    visits: dict[str, list[Event]] = {}
-    for event in events:
-        visits.setdefault(event.id, []).append(event)
-    for visit in visits.values():
-        assert visit[0].type == "new"
-        assert [event.type for event in visit].count("new") == 1
-        assert [event.type for event in visit].count("end") == 1
-        assert visit[-1].type == "end"
-        assert [event.sequence for event in visit] == list(range(len(visit)))
-        assert len({(event.camera, event.watch, event.track) for event in visit}) == 1
-        assert visit[-1].reason in ("left", "lost", "shutdown")
-    assert watches.close("shutdown") == ()

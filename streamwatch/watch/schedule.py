@@ -1,0 +1,37 @@
+"""When a watch may tell of something new. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
+
+from streamwatch.config.hours import Hours
+
+
+class Schedule:
+    """Hours of the week by the clock on the wall in `zone`; the system's zone where it is None.
+
+    The clock on the wall decides alone: of the hour that comes twice when clocks are set back both
+    count, and the one that is skipped in spring simply isn't there. Hours over midnight belong to
+    the day on which they begin. Without any hours it is always active.
+    """
+
+    def __init__(self, hours: Sequence[Hours], zone: tzinfo | None) -> None:
+        self._hours = tuple(hours)
+        self._zone = zone
+
+    def active(self, at: datetime) -> bool:
+        """Whether the hours hold at a moment, which must be timezone-aware."""
+        local = at.astimezone(self._zone)
+        minute = local.hour * 60 + local.minute
+        return not self._hours or any(
+            _hold(hours, local.weekday(), minute) for hours in self._hours
+        )
+
+
+def _hold(hours: Hours, weekday: int, minute: int) -> bool:
+    begun_today = weekday in hours.days and minute >= hours.start
+    if hours.start < hours.end:
+        return begun_today and minute < hours.end
+    begun_yesterday = (weekday - 1) % 7 in hours.days
+    return begun_today or (begun_yesterday and minute < hours.end)
