@@ -1,0 +1,66 @@
+"""The drawn scenes tell the truth about themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import av
+import numpy as np
+
+from tests.truth.scenes import SPRITES, Scene, Thing
+
+CAR = Thing("blue car", "automobile", 62, ((1, -60, 300), (5, 700, 300)), color="blue", flip=True)
+SCENE = Scene((CAR,), seconds=6)
+
+
+def test_a_scene_has_the_same_pixels_each_time() -> None:
+    first, second = (SCENE.at(3.0)[0] for _ in range(2))
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, dataclasses.replace(SCENE, seed=1).at(3.0)[0])
+    assert SCENE.at_night().at(3.0)[0].mean() < first.mean() / 2
+
+
+def test_the_truth_is_where_the_pixels_are() -> None:
+    empty = Scene((), seconds=6)
+    image, (seen,) = SCENE.at(3.0)
+    changed = np.abs(image.astype(int) - empty.at(3.0)[0]).sum(axis=-1) > 40
+    rows, columns = np.nonzero(changed)
+    edges = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+    assert np.abs(np.subtract(edges, seen.box)).max() <= 3
+    x1, y1, x2, y2 = (int(edge) for edge in seen.box)
+    blue, _, red = image[y1:y2, x1:x2].mean(axis=(0, 1))
+    assert blue > red + 30
+
+
+def test_what_covers_a_thing_takes_from_what_shows() -> None:
+    near = Thing("truck", "delivery_truck", 86, ((0, 320, 320), (6, 320, 320)))
+    behind = dataclasses.replace(SCENE, things=(CAR, near))
+    car, truck = behind.at(3.0)[1]
+    assert (car.name, truck.name) == ("blue car", "truck")
+    assert truck.visible == 1.0
+    assert car.visible < 0.5
+    pillar = dataclasses.replace(SCENE, pillars=((240, 100, 400, 340),))
+    assert pillar.at(3.0)[1] == ()
+
+
+def test_a_visit_lasts_while_there_is_something_to_see() -> None:
+    (visit,) = SCENE.truth(5).visits
+    assert visit.name == "blue car"
+    assert 1.0 <= visit.start <= 1.6
+    assert 4.6 <= visit.end <= 5.0
+    frames = list(SCENE.frames(5))
+    assert len(frames) == 30
+    assert {frame.index for frame, seen in frames if seen} == visit.boxes.keys()
+
+
+def test_a_scene_is_a_clip(tmp_path: Path) -> None:
+    scene = dataclasses.replace(SCENE, seconds=1)
+    with av.open(str(scene.write(tmp_path / "scene.mp4", fps=5))) as container:
+        pictures = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+    assert len(pictures) == 5
+    assert np.abs(pictures[2].astype(int) - scene.at(0.4)[0]).mean() < 6
+
+
+def test_the_sprites_keep_their_notice() -> None:
+    assert "Copyright (c) Microsoft Corporation." in (SPRITES / "NOTICE").read_text()
