@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from streamwatch.detector.protocol import Detector, View, Vocabulary
 from streamwatch.geometry import Box
-from streamwatch.records import Event, Frame
-from streamwatch.scheduler.scheduler import Scheduler
+from streamwatch.records import Detection, Event, Frame
+from streamwatch.scheduler.scheduler import FrameSlot, Scheduler
 from streamwatch.watch.protocol import Watcher
 
 log = logging.getLogger(__name__)
@@ -33,9 +35,9 @@ class Watched:
     than time.
     """
 
+    slot: FrameSlot
     watcher: Watcher
     vocabulary: Vocabulary
-    floor: float
     crop: Box | None
     live: bool
     gone_seconds: Callable[[], float]
@@ -52,6 +54,34 @@ class Counts:
     latency_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Exchange:
+    """What is analysed from the next batch on, and how to get there from what was before.
+
+    `settle` brings the watchers over and returns the events of what ends; it runs in the
+    analysis' thread. Without a `detector` the present one stays.
+    """
+
+    cameras: Mapping[str, Watched]
+    settle: Callable[[], Iterable[Event]]
+    detector: Detector | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sight:
+    """One frame and what was found in it."""
+
+    frame: Frame
+    detections: tuple[Detection, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Question:
+    vocabulary: Vocabulary | None
+    floor: float
+    answer: Future[Sight]
+
+
 class Analysis:
     """Searches what the scheduler gives, and publishes what the watches make of it.
 
@@ -60,16 +90,19 @@ class Analysis:
 
     def __init__(
         self,
-        scheduler: Scheduler,
+        ready: threading.Condition,
         detector: Detector,
         cameras: Mapping[str, Watched],
         publish: Callable[[Event], None],
     ) -> None:
-        self._scheduler = scheduler
+        """`ready` is what the cameras' slots notify."""
+        self._scheduler = Scheduler((camera.slot for camera in cameras.values()), ready)
         self._detector = detector
         self._cameras = dict(cameras)
         self._running = set(cameras)
         self._publish = publish
+        self._exchanges: queue.SimpleQueue[tuple[Exchange, Future[None]]] = queue.SimpleQueue()
+        self._questions: dict[str, list[_Question]] = defaultdict(list)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="detector", daemon=True)
         self.counts = Counts()
@@ -86,12 +119,40 @@ class Analysis:
     def stop(self, timeout: float) -> bool:
         """Stop, ending what is open; False if the thread is still busy after `timeout` seconds."""
         self._stopping.set()
+        self._scheduler.wake()
         self._thread.join(timeout)
         return self.ended
+
+    def exchange(self, exchange: Exchange) -> Future[None]:
+        """Go over to other cameras, watches or another detector between two batches.
+
+        From any thread. The future is done when it is live, and cancelled if the analysis ends
+        before that.
+        """
+        done: Future[None] = Future()
+        self._exchanges.put((exchange, done))
+        self._scheduler.wake()
+        if self.ended:
+            self._cancel_what_waits()
+        return done
+
+    def look(
+        self, camera: str, vocabulary: Vocabulary | None = None, floor: float = 0.0
+    ) -> Future[Sight]:
+        """What the camera's next analysed frame shows; with a `vocabulary`, of that, from `floor`.
+
+        From any thread. Cancelled if the camera goes or the analysis ends before that.
+        """
+        question = _Question(vocabulary, floor, Future())
+        self._questions[camera].append(question)
+        if self.ended:
+            self._cancel_what_waits()
+        return question.answer
 
     def _run(self) -> None:
         try:
             while self._running and not self._stopping.is_set():
+                self._make_exchanges()
                 batch = self._scheduler.next_batch(TICK_SECONDS)
                 if batch:
                     self._search(batch)
@@ -102,6 +163,25 @@ class Analysis:
         finally:
             for name in self._running:
                 self._publish_all(self._cameras[name].watcher.close("shutdown"))
+            self._cancel_what_waits()
+
+    def _make_exchanges(self) -> None:
+        while not self._exchanges.empty():
+            exchange, done = self._exchanges.get()
+            self._publish_all(exchange.settle())
+            self._detector = exchange.detector or self._detector
+            before, self._cameras = self._cameras, dict(exchange.cameras)
+            self._running = {
+                name
+                for name, camera in self._cameras.items()
+                if name in self._running
+                or name not in before
+                or camera.slot is not before[name].slot
+            }
+            self._scheduler.exchange(camera.slot for camera in self._cameras.values())
+            for name in self._questions.keys() - self._cameras.keys():
+                self._cancel(self._questions.pop(name))
+            done.set_result(None)
 
     def _search(self, batch: Sequence[Frame]) -> None:
         started = time.monotonic()
@@ -116,10 +196,19 @@ class Analysis:
             if camera.live:
                 age = (datetime.now(UTC) - frame.captured_at).total_seconds()
                 self.counts.latency_seconds.append(age)
+            for question in self._questions.pop(frame.camera, ()):
+                self._answer(question, frame, detections)
 
     def _view(self, frame: Frame) -> View:
         camera = self._cameras[frame.camera]
-        return View(frame.image, camera.vocabulary, camera.floor, camera.crop)
+        return View(frame.image, camera.vocabulary, camera.watcher.floor, camera.crop)
+
+    def _answer(self, question: _Question, frame: Frame, detections: tuple[Detection, ...]) -> None:
+        if question.vocabulary is not None:
+            crop = self._cameras[frame.camera].crop
+            view = View(frame.image, question.vocabulary, question.floor, crop)
+            (detections,) = self._detector.detect([view])
+        question.answer.set_result(Sight(frame, detections))
 
     def _end_what_is_gone(self) -> None:
         for name in tuple(self._running):
@@ -130,7 +219,18 @@ class Analysis:
             elif gone := camera.gone_seconds():
                 self._publish_all(camera.watcher.lost(gone))
 
-    def _publish_all(self, events: Sequence[Event]) -> None:
+    def _cancel_what_waits(self) -> None:
+        while not self._exchanges.empty():
+            self._exchanges.get()[1].cancel()
+        for name in tuple(self._questions):
+            self._cancel(self._questions.pop(name, []))
+
+    @staticmethod
+    def _cancel(questions: Iterable[_Question]) -> None:
+        for question in questions:
+            question.answer.cancel()
+
+    def _publish_all(self, events: Iterable[Event]) -> None:
         for event in events:
             self._publish(event)
             if event.type == "new":

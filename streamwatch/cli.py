@@ -67,15 +67,28 @@ def _options(
 
 
 @app.command()
-def run(config: ConfigOption = None) -> None:
-    """Run the daemon until it is stopped (SIGTERM, Ctrl-C) or all its files have ended."""
+def run(
+    config: ConfigOption = None,
+    last_good: Annotated[
+        bool,
+        typer.Option(
+            "--last-good",
+            help="Where the configuration is wrong, run the last one that was right.",
+        ),
+    ] = False,
+) -> None:
+    """Run the daemon until it is stopped (SIGTERM, Ctrl-C) or all its files have ended.
+
+    What is saved in the configuration goes into force at once, and SIGHUP has it read again.
+    """
     from streamwatch import logs
-    from streamwatch.config import find, load
-    from streamwatch.signals import interrupted_by_sigterm, stop_on_signals
+    from streamwatch.config import find
+    from streamwatch.reloading import start
+    from streamwatch.signals import interrupted_by_sigterm, reload_on_sighup, stop_on_signals
 
     try:
         path = find(config)
-        settings = load(path)
+        settings, followed = start(path, last_good=last_good)
         logs.set_up(settings.log.level, settings.log.format)
         _require_device(settings.detector.device)
         from streamwatch.preparing import prepare
@@ -90,8 +103,12 @@ def run(config: ConfigOption = None) -> None:
             return
         from streamwatch.daemon import Daemon
 
-        daemon = Daemon(settings)
-        with stop_on_signals(daemon.request_stop), daemon:
+        daemon = Daemon(settings, followed)
+        with (
+            reload_on_sighup(daemon.request_reload),
+            stop_on_signals(daemon.request_stop),
+            daemon,
+        ):
             daemon.run()
     except UnfitSetting as error:
         _fail_at(path, error)

@@ -1,43 +1,32 @@
-"""The only place that wires the stages together, starts them and stops them."""
+"""The only place that wires the stages together, starts them, changes and stops them."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from collections.abc import Mapping
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from types import TracebackType
 from typing import Self
 
 import numpy as np
-import psutil
-from ulid import ULID
 
-from streamwatch import __version__
-from streamwatch.analysis import Analysis, Watched
-from streamwatch.config import Config, config_hash, snapshot_folder, unfit_model
+from streamwatch import logs, reports
+from streamwatch.analysis import Analysis, Exchange, Watched
+from streamwatch.cameras import CameraMaker, RunningCamera, let_go, take_over
+from streamwatch.config import Config, DetectorSettings, MqttSettings, snapshot_folder, unfit_model
 from streamwatch.detector.models import encode_prompts, load_detector
 from streamwatch.detector.protocol import TEXT_WIDTH, Detector, Vectors, Vocabulary
 from streamwatch.errors import StreamwatchError
-from streamwatch.publisher import (
-    CameraState,
-    CameraStats,
-    DetectorStats,
-    EmbeddedBroker,
-    ErrorReport,
-    Info,
-    LatencyStats,
-    Publisher,
-    Stats,
-    WatchInfo,
-)
-from streamwatch.scheduler.rate import Rate
-from streamwatch.scheduler.scheduler import Scheduler
-from streamwatch.source import Capture, Slot
-from streamwatch.watch.camera import CameraWatches
+from streamwatch.preparing import prepare
+from streamwatch.publisher import CameraState, EmbeddedBroker, ErrorReport, Publisher
+from streamwatch.records import Event
+from streamwatch.reloading import Applied, Followed, Outcome, Reloading, differences, keep
+from streamwatch.watch.camera import vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -48,39 +37,74 @@ DRAIN_SECONDS = 5.0
 """How long a clean stop waits for the broker to take what is left."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Running:
+    """What runs: replaced as a whole, so that every thread sees one state or the other."""
+
+    config: Config
+    mqtt: MqttSettings
+    """Where the broker really is: with the embedded one, its host and port."""
+    detector: Detector
+    vectors: Mapping[str, Vectors]
+    """Of every prompt in use, `(512,)`."""
+    cameras: Mapping[str, RunningCamera]
+
+    def watched(self) -> dict[str, Watched]:
+        found = {}
+        for name, camera in self.cameras.items():
+            prompts = vocabulary(self.config.watches_of(name))
+            found[name] = camera.watched(_vocabulary(prompts, self.vectors))
+        return found
+
+
 class Daemon:
     """One configuration, running.
 
     with Daemon(config) as daemon:   # broker, publisher and detector are up, or it raises
         daemon.run()                 # until stopped, or until all files have ended
 
-    The embedded broker outlives `run`, so that its subscribers get the last messages.
+    With `followed` it takes over what is saved there while it runs. The embedded broker outlives
+    `run`, so that its subscribers get the last messages.
 
-    `request_stop` may be called from a signal handler or any thread.
+    `request_stop` and `request_reload` may be called from a signal handler or any thread.
     """
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
+    def __init__(self, config: Config, followed: Followed | None = None) -> None:
+        self._first_config = config
         self._started_at = datetime.now(UTC)
         self._started = time.monotonic()
         self._stop = threading.Event()
+        self._brokers: dict[int, EmbeddedBroker] = {}
+        """The embedded ones, by the port that was asked for; none is stopped before the end."""
         self._resources = ExitStack()
-        self._captures: dict[str, Capture] = {}
-        self.mqtt = config.mqtt
+        self._problems: tuple[ErrorReport, ...] = ()
+        self._statuses: dict[str, CameraState] = {}
+        self._status_lock = threading.Lock()
+        """Held while a camera's status is published, so that none is told after it has gone."""
+        self._followed = followed
+        self._reloading: Reloading | None = None
+        if followed is not None:
+            self._reloading = Reloading(followed, apply=self._apply, tell=self._tell)
+
+    @property
+    def mqtt(self) -> MqttSettings:
         """Where the broker really is: with the embedded one, its host and port."""
+        return self._running.mqtt
 
     def __enter__(self) -> Self:
+        config = self._first_config
         with ExitStack() as started:
-            if self.mqtt.embedded:
-                broker = started.enter_context(EmbeddedBroker(self.mqtt.port))
-                self.mqtt = self.mqtt.model_copy(update={"host": "127.0.0.1", "port": broker.port})
-            self._publisher = Publisher(
-                self.mqtt, self._config.snapshots, snapshot_folder(self._config.snapshots)
-            )
+            self._broker_resources = started.enter_context(ExitStack())
+            mqtt = self._reachable(config.mqtt)
+            self._publisher = Publisher(mqtt, config.snapshots, snapshot_folder(config.snapshots))
             self._publisher.start()
             started.callback(self._publisher.stop, DRAIN_SECONDS)
-            self._detector, vectors = self._load_detector()
-            self._analysis = self._wire(vectors)
+            ready = threading.Condition()
+            self._maker = CameraMaker(ready, self._report_camera)
+            self._running = self._first(config, mqtt)
+            self._analysis = Analysis(
+                ready, self._running.detector, self._running.watched(), self._publisher.event
+            )
             self._resources = started.pop_all()
         return self
 
@@ -95,119 +119,220 @@ class Daemon:
     def request_stop(self) -> None:
         self._stop.set()
 
+    def request_reload(self) -> None:
+        if self._reloading is not None:
+            self._reloading.request()
+
     def run(self) -> None:
         """Watch the cameras; raises StreamwatchError if a thread of the daemon has failed."""
-        self._publisher.declare_states(
-            (camera, watch)
-            for camera in self._config.cameras
-            for watch in self._config.watches_of(camera)
-        )
-        self._publisher.info(self._info())
+        self._declare()
+        if self._followed is not None and self._followed.fault is None:
+            keep(self._followed.path, self._followed.text)
+        if self._followed is not None and self._followed.fault is not None:
+            self._tell(Outcome(fault=self._followed.fault))
         try:
             self._analysis.start()
-            for capture in self._captures.values():
-                capture.start()
+            for camera in self._running.cameras.values():
+                camera.capture.start()
+            if self._reloading is not None:
+                self._reloading.start()
             self._supervise()
         finally:
             self._shut_down()
         self._raise_failures()
 
-    def _load_detector(self) -> tuple[Detector, dict[str, Vectors]]:
-        settings = self._config.detector
-        for advice in unfit_model(self._config):
+    # --- starting --------------------------------------------------------------------------------
+
+    def _first(self, config: Config, mqtt: MqttSettings) -> Running:
+        """What runs at first, not started yet."""
+        settings = config.detector
+        for advice in unfit_model(config):
             log.warning("%s", advice)
         log.info("loading the detector %s", settings.model)
         since = time.monotonic()
-        prompts = {
-            prompt: None
-            for camera in self._config.cameras
-            for watch in self._config.watches_of(camera).values()
-            for prompt in watch.prompt
-        }
-        vectors = encode_prompts(settings, tuple(prompts))
+        vectors = _vectors(config, {})
         detector = load_detector(settings)
         log.info(
             "detector %s is ready on %s after %.1f s, looking for %d prompts",
             settings.model,
             detector.device,
             time.monotonic() - since,
-            len(prompts),
+            len(vectors),
         )
-        return detector, vectors
+        cameras = {
+            name: self._maker.opened(name, config)
+            for name, camera in config.cameras.items()
+            if camera.enabled
+        }
+        return Running(config, mqtt, detector, vectors, cameras)
 
-    def _wire(self, vectors: dict[str, Vectors]) -> Analysis:
-        """A capture for every enabled camera, and the analysis over all of them."""
-        ready = threading.Condition()
-        slots: dict[str, Slot] = {}
-        watched: dict[str, Watched] = {}
-        for name, settings in self._config.cameras.items():
-            if not settings.enabled:
-                continue
-            slots[name] = Slot(ready)
-            capture = Capture(
-                name,
-                settings,
-                slot=slots[name],
-                due=Rate(settings.fps).due,
-                on_problem=partial(self._report_camera, name),
+    def _reachable(self, mqtt: MqttSettings) -> MqttSettings:
+        """Where the broker of these settings is, once the embedded one is started."""
+        if not mqtt.embedded:
+            return mqtt
+        if mqtt.port not in self._brokers:
+            self._brokers[mqtt.port] = self._broker_resources.enter_context(
+                EmbeddedBroker(mqtt.port)
             )
-            self._captures[name] = capture
-            watcher = CameraWatches(
-                name,
-                settings,
-                self._config.watches_of(name),
-                self._config.detector.confidence,
-                lambda: str(ULID()),
-            )
-            watched[name] = Watched(
-                watcher,
-                _vocabulary(watcher.prompts, vectors),
-                watcher.floor,
-                settings.crop,
-                live=settings.pace or settings.kind != "file",
-                gone_seconds=partial(_gone_seconds, capture),
-                finished=partial(_has_finished, capture),
-            )
-        return Analysis(Scheduler(slots, ready), self._detector, watched, self._publisher.event)
+        port = self._brokers[mqtt.port].port
+        return mqtt.model_copy(update={"host": "127.0.0.1", "port": port})
+
+    def _declare(self) -> None:
+        """Tell what there is: the states of all watches, and what runs."""
+        config = self._running.config
+        self._publisher.declare(config.cameras, _pairs(config))
+        self._publisher.info(
+            reports.info(config, self._running.detector.device, self._started_at, self._problems)
+        )
+
+    # --- changing, in the thread `reload` ---------------------------------------------------------
+
+    def _apply(self, config: Config) -> Applied:
+        """Put another configuration into force. See `Reloading`.
+
+        Everything slow happens before the exchange, beside what runs; a StreamwatchError on the
+        way leaves that as it is.
+        """
+        before = self._running
+        changes = differences(before.config, config)
+        if not changes:
+            return Applied((), time.monotonic())
+        now = self._prepared(before, config)
+        self._exchange(before, now)
+        live_at = time.monotonic()
+        self._running = now
+        self._settle(before, now)
+        return Applied(changes, live_at)
+
+    def _prepared(self, before: Running, config: Config) -> Running:
+        old, new = before.config.detector, config.detector
+        detector = before.detector
+        known = before.vectors
+        if _other_words(old, new):
+            prepare(new)
+            known = {}
+        vectors = _vectors(config, known)
+        if _other_detector(old, new):
+            log.info("loading the detector %s beside the one that runs", new.model)
+            detector = load_detector(new)
+        cameras = {}
+        for name, settings in config.cameras.items():
+            if settings.enabled:
+                running = before.cameras.get(name)
+                cameras[name] = (
+                    self._maker.opened(name, config)
+                    if running is None
+                    else self._maker.changed(running, config)
+                )
+        return Running(config, self._reachable(config.mqtt), detector, vectors, cameras)
+
+    def _exchange(self, before: Running, now: Running) -> None:
+        def settle() -> list[Event]:
+            events: list[Event] = []
+            for name, camera in before.cameras.items():
+                if name in now.cameras:
+                    events += take_over(camera, now.cameras[name], now.config)
+                else:
+                    events += let_go(camera, now.config)
+            return events
+
+        done = self._analysis.exchange(Exchange(now.watched(), settle, now.detector))
+        try:
+            done.result()
+        except CancelledError:
+            raise StreamwatchError("the daemon is stopping") from None
+
+    def _settle(self, before: Running, now: Running) -> None:
+        """Start and stop what the exchange has added and left behind."""
+        old = {camera.capture for camera in before.cameras.values()}
+        new = {camera.capture for camera in now.cameras.values()}
+        if not self._stop.is_set():
+            for capture in new - old:
+                capture.start()
+        gone = before.config.cameras.keys() - now.config.cameras.keys()
+        with self._status_lock:
+            for name in gone:
+                self._statuses.pop(name, None)
+            self._publisher.forget(gone, _pairs(before.config) - _pairs(now.config))
+        if (before.mqtt, before.config.snapshots) != (now.mqtt, now.config.snapshots):
+            snapshots = now.config.snapshots
+            self._publisher.reconfigure(now.mqtt, snapshots, snapshot_folder(snapshots))
+        self._declare()
+        if before.config.log != now.config.log:
+            logs.set_up(now.config.log.level, now.config.log.format)
+        for capture in old - new:
+            capture.request_stop()
+        for capture in old - new:
+            with suppress(Exception):  # it is not needed any more
+                capture.stop()
+
+    def _tell(self, outcome: Outcome) -> None:
+        """Say what became of a reload, everywhere where somebody may look."""
+        if outcome.fault is None:
+            if self._problems:
+                self._problems = ()
+                self._declare()
+            return
+        for line in str(outcome.fault).splitlines():
+            log.error("%s", line)
+        report = ErrorReport(
+            "config",
+            "the configuration is not taken over, what ran before goes on: "
+            + str(outcome.fault).partition("\n")[0],
+            errors=outcome.problems or None,
+            at=datetime.now(UTC),
+        )
+        self._problems = (report,)
+        self._publisher.error(report)
+        self._declare()
+
+    # --- watching over it ------------------------------------------------------------------------
 
     def _report_camera(self, camera: str, message: str) -> None:
         self._publisher.error(ErrorReport("camera", message, camera=camera))
 
     def _supervise(self) -> None:
         """Until stopped, ended or failed: publish statistics and changes of the cameras' status."""
-        statuses: dict[str, CameraState] = {}
         next_stats = time.monotonic() + STATS_SECONDS
         while not self._stop.wait(LOOK_SECONDS):
-            self._publish_statuses(statuses)
+            self._publish_statuses()
             if time.monotonic() >= next_stats:
                 next_stats += STATS_SECONDS
-                self._publisher.stats(self._stats())
+                self._publish_stats()
             self._raise_failures()
             if self._analysis.ended:
                 log.info("all cameras have ended")
                 return
         log.info("stopping")
 
-    def _publish_statuses(self, published: dict[str, CameraState]) -> None:
-        for name, settings in self._config.cameras.items():
-            status: CameraState
-            if not settings.enabled:
-                status = "disabled"
-            else:
-                online = self._captures[name].online(time.monotonic())
-                status = "online" if online else "offline"
-            if published.get(name) != status:
-                published[name] = status
-                self._publisher.camera_status(name, status)
+    def _publish_statuses(self) -> None:
+        with self._status_lock:
+            running = self._running
+            for name in running.config.cameras:
+                status: CameraState = "disabled"
+                if name in running.cameras:
+                    online = running.cameras[name].capture.online(time.monotonic())
+                    status = "online" if online else "offline"
+                if self._statuses.get(name) != status:
+                    self._statuses[name] = status
+                    self._publisher.camera_status(name, status)
+
+    def _publish_stats(self) -> None:
+        captures = {name: camera.capture for name, camera in self._running.cameras.items()}
+        self._publisher.stats(
+            reports.stats(self._started, captures, self._analysis.counts, self._publisher.waiting)
+        )
 
     def _raise_failures(self) -> None:
         """Raise what ended a thread of the daemon: a bug or a broken machine, not a dead camera."""
         failures: list[tuple[str, BaseException | None, ErrorReport]] = [
-            (name, capture.failure, ErrorReport("camera", "", camera=name))
-            for name, capture in self._captures.items()
+            (name, camera.capture.failure, ErrorReport("camera", "", camera=name))
+            for name, camera in self._running.cameras.items()
         ]
         failures.append(("the detector", self._analysis.failure, ErrorReport("detector", "")))
         failures.append(("publishing", self._publisher.failure, ErrorReport("publisher", "")))
+        if self._reloading is not None:
+            failures.append(("reloading", self._reloading.failure, ErrorReport("config", "")))
         for what, failure, report in failures:
             if failure is not None:
                 message = f"{what} failed: {failure or type(failure).__name__}"
@@ -215,86 +340,53 @@ class Daemon:
                 raise StreamwatchError(message) from failure
 
     def _shut_down(self) -> None:
-        for capture in self._captures.values():
+        self._stop.set()
+        if self._reloading is not None:
+            self._reloading.request_stop()
+        captures = [camera.capture for camera in self._running.cameras.values()]
+        for capture in captures:
             capture.request_stop()
-        for capture in self._captures.values():
+        for capture in captures:
             with suppress(Exception):  # what its thread died of is its `failure`
                 capture.stop()
         if not self._analysis.stop(DRAIN_SECONDS):
             log.error("the detector is still busy after %.0f s; leaving it", DRAIN_SECONDS)
-        for name, settings in self._config.cameras.items():
-            if settings.enabled:
+        with self._status_lock:
+            for name in self._running.cameras:
                 self._publisher.camera_status(name, "offline")
-        self._publisher.stats(self._stats())
+        self._publish_stats()
         self._publisher.stop(DRAIN_SECONDS)
 
-    def _info(self) -> Info:
-        watches = {
-            name: WatchInfo(
-                prompts=watch.prompt,
-                rivals=watch.not_,
-                cameras=self._config.cameras_of(name),
-                confidence=watch.confidence or self._config.detector.confidence,
-            )
-            for name, watch in self._config.watches.items()
-            if watch.enabled
-        }
-        return Info(
-            version=__version__,
-            model=self._config.detector.model,
-            backend="torch",
-            device=self._detector.device,
-            config_hash=config_hash(self._config),
-            started_at=self._started_at,
-            cameras=list(self._config.cameras),
-            watches=watches,
-        )
 
-    def _stats(self) -> Stats:
-        counts = self._analysis.counts
-        now = time.monotonic()
-        return Stats(
-            uptime_s=round(now - self._started, 1),
-            cameras={
-                name: CameraStats(
-                    frames=c.frames,
-                    analysed=counts.frames[name],
-                    gated=0,
-                    dropped=c.dropped,
-                    age_s=None if c.age_seconds is None else round(c.age_seconds, 3),
-                    reconnects=c.reconnects,
-                )
-                for name, c in ((n, capture.counts(now)) for n, capture in self._captures.items())
-            },
-            detector=DetectorStats(
-                counts.batches,
-                sum(counts.frames.values()),
-                *_percentiles_ms(tuple(counts.batch_seconds)),
-            ),
-            latency_ms=LatencyStats(*_percentiles_ms(tuple(counts.latency_seconds))),
-            outbox=self._publisher.waiting,
-            rss_bytes=psutil.Process().memory_info().rss,
-        )
+def _pairs(config: Config) -> set[tuple[str, str]]:
+    """Every (camera, watch) that there is a state of."""
+    return {(camera, watch) for camera in config.cameras for watch in config.watches_of(camera)}
 
 
-def _has_finished(capture: Capture) -> bool:
-    return capture.finished
+def _vectors(config: Config, known: Mapping[str, Vectors]) -> dict[str, Vectors]:
+    """The vector of each prompt in use; those of `known` need no encoding."""
+    prompts = {
+        prompt: None
+        for camera in config.cameras
+        for prompt in vocabulary(config.watches_of(camera))
+    }
+    new = tuple(prompt for prompt in prompts if prompt not in known)
+    found = {**known, **encode_prompts(config.detector, new)}
+    return {prompt: found[prompt] for prompt in prompts}
 
 
-def _gone_seconds(capture: Capture) -> float:
-    """For how long a camera that is offline has given no frame; 0 while it is online."""
-    now = time.monotonic()
-    return 0.0 if capture.online(now) else capture.counts(now).age_seconds or 0.0
+def _other_words(old: DetectorSettings, new: DetectorSettings) -> bool:
+    """Whether the same prompt has another vector now."""
+    keys = ("model", "text_encoder", "template")
+    return any(getattr(old, key) != getattr(new, key) for key in keys)
 
 
-def _vocabulary(prompts: tuple[str, ...], vectors: dict[str, Vectors]) -> Vocabulary:
+def _other_detector(old: DetectorSettings, new: DetectorSettings) -> bool:
+    """Whether it takes another network to search with."""
+    keys = ("model", "text_encoder", "device", "backend", "image_size")
+    return any(getattr(old, key) != getattr(new, key) for key in keys)
+
+
+def _vocabulary(prompts: tuple[str, ...], vectors: Mapping[str, Vectors]) -> Vocabulary:
     rows = [vectors[prompt] for prompt in prompts]
     return Vocabulary(prompts, np.stack(rows) if rows else np.zeros((0, TEXT_WIDTH), np.float32))
-
-
-def _percentiles_ms(seconds: tuple[float, ...]) -> tuple[float | None, float | None]:
-    """Median and 95th percentile in milliseconds; None where nothing was measured yet."""
-    if not seconds:
-        return None, None
-    p50, p95 = np.percentile(np.array(seconds) * 1000, [50, 95])
-    return round(float(p50), 1), round(float(p95), 1)

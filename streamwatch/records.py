@@ -83,7 +83,8 @@ class Event:
     `box`, `confidence`, `captured_at` and `position` belong to one frame: the one that caused a
     `new` or `update`; for an `end` the last frame in which the thing counted, so `captured_at`
     equals `ended_at` there. `picture` is set where a new snapshot is to be published with it;
-    `snapshot` tells whether this visit has one at all.
+    `snapshot` tells whether this visit has one at all. `continues` is the id of the visit that a
+    stop of the daemon ended and this one goes on with.
     """
 
     id: str
@@ -104,4 +105,5 @@ class Event:
     sequence: int
     reason: EndReason | None
     snapshot: bool
-    picture: Picture | None
+    continues: str | None = None
+    picture: Picture | None = None

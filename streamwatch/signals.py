@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: the first asks to stop, the second stops at once."""
+"""SIGTERM and SIGINT: the first asks to stop, the second stops at once. SIGHUP asks to reload."""
 
 from __future__ import annotations
 
@@ -33,10 +33,25 @@ def stop_on_signals(request_stop: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
+def reload_on_sighup(request_reload: Callable[[], None]) -> Iterator[None]:
+    """Call `request_reload` at each SIGHUP, which would end the process otherwise."""
+    before = signal.signal(signal.SIGHUP, lambda _number, _frame: request_reload())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@contextmanager
 def interrupted_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does, raise KeyboardInterrupt: for what may end anywhere."""
+    """Let SIGTERM do what Ctrl-C does, raise KeyboardInterrupt: for what may end anywhere.
+
+    SIGHUP is ignored meanwhile: what it announces is noticed once the daemon is there.
+    """
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before_hup = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGHUP, before_hup)

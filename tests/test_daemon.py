@@ -7,7 +7,6 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 
@@ -18,6 +17,7 @@ from streamwatch.detector.protocol import View
 from streamwatch.errors import PublisherError, StreamwatchError
 from streamwatch.records import Detection
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
+from tests.parts.vectors import fake_vectors
 
 
 class BreakingDetector:
@@ -55,9 +55,7 @@ def test_a_detector_that_breaks_ends_the_daemon_and_its_events(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_mosquitto: StartMosquitto
 ) -> None:
     monkeypatch.setattr(daemon_module, "load_detector", lambda _: BreakingDetector())
-    monkeypatch.setattr(
-        daemon_module, "encode_prompts", lambda _, prompts: {p: np.zeros(512) for p in prompts}
-    )
+    fake_vectors(monkeypatch)
     broker: Mosquitto = start_mosquitto()
     settings = config(tmp_path, {"host": broker.host, "port": broker.port})
     with Subscriber(broker.port) as subscriber:
@@ -91,14 +89,13 @@ def test_stopping_before_the_cameras_start_ends_cleanly(
 ) -> None:
     """A signal may come while the detector is loading."""
     monkeypatch.setattr(daemon_module, "load_detector", lambda _: BreakingDetector())
-    monkeypatch.setattr(
-        daemon_module, "encode_prompts", lambda _, prompts: {p: np.zeros(512) for p in prompts}
-    )
+    fake_vectors(monkeypatch)
     broker = start_mosquitto()
     settings = config(tmp_path, {"host": broker.host, "port": broker.port})
     daemon = Daemon(settings)
     daemon.request_stop()
     with Subscriber(broker.port) as subscriber, daemon:
+        subscriber.wait_for_payload("streamwatch/status", b"online")
         daemon.run()
         subscriber.wait_for_payload("streamwatch/status", b"offline")
         info = json.loads(subscriber.of("streamwatch/info")[0].payload)

@@ -18,9 +18,12 @@ ABOVE: dict[str, set[str]] = {
     "analysis": set(),
     "preparing": {"notify"},
     "models_screen": {"logs", "preparing"},
-    "daemon": {"analysis"},
+    "cameras": {"analysis"},
+    "reports": {"analysis"},
+    "reloading": set(),
+    "daemon": {"analysis", "cameras", "logs", "preparing", "reloading", "reports"},
     "demo": {"daemon", "signals"},
-    "cli": {"daemon", "demo", "logs", "models_screen", "preparing", "signals"},
+    "cli": {"daemon", "demo", "logs", "models_screen", "preparing", "reloading", "signals"},
     "__main__": {"cli"},
 }
 """What wires and shows: it may import every stage and foundation, and of its own kind these."""

@@ -9,7 +9,8 @@ for advice in config.warnings(settings, path):
 from streamwatch.config.checks import Advice, describe, unfit_model, warnings
 from streamwatch.config.fingerprint import config_hash
 from streamwatch.config.json_schema import schema
-from streamwatch.config.loading import find, load, located
+from streamwatch.config.last_good import keep_last_good, load_last_good
+from streamwatch.config.loading import find, load, located, text_of
 from streamwatch.config.models import (
     AppearSettings,
     CameraSettings,
@@ -47,7 +48,9 @@ __all__ = [
     "config_hash",
     "describe",
     "find",
+    "keep_last_good",
     "load",
+    "load_last_good",
     "located",
     "mask_secrets_in",
     "mask_url",
@@ -56,6 +59,7 @@ __all__ = [
     "snapshot_folder",
     "starter",
     "state_dir",
+    "text_of",
     "unfit_model",
     "warnings",
 ]

@@ -36,13 +36,13 @@ def find(explicit: Path | None = None) -> Path:
     raise ConfigError([Problem("config.yaml", None, None, "", message)])
 
 
-def load(path: Path) -> Config:
-    """Read and check a whole file.
+def load(path: Path, text: str | None = None) -> Config:
+    """Read and check a whole file; with `text`, as if that stood in it.
 
     Raises `ConfigError` with every problem in it, in the order of their places. Values that can't
     be read at all (a bad `${…}`, a tag) are reported once, and not again for being missing.
     """
-    document = parse(path)
+    document = parse(path, text)
     folder = path.absolute().parent
     content, faults = expanded(document.content, document.entries, folder)
     faults = [*document.faults, *faults]
@@ -61,17 +61,17 @@ def load(path: Path) -> Config:
     return config
 
 
-def located(error: UnfitSetting, path: Path) -> ConfigError:
+def located(error: UnfitSetting, path: Path, text: str | None = None) -> ConfigError:
     """`error` with the place in the file at `path` that the setting came from."""
     loc = tuple(error.path.split("."))
-    entry = parse(path).entries[loc]
+    entry = parse(path, text).entries[loc]
     fault = Fault(loc, entry.value, error.message)
     return ConfigError([fault.problem(str(path))])
 
 
-def parse(path: Path) -> Document:
+def parse(path: Path, text: str | None = None) -> Document:
     """The file's content as written, `${…}` not expanded, unchecked. Raises `ConfigError`."""
-    return reading.read(_text(path), str(path))
+    return reading.read(text_of(path) if text is None else text, str(path))
 
 
 def _crossing(
@@ -138,7 +138,8 @@ def _below(loc: Loc, other: Loc) -> bool:
     return other[: len(loc)] == loc
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """What stands in the file. Raises `ConfigError`."""
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)

@@ -9,7 +9,8 @@ lost = publisher.stop()
 
 from streamwatch.publisher.broker import EmbeddedBroker
 from streamwatch.publisher.client import make_client
-from streamwatch.publisher.outbox import MemoryOutbox, Outbox, Waiting
+from streamwatch.publisher.commands import Command, Reply
+from streamwatch.publisher.outbox import Outbox, SqliteOutbox, Waiting
 from streamwatch.publisher.payloads import (
     CameraState,
     CameraStats,
@@ -28,16 +29,18 @@ from streamwatch.publisher.topics import Topics
 __all__ = [
     "CameraState",
     "CameraStats",
+    "Command",
     "DetectorStats",
     "EmbeddedBroker",
     "ErrorKind",
     "ErrorReport",
     "Info",
     "LatencyStats",
-    "MemoryOutbox",
     "Outbox",
     "Publisher",
     "Publishing",
+    "Reply",
+    "SqliteOutbox",
     "Stats",
     "Topics",
     "Waiting",

@@ -10,6 +10,7 @@ everything else happens in the thread that owns the `Connection`.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import random
@@ -18,15 +19,17 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from streamwatch.config.models import TLS_PORT, MqttSettings
 from streamwatch.publisher.client import make_client
@@ -54,6 +57,8 @@ SHORT_LIFE_SECONDS = 10.0
 SHORT_LIVES_BEFORE_WARNING = 3
 GOODBYE_SECONDS = 0.5
 MAX_CLIENT_ID = 64
+MAX_INCOMING_BYTES = 65_536
+"""Of a message that is sent to us; the content of a larger one is let go as it arrives."""
 
 _UNSUPPORTED_VERSION = 132
 _NOT_AUTHORISED = 135
@@ -73,6 +78,9 @@ _KEEPALIVE_TIMEOUT = 141
 _SESSION_TAKEN_OVER = 142
 """Reason codes of MQTT 5 (section 2.4); paho gives them for MQTT 3.1.1 too."""
 
+_numbers = itertools.count(1)
+"""Of all attempts of all connections, so that none is taken for one of the connection before."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -82,6 +90,7 @@ class Limits:
     unacknowledged: int = MAX_UNACKNOWLEDGED
     qos: int = 2
     retain: bool = True
+    wildcards: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +138,32 @@ class Acknowledged:
     forbidden: bool
 
 
-Notice = Accepted | Refused | NotEncrypted | Closed | Acknowledged
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """The broker answered the subscription of this number; `refusal` as in `Acknowledged`."""
+
+    attempt: int
+    subscription: int
+    refusal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message for us. `retained` ones are from before the subscription.
+
+    `payload` is None where it was larger than MAX_INCOMING_BYTES. `response_topic` and
+    `correlation` are those of an MQTT 5 request.
+    """
+
+    attempt: int
+    topic: str
+    payload: bytes | None
+    retained: bool
+    response_topic: str | None
+    correlation: bytes | None
+
+
+Notice = Accepted | Refused | NotEncrypted | Closed | Acknowledged | Subscribed | Arrived
 Change = Literal["up", "down"]
 
 
@@ -199,6 +233,35 @@ class _Attempt:
         forbidden = reason_code.value == _NOT_AUTHORISED
         self._post(Acknowledged(self.number, message, refusal, forbidden))
 
+    def on_subscribe(
+        self,
+        _client: Client,
+        _userdata: Any,
+        subscription: int,
+        reason_codes: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        refusals = [str(code) for code in reason_codes if code.is_failure]
+        self._post(Subscribed(self.number, subscription, refusals[0] if refusals else None))
+
+    def on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            return
+        correlation = getattr(message.properties, "CorrelationData", None)
+        fits = len(message.payload) + len(correlation or b"") <= MAX_INCOMING_BYTES
+        self._post(
+            Arrived(
+                self.number,
+                topic,
+                bytes(message.payload) if fits else None,
+                bool(message.retain),
+                getattr(message.properties, "ResponseTopic", None),
+                correlation if fits else None,
+            )
+        )
+
 
 class Connection:
     """Keeps trying to be connected. Not thread-safe: one thread owns it and never waits for it.
@@ -227,7 +290,7 @@ class Connection:
         self._version_proven = settings.embedded
         self._client: Client | None = None
         self._encrypted = settings.tls_files is not None
-        self._attempt = _Attempt(0, post, encrypted=self._encrypted)
+        self._attempt = _Attempt(next(_numbers), post, encrypted=self._encrypted)
         self._limits = Limits()
         self._up_since: float | None = None
         self._refused: Refused | NotEncrypted | None = None
@@ -235,6 +298,7 @@ class Connection:
         self._failures = 0
         self._silent_ends = 0
         self._short_lives = 0
+        self._hurried = False
         self._said: set[str] = set()
 
     @property
@@ -257,9 +321,14 @@ class Connection:
             return None
         return max(0.0, self._next_attempt - self._seconds())
 
+    def hurry(self) -> None:
+        """Attempt at once, and never wait long again: there will be no other chance."""
+        self._hurried = True
+        self._next_attempt = self._seconds()
+
     def attempt(self) -> None:
         """Start connecting; a notice tells how it went."""
-        self._attempt = _Attempt(self._attempt.number + 1, self._post, encrypted=self._encrypted)
+        self._attempt = _Attempt(next(_numbers), self._post, encrypted=self._encrypted)
         self._refused = None
         try:
             # Within paho this error would end its thread without a word.
@@ -283,6 +352,8 @@ class Connection:
         client.on_connect_fail = self._attempt.on_connect_fail
         client.on_disconnect = self._attempt.on_disconnect
         client.on_publish = self._attempt.on_publish
+        client.on_subscribe = self._attempt.on_subscribe
+        client.on_message = self._attempt.on_message
         client.on_log = self._attempt.on_log
         client.connect_async(self._settings.host, self._settings.port, KEEPALIVE_SECONDS)
         client.loop_start()
@@ -308,19 +379,31 @@ class Connection:
                 self._not_connected(notice)
                 return None
 
-    def fault(self, topic: str, payload: bytes) -> str | None:
+    def fault(self, topic: str, payload: bytes, correlation: bytes | None = None) -> str | None:
         """Why the broker would close the connection over this message, None if it would not."""
         if not topic or "\0" in topic or "+" in topic or "#" in topic:
             return f"{topic!r} is no topic that can be published to"
         limit = self._limits.packet_bytes
-        # Fixed header of up to 5 bytes, topic with its length, message number, no properties.
-        packet_bytes = 5 + 2 + len(topic.encode()) + 2 + 1 + len(payload)
+        # Fixed header of up to 5 bytes, topic with its length, message number, properties.
+        properties_bytes = 1 if correlation is None else 3 + 3 + len(correlation)
+        packet_bytes = 5 + 2 + len(topic.encode()) + 2 + properties_bytes + len(payload)
         if limit is not None and packet_bytes > limit:
             return f"its {len(payload):,} bytes are more than the broker takes ({limit:,})"
         return None
 
-    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> int:
-        """Hand a message over, to be sent once; returns the number that acknowledges it."""
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int,
+        retain: bool,
+        correlation: bytes | None = None,
+    ) -> int:
+        """Hand a message over, to be sent once; returns the number that acknowledges it.
+
+        `correlation` tells an MQTT 5 requester what is answered; MQTT 3.1.1 has nothing of it.
+        """
         if self._client is None:
             raise RuntimeError("published without a connection")
         return self._client.publish(
@@ -328,7 +411,33 @@ class Connection:
             payload,
             qos=min(qos, self._limits.qos),
             retain=retain and self._limits.retain,
+            properties=self._properties(correlation),
         ).mid
+
+    def subscribe(self, filters: Sequence[str], *, retained: bool) -> int | None:
+        """Ask for messages, those `retained` from before too or only new ones from others.
+
+        Returns the number that `Subscribed` will tell; None where the broker knows no wildcards.
+        MQTT 3.1.1 can't choose: there, retained and own messages come in any case.
+        """
+        if self._client is None:
+            raise RuntimeError("subscribed without a connection")
+        if not self._limits.wildcards:
+            return None
+        if self._version is MQTTProtocolVersion.MQTTv311:
+            return self._client.subscribe([(topic, 1) for topic in filters])[1]
+        options = SubscribeOptions(
+            qos=1,
+            noLocal=True,
+            retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
+            if retained
+            else SubscribeOptions.RETAIN_DO_NOT_SEND,
+        )
+        return self._client.subscribe([(topic, options) for topic in filters])[1]
+
+    def unsubscribe(self, filters: Sequence[str]) -> None:
+        if self._client is not None and self._limits.wildcards:
+            self._client.unsubscribe(list(filters))
 
     def close(self, *, will: bool) -> None:
         """End it; with `will` abruptly, so that the broker publishes `offline` in our place."""
@@ -415,6 +524,13 @@ class Connection:
         else:
             self._fail(f"{self._broker} refuses the connection ({refused.reason.lower()})")
 
+    def _properties(self, correlation: bytes | None) -> Properties | None:
+        if correlation is None or self._version is MQTTProtocolVersion.MQTTv311:
+            return None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.CorrelationData = correlation
+        return properties
+
     def _guess(self) -> str:
         files = self._settings.tls_files
         if files is None and self._settings.port == TLS_PORT:
@@ -427,7 +543,7 @@ class Connection:
         self._failures += 1
         if retry_seconds is None:
             doubled = MIN_RETRY_SECONDS * 2 ** min(self._failures - 1, 10)
-            retry_seconds = min(doubled, MAX_RETRY_SECONDS)
+            retry_seconds = min(doubled, MIN_RETRY_SECONDS if self._hurried else MAX_RETRY_SECONDS)
         self._next_attempt = self._seconds() + _jittered(retry_seconds)
         self._say(f"{sentence}; retrying, alerts wait in memory")
 
@@ -464,6 +580,7 @@ def _limits(properties: Properties | None) -> Limits:
         unacknowledged=min(MAX_UNACKNOWLEDGED, said("ReceiveMaximum", MAX_UNACKNOWLEDGED)),
         qos=said("MaximumQoS", 2),
         retain=bool(said("RetainAvailable", 1)),
+        wildcards=bool(said("WildcardSubscriptionAvailable", 1)),
     )
 
 

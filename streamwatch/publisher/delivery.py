@@ -2,14 +2,16 @@
 
 While connected everything leaves in the order it came. While the broker is away events wait in the
 outbox and reports in a short list; of what is retained only the newest counts. With every new
-connection all retained messages go first, then the reports, then the events.
+connection all retained messages go first, then the reports, then the events, and last the topics to
+be cleared. Answers are for those who wait for them now: with the connection they are let go.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, Protocol
 
 from streamwatch.publisher.outbox import Outbox, Waiting
@@ -32,8 +34,11 @@ RETAINED: tuple[Kind, ...] = ("status", "info", "camera", "state", "snapshot")
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """`correlation` belongs to an answer, and repeats the request's."""
+
     topic: str
     payload: bytes
+    correlation: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,19 @@ class _Alert:
     number: int
 
 
-_Step = _Retained | _Report | _Alert
+@dataclass(frozen=True, slots=True)
+class _Clearing:
+    """An empty retained message, which takes away what the broker keeps of a topic."""
+
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    message: Message
+
+
+_Step = _Retained | _Report | _Alert | _Clearing | _Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +87,19 @@ class Wire(Protocol):
     @property
     def max_unacknowledged(self) -> int: ...
 
-    def fault(self, topic: str, payload: bytes) -> str | None:
+    def fault(self, topic: str, payload: bytes, correlation: bytes | None = None) -> str | None:
         """Why this message would break the connection, None if it would not."""
         ...
 
-    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> int:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int,
+        retain: bool,
+        correlation: bytes | None = None,
+    ) -> int:
         """Send once; returns the number that will acknowledge it."""
         ...
 
@@ -92,17 +117,21 @@ class Delivery:
         *,
         compose: Callable[[Waiting], Message],
         complain: Callable[[str], None],
+        now: Callable[[], datetime],
         seconds: Callable[[], float],
     ) -> None:
         self._outbox = outbox
         self._compose = compose
         self._complain = complain
+        self._now = now
         self._seconds = seconds
         self._wire: Wire | None = None
         self._line: deque[_Step] = deque()
         self._sent: dict[int, _Sent] = {}
         self._newest: dict[Kind, dict[str, Message]] = {kind: {} for kind in RETAINED}
+        self._clearings: dict[str, _Clearing] = {}
         self._reports: deque[_Report] = deque(maxlen=MAX_REPORTS)
+        self._leaving = False
         self._stats: Message | None = None
         self._pictures_in_line = 0
         self._forbidden_until: dict[str, float] = {}
@@ -117,33 +146,52 @@ class Delivery:
         """Whether everything was acknowledged."""
         return not self._line and not self._sent
 
+    def retains(self, topic: str) -> bool:
+        """Whether something is kept of this topic, to be sent with each connection."""
+        return any(topic in messages for messages in self._newest.values())
+
     def retain(self, kind: Kind, topic: str, payload: bytes) -> None:
         """Send now or with the next connection, and again with each one after that."""
         message = Message(topic, payload)
         self._newest[kind][topic] = message
-        if self._wire is not None:
+        self._clearings.pop(topic, None)
+        if self._open:
             if kind == "snapshot":
                 self._make_room_for_a_picture()
             self._line.append(_Retained(kind, message))
 
-    def alert(self, event: Event, since_seconds: float) -> None:
-        number = self._outbox.add(event, since_seconds)
+    def clear(self, topic: str) -> None:
+        """Take away what is retained of a topic, after all that is in line; it is kept no more."""
+        for messages in self._newest.values():
+            messages.pop(topic, None)
+        self._clearings[topic] = _Clearing(topic)
+        if self._open:
+            self._line.append(_Clearing(topic))
+
+    def answer(self, message: Message) -> None:
+        """Send once if there is a connection."""
         if self._wire is not None:
+            self._line.append(_Answer(message))
+
+    def alert(self, event: Event, since: datetime) -> None:
+        number = self._outbox.add(event, since)
+        if self._open:
             self._line.append(_Alert(number))
 
     def report(self, message: Message) -> None:
-        if self._wire is not None:
+        if self._open:
             self._line.append(_Report(message))
         else:
             self._reports.append(_Report(message))
 
     def stats(self, message: Message) -> None:
         """Send once if there is a connection; a newer one takes its place while it waits."""
-        if self._wire is not None:
+        if self._open:
             self._stats = message
 
     def connected(self, wire: Wire) -> None:
         self._wire = wire
+        self._leaving = False
         self._answers = 0
         self._line.clear()
         self._pictures_in_line = 0
@@ -152,18 +200,64 @@ class Delivery:
         self._pictures_in_line = len(self._newest["snapshot"])
         self._line.extend(self._reports)
         self._reports.clear()
-        self._line.extend(_Alert(number) for number in self._outbox.rewind())
+        self._line.extend(_Alert(number) for number in self._outbox.rewind(self._now()))
+        self._line.extend(self._clearings.values())
 
     def lost(self) -> None:
         """Nothing more leaves; what was not acknowledged will be sent again."""
-        self._wire = None
         self._suspect()
-        for step in self._unfinished():
-            if isinstance(step, _Report):
-                self._reports.append(step)
+        self.left()
+
+    def leave(self, goodbye: Message, clear_below: str | None) -> None:
+        """Say goodbye to this broker: only answers, what is to be cleared and `goodbye` still go.
+
+        With `clear_below`, all that is retained below that prefix is cleared in the end; it is kept
+        all the same. What comes from now on waits for the next connection, with what was in line.
+        """
+        answers = [step for step in self._line if isinstance(step, _Answer)]
+        self._keep_reports(self._line)
+        self._stats = None
+        self._pictures_in_line = 0
+        self._line = deque([*answers, *self._clearings.values(), _Retained("status", goodbye)])
+        if clear_below is not None:
+            self._line.extend(_Clearing(topic) for topic in self._topics_below(clear_below))
+        self._leaving = True
+
+    def left(self) -> None:
+        """The connection was ended on purpose, or is gone: what is unfinished waits for another."""
+        self._wire = None
+        self._leaving = False
+        self._keep_reports(self._unfinished())
         self._line.clear()
         self._sent.clear()
         self._stats = None
+
+    def move(self, before: str, now: str, *, same_broker: bool, cleared: bool) -> None:
+        """Without a connection: send what lies below the prefix `before` below `now`.
+
+        What another broker was to clear is none of this one's concern. On the `same_broker` the
+        topics before are to be cleared, if they were not `cleared` in leaving. What was refused is
+        tried again.
+        """
+        old = tuple(self._topics_below(before)) if before != now else ()
+        if not same_broker:
+            self._clearings.clear()
+        elif not cleared:
+            self._clearings |= {topic: _Clearing(topic) for topic in old}
+
+        def moved(message: Message) -> Message:
+            below = message.topic.removeprefix(f"{before}/")
+            return message if below == message.topic else Message(f"{now}/{below}", message.payload)
+
+        for kind, messages in self._newest.items():
+            self._newest[kind] = {
+                new.topic: new for new in (moved(message) for message in messages.values())
+            }
+        self._reports = deque(
+            (_Report(moved(report.message)) for report in self._reports), maxlen=MAX_REPORTS
+        )
+        self._forbidden_until.clear()
+        self._complained.clear()
 
     def acknowledged(self, number: int, refusal: str | None, *, forbidden: bool) -> None:
         """The broker's answer to the message of this number; a refused one is let go."""
@@ -172,11 +266,10 @@ class Delivery:
             return
         self._answers += 1
         if refusal is not None:
-            self._refuse(sent.topic, f"the broker does not take it: {refusal.lower()}")
+            self._refuse(sent.step, sent.topic, f"the broker does not take it: {refusal.lower()}")
         if forbidden:
             self._forbidden_until[sent.topic] = self._seconds() + FORBIDDEN_SECONDS
-        if isinstance(sent.step, _Alert):
-            self._outbox.remove(sent.step.number)
+        self._let_go(sent.step)
 
     def pump(self) -> None:
         """Hand over as much as may be on its way at once."""
@@ -188,8 +281,13 @@ class Delivery:
             if (fault := self._wire.fault(self._stats.topic, self._stats.payload)) is None:
                 self._wire.publish(self._stats.topic, self._stats.payload, qos=0, retain=False)
             else:
-                self._refuse(self._stats.topic, fault)
+                self._complain_once(self._stats.topic, fault)
             self._stats = None
+
+    @property
+    def _open(self) -> bool:
+        """Whether what comes now may leave now."""
+        return self._wire is not None and not self._leaving
 
     def _has_room(self, wire: Wire) -> bool:
         careful = self._answers < self._careful_until
@@ -202,19 +300,24 @@ class Delivery:
         if message is None:
             return
         if self._seconds() < self._forbidden_until.get(message.topic, 0.0):
-            if isinstance(step, _Alert):
-                self._outbox.remove(step.number)
+            self._let_go(step)
             return
-        fault = wire.fault(message.topic, message.payload)
+        fault = wire.fault(message.topic, message.payload, message.correlation)
         if fault is not None:
             self._give_up(step, message.topic, fault)
             return
         number = wire.publish(
-            message.topic, message.payload, qos=1, retain=isinstance(step, _Retained)
+            message.topic,
+            message.payload,
+            qos=1,
+            retain=isinstance(step, (_Retained, _Clearing)),
+            correlation=message.correlation,
         )
         self._sent[number] = _Sent(step, message.topic, self._seconds())
 
     def _message(self, step: _Step) -> Message | None:
+        if isinstance(step, _Clearing):
+            return Message(step.topic, b"")
         if not isinstance(step, _Alert):
             return step.message
         waiting = self._outbox.take(step.number)
@@ -254,17 +357,36 @@ class Delivery:
         return (_Retained("status", message) for message in self._newest["status"].values())
 
     def _give_up(self, step: _Step, topic: str, reason: str) -> None:
+        self._let_go(step)
+        if isinstance(step, _Retained) and self._newest[step.kind].get(topic) == step.message:
+            del self._newest[step.kind][topic]
+        self._refuse(step, topic, reason)
+
+    def _let_go(self, step: _Step) -> None:
         match step:
             case _Alert(number):
                 self._outbox.remove(number)
-            case _Retained(kind, message) if self._newest[kind].get(topic) == message:
-                del self._newest[kind][topic]
-        self._refuse(topic, reason)
+            case _Clearing(topic):
+                self._clearings.pop(topic, None)
 
-    def _refuse(self, topic: str, reason: str) -> None:
+    def _refuse(self, step: _Step, topic: str, reason: str) -> None:
+        # Where an answer goes is the requester's choice: nobody else needs to hear of it.
+        if not isinstance(step, _Answer):
+            self._complain_once(topic, reason)
+
+    def _complain_once(self, topic: str, reason: str) -> None:
         if (topic, reason) not in self._complained:
             self._complained.add((topic, reason))
             self._complain(f"a message to {topic} can't be delivered ({reason}), nor will others")
+
+    def _topics_below(self, prefix: str) -> Iterator[str]:
+        for messages in self._newest.values():
+            yield from (topic for topic in messages if topic.startswith(f"{prefix}/"))
+
+    def _keep_reports(self, steps: Iterable[_Step]) -> None:
+        """Put these before the reports that came later."""
+        unfinished = [step for step in steps if isinstance(step, _Report)]
+        self._reports = deque([*unfinished, *self._reports], maxlen=MAX_REPORTS)
 
     def _unfinished(self) -> Iterator[_Step]:
         yield from (sent.step for sent in self._sent.values())

@@ -171,6 +171,8 @@ def event_fields(
         fields["position"] = round(event.position, 3)
     if event.type == "end":
         fields["reason"] = event.reason
+    if event.continues is not None:
+        fields["continues"] = event.continues
     if delayed:
         fields["delayed"] = True
     return fields

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
 
+from streamwatch.config.models import MqttSettings, SnapshotSettings
+from streamwatch.publisher.commands import Reply
 from streamwatch.publisher.payloads import CameraState, ErrorReport, Info, Stats
+from streamwatch.publisher.topics import Pair
 from streamwatch.records import Event
 
 
@@ -43,6 +47,26 @@ class Publishing(Protocol):
 
     def camera_status(self, camera: str, state: CameraState) -> None: ...
 
-    def declare_states(self, pairs: Iterable[tuple[str, str]]) -> None:
-        """Publish `OFF` for each (camera, watch) in which nothing is there."""
+    def declare(self, cameras: Iterable[str], pairs: Iterable[Pair]) -> None:
+        """Tell all that there is; `OFF` is published for each pair in which nothing is there."""
+        ...
+
+    def forget(self, cameras: Iterable[str], pairs: Iterable[Pair]) -> None:
+        """Clear the retained topics of what there is no more."""
+        ...
+
+    def answer(
+        self,
+        reply: Reply,
+        verb: str,
+        id: str | int | float | None,
+        ok: bool,
+        message: str | None = None,
+        result: Mapping[str, Any] | None = None,
+    ) -> None: ...
+
+    def reconfigure(
+        self, mqtt: MqttSettings, snapshots: SnapshotSettings, folder: Path | None
+    ) -> None:
+        """Go over to other settings, without losing an alert."""
         ...

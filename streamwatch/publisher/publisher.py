@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,18 @@ from typing import Any
 import cv2
 
 from streamwatch.config.models import MqttSettings, SnapshotSettings
-from streamwatch.publisher.connection import Acknowledged, Connection, Notice
+from streamwatch.publisher.commands import Command, Reply, understood
+from streamwatch.publisher.connection import (
+    Acknowledged,
+    Arrived,
+    Change,
+    Connection,
+    Notice,
+    Subscribed,
+)
 from streamwatch.publisher.delivery import Delivery, Message
 from streamwatch.publisher.drawing import render
-from streamwatch.publisher.outbox import MemoryOutbox, Outbox, Waiting
+from streamwatch.publisher.outbox import Outbox, SqliteOutbox, Waiting
 from streamwatch.publisher.payloads import (
     OFF,
     OFFLINE,
@@ -33,20 +41,23 @@ from streamwatch.publisher.payloads import (
     event_fields,
 )
 from streamwatch.publisher.snapshots import Gallery, SnapshotFolder
-from streamwatch.publisher.topics import Topics
+from streamwatch.publisher.sweep import Declared, Sweep, filters, is_left_over
+from streamwatch.publisher.topics import Pair, Topics
 from streamwatch.records import Event
 
 logger = logging.getLogger(__name__)
 
-DELAYED_AFTER_SECONDS = 60.0
+DELAYED_AFTER = timedelta(seconds=60)
 MAX_TURN_SECONDS = 60.0
 MAX_RAW_BYTES = 256_000_000
 """Frames that wait to be drawn; beyond it an event goes without its picture."""
 GOODBYE_RESERVE_SECONDS = 0.7
 """Of the time `stop` has, what is kept back to disconnect in."""
+LEAVE_SECONDS = 2.0
+"""To say goodbye to a broker that the settings name no more."""
 
-Pair = tuple[str, str]
-"""A camera and a watch."""
+MakeOutbox = Callable[[Callable[[str], None]], Outbox]
+"""Makes an outbox that tells its troubles to what it is given."""
 
 
 class Publisher:
@@ -54,8 +65,10 @@ class Publisher:
 
     None but `wait_connected` and `stop` blocks, whatever the broker and the disk do: a call is
     noted, and drawing, saving and sending happen in the thread `publisher`. `folder` is where
-    snapshots are kept, None for nowhere. `now` gives the time of day that is published, `seconds`
-    the monotonic clock that delays are measured with.
+    snapshots are kept, None for nowhere. What `make_outbox` makes keeps the events until they are
+    acknowledged; without it they die with the process. `on_command` is called in that thread with
+    each command, while `mqtt.commands` is true; it must not block. `now` gives the time of day
+    that is published, `seconds` the monotonic clock.
     """
 
     def __init__(
@@ -64,30 +77,30 @@ class Publisher:
         snapshots: SnapshotSettings,
         folder: Path | None,
         *,
-        outbox: Outbox | None = None,
+        make_outbox: MakeOutbox = lambda _: SqliteOutbox(),
+        on_command: Callable[[Command], None] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._quality = snapshots.quality
+        self._mqtt = mqtt
+        self._on_command = on_command
         self._now = now
         self._seconds = seconds
         self._topics = Topics(mqtt.topic_prefix)
-        self._outbox = MemoryOutbox() if outbox is None else outbox
         self._tasks: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._connection = Connection(
-            mqtt, self._topics.status, post=self._note_notice, seconds=seconds
+        self._outbox = make_outbox(
+            lambda sentence: self._tasks.put(partial(self._complain, sentence))
         )
+        self._connection = self._new_connection()
         self._delivery = Delivery(
-            self._outbox, compose=self._compose, complain=self._complain, seconds=seconds
+            self._outbox, compose=self._compose, complain=self._complain, now=now, seconds=seconds
         )
-        self._gallery = None
-        if folder is not None:
-            self._gallery = Gallery(
-                SnapshotFolder(folder, keep=snapshots.keep, max_bytes=snapshots.max_size),
-                complain=self._complain,
-                now=now,
-                seconds=seconds,
-            )
+        self._sweep = Sweep(seconds)
+        self._declared: Declared | None = None
+        self._commands_subscription: int | None = None
+        self._move_to: MqttSettings | None = None
+        self._leave_by = 0.0
+        self._set_up_snapshots(snapshots, folder)
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._connected = threading.Event()
         self._stop_by: float | None = None
@@ -137,7 +150,8 @@ class Publisher:
         self._thread.join(timeout)
         undelivered = self.waiting
         if undelivered:
-            logger.warning("%d alerts could not be delivered before the end", undelivered)
+            fate = "wait on the disk for the next start" if self._outbox.lasting else "are lost"
+            logger.warning("%d alerts could not be delivered and %s", undelivered, fate)
         return undelivered
 
     def event(self, event: Event) -> None:
@@ -151,7 +165,7 @@ class Publisher:
             picture_bytes = 0
             event = replace(event, picture=None)
         self._tasks.put(
-            partial(self._take_event, event, self._seconds(), picture_bytes, left_out=not fits)
+            partial(self._take_event, event, self._now(), picture_bytes, left_out=not fits)
         )
 
     def info(self, info: Info) -> None:
@@ -166,18 +180,48 @@ class Publisher:
         self._tasks.put(partial(self._take_error, report))
 
     def camera_status(self, camera: str, state: CameraState) -> None:
-        self._tasks.put(
-            partial(
-                self._delivery.retain,
-                "camera",
-                self._topics.camera_status(camera),
-                state.encode(),
-            )
-        )
+        self._tasks.put(partial(self._take_camera_status, camera, state))
 
-    def declare_states(self, pairs: Iterable[Pair]) -> None:
-        """Publish `OFF` for each (camera, watch) in which nothing is there."""
-        self._tasks.put(partial(self._take_pairs, tuple(pairs)))
+    def declare(self, cameras: Iterable[str], pairs: Iterable[Pair]) -> None:
+        """Tell all that there is; `OFF` is published for each pair in which nothing is there yet.
+
+        The first time, what an earlier life left of anything else is looked for, and cleared.
+        """
+        self._tasks.put(partial(self._take_declared, Declared(frozenset(cameras), tuple(pairs))))
+
+    def forget(self, cameras: Iterable[str], pairs: Iterable[Pair]) -> None:
+        """Clear the retained topics of what there is no more, after all that was told of it."""
+        self._tasks.put(partial(self._take_gone, tuple(cameras), tuple(pairs)))
+
+    def answer(
+        self,
+        reply: Reply,
+        verb: str,
+        id: str | int | float | None,
+        ok: bool,
+        message: str | None = None,
+        result: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Answer a command; without a connection nobody waits for that any more.
+
+        Raises ValueError where `result` holds what JSON can't.
+        """
+        fields: dict[str, Any] = {"id": id, "ok": ok}
+        if message is not None:
+            fields["message"] = message
+        if result is not None:
+            fields["result"] = result
+        self._tasks.put(partial(self._take_answer, reply, verb, encode(fields)))
+
+    def reconfigure(
+        self, mqtt: MqttSettings, snapshots: SnapshotSettings, folder: Path | None
+    ) -> None:
+        """Go over to other settings; what is the same in them goes on untouched.
+
+        Another broker or prefix gets all that is retained, and the alerts that still wait. The
+        broker before is told `offline`; topics of a prefix before are cleared.
+        """
+        self._tasks.put(partial(self._take_settings, mqtt, snapshots, folder))
 
     def _note_notice(self, notice: Notice) -> None:
         self._tasks.put(partial(self._take_notice, notice))
@@ -194,24 +238,34 @@ class Publisher:
         finally:
             self._connected.clear()
             self._connection.close(will=self._failure is not None or not self._delivery.idle)
+            self._outbox.close()
 
     def _turn(self) -> None:
         if self._connection.seconds_to_attempt == 0:
             self._connection.attempt()
         if self._gallery is not None:
             self._gallery.clean_if_due()
+        if self._sweep.seconds_left == 0:
+            self._end_sweep()
         try:
             task = self._tasks.get(timeout=self._patience_seconds())
         except queue.Empty:
-            return
-        task()
+            pass
+        else:
+            task()
         self._delivery.pump()
+        if self._move_to is not None and (self._delivery.idle or self._seconds() >= self._leave_by):
+            self._move()
 
     def _patience_seconds(self) -> float:
         """How long nothing needs to be done unless somebody tells something."""
         times = [MAX_TURN_SECONDS]
         if self._connection.seconds_to_attempt is not None:
             times.append(self._connection.seconds_to_attempt)
+        if self._sweep.seconds_left is not None:
+            times.append(self._sweep.seconds_left)
+        if self._move_to is not None:
+            times.append(self._leave_by - self._seconds())
         if self._stop_by is not None:
             times.append(self._stop_by - self._seconds())
         return max(0.0, min(times))
@@ -227,26 +281,199 @@ class Publisher:
 
     def _begin_stop(self, stop_by: float) -> None:
         self._stop_by = stop_by
+        if self._move_to is not None:
+            self._move()
         self._delivery.retain("status", self._topics.status, OFFLINE)
+        if not self._connection.up:
+            self._connection.hurry()
 
     def _take_notice(self, notice: Notice) -> None:
-        if isinstance(notice, Acknowledged):
-            if notice.attempt == self._connection.number:
+        if notice.attempt != self._connection.number:
+            return
+        match notice:
+            case Acknowledged():
                 self._delivery.acknowledged(
                     notice.message, notice.refusal, forbidden=notice.forbidden
                 )
-            return
-        change = self._connection.take(notice)
+            case Subscribed():
+                self._take_subscribed(notice)
+            case Arrived():
+                self._take_arrived(notice)
+            case _:
+                self._take_change(self._connection.take(notice))
+
+    def _take_change(self, change: Change | None) -> None:
         if change == "up":
             self._say_what_was_dropped()
             self._delivery.connected(self._connection)
             self._connected.set()
+            self._listen()
+            self._begin_sweep()
         elif change == "down":
             self._connected.clear()
             self._delivery.lost()
+            self._sweep.interrupt()
+            if self._move_to is not None:
+                self._move()
+
+    # --- other settings --------------------------------------------------------------------------
+
+    def _take_settings(
+        self, mqtt: MqttSettings, snapshots: SnapshotSettings, folder: Path | None
+    ) -> None:
+        if (snapshots, folder) != (self._snapshots, self._folder):
+            self._set_up_snapshots(snapshots, folder)
+        if self._move_to is not None:
+            self._move_to = mqtt
+        elif _of_connection(mqtt) == _of_connection(self._mqtt):
+            self._change_commands(mqtt)
+        elif self._connection.up:
+            self._leave_for(mqtt)
+        else:
+            self._move_to = mqtt
+            self._move()
+
+    def _set_up_snapshots(self, snapshots: SnapshotSettings, folder: Path | None) -> None:
+        self._snapshots = snapshots
+        self._folder = folder
+        self._gallery = None
+        if folder is not None:
+            self._gallery = Gallery(
+                SnapshotFolder(folder, keep=snapshots.keep, max_bytes=snapshots.max_size),
+                complain=self._complain,
+                now=self._now,
+                seconds=self._seconds,
+            )
+
+    def _new_connection(self) -> Connection:
+        return Connection(
+            self._mqtt, self._topics.status, post=self._note_notice, seconds=self._seconds
+        )
+
+    def _leave_for(self, mqtt: MqttSettings) -> None:
+        """Say goodbye, then `_move`."""
+        self._move_to = mqtt
+        self._leave_by = self._seconds() + LEAVE_SECONDS
+        old, new = self._mqtt.topic_prefix, mqtt.topic_prefix
+        self._delivery.leave(
+            Message(self._topics.status, OFFLINE), clear_below=None if old == new else old
+        )
+
+    def _move(self) -> None:
+        """End the connection there was, and begin another."""
+        if self._move_to is None:
+            return
+        before, self._mqtt, self._move_to = self._mqtt, self._move_to, None
+        said_goodbye = self._connection.up and self._delivery.idle
+        self._connection.close(will=not said_goodbye)
+        self._connected.clear()
+        self._delivery.left()
+        self._delivery.move(
+            before.topic_prefix,
+            self._mqtt.topic_prefix,
+            same_broker=before.address == self._mqtt.address,
+            cleared=said_goodbye,
+        )
+        self._topics = Topics(self._mqtt.topic_prefix)
+        self._connection = self._new_connection()
+        self._sweep = Sweep(self._seconds)
+
+    # --- what is sent to us ----------------------------------------------------------------------
+
+    def _change_commands(self, mqtt: MqttSettings) -> None:
+        listened = self._listens
+        self._mqtt = mqtt
+        if not self._connection.up or listened == self._listens:
+            return
+        if self._listens:
+            self._listen()
+        else:
+            self._connection.unsubscribe([self._topics.commands])
+
+    @property
+    def _listens(self) -> bool:
+        return self._mqtt.commands and self._on_command is not None
+
+    def _listen(self) -> None:
+        if not self._listens:
+            return
+        # What was retained or queued before is no wish of now.
+        number = self._connection.subscribe([self._topics.commands], retained=False)
+        self._commands_subscription = number
+        if number is None:
+            self._complain_of_commands("it knows no wildcards")
+
+    def _take_subscribed(self, notice: Subscribed) -> None:
+        if notice.subscription == self._commands_subscription and notice.refusal is not None:
+            self._complain_of_commands(notice.refusal.lower())
+
+    def _complain_of_commands(self, reason: str) -> None:
+        self._complain(
+            f"the broker does not let us subscribe to {self._topics.commands} ({reason}):"
+            " no commands are received"
+        )
+
+    def _take_arrived(self, arrived: Arrived) -> None:
+        if arrived.retained:
+            if self._sweep.under_way:
+                self._sweep.go_on()
+                self._clear_left_over(arrived.topic)
+            return
+        if self._on_command is None or not self._listens:
+            return
+        if not arrived.topic.startswith(self._topics.commands.removesuffix("/#")):
+            return  # what we publish ourselves comes back from MQTT 3.1.1 while we look around
+        command = understood(arrived, self._topics)
+        if isinstance(command, Command):
+            self._on_command(command)
+        else:
+            self.answer(command.reply, command.verb, None, ok=False, message=command.message)
+
+    def _take_answer(self, reply: Reply, verb: str, payload: bytes) -> None:
+        topics = {self._topics.result(verb), reply.topic or self._topics.result(verb)}
+        for topic in sorted(topics):
+            self._delivery.answer(Message(topic, payload, reply.correlation))
+
+    # --- what there is, and what there was ------------------------------------------------------
+
+    def _take_declared(self, declared: Declared) -> None:
+        self._declared = declared
+        for pair in declared.pairs:
+            if not self._delivery.retains(self._topics.state(*pair)):
+                self._publish_state(pair)
+        self._begin_sweep()
+
+    def _take_gone(self, cameras: Iterable[str], pairs: Iterable[Pair]) -> None:
+        for camera in cameras:
+            self._delivery.clear(self._topics.camera_status(camera))
+        for pair in pairs:
+            self._open.pop(pair, None)
+            self._newest_visit.pop(pair, None)
+            self._delivery.clear(self._topics.state(*pair))
+            self._delivery.clear(self._topics.snapshot(*pair))
+
+    def _begin_sweep(self) -> None:
+        # The embedded broker keeps nothing over a restart.
+        if self._declared is None or self._mqtt.embedded or not self._connection.up:
+            return
+        if self._sweep.begin():
+            self._connection.subscribe(filters(self._topics), retained=True)
+
+    def _end_sweep(self) -> None:
+        self._sweep.end()
+        self._connection.unsubscribe(filters(self._topics))
+
+    def _clear_left_over(self, topic: str) -> None:
+        if self._declared is None or self._delivery.retains(topic):
+            return
+        if is_left_over(topic, self._topics, self._declared):
+            logger.info("clearing %s: there is nothing of that name any more", topic)
+            self._delivery.clear(topic)
+
+    # --- what is told ----------------------------------------------------------------------------
 
     def _take_event(
-        self, event: Event, since_seconds: float, picture_bytes: int, *, left_out: bool
+        self, event: Event, since: datetime, picture_bytes: int, *, left_out: bool
     ) -> None:
         pair = event.camera, event.watch
         if event.type == "new":
@@ -257,7 +484,7 @@ class Publisher:
             self._publish_picture(event)
             with self._raw_lock:
                 self._raw_bytes -= picture_bytes
-        self._delivery.alert(replace(event, picture=None), since_seconds)
+        self._delivery.alert(replace(event, picture=None), since)
         self._note_dropped()
         self._follow_state(event)
 
@@ -265,7 +492,7 @@ class Publisher:
         if event.picture is None:
             return
         try:
-            jpeg = render(event.picture, self._quality)
+            jpeg = render(event.picture, self._snapshots.quality)
         except (ValueError, cv2.error) as error:
             self._complain(f"a snapshot of {event.camera} can't be drawn: {error}")
             return
@@ -292,9 +519,8 @@ class Publisher:
             "state", self._topics.state(*pair), ON if self._open.get(pair) else OFF
         )
 
-    def _take_pairs(self, pairs: Iterable[Pair]) -> None:
-        for pair in pairs:
-            self._publish_state(pair)
+    def _take_camera_status(self, camera: str, state: CameraState) -> None:
+        self._delivery.retain("camera", self._topics.camera_status(camera), state.encode())
 
     def _take_info(self, info: Info) -> None:
         payload = self._encode(self._topics.info, info.fields())
@@ -324,7 +550,7 @@ class Publisher:
             event,
             self._topics,
             published_at=self._now(),
-            delayed=self._seconds() - waiting.since_seconds > DELAYED_AFTER_SECONDS,
+            delayed=self._now() - waiting.since > DELAYED_AFTER,
         )
         return Message(self._topics.event(event.camera, event.watch), encode(fields))
 
@@ -351,3 +577,10 @@ class Publisher:
             logger.warning("%d alerts were dropped while the broker was away", count)
             self._dropped_said = self._outbox.dropped
             self._dropping = False
+
+
+def _of_connection(mqtt: MqttSettings) -> MqttSettings:
+    """The settings without those that a connection goes on with when they change."""
+    defaults = MqttSettings()
+    kept = ("commands", "homeassistant", "outbox")
+    return mqtt.model_copy(update={key: getattr(defaults, key) for key in kept})

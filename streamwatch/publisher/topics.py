@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+Pair = tuple[str, str]
+"""A camera and a watch."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topics:
@@ -26,6 +29,18 @@ class Topics:
     @property
     def errors(self) -> str:
         return f"{self.prefix}/errors"
+
+    @property
+    def commands(self) -> str:
+        """The filter that every command matches."""
+        return f"{self.prefix}/command/#"
+
+    def verb(self, topic: str) -> str:
+        """What a command's topic asks for: `watch/set` of `P/command/watch/set`."""
+        return topic.removeprefix(f"{self.prefix}/command").removeprefix("/")
+
+    def result(self, verb: str) -> str:
+        return f"{self.prefix}/result/{verb}".removesuffix("/")
 
     def camera_status(self, camera: str) -> str:
         return f"{self.prefix}/cameras/{camera}/status"

@@ -7,11 +7,19 @@ class Rate:
     """Tells which frames of one camera are due, `fps` a second at most.
 
     Due times accumulate instead of starting anew at each frame taken, so 15 → 2 fps averages 2.0
-    and not 1.875. Not thread-safe: the camera's capture thread owns it.
+    and not 1.875. `due` is for the camera's capture thread alone.
     """
 
     def __init__(self, fps: float) -> None:
         self._period = 1 / fps
+        self._next = float("-inf")
+
+    def change(self, fps: float) -> None:
+        """Go on at another rate; from any thread."""
+        self._period = 1 / fps
+
+    def hurry(self) -> None:
+        """Let the next frame be due, whenever it comes; from any thread."""
         self._next = float("-inf")
 
     def due(self, seconds: float) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Protocol
 
 from streamwatch.records import Frame
@@ -26,19 +26,33 @@ class Scheduler:
     `ready` is the condition that every slot notifies when it is filled or closed.
     """
 
-    def __init__(self, slots: Mapping[str, FrameSlot], ready: threading.Condition) -> None:
-        self._slots = list(slots.values())
+    def __init__(self, slots: Iterable[FrameSlot], ready: threading.Condition) -> None:
+        self._slots = list(slots)
         self._ready = ready
         self._start = 0
+        self._woken = False
 
     def next_batch(self, timeout: float) -> list[Frame]:
         """Frames in the order of their turn; empty if none came within `timeout` seconds."""
         with self._ready:
             batch = self._collect()
-            if not batch:
+            if not batch and not self._woken:
                 self._ready.wait(timeout)
                 batch = self._collect()
+            self._woken = False
             return batch
+
+    def wake(self) -> None:
+        """Let `next_batch` return at once, now or when it is called next; from any thread."""
+        with self._ready:
+            self._woken = True
+            self._ready.notify_all()
+
+    def exchange(self, slots: Iterable[FrameSlot]) -> None:
+        """Take frames from these slots from now on. For the thread that calls `next_batch`."""
+        with self._ready:
+            self._slots = list(slots)
+            self._start = 0
 
     def _collect(self) -> list[Frame]:
         """One frame a camera, from where the last batch stopped: at overload all wait alike."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
 from streamwatch.config.models import CameraSettings
 from streamwatch.errors import CredentialsRefused, SourceError
+from streamwatch.geometry import Polygon
 from streamwatch.records import Frame
 from streamwatch.source.choice import source_for
 from streamwatch.source.clock import Clock
@@ -48,6 +49,18 @@ class CaptureCounts:
     reconnects: int
     age_seconds: float | None
 
+    def after(self, earlier: CaptureCounts) -> CaptureCounts:
+        """These with those of an earlier capture of the same camera."""
+        return CaptureCounts(
+            self.frames + earlier.frames,
+            self.offered + earlier.offered,
+            self.dropped + earlier.dropped,
+            self.corrupt + earlier.corrupt,
+            self.failures + earlier.failures,
+            self.reconnects + earlier.reconnects,
+            self.age_seconds,
+        )
+
 
 @dataclass(slots=True)
 class _Outage:
@@ -77,7 +90,9 @@ class Capture:
         make_source: Callable[[CameraSettings, Clock], Source] = source_for,
         clock: Clock | None = None,
         chance: Callable[[], float] = random.random,
+        counted: CaptureCounts | None = None,
     ) -> None:
+        """`counted` is what an earlier capture of this camera did, to go on counting from."""
         self._camera = camera
         self._clock = clock or Clock()
         self._source = make_source(settings, self._clock)
@@ -90,6 +105,8 @@ class Capture:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"capture-{camera}", daemon=True)
         self._failure: BaseException | None = None
+
+        self._counted = counted
 
         self._lock = threading.Lock()
         """Guards what follows, which the capture thread writes and others read."""
@@ -127,6 +144,10 @@ class Capture:
         if self._failure is not None:
             raise self._failure
 
+    def change_mask(self, polygons: Sequence[Polygon]) -> None:
+        """Black these out from the next frame on."""
+        self._mask = Mask(polygons)
+
     @property
     def failure(self) -> BaseException | None:
         """The unexpected exception the thread died of: a bug, not a camera that is away."""
@@ -158,7 +179,7 @@ class Capture:
         # Outside our lock: whoever holds the slot's condition may ask us something.
         dropped = self._slot.dropped
         with self._lock:
-            return CaptureCounts(
+            counts = CaptureCounts(
                 frames=self._frames,
                 offered=self._offered,
                 dropped=dropped,
@@ -167,6 +188,7 @@ class Capture:
                 reconnects=self._reconnects,
                 age_seconds=self._cadence.age_seconds(now),
             )
+        return counts.after(self._counted) if self._counted else counts
 
     def _run(self) -> None:
         try:

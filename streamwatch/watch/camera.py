@@ -25,27 +25,52 @@ class CameraWatches:
         default_confidence: float,
         new_id: Callable[[], str],
     ) -> None:
-        tracks = itertools.count(1)
-        self._watches = [
-            Watch(
-                camera,
-                name,
-                watch,
-                settings,
-                default_confidence if watch.confidence is None else watch.confidence,
-                tracks,
-                new_id,
+        self._camera = camera
+        self._tracks = itertools.count(1)
+        self._new_id = new_id
+        self._watches: dict[str, Watch] = {}
+        self.adopt(settings, watches, default_confidence)
+
+    def adopt(
+        self,
+        settings: CameraSettings,
+        watches: Mapping[str, WatchSettings],
+        default_confidence: float,
+        why_gone: Callable[[str], EndReason] = lambda _: "removed",
+    ) -> tuple[Event, ...]:
+        """Go on with other settings; the events are the ends of what they end.
+
+        A watch whose settings are the same goes on with what it follows, even where the camera's
+        own have changed. `why_gone` is asked for each watch that is no longer there.
+        """
+        before, self._watches = self._watches, {}
+        events: list[Event] = []
+        for name, watch in watches.items():
+            confidence = default_confidence if watch.confidence is None else watch.confidence
+            kept = before.get(name)
+            if kept is not None and kept.is_of(watch, confidence):
+                kept.move(settings)
+                self._watches[name] = before.pop(name)
+                continue
+            self._watches[name] = Watch(
+                self._camera, name, watch, settings, confidence, self._tracks, self._new_id
             )
-            for name, watch in watches.items()
-        ]
-        self.prompts = tuple(dict.fromkeys(p for watch in watches.values() for p in watch.prompt))
-        self.floor = min((watch.floor for watch in self._watches), default=1.0)
+        for name, gone in before.items():
+            events += gone.close("changed" if name in watches else why_gone(name))
+        self.prompts = vocabulary(watches)
+        self.floor = min((watch.floor for watch in self._watches.values()), default=1.0)
+        return tuple(events)
 
     def update(self, frame: Frame, detections: Sequence[Detection]) -> tuple[Event, ...]:
-        return tuple(e for watch in self._watches for e in watch.update(frame, detections))
+        return tuple(e for watch in self._watches.values() for e in watch.update(frame, detections))
 
     def lost(self, gone_seconds: float) -> tuple[Event, ...]:
-        return tuple(e for watch in self._watches for e in watch.lost(gone_seconds))
+        return tuple(e for watch in self._watches.values() for e in watch.lost(gone_seconds))
 
     def close(self, reason: EndReason) -> tuple[Event, ...]:
-        return tuple(e for watch in self._watches for e in watch.close(reason))
+        return tuple(e for watch in self._watches.values() for e in watch.close(reason))
+
+
+def vocabulary(watches: Mapping[str, WatchSettings]) -> tuple[str, ...]:
+    """The prompts that a camera with these watches is searched for, each once."""
+    return tuple(dict.fromkeys(prompt for watch in watches.values() for prompt in watch.prompt))

@@ -11,6 +11,11 @@ from streamwatch.records import Detection, EndReason, Event, Frame
 class Watcher(Protocol):
     """Turns one camera's detections into events. Not thread-safe: one thread owns it."""
 
+    @property
+    def floor(self) -> float:
+        """The least confidence that is of use."""
+        ...
+
     def update(self, frame: Frame, detections: Sequence[Detection]) -> tuple[Event, ...]:
         """What the detections of `frame` change; frames come in order of `Frame.seconds`."""
         ...

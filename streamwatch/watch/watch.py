@@ -75,17 +75,12 @@ class Watch:
     ) -> None:
         self._camera = camera
         self._name = name
+        self._settings = settings
+        self._confidence = confidence
         self._prompts = frozenset(settings.prompt)
-        self._counting = rules.Counting(
-            confidence,
-            (settings.min_area, settings.max_area),
-            None if settings.zones is None else frozenset(settings.zones),
-            rules.Place(camera_settings.zones, camera_settings.ignore),
-        )
+        self.move(camera_settings)
         self.floor = rules.floor(confidence)
         self._hits = settings.appear.hits
-        # Frames are due every 1/fps, give or take: half of that more lets the last one be late.
-        self._within = settings.appear.within.total_seconds() + 0.5 / camera_settings.fps
         self._dwell = settings.dwell.total_seconds()
         self._leave = settings.leave.total_seconds()
         self._cooldown = settings.cooldown.total_seconds()
@@ -98,6 +93,23 @@ class Watch:
         )
         self._visits: dict[int, _Visit] = {}
         self._quiet_until = float("-inf")
+
+    def is_of(self, settings: WatchSettings, confidence: float) -> bool:
+        """Whether these are its settings, but for the name that people call it."""
+        return confidence == self._confidence and settings == self._settings.model_copy(
+            update={"name": settings.name}
+        )
+
+    def move(self, camera: CameraSettings) -> None:
+        """Go on with other settings of the camera: its zones, what it ignores, its rate."""
+        self._counting = rules.Counting(
+            self._confidence,
+            (self._settings.min_area, self._settings.max_area),
+            None if self._settings.zones is None else frozenset(self._settings.zones),
+            rules.Place(camera.zones, camera.ignore),
+        )
+        # Frames are due every 1/fps, give or take: half of that more lets the last one be late.
+        self._within = self._settings.appear.within.total_seconds() + 0.5 / camera.fps
 
     def update(self, frame: Frame, detections: Sequence[Detection]) -> list[Event]:
         """The events that `frame` causes; `detections` may hold other watches' prompts."""

@@ -10,8 +10,8 @@ from streamwatch.publisher.delivery import (
     Delivery,
     Message,
 )
-from streamwatch.publisher.outbox import MemoryOutbox, Waiting
-from tests.publisher.events import new_event
+from streamwatch.publisher.outbox import SqliteOutbox, Waiting
+from tests.publisher.events import MOMENT, new_event
 from tests.publisher.running import Clock
 
 
@@ -25,10 +25,18 @@ class Wire:
         self._delivery = delivery
         self._answered = 0
 
-    def fault(self, topic: str, payload: bytes) -> str | None:
+    def fault(self, topic: str, payload: bytes, correlation: bytes | None = None) -> str | None:
         return self.faults.get(topic)
 
-    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> int:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int,
+        retain: bool,
+        correlation: bytes | None = None,
+    ) -> int:
         self.sent.append((topic, payload, qos, retain))
         return len(self.sent)
 
@@ -46,13 +54,14 @@ class Desk:
     """A delivery with what it needs, its events published as their sequence number."""
 
     def __init__(self) -> None:
-        self.outbox = MemoryOutbox()
+        self.outbox = SqliteOutbox()
         self.clock = Clock()
         self.complaints: list[str] = []
         self.delivery = Delivery(
             self.outbox,
             compose=self.compose,
             complain=self.complaints.append,
+            now=lambda: MOMENT,
             seconds=self.clock,
         )
 
@@ -72,7 +81,7 @@ class Desk:
         return wire
 
     def alert(self, sequence: int, camera: str = "porch") -> None:
-        self.delivery.alert(new_event(sequence=sequence, camera=camera), self.clock())
+        self.delivery.alert(new_event(sequence=sequence, camera=camera), MOMENT)
         self.delivery.pump()
 
 

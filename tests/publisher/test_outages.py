@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from streamwatch.publisher import MemoryOutbox
+from streamwatch.publisher import SqliteOutbox
 from tests.parts import free_port
 from tests.parts.mosquitto import Mosquitto, Received, StartMosquitto, Subscriber
 from tests.publisher.events import end_event, new_event, picture
@@ -39,7 +39,7 @@ def test_a_broker_away_at_the_start_gets_everything_in_order(
         broker.stop()
         publisher = make(broker, "away")
         with running(publisher, connected=False):
-            publisher.declare_states([("porch", "car"), ("porch", "dog")])
+            publisher.declare(["porch"], [("porch", "car"), ("porch", "dog")])
             publisher.camera_status("porch", "offline")
             publisher.camera_status("porch", "online")
             publisher.event(visit)
@@ -197,7 +197,10 @@ def test_too_many_waiting_alerts_are_said_once_and_counted(
     visits = [new_event() for _ in range(5)]
     with Subscriber(broker.port, "crowd/#", client_id="witness") as subscriber:
         broker.stop()
-        with running(make(broker, "crowd", outbox=MemoryOutbox(4)), connected=False) as publisher:
+        with running(
+            make(broker, "crowd", make_outbox=lambda _: SqliteOutbox(max_bytes=2200)),
+            connected=False,
+        ) as publisher:
             for visit in visits:
                 publisher.event(visit)
                 publisher.event(end_event(visit.id))

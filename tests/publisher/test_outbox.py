@@ -1,26 +1,44 @@
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
+from dataclasses import fields, replace
+from datetime import timedelta
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamwatch.publisher.outbox import MemoryOutbox
+from streamwatch.publisher.outbox import ROW_BYTES, SqliteOutbox
 from streamwatch.records import Event
-from tests.publisher.events import end_event, new_event, update_event
+from tests.publisher.events import MOMENT, end_event, new_event, update_event
+
+LONGEST = 424
+"""Bytes of the longest event here as it is kept."""
 
 
-def left(outbox: MemoryOutbox) -> list[tuple[str, str, int]]:
+def left(outbox: SqliteOutbox) -> list[tuple[str, str, int]]:
     """What would be sent now: id, type, sequence."""
-    waiting = [outbox.take(number) for number in outbox.rewind()]
+    waiting = [outbox.take(number) for number in outbox.rewind(MOMENT)]
     return [(each.event.id, each.event.type, each.event.sequence) for each in waiting if each]
 
 
-def filled(max_events: int, events: Sequence[Event]) -> MemoryOutbox:
-    outbox = MemoryOutbox(max_events)
+def filled(max_events: int, events: Sequence[Event]) -> SqliteOutbox:
+    outbox = room_for(max_events)
     for event in events:
-        outbox.add(event, 0.0)
+        outbox.add(event, MOMENT)
     return outbox
+
+
+def room_for(events: int) -> SqliteOutbox:
+    """An outbox that holds so many of the events used here, which are of about one size."""
+    return SqliteOutbox(max_bytes=events * (LONGEST + ROW_BYTES))
+
+
+def fields_of(event: Event) -> dict[str, object]:
+    """Events are compared by identity, since pictures can't be compared."""
+    return {field.name: getattr(event, field.name) for field in fields(Event)}
 
 
 def visit(name: str) -> list[Event]:
@@ -28,13 +46,13 @@ def visit(name: str) -> list[Event]:
 
 
 def test_events_keep_their_order_until_they_are_removed() -> None:
-    outbox = MemoryOutbox()
-    numbers = [outbox.add(event, 1.5) for event in visit("a")]
+    outbox = SqliteOutbox()
+    numbers = [outbox.add(event, MOMENT) for event in visit("a")]
     assert numbers == sorted(numbers)
     taken = outbox.take(numbers[0])
     assert taken is not None
-    assert (taken.event.type, taken.since_seconds) == ("new", 1.5)
-    assert outbox.take(numbers[0]) is taken
+    assert (taken.event.type, taken.since) == ("new", MOMENT)
+    assert outbox.take(numbers[0]) is not None
     outbox.remove(numbers[0])
     outbox.remove(numbers[0])
     assert outbox.take(numbers[0]) is None
@@ -57,32 +75,32 @@ def test_then_whole_visits_from_the_oldest() -> None:
 
 def test_what_comes_later_of_a_dropped_visit_is_dropped_too() -> None:
     outbox = filled(1, [new_event(id="a"), new_event(id="b")])
-    outbox.add(update_event("a"), 0.0)
-    outbox.add(end_event("a", 2), 0.0)
+    outbox.add(update_event("a"), MOMENT)
+    outbox.add(end_event("a", 2), MOMENT)
     assert left(outbox) == [("b", "new", 0)]
     assert outbox.dropped == 3
     # Its end was seen, so nothing is remembered of it for ever.
-    outbox.remove(outbox.rewind()[0])
-    outbox.add(new_event(id="a"), 0.0)
+    outbox.remove(outbox.rewind(MOMENT)[0])
+    outbox.add(new_event(id="a"), MOMENT)
     assert left(outbox) == [("a", "new", 0)]
 
 
 def test_the_end_of_a_visit_that_was_announced_is_kept_as_long_as_possible() -> None:
-    outbox = MemoryOutbox(2)
-    begun = outbox.add(new_event(id="a"), 0.0)
+    outbox = room_for(2)
+    begun = outbox.add(new_event(id="a"), MOMENT)
     outbox.take(begun)
     outbox.remove(begun)
-    outbox.add(end_event("a"), 0.0)
-    outbox.add(new_event(id="b"), 0.0)
-    outbox.add(new_event(id="c"), 0.0)
+    outbox.add(end_event("a"), MOMENT)
+    outbox.add(new_event(id="b"), MOMENT)
+    outbox.add(new_event(id="c"), MOMENT)
     assert left(outbox) == [("a", "end", 1), ("c", "new", 0)]
 
 
 def test_what_was_handed_over_is_not_dropped() -> None:
-    outbox = MemoryOutbox(1)
-    first = outbox.add(update_event("a"), 0.0)
+    outbox = room_for(1)
+    first = outbox.add(update_event("a"), MOMENT)
     assert outbox.take(first) is not None
-    outbox.add(new_event(id="b"), 0.0)
+    outbox.add(new_event(id="b"), MOMENT)
     assert left(outbox) == [("a", "update", 1)]
     assert outbox.dropped == 1
 
@@ -96,18 +114,18 @@ def test_no_visit_is_left_without_its_beginning_or_its_end(
 ) -> None:
     """Whatever comes, with nothing sent meanwhile: a `new` is there for all that waits, and an
     `end` for each visit that ended."""
-    outbox = MemoryOutbox(max_events)
+    outbox = room_for(max_events)
     open_visits: dict[str, str] = {}
     ended: set[str] = set()
     for count, (name, ends) in enumerate(steps):
         if name not in open_visits:
             open_visits[name] = f"{name}{count}"
-            outbox.add(new_event(id=open_visits[name]), 0.0)
+            outbox.add(new_event(id=open_visits[name]), MOMENT)
         elif ends:
             ended.add(open_visits[name])
-            outbox.add(end_event(open_visits.pop(name), 2), 0.0)
+            outbox.add(end_event(open_visits.pop(name), 2), MOMENT)
         else:
-            outbox.add(update_event(open_visits[name]), 0.0)
+            outbox.add(update_event(open_visits[name]), MOMENT)
         assert len(outbox) <= max_events
     kinds: dict[str, list[str]] = {}
     for visit_id, kind, _ in left(outbox):
@@ -115,3 +133,55 @@ def test_no_visit_is_left_without_its_beginning_or_its_end(
     for visit_id, seen in kinds.items():
         assert seen[0] == "new"
         assert (seen[-1] == "end") == (visit_id in ended)
+
+
+def test_what_waits_outlives_the_process(tmp_path: Path) -> None:
+    before = SqliteOutbox(tmp_path / "outbox")
+    events = [new_event(id="a", position=1.5), update_event("a", 1), end_event("a", 2)]
+    numbers = [before.add(event, MOMENT + timedelta(seconds=1)) for event in events]
+    before.remove(numbers[0])
+    before.close()
+    after = SqliteOutbox(tmp_path / "outbox")
+    assert len(after) == 2
+    taken = [after.take(number) for number in after.rewind(MOMENT)]
+    for waiting, event in zip(taken, events[1:], strict=True):
+        assert waiting is not None
+        assert fields_of(waiting.event) == fields_of(event)
+    assert {waiting.since for waiting in taken if waiting} == {MOMENT + timedelta(seconds=1)}
+    assert after.add(new_event(), MOMENT) > numbers[2]
+
+
+def test_what_waits_too_long_goes_as_whole_visits(tmp_path: Path) -> None:
+    outbox = SqliteOutbox(tmp_path / "outbox", max_age=timedelta(days=7))
+    outbox.add(new_event(id="old"), MOMENT)
+    outbox.add(new_event(id="young"), MOMENT + timedelta(days=3))
+    outbox.add(update_event("old"), MOMENT + timedelta(days=6))
+    outbox.rewind(MOMENT + timedelta(days=7, seconds=1))
+    assert left(outbox) == [("young", "new", 0)]
+    outbox.add(end_event("old", 2), MOMENT + timedelta(days=8))
+    assert left(outbox) == [("young", "new", 0)]
+    assert outbox.dropped == 3
+
+
+def test_two_do_not_share_a_file(tmp_path: Path) -> None:
+    first = SqliteOutbox(tmp_path / "outbox")
+    first.add(new_event(), MOMENT)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        SqliteOutbox(tmp_path / "outbox")
+
+
+def test_open_visits_are_remembered_with_how_they_stood() -> None:
+    outbox = SqliteOutbox()
+    for event in (
+        *(new_event(id="open"), update_event("open", 1)),
+        *(new_event(id="left"), end_event("left")),
+        *(new_event(id="stopped"), replace(end_event("stopped"), reason="shutdown")),
+    ):
+        outbox.remove(outbox.add(event, MOMENT))
+    assert [(event.id, event.type, event.sequence) for event in outbox.visits()] == [
+        ("open", "update", 1),
+        ("stopped", "end", 1),
+    ]
+    outbox.add(new_event(id="again", continues="stopped"), MOMENT)
+    outbox.forget("open")
+    assert [event.id for event in outbox.visits()] == ["again"]

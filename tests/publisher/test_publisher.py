@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import cv2
@@ -29,7 +29,7 @@ from streamwatch.publisher.delivery import Delivery
 from streamwatch.records import Event, Picture
 from tests.parts.mosquitto import Mosquitto, Received, Subscriber
 from tests.publisher.events import MOMENT, end_event, new_event, picture, update_event
-from tests.publisher.running import Clock, make, running
+from tests.publisher.running import make, running
 
 
 def topics(messages: Sequence[Received]) -> list[str]:
@@ -50,7 +50,7 @@ def test_an_alert_is_snapshot_event_state_and_its_end_event_state(
         Subscriber(mosquitto.port, "order/#") as subscriber,
         running(make(mosquitto, "order", tmp_path)) as publisher,
     ):
-        publisher.declare_states([("porch", "car")])
+        publisher.declare(["porch"], [("porch", "car")])
         subscriber.wait_for_payload("order/state/porch/car", b"OFF")
         subscriber.clear()
         publisher.event(event)
@@ -77,7 +77,7 @@ def test_what_is_retained_meets_a_late_subscriber(mosquitto: Mosquitto) -> None:
     with running(make(mosquitto, "kept")) as publisher:
         publisher.info(an_info())
         publisher.camera_status("porch", "online")
-        publisher.declare_states([("porch", "car"), ("porch", "dog")])
+        publisher.declare(["porch"], [("porch", "car"), ("porch", "dog")])
         publisher.event(event)
         with Subscriber(mosquitto.port, "kept/state/#") as first:
             first.wait_for_payload("kept/state/porch/car", b"ON")
@@ -311,10 +311,10 @@ os._exit(9)
 
 
 def test_an_event_that_left_late_says_so(mosquitto: Mosquitto) -> None:
-    clock = Clock()
-    publisher = make(mosquitto, "late", seconds=clock)
+    moment = MOMENT
+    publisher = make(mosquitto, "late", now=lambda: moment)
     publisher.event(new_event())
-    clock.seconds += 61
+    moment += timedelta(seconds=61)
     with Subscriber(mosquitto.port, "late/events/#") as subscriber, running(publisher):
         publisher.event(new_event())
         late, prompt = subscriber.wait_for(lambda messages: len(messages) == 2)
@@ -369,7 +369,7 @@ def test_what_can_not_be_written_or_drawn_holds_up_nothing(
 def test_what_ends_the_thread_is_kept_and_the_will_speaks(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def break_down(self: Delivery, event: Event, since_seconds: float) -> None:
+    def break_down(self: Delivery, event: Event, since: datetime) -> None:
         raise RuntimeError("a bug")
 
     publisher = make(mosquitto, "bug")

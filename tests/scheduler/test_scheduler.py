@@ -29,7 +29,7 @@ class QueueSlot:
 
 def test_one_frame_of_each_camera_that_has_one() -> None:
     slots = {"a": QueueSlot(frame("a")), "b": QueueSlot(), "c": QueueSlot(frame("c"))}
-    scheduler = Scheduler(slots, threading.Condition())
+    scheduler = Scheduler(slots.values(), threading.Condition())
     assert [f.camera for f in scheduler.next_batch(0)] == ["a", "c"]
     assert scheduler.next_batch(0) == []
 
@@ -37,7 +37,7 @@ def test_one_frame_of_each_camera_that_has_one() -> None:
 def test_at_overload_every_camera_gets_the_same_share() -> None:
     names = [f"c{number}" for number in range(BATCH_LIMIT + 5)]
     slots = {name: QueueSlot(*(frame(name, i) for i in range(1000))) for name in names}
-    scheduler = Scheduler(slots, threading.Condition())
+    scheduler = Scheduler(slots.values(), threading.Condition())
     taken = [f.camera for _ in range(len(names) * 3) for f in scheduler.next_batch(0)]
     assert {taken.count(name) for name in names} == {3 * BATCH_LIMIT}
 
@@ -45,7 +45,7 @@ def test_at_overload_every_camera_gets_the_same_share() -> None:
 def test_a_frame_wakes_the_waiting_scheduler() -> None:
     ready = threading.Condition()
     slot = QueueSlot()
-    scheduler = Scheduler({"a": slot}, ready)
+    scheduler = Scheduler([slot], ready)
 
     def fill() -> None:
         time.sleep(0.05)

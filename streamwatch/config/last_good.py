@@ -1,0 +1,51 @@
+"""The last configuration that was right, kept for a start on one that is not."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from streamwatch.config.loading import load, text_of
+from streamwatch.config.models import Config
+from streamwatch.config.paths import state_dir
+
+
+def keep_last_good(path: Path, text: str) -> None:
+    """Keep what stood in the file at `path`, as written: `${…}` not expanded, for its owner only.
+
+    Raises OSError.
+    """
+    kept = _place(path)
+    with suppress(OSError, UnicodeDecodeError):
+        if kept.read_text(encoding="utf-8") == text:
+            return
+    kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # mkstemp makes it 0600; renamed, so that a cut power line leaves the old one or the new one.
+    descriptor, new = tempfile.mkstemp(dir=kept.parent, prefix=f".{kept.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(new).replace(kept)
+    except BaseException:
+        Path(new).unlink(missing_ok=True)
+        raise
+
+
+def load_last_good(path: Path) -> Config | None:
+    """What `keep_last_good` kept for the file at `path`, None where nothing was.
+
+    Raises ConfigError: what was right then may name a certificate that is gone now.
+    """
+    kept = _place(path)
+    return load(path, text_of(kept)) if kept.is_file() else None
+
+
+def _place(path: Path) -> Path:
+    """A file for each configuration path, so that two instances don't share one."""
+    name = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:16]
+    return state_dir() / "last-good" / f"{name}.yaml"

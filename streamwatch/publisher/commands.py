@@ -1,0 +1,60 @@
+"""What is asked of the daemon over MQTT, and where its answer may go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streamwatch.publisher.connection import MAX_INCOMING_BYTES, Arrived
+from streamwatch.publisher.topics import Topics
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Where an answer goes besides `P/result/<verb>`, and what tells the request: MQTT 5 alone."""
+
+    topic: str | None = None
+    correlation: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A message as it came: `verb` is what followed `P/command/`, and may be anything."""
+
+    verb: str
+    payload: bytes
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A message that is not even looked into."""
+
+    verb: str
+    reply: Reply
+    message: str
+
+
+def understood(arrived: Arrived, topics: Topics) -> Command | Unfit:
+    verb = topics.verb(arrived.topic)
+    fault = _fault(arrived.response_topic, topics)
+    if fault is not None:
+        return Unfit(verb, Reply(None, arrived.correlation), fault)
+    reply = Reply(arrived.response_topic, arrived.correlation)
+    if arrived.payload is None:
+        return Unfit(verb, reply, f"a command has at most {MAX_INCOMING_BYTES:,} bytes")
+    return Command(verb, arrived.payload, reply)
+
+
+def _fault(topic: str | None, topics: Topics) -> str | None:
+    """Why no answer goes to a requester's response topic, None if it does.
+
+    Who may only send commands must not have us forge an alert, a state or another command.
+    """
+    if topic is None:
+        return None
+    if not topic or topic.startswith("$") or any(char in topic for char in "+#\0"):
+        return "the response topic is no topic that can be published to"
+    ours = topic == topics.prefix or topic.startswith(f"{topics.prefix}/")
+    if ours and not topic.startswith(f"{topics.result('')}/"):
+        return f"the response topic must not lie in {topics.prefix}, but in {topics.result('')}"
+    return None

@@ -1,0 +1,183 @@
+"""The outbox on disk that goes on in memory while the disk does not take it."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from streamwatch.publisher.outbox import SqliteOutbox, Waiting
+from streamwatch.records import Event
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 30.0
+"""How often a disk that failed is tried again."""
+FAR_BEYOND = 1 << 40
+"""A number that no event on a disk ever reaches."""
+
+
+class DurableOutbox:
+    """See `Outbox`. A full, read-only or broken disk is told to `complain` and never raises.
+
+    What can't be written waits in memory, and goes to the disk when that works again. A file that
+    is no database any more is moved aside, never deleted.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        *,
+        max_bytes: int,
+        max_age: timedelta,
+        complain: Callable[[str], None],
+        seconds: Callable[[], float],
+    ) -> None:
+        self._file = file
+        self._max_bytes = max_bytes
+        self._max_age = max_age
+        self._complain = complain
+        self._seconds = seconds
+        self._disk: SqliteOutbox | None = None
+        self._memory: SqliteOutbox | None = None
+        self._removed: set[int] = set()
+        """Acknowledged, and still on a disk that can't be written."""
+        self._try_again_at = 0.0
+        try:
+            self._disk = self._opened()
+        except (OSError, sqlite3.Error) as error:
+            self._fail(error)
+
+    @property
+    def dropped(self) -> int:
+        return sum(outbox.dropped for outbox in self._both())
+
+    @property
+    def lasting(self) -> bool:
+        return self._memory is None
+
+    def __len__(self) -> int:
+        return sum(len(outbox) for outbox in self._both()) - len(self._removed)
+
+    def add(self, event: Event, since: datetime) -> int:
+        self._mend_if_due()
+        if self._memory is None and self._disk is not None:
+            try:
+                return self._disk.add(event, since)
+            except sqlite3.Error as error:
+                self._fail(error)
+        assert self._memory is not None
+        return self._memory.add(event, since)
+
+    def take(self, number: int) -> Waiting | None:
+        for outbox in self._both():
+            with suppress(sqlite3.Error):  # it stays where it is until the disk can be read again
+                if (waiting := outbox.take(number)) is not None:
+                    return waiting
+        return None
+
+    def remove(self, number: int) -> None:
+        if self._memory is not None:
+            self._memory.remove(number)
+        if self._disk is not None:
+            try:
+                self._disk.remove(number)
+            except sqlite3.Error as error:
+                self._removed.add(number)
+                self._fail(error)
+
+    def rewind(self, now: datetime) -> Sequence[int]:
+        self._mend_if_due()
+        numbers: list[int] = []
+        for outbox in self._both():
+            try:
+                numbers += outbox.rewind(now)
+            except sqlite3.Error as error:
+                self._fail(error)
+        return [number for number in numbers if number not in self._removed]
+
+    def visits(self) -> Sequence[Event]:
+        found: list[Event] = []
+        for outbox in self._both():
+            with suppress(sqlite3.Error):
+                found += outbox.visits()
+        return found
+
+    def forget(self, visit: str) -> None:
+        for outbox in self._both():
+            with suppress(sqlite3.Error):  # a visit too many is ended at the next start
+                outbox.forget(visit)
+
+    def close(self) -> None:
+        for outbox in self._both():
+            with suppress(sqlite3.Error):
+                outbox.close()
+
+    def _both(self) -> list[SqliteOutbox]:
+        return [outbox for outbox in (self._disk, self._memory) if outbox is not None]
+
+    def _opened(self) -> SqliteOutbox:
+        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            return SqliteOutbox(self._file, max_bytes=self._max_bytes, max_age=self._max_age)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            aside = self._move_aside()
+            self._complain(
+                f"the outbox {self._file} is broken ({error}); it is kept as {aside.name}, and "
+                "alerts that waited in it are not sent"
+            )
+            return SqliteOutbox(self._file, max_bytes=self._max_bytes, max_age=self._max_age)
+
+    def _move_aside(self) -> Path:
+        number = 1
+        while (aside := self._file.with_suffix(f".broken-{number}")).exists():
+            number += 1
+        self._file.rename(aside)
+        for suffix in ("-wal", "-shm"):
+            Path(f"{self._file}{suffix}").unlink(missing_ok=True)
+        return aside
+
+    def _fail(self, error: Exception) -> None:
+        """Go on in memory."""
+        self._try_again_at = self._seconds() + RETRY_SECONDS
+        if self._memory is not None:
+            return
+        self._memory = SqliteOutbox(max_bytes=self._max_bytes, max_age=self._max_age)
+        # What the disk holds is older, also where it can't be read to tell how much that is.
+        self._memory.next_number = self._disk.next_number if self._disk else FAR_BEYOND
+        self._complain(
+            f"the outbox {self._file} can't be written ({_reason(error)}): alerts wait in memory "
+            "and would be lost with the process"
+        )
+
+    def _mend_if_due(self) -> None:
+        if self._memory is None or self._seconds() < self._try_again_at:
+            return
+        try:
+            self._mend(self._memory)
+        except (OSError, sqlite3.Error):
+            self._try_again_at = self._seconds() + RETRY_SECONDS
+            return
+        self._memory = None
+        log.info("the outbox %s can be written again", self._file)
+
+    def _mend(self, memory: SqliteOutbox) -> None:
+        """Bring the disk up to what is in memory."""
+        if self._disk is None:
+            self._disk = self._opened()
+        for number in tuple(self._removed):
+            self._disk.remove(number)
+            self._removed.discard(number)
+        self._disk.take_over(memory)
+        memory.close()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error)

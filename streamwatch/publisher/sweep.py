@@ -1,0 +1,82 @@
+"""What an earlier life of the daemon left on the broker: topics of what was removed meanwhile."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from streamwatch.config.kinds import NAME_PATTERN
+from streamwatch.publisher.topics import Pair, Topics
+
+SWEEP_SECONDS = 5.0
+"""After the last retained message: the broker does not say that it was the last."""
+SWEEPS = 2
+"""Some brokers drop the connection of who may not subscribe: then it must not go on for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """All that there is."""
+
+    cameras: Collection[str] = ()
+    pairs: Collection[Pair] = ()
+
+
+def filters(topics: Topics) -> tuple[str, ...]:
+    """Where to look for what may be left over."""
+    return topics.camera_status("+"), topics.state("+", "+"), topics.snapshot("+", "+")
+
+
+def is_left_over(topic: str, topics: Topics, declared: Declared) -> bool:
+    """Whether a topic is one of ours, of something that there is no more."""
+    above, _, below = topic.partition(f"{topics.prefix}/")
+    if above:
+        return False
+    match below.split("/"):
+        case ["cameras", camera, "status"] if _is_name(camera):
+            return camera not in declared.cameras
+        case ["state" | "snapshot", camera, watch] if _is_name(camera) and _is_name(watch):
+            return (camera, watch) not in declared.pairs
+    return False
+
+
+def _is_name(text: str) -> bool:
+    return re.fullmatch(NAME_PATTERN, text) is not None
+
+
+class Sweep:
+    """When to look: once for each broker and prefix, as soon as it is declared what there is."""
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._sweeps_left = SWEEPS
+        self._until: float | None = None
+
+    @property
+    def under_way(self) -> bool:
+        return self._until is not None
+
+    @property
+    def seconds_left(self) -> float | None:
+        return None if self._until is None else max(0.0, self._until - self._seconds())
+
+    def begin(self) -> bool:
+        """Whether it begins now, and is not under way or done."""
+        if self.under_way or not self._sweeps_left:
+            return False
+        self._sweeps_left -= 1
+        self.go_on()
+        return True
+
+    def go_on(self) -> None:
+        """Something was found: there may be more."""
+        self._until = self._seconds() + SWEEP_SECONDS
+
+    def interrupt(self) -> None:
+        """The connection is lost."""
+        self._until = None
+
+    def end(self) -> None:
+        self._until = None
+        self._sweeps_left = 0

@@ -1,0 +1,177 @@
+"""The one way by which a running daemon gets another configuration."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamwatch.config import Config, keep_last_good, load, load_last_good, located, text_of
+from streamwatch.config.following import POLL_SECONDS, SavedFile
+from streamwatch.errors import ConfigError, Problem, StreamwatchError, UnfitSetting
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a configuration changed, in words, and when that was live, in monotonic seconds."""
+
+    changes: tuple[str, ...]
+    live_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a reload; with a `fault` everything runs on as it did."""
+
+    changes: tuple[str, ...] = ()
+    fault: StreamwatchError | None = None
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return self.fault.problems if isinstance(self.fault, ConfigError) else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """The file that a configuration came from, and what stood in it.
+
+    With a `fault` that was wrong, and the last good configuration runs instead.
+    """
+
+    path: Path
+    text: str
+    fault: ConfigError | None = None
+
+
+def start(path: Path, *, last_good: bool) -> tuple[Config, Followed]:
+    """The configuration to begin with: the file's or, with `last_good`, the last that was right.
+
+    Raises ConfigError.
+    """
+    text = ""
+    try:
+        text = text_of(path)
+        return load(path, text), Followed(path, text)
+    except ConfigError as error:
+        kept = load_last_good(path) if last_good else None
+        if kept is None:
+            raise
+        return kept, Followed(path, text, error)
+
+
+class Reloading:
+    """Follows the configuration file in a thread of its own, `reload`, and does what it is asked.
+
+    `apply` puts a configuration into force; it raises StreamwatchError,
+    having changed nothing. `tell` is given each outcome. Both are called in the thread.
+    """
+
+    def __init__(
+        self,
+        followed: Followed,
+        *,
+        apply: Callable[[Config], Applied],
+        tell: Callable[[Outcome], None],
+    ) -> None:
+        self._path = followed.path
+        self._text = followed.text
+        self._file = SavedFile(followed.path)
+        self._apply = apply
+        self._tell = tell
+        self._requests: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
+        self.failure: Exception | None = None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def request_stop(self) -> None:
+        """Take no more requests; what is under way ends as it can."""
+        self._stopping.set()
+
+    def request(self) -> None:
+        """Read the file again; from any thread, and from a signal handler."""
+        self._requests.put(self._reload)
+
+    def _run(self) -> None:
+        try:
+            if self._differs():  # it was saved while the daemon was starting
+                self._reload()
+            while not self._stopping.is_set():
+                self._turn()
+        except Exception as error:
+            log.debug("the reloading thread failed", exc_info=True)
+            self.failure = error
+
+    def _turn(self) -> None:
+        try:
+            request = self._requests.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            if self._file.saved(time.monotonic()):
+                self._reload()
+        else:
+            request()
+
+    def _reload(self) -> None:
+        noticed = time.monotonic()
+        try:
+            text = text_of(self._path)
+            applied = self._take_over(text)
+        except StreamwatchError as error:
+            self._tell(Outcome(fault=error))
+            return
+        log.info(
+            "%s: live after %.0f ms: %s",
+            self._path,
+            (applied.live_at - noticed) * 1000,
+            ", ".join(applied.changes) or "nothing changed",
+        )
+        self._tell(Outcome(applied.changes))
+        self._text = text
+        keep(self._path, text)
+
+    def _take_over(self, text: str) -> Applied:
+        config = load(self._path, text)
+        try:
+            return self._apply(config)
+        except UnfitSetting as error:
+            raise located(error, self._path, text) from error
+
+    def _differs(self) -> bool:
+        try:
+            return text_of(self._path) != self._text
+        except ConfigError:
+            return self._text != ""
+
+
+def keep(path: Path, text: str) -> None:
+    """Keep what runs, for `run --last-good`; a disk that is full is no reason to stop."""
+    try:
+        keep_last_good(path, text)
+    except (OSError, StreamwatchError) as error:
+        log.warning("the last good configuration can't be kept: %s", error)
+
+
+def differences(before: Config, now: Config) -> tuple[str, ...]:
+    """What changed, in words for people: `watch bag changed`, `camera porch added`."""
+    found: list[str] = []
+    for word, old, new in (
+        ("camera", before.cameras, now.cameras),
+        ("watch", before.watches, now.watches),
+    ):
+        found += (f"{word} {name} removed" for name in old if name not in new)
+        found += (f"{word} {name} added" for name in new if name not in old)
+        found += (
+            f"{word} {name} changed" for name in new if name in old and old[name] != new[name]
+        )
+    for section in ("mqtt", "detector", "snapshots", "http", "timezone", "log"):
+        if getattr(before, section) != getattr(now, section):
+            found.append(f"{section} changed")
+    return tuple(found)

@@ -1,0 +1,85 @@
+"""What the daemon tells about itself: `P/info` and `P/stats`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import numpy as np
+import psutil
+
+from streamwatch import __version__
+from streamwatch.analysis import Counts
+from streamwatch.config import Config, config_hash
+from streamwatch.publisher import (
+    CameraStats,
+    DetectorStats,
+    ErrorReport,
+    Info,
+    LatencyStats,
+    Stats,
+    WatchInfo,
+)
+from streamwatch.source import Capture
+
+
+def info(
+    config: Config, device: str, started_at: datetime, problems: Sequence[ErrorReport]
+) -> Info:
+    """What runs, with the problems that last."""
+    return Info(
+        version=__version__,
+        model=config.detector.model,
+        backend="torch",
+        device=device,
+        config_hash=config_hash(config),
+        started_at=started_at,
+        cameras=list(config.cameras),
+        watches={
+            name: WatchInfo(
+                prompts=watch.prompt,
+                rivals=watch.not_,
+                cameras=config.cameras_of(name),
+                confidence=watch.confidence or config.detector.confidence,
+            )
+            for name, watch in config.watches.items()
+            if watch.enabled
+        },
+        problems=problems,
+    )
+
+
+def stats(started: float, captures: Mapping[str, Capture], counts: Counts, waiting: int) -> Stats:
+    """Counters since `started`, in monotonic seconds; `waiting` is the outbox' length."""
+    now = time.monotonic()
+    return Stats(
+        uptime_s=round(now - started, 1),
+        cameras={
+            name: CameraStats(
+                frames=c.frames,
+                analysed=counts.frames[name],
+                gated=0,
+                dropped=c.dropped,
+                age_s=None if c.age_seconds is None else round(c.age_seconds, 3),
+                reconnects=c.reconnects,
+            )
+            for name, c in ((n, capture.counts(now)) for n, capture in captures.items())
+        },
+        detector=DetectorStats(
+            counts.batches,
+            sum(counts.frames.values()),
+            *_percentiles_ms(tuple(counts.batch_seconds)),
+        ),
+        latency_ms=LatencyStats(*_percentiles_ms(tuple(counts.latency_seconds))),
+        outbox=waiting,
+        rss_bytes=psutil.Process().memory_info().rss,
+    )
+
+
+def _percentiles_ms(seconds: tuple[float, ...]) -> tuple[float | None, float | None]:
+    """Median and 95th percentile in milliseconds; None where nothing was measured yet."""
+    if not seconds:
+        return None, None
+    p50, p95 = np.percentile(np.array(seconds) * 1000, [50, 95])
+    return round(float(p50), 1), round(float(p95), 1)

@@ -1,0 +1,145 @@
+"""An outbox whose disk fails: full, read-only, broken, taken."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from streamwatch.publisher.durable import RETRY_SECONDS, DurableOutbox
+from streamwatch.publisher.outbox import SqliteOutbox
+from tests.publisher.events import MOMENT, end_event, new_event, update_event
+from tests.publisher.running import Clock
+
+
+class Shelf:
+    """A durable outbox in a folder, with its clock and what it complained of."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "outbox.sqlite3"
+        self.clock = Clock()
+        self.complaints: list[str] = []
+
+    def open(self) -> DurableOutbox:
+        return DurableOutbox(
+            self.file,
+            max_bytes=10_000_000,
+            max_age=timedelta(days=7),
+            complain=self.complaints.append,
+            seconds=self.clock,
+        )
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path / "state")
+
+
+def waiting(outbox: DurableOutbox) -> list[str]:
+    found = [outbox.take(number) for number in outbox.rewind(MOMENT)]
+    return [each.event.id for each in found if each]
+
+
+def fill_the_disk(outbox: DurableOutbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let SQLite find no room, as on a disk that is full."""
+    assert outbox._disk is not None
+    database = outbox._disk._database
+    (pages,) = database.execute("PRAGMA page_count").fetchone()
+    database.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def give_room(outbox: DurableOutbox) -> None:
+    assert outbox._disk is not None
+    outbox._disk._database.execute("PRAGMA max_page_count = 1000000")
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = shelf.open()
+    first = outbox.add(new_event(id="first"), MOMENT)
+    fill_the_disk(outbox, monkeypatch)
+    names = [f"visit{number}" for number in range(40)]
+    numbers = [outbox.add(new_event(id=name), MOMENT) for name in names]
+    assert numbers == sorted(numbers)
+    assert waiting(outbox) == ["first", *names]
+    (complaint,) = shelf.complaints
+    assert "can't be written (database or disk is full): alerts wait in memory" in complaint
+    outbox.remove(first)
+    outbox.remove(numbers[-1])
+    assert waiting(outbox) == names[:-1]
+
+    give_room(outbox)
+    shelf.clock.seconds += RETRY_SECONDS
+    last = outbox.add(new_event(id="last"), MOMENT)
+    assert last > numbers[-1]
+    outbox.close()
+    assert waiting(shelf.open()) == [*names[:-1], "last"]
+    assert len(shelf.complaints) == 1
+
+
+def test_a_folder_that_cannot_be_made_is_said_and_tried_again(shelf: Shelf) -> None:
+    shelf.file.parent.write_text("in the way")
+    outbox = shelf.open()
+    outbox.add(new_event(id="a"), MOMENT)
+    assert waiting(outbox) == ["a"]
+    assert len(shelf.complaints) == 1
+    shelf.file.parent.unlink()
+    shelf.clock.seconds += RETRY_SECONDS
+    outbox.add(end_event("a"), MOMENT)
+    outbox.close()
+    assert waiting(shelf.open()) == ["a", "a"]
+
+
+def test_what_waited_on_a_disk_that_came_late_keeps_its_place(shelf: Shelf) -> None:
+    before = shelf.open()
+    before.add(new_event(id="before"), MOMENT)
+    shelf.clock.seconds += 1
+    late = shelf.open()  # the first still has it open
+    late.add(new_event(id="meanwhile"), MOMENT)
+    assert "locked" in shelf.complaints[0]
+    before.close()
+    shelf.clock.seconds += RETRY_SECONDS
+    assert waiting(late) == ["before", "meanwhile"]
+
+
+def test_a_file_that_is_no_database_is_kept_aside(shelf: Shelf) -> None:
+    shelf.file.parent.mkdir()
+    shelf.file.write_bytes(b"not a database" * 1000)
+    outbox = shelf.open()
+    outbox.add(new_event(id="a"), MOMENT)
+    outbox.close()
+    assert waiting(shelf.open()) == ["a"]
+    assert (
+        "is broken (file is not a database); it is kept as outbox.broken-1" in shelf.complaints[0]
+    )
+    assert shelf.file.with_suffix(".broken-1").read_bytes().startswith(b"not a database")
+
+
+def test_visits_survive_too(shelf: Shelf) -> None:
+    outbox = shelf.open()
+    for event in (new_event(id="a"), update_event("a"), new_event(id="b"), end_event("b")):
+        outbox.remove(outbox.add(event, MOMENT))
+    outbox.close()
+    after = shelf.open()
+    assert [(visit.id, visit.type) for visit in after.visits()] == [("a", "update")]
+    after.forget("a")
+    assert after.visits() == []
+
+
+def test_an_unforeseen_error_of_the_database_loses_nothing(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = shelf.open()
+    outbox.add(new_event(id="a"), MOMENT)
+
+    def broken(*_: object) -> int:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(SqliteOutbox, "remove", broken)
+    (number,) = outbox.rewind(MOMENT)
+    outbox.remove(number)
+    assert waiting(outbox) == []
+    assert len(outbox) == 0

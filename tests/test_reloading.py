@@ -1,0 +1,436 @@
+"""Another configuration while the daemon runs: what goes on, what ends, what is told."""
+
+from __future__ import annotations
+
+import copy
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from streamwatch import daemon as daemon_module
+from streamwatch.config import keep_last_good
+from streamwatch.daemon import Daemon
+from streamwatch.detector.protocol import View
+from streamwatch.errors import ConfigError, DetectorError
+from streamwatch.records import Detection
+from streamwatch.reloading import Followed, start
+from tests.parts import STREET_CLIP
+from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
+from tests.parts.vectors import fake_vectors
+
+Tree = dict[str, Any]
+
+
+class EverythingIsThere:
+    """Finds each prompt of each view, always in the same place; remembers the vocabularies."""
+
+    device = "cpu"
+
+    def __init__(self) -> None:
+        self.searched: list[tuple[str, ...]] = []
+
+    def detect(self, views: Sequence[View]) -> list[tuple[Detection, ...]]:
+        self.searched += [view.vocabulary.prompts for view in views]
+        return [
+            tuple(Detection(prompt, 0.9, (10, 10, 90, 90)) for prompt in view.vocabulary.prompts)
+            for view in views
+        ]
+
+
+class Bench:
+    """A daemon in a thread, its file, and who listens."""
+
+    def __init__(self, folder: Path, broker: Mosquitto, subscriber: Subscriber) -> None:
+        self.path = folder / "config.yaml"
+        self.prefix = folder.name
+        self.subscriber = subscriber
+        self.detectors: list[EverythingIsThere] = []
+        street = {"url": str(STREET_CLIP), "loop": True, "fps": 15}
+        self.tree: Tree = {
+            "mqtt": {"host": broker.host, "port": broker.port, "topic_prefix": self.prefix},
+            "detector": {"model": "toybox"},
+            "cameras": {"left": dict(street), "right": dict(street)},
+            "watches": {"car": {"prompt": "red car"}, "dog": {"prompt": "dog"}},
+            "snapshots": {"path": str(folder / "snapshots")},
+        }
+
+    def make_detector(self, _settings: object) -> EverythingIsThere:
+        self.detectors.append(EverythingIsThere())
+        return self.detectors[-1]
+
+    def edited(self, change: Callable[[Tree], object]) -> str:
+        self.tree = copy.deepcopy(self.tree)
+        change(self.tree)
+        return yaml.safe_dump(self.tree, sort_keys=False)
+
+    def save(self, change: Callable[[Tree], object]) -> None:
+        """Save as most editors do: a new file, renamed over the old one."""
+        new = self.path.with_suffix(".new")
+        new.write_text(self.edited(change))
+        new.replace(self.path)
+
+    def events(self, camera: str = "left", watch: str = "car") -> list[Any]:
+        return [m.json for m in self.subscriber.of(f"{self.prefix}/events/{camera}/{watch}")]
+
+    def told(self, camera: str = "left", watch: str = "car") -> list[str]:
+        return [event["reason"] or event["type"] if event["type"] == "end" else event["type"]
+                for event in self.events(camera, watch)]  # fmt: skip
+
+    def wait_told(self, *steps: str, camera: str = "left", watch: str = "car") -> None:
+        wait_until(lambda: self.told(camera, watch)[: len(steps)] == list(steps))
+
+    def info(self) -> Any:
+        return self.subscriber.of(f"{self.prefix}/info")[-1].json
+
+    def errors(self) -> list[Any]:
+        return [m.json for m in self.subscriber.of(f"{self.prefix}/errors")]
+
+    def wait_all_open(self) -> None:
+        for camera in ("left", "right"):
+            for watch in ("car", "dog"):
+                self.wait_told("new", camera=camera, watch=watch)
+
+
+def wait_until(true: Callable[[], object], timeout: float = 15) -> None:
+    deadline = time.monotonic() + timeout
+    while not true():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mosquitto: Mosquitto) -> Iterator[Bench]:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with Subscriber(mosquitto.port, f"{tmp_path.name}/#") as subscriber:
+        bench = Bench(tmp_path, mosquitto, subscriber)
+        monkeypatch.setattr(daemon_module, "load_detector", bench.make_detector)
+        fake_vectors(monkeypatch)
+        bench.path.write_text(bench.edited(lambda _: None))
+        yield bench
+
+
+@pytest.fixture
+def daemon(bench: Bench) -> Iterator[Daemon]:
+    config, followed = start(bench.path, last_good=False)
+    yield from running(Daemon(config, followed))
+
+
+def running(daemon: Daemon) -> Iterator[Daemon]:
+    failures: list[Exception] = []
+
+    def run() -> None:
+        try:
+            daemon.run()
+        except Exception as error:
+            failures.append(error)
+
+    with daemon:
+        thread = threading.Thread(target=run)
+        thread.start()
+        yield daemon
+        daemon.request_stop()
+        thread.join(20)
+    assert not failures
+    assert not thread.is_alive()
+
+
+def test_an_added_watch_is_live_and_nothing_else_blinks(bench: Bench, daemon: Daemon) -> None:
+    bench.wait_all_open()
+    hash_before = bench.info()["config_hash"]
+    bench.save(lambda tree: tree["watches"].update(bag={"prompt": "red backpack"}))
+    bench.wait_told("new", watch="bag")
+    assert bench.told() == bench.told(watch="dog") == ["new"]
+    info = bench.info()
+    assert info["watches"]["bag"]["prompts"] == ["red backpack"]
+    assert info["config_hash"] != hash_before
+    # In use from then on for both cameras, and never a vocabulary in between.
+    assert set(bench.detectors[0].searched) == {
+        ("red car", "dog"), ("red car", "dog", "red backpack"),
+    }  # fmt: skip
+    assert len(bench.detectors) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda tree: tree["watches"].pop("car"), "removed"),
+        (lambda tree: tree["watches"]["car"].update(enabled=False), "disabled"),
+        (lambda tree: tree["watches"]["car"].update(prompt="blue car"), "changed"),
+        (lambda tree: tree["watches"]["car"].update(confidence=0.5), "changed"),
+        (lambda tree: tree["watches"]["car"].update(cameras=["right"]), "changed"),
+        (lambda tree: tree["cameras"]["left"].update(enabled=False), "disabled"),
+        (lambda tree: tree["cameras"].pop("left"), "removed"),
+        (lambda tree: tree["cameras"]["left"].update(loop=False), "changed"),
+    ],
+)
+def test_what_is_edited_away_ends_and_says_why(
+    bench: Bench, daemon: Daemon, change: Callable[[Tree], object], reason: str
+) -> None:
+    bench.wait_all_open()
+    bench.save(change)
+    bench.wait_told("new", reason)
+    wait_until(lambda: bench.subscriber.of(f"{bench.prefix}/state/left/car")[-1].payload != b"ON"
+               or len(bench.told()) > 2)  # fmt: skip
+    assert bench.told("right", "dog") == ["new"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tree: tree["watches"]["car"].update(name="A red car"),
+        lambda tree: tree["cameras"]["left"].update(
+            zones={"steps": [[0, 0], [1, 0], [1, 1], [0, 1]]}
+        ),
+        lambda tree: tree["cameras"]["left"].update(mask=[[[0, 0], [0.1, 0], [0, 0.1]]]),
+        lambda tree: tree["cameras"]["left"].update(fps=7),
+        lambda tree: tree["cameras"]["left"].update(crop=[0, 0, 1, 0.9]),
+        lambda tree: tree["watches"].update(dog={"prompt": "cat"}),
+    ],
+)
+def test_what_an_edit_does_not_concern_goes_on(
+    bench: Bench, daemon: Daemon, change: Callable[[Tree], object]
+) -> None:
+    bench.wait_all_open()
+    captures = {t.ident for t in threading.enumerate() if t.name.startswith("capture-")}
+    before = len(bench.subscriber.of(f"{bench.prefix}/info"))
+    bench.save(change)
+    wait_until(lambda: len(bench.subscriber.of(f"{bench.prefix}/info")) > before)
+    time.sleep(1)
+    assert "end" not in {event["type"] for event in bench.events()}
+    assert len({event["id"] for event in bench.events()}) == 1
+    assert bench.told("right") == ["new"]
+    after = {t.ident for t in threading.enumerate() if t.name.startswith("capture-")}
+    assert after == captures
+
+
+def test_only_a_camera_whose_stream_changes_is_opened_anew(bench: Bench, daemon: Daemon) -> None:
+    bench.wait_all_open()
+    captures = {t.name: t.ident for t in threading.enumerate() if t.name.startswith("capture-")}
+    bench.save(lambda tree: tree["cameras"]["left"].update(url="bundled:street"))
+    bench.wait_told("new", "changed", "new")
+    assert bench.told("right") == ["new"]
+    after = {t.name: t.ident for t in threading.enumerate() if t.name.startswith("capture-")}
+    assert after["capture-right"] == captures["capture-right"]
+    assert after["capture-left"] != captures["capture-left"]
+
+
+def test_a_camera_is_added(bench: Bench, daemon: Daemon) -> None:
+    bench.wait_all_open()
+    street = {"url": str(STREET_CLIP), "loop": True}
+    bench.save(lambda tree: tree["cameras"].update(third=dict(street)))
+    bench.wait_told("new", camera="third")
+    bench.subscriber.wait_for_payload(f"{bench.prefix}/cameras/third/status", b"online")
+    assert bench.told() == ["new"]
+
+
+@pytest.mark.expects_errors
+def test_a_mistake_stops_nothing_and_is_told_where_people_look(
+    bench: Bench, daemon: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.wait_all_open()
+    good = bench.info()["config_hash"]
+    bench.save(lambda tree: tree["watches"].update(bag={"promt": "bag", "confidence": 7}))
+    wait_until(lambda: bench.info()["problems"])
+    (report,) = bench.errors()
+    assert report["kind"] == "config"
+    assert [(error["line"], error["path"]) for error in report["errors"]] == [
+        (line, path)
+        for line, path in ((21, "watches.bag.prompt"), (22, "watches.bag.promt"),
+                           (23, "watches.bag.confidence"))
+    ]  # fmt: skip
+    assert report["errors"][1]["message"] == "unknown key; did you mean 'prompt'?"
+    assert report["errors"][1]["column"] == 5
+    info = bench.info()
+    assert info["config_hash"] == good
+    assert info["problems"] == [report]
+    said = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert f"{bench.path}:22:5: watches.bag.promt: unknown key; did you mean 'prompt'?" in said
+    assert bench.told() == ["new"]
+
+    bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
+    bench.wait_told("new", watch="bag")
+    wait_until(lambda: not bench.info()["problems"])
+    assert bench.told() == ["new"]
+
+
+@pytest.mark.expects_errors
+@pytest.mark.parametrize("text", ["", "[1, 2", "watches:\n\t- x", "\x00", "cameras: *nobody"])
+def test_broken_yaml_stops_nothing(bench: Bench, daemon: Daemon, text: str) -> None:
+    bench.wait_told("new")
+    bench.path.write_text(text)
+    wait_until(lambda: bench.info()["problems"])
+    bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
+    bench.wait_told("new", watch="bag")
+    wait_until(lambda: not bench.info()["problems"])
+
+
+def test_a_file_that_is_empty_for_a_moment_is_being_saved(bench: Bench, daemon: Daemon) -> None:
+    bench.wait_told("new")
+    text = bench.edited(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
+    bench.path.write_text("")
+    time.sleep(0.5)
+    bench.path.write_text(text)
+    bench.wait_told("new", watch="bag")
+    assert bench.errors() == []
+
+
+def test_every_way_of_saving_is_noticed(bench: Bench, daemon: Daemon) -> None:
+    bench.wait_told("new")
+    bench.path.write_text(bench.edited(lambda t: t["watches"].update(a={"prompt": "in place"})))
+    bench.wait_told("new", watch="a")
+    bench.save(lambda tree: tree["watches"].update(b={"prompt": "by renaming"}))
+    bench.wait_told("new", watch="b")
+
+    # As Kubernetes does: config.yaml → ..data/config.yaml, and ..data → a folder that changes.
+    folder = bench.path.parent
+    for name, prompt in (("c", "first volume"), ("d", "second volume")):
+        volume = folder / f"..volume-{name}"
+        volume.mkdir()
+        added = {name: {"prompt": prompt}}
+        (volume / "config.yaml").write_text(
+            bench.edited(partial(lambda added, tree: tree["watches"].update(added), added))
+        )
+        (folder / "..data.new").symlink_to(volume.name)
+        (folder / "..data.new").replace(folder / "..data")
+        if not bench.path.is_symlink():
+            bench.path.unlink()
+            bench.path.symlink_to("..data/config.yaml")
+        bench.wait_told("new", watch=name)
+    assert bench.told() == ["new"]
+
+
+def test_a_request_reads_the_file_again(
+    bench: Bench, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where nothing can be noticed, as when what changes is a variable."""
+    bench.wait_told("new")
+    before = bench.path.stat()
+    text = bench.path.read_text().replace("prompt: dog", "prompt: cat")
+    bench.path.write_text(text)
+    os.utime(bench.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    time.sleep(0.5)
+    assert bench.told(watch="dog") == ["new"]
+    daemon.request_reload()
+    bench.wait_told("new", "changed", "new", watch="dog")
+
+
+def test_another_detector_is_loaded_beside_the_one_that_runs(bench: Bench, daemon: Daemon) -> None:
+    bench.wait_all_open()
+    bench.save(lambda tree: tree["detector"].update(image_size=320))
+    wait_until(lambda: len(bench.detectors) == 2 and bench.detectors[1].searched)
+    first = len(bench.detectors[0].searched)
+    time.sleep(0.5)
+    assert len(bench.detectors[0].searched) == first
+    assert bench.told() == ["new"]
+
+
+@pytest.mark.expects_errors
+def test_a_detector_that_cannot_be_had_changes_nothing(
+    bench: Bench, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.wait_told("new")
+
+    def missing(_settings: object) -> EverythingIsThere:
+        raise DetectorError("the checkpoint is not here")
+
+    monkeypatch.setattr(daemon_module, "load_detector", missing)
+    bench.save(lambda tree: tree["detector"].update(image_size=320))
+    wait_until(lambda: bench.info()["problems"])
+    assert "the checkpoint is not here" in bench.info()["problems"][0]["message"]
+    bench.save(lambda tree: tree["detector"].pop("image_size"))
+    wait_until(lambda: not bench.info()["problems"])
+    assert bench.told() == ["new"]
+
+
+def test_what_was_saved_while_it_started_is_taken_over(bench: Bench) -> None:
+    config, followed = start(bench.path, last_good=False)
+    bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
+    for _ in running(Daemon(config, followed)):
+        bench.wait_told("new", watch="bag")
+
+
+@pytest.mark.expects_errors
+def test_a_start_on_a_broken_file_runs_the_last_good_one_and_says_so(bench: Bench) -> None:
+    for _ in running(Daemon(*start(bench.path, last_good=True))):
+        bench.wait_told("new")
+    bench.subscriber.clear()
+    kept = list((bench.path.parent / "state").rglob("*.yaml"))
+    assert [path.stat().st_mode & 0o777 for path in kept] == [0o600]
+
+    bench.save(lambda tree: tree["watches"].update(bag={"promt": "bag"}))
+    with pytest.raises(ConfigError, match="unknown key"):
+        start(bench.path, last_good=False)
+    for _ in running(Daemon(*start(bench.path, last_good=True))):
+        bench.wait_told("new")
+        wait_until(lambda: bench.errors())
+        assert [error["path"] for error in bench.errors()[0]["errors"]] == [
+            "watches.bag.prompt", "watches.bag.promt",
+        ]  # fmt: skip
+        assert bench.info()["problems"]
+        bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
+        bench.wait_told("new", watch="bag")
+        wait_until(lambda: not bench.info()["problems"])
+
+
+def test_the_last_good_file_is_kept_unexpanded(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BROKER_PASSWORD", "s3cret")
+    text = bench.edited(lambda t: t["mqtt"].update(username="me", password="${BROKER_PASSWORD}"))
+    keep_last_good(bench.path, text)
+    (kept,) = (bench.path.parent / "state").rglob("*.yaml")
+    assert kept.read_text() == text
+    bench.path.unlink()
+    config, followed = start(bench.path, last_good=True)
+    assert config.mqtt.password is not None
+    assert config.mqtt.password.get_secret_value() == "s3cret"
+    assert isinstance(followed, Followed)
+    assert "does not exist" in str(followed.fault)
+
+
+def test_what_is_retained_of_the_removed_is_cleared(bench: Bench, daemon: Daemon) -> None:
+    bench.wait_all_open()
+    bench.subscriber.wait_for_payload(f"{bench.prefix}/cameras/left/status", b"online")
+    bench.save(lambda tree: tree["cameras"].pop("left"))
+    for topic in ("cameras/left/status", "state/left/car", "state/left/dog", "snapshot/left/car"):
+        bench.subscriber.wait_for_payload(f"{bench.prefix}/{topic}", b"")
+    time.sleep(1)
+    assert not bench.subscriber.of(f"{bench.prefix}/cameras/left/status")[-1].payload
+
+
+def test_another_prefix_gets_all_that_is_retained_and_loses_no_alert(
+    bench: Bench, daemon: Daemon, mosquitto: Mosquitto
+) -> None:
+    bench.wait_all_open()
+    moved = f"{bench.prefix}-moved"
+    with Subscriber(mosquitto.port, f"{moved}/#") as there:
+        bench.save(lambda tree: tree["mqtt"].update(topic_prefix=moved))
+        there.wait_for_payload(f"{moved}/status", b"online")
+        there.wait_for_payload(f"{moved}/state/left/car", b"ON")
+        there.wait_for_payload(f"{moved}/cameras/right/status", b"online")
+        daemon.request_stop()
+        there.wait_for_payload(f"{moved}/status", b"offline")
+        (end,) = there.of(f"{moved}/events/left/car")
+    (new,) = bench.events()
+    assert (end.json["id"], end.json["type"], end.json["sequence"]) == (new["id"], "end", 1)
+    goodbye = [m.payload for m in bench.subscriber.of(f"{bench.prefix}/status")][-2:]
+    assert goodbye == [b"offline", b""]
+
+
+def test_another_broker_is_told_what_the_first_was(
+    bench: Bench, daemon: Daemon, start_mosquitto: StartMosquitto
+) -> None:
+    bench.wait_all_open()
+    other = start_mosquitto()
+    with Subscriber(other.port, f"{bench.prefix}/#") as there:
+        bench.save(lambda tree: tree["mqtt"].update(port=other.port))
+        there.wait_for_payload(f"{bench.prefix}/state/left/car", b"ON")
+        there.wait_for_payload(f"{bench.prefix}/status", b"online")
+    bench.subscriber.wait_for_payload(f"{bench.prefix}/status", b"offline")
