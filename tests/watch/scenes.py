@@ -50,6 +50,7 @@ def camera_watches(
         settings,
         0.3,
         lambda: next(ids),
+        {name: watch.not_ for name, watch in settings.items()},
     )
 
 
