@@ -37,7 +37,7 @@ from streamwatch.geometry import Box, iou
 from streamwatch.records import Detection, Event, Frame
 from streamwatch.scheduler.rate import Rate
 from streamwatch.watch import company, rules, tracker
-from streamwatch.watch.camera import CameraWatches
+from streamwatch.watch.camera import CameraRules, CameraWatches
 from tests.truth import Truth, Visit
 from tests.truth.scenes import Scene, Thing
 
@@ -240,11 +240,14 @@ def _watches(case: Case, fps: float) -> CameraWatches:
     numbers = itertools.count(1)
     return CameraWatches(
         "scene",
-        CameraSettings(url="bundled:street", fps=fps, zones=case.zones),
-        {"watch": WatchSettings.model_validate(case.watch)},
-        0.3,
+        CameraRules(
+            CameraSettings(url="bundled:street", fps=fps, zones=case.zones),
+            {"watch": WatchSettings.model_validate(case.watch)},
+            0.3,
+            None,
+            {"watch": ()},
+        ),
         lambda: str(next(numbers)),
-        None,
     )
 
 

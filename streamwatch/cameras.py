@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,12 +16,15 @@ from streamwatch.detector.protocol import Vocabulary
 from streamwatch.records import EndReason, Event
 from streamwatch.scheduler.rate import Rate
 from streamwatch.source import Capture, Slot
-from streamwatch.watch.camera import CameraWatches
+from streamwatch.watch.camera import CameraRules, CameraWatches
 
 _REOPENED = ("url", "username", "password", "transport", "loop", "pace")
 """The settings that a camera has to be opened anew for."""
 _SEEN_ELSEWHERE = ("url", "loop", "pace")
 """Those after which it shows something else, so that nothing on it goes on."""
+
+Rivals = Mapping[str, tuple[str, ...]]
+"""By watch, the prompts that it must beat."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,25 +62,28 @@ class RunningCamera:
 
 
 class CameraMaker:
-    """Makes running cameras of a configuration. They are not started."""
+    """Makes running cameras of a configuration. They are not started.
+
+    `rivals` are the prompts that each watch must beat, by its name.
+    """
 
     def __init__(self, ready: threading.Condition, on_problem: Callable[[str, str], None]) -> None:
         """`ready` is notified for every frame; `on_problem` is told (camera, sentence)."""
         self._ready = ready
         self._on_problem = on_problem
 
-    def opened(self, name: str, config: Config) -> RunningCamera:
+    def opened(self, name: str, config: Config, rivals: Rivals) -> RunningCamera:
         """A camera that was not there before."""
-        return self._reading(name, config.cameras[name], _watches(name, config))
+        return self._reading(name, config.cameras[name], _watches(name, config, rivals))
 
-    def changed(self, camera: RunningCamera, config: Config) -> RunningCamera:
+    def changed(self, camera: RunningCamera, config: Config, rivals: Rivals) -> RunningCamera:
         """The camera with its new settings: its capture stays wherever it can."""
         settings = config.cameras[camera.name]
         if not _differ(camera.settings, settings, _REOPENED):
             return replace(camera, settings=settings)
         watcher = camera.watcher
         if _differ(camera.settings, settings, _SEEN_ELSEWHERE) or settings.kind == "file":
-            watcher = _watches(camera.name, config)
+            watcher = _watches(camera.name, config, rivals)
         return self._reading(camera.name, settings, watcher, camera.capture)
 
     def _reading(
@@ -100,7 +106,9 @@ class CameraMaker:
         return RunningCamera(name, settings, slot, rate, capture, watcher, now)
 
 
-def take_over(before: RunningCamera, now: RunningCamera, config: Config) -> Iterable[Event]:
+def take_over(
+    before: RunningCamera, now: RunningCamera, config: Config, rivals: Rivals
+) -> Iterable[Event]:
     """Bring a camera's rate, mask and watches to its new settings; the events are what ends.
 
     For the analysis' thread, which owns the watches.
@@ -110,13 +118,7 @@ def take_over(before: RunningCamera, now: RunningCamera, config: Config) -> Iter
         now.capture.change_mask(now.settings.mask)
     if now.watcher is not before.watcher:
         return before.watcher.close("changed")
-    return now.watcher.adopt(
-        now.settings,
-        config.watches_of(now.name),
-        config.detector.confidence,
-        config.zone,
-        partial(_why_gone, config),
-    )
+    return now.watcher.adopt(_rules(now.name, config, rivals), partial(_why_gone, config))
 
 
 def let_go(camera: RunningCamera, config: Config) -> Iterable[Event]:
@@ -130,14 +132,17 @@ def _why_gone(config: Config, watch: str) -> EndReason:
     return "changed" if config.watches[watch].enabled else "disabled"
 
 
-def _watches(camera: str, config: Config) -> CameraWatches:
-    return CameraWatches(
-        camera,
+def _watches(camera: str, config: Config, rivals: Rivals) -> CameraWatches:
+    return CameraWatches(camera, _rules(camera, config, rivals), lambda: str(ULID()))
+
+
+def _rules(camera: str, config: Config, rivals: Rivals) -> CameraRules:
+    return CameraRules(
         config.cameras[camera],
         config.watches_of(camera),
         config.detector.confidence,
-        lambda: str(ULID()),
         config.zone,
+        rivals,
     )
 
 

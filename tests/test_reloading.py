@@ -57,7 +57,7 @@ class Bench:
         street = {"url": str(STREET_CLIP), "loop": True, "fps": 15}
         self.tree: Tree = {
             "mqtt": {"host": broker.host, "port": broker.port, "topic_prefix": self.prefix},
-            "detector": {"model": "toybox"},
+            "detector": {"model": "toybox", "distractors": False},
             "cameras": {"left": dict(street), "right": dict(street)},
             "watches": {"car": {"prompt": "red car"}, "dog": {"prompt": "dog"}},
             "snapshots": {"path": str(folder / "snapshots")},
@@ -244,8 +244,8 @@ def test_a_mistake_stops_nothing_and_is_told_where_people_look(
     assert report["kind"] == "config"
     assert [(error["line"], error["path"]) for error in report["errors"]] == [
         (line, path)
-        for line, path in ((21, "watches.bag.prompt"), (22, "watches.bag.promt"),
-                           (23, "watches.bag.confidence"))
+        for line, path in ((22, "watches.bag.prompt"), (23, "watches.bag.promt"),
+                           (24, "watches.bag.confidence"))
     ]  # fmt: skip
     assert report["errors"][1]["message"] == "unknown key; did you mean 'prompt'?"
     assert report["errors"][1]["column"] == 5
@@ -253,7 +253,7 @@ def test_a_mistake_stops_nothing_and_is_told_where_people_look(
     assert info["config_hash"] == good
     assert info["problems"] == [report]
     said = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
-    assert f"{bench.path}:22:5: watches.bag.promt: unknown key; did you mean 'prompt'?" in said
+    assert f"{bench.path}:23:5: watches.bag.promt: unknown key; did you mean 'prompt'?" in said
     assert bench.told() == ["new"]
 
     bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))

@@ -61,6 +61,7 @@ from streamwatch.config.kinds import (
     not_supported_yet,
     or_empty,
 )
+from streamwatch.config.phrases import folded
 from streamwatch.config.shapes import Crop, Shape, Shapes
 from streamwatch.config.wording import Wrong, did_you_mean, listing
 from streamwatch.tls import UnfitFile, check_certificates, client_context
@@ -321,8 +322,8 @@ class DetectorSettings(Settings):
     """How sure it must be; the default of the watches."""
     template: Annotated[Line, AfterValidator(_template)] = "{}"
     """Text around each prompt when it is encoded, as `a photo of {}`; alerts never show it."""
-    distractors: Annotated[Switch, not_supported_yet(True)] = True
-    """Let built-in prompts compete with those of the watches. Not supported yet."""
+    distractors: Switch = True
+    """Let built-in prompts, which are never reported, compete with those of the watches."""
 
     @field_validator("text_encoder")
     @classmethod
@@ -439,8 +440,8 @@ class WatchSettings(Settings):
     """What people call it; the key where left out."""
     enabled: Switch = True
     """Whether it is watched for at all."""
-    not_: Annotated[Prompts, not_supported_yet()] = Field((), alias="not")
-    """Prompts it must beat; never reported. Not supported yet."""
+    not_: Prompts = Field((), alias="not")
+    """Prompts it must beat; never reported. What looks more like one of them does not count."""
     with_: Prompts = Field((), alias="with")
     """Prompts of which one must be near; never reported."""
     without: Prompts = ()
@@ -469,6 +470,18 @@ class WatchSettings(Settings):
     """When alerts may begin, such as `mon-fri 22:00-06:00`, or a list; always where left out."""
     snapshot: Switch = True
     """Publish and keep a picture of each visit."""
+
+    @field_validator("not_")
+    @classmethod
+    def _something_else(cls, rivals: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        own = {folded(prompt) for prompt in info.data.get("prompt", ())}
+        if any(folded(rival) in own for rival in rivals):
+            raise Wrong(
+                "names a prompt of the watch itself, which can't beat itself; leave that out "
+                "(upper case and spaces make no difference)",
+                subject=False,
+            )
+        return rivals
 
     @field_validator("max_area")
     @classmethod

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 
 from streamwatch.config.models import CameraSettings, WatchSettings
@@ -13,49 +13,54 @@ from streamwatch.watch.timeline import Timeline
 from streamwatch.watch.watch import Conditions, Watch
 
 
+@dataclass(frozen=True, slots=True)
+class CameraRules:
+    """What the watches of a camera go by.
+
+    `default_confidence` is for those that name none. `zone` is the time zone of `active`, None for
+    the system's. `rivals` are the prompts that each watch must beat, by its name.
+    """
+
+    settings: CameraSettings
+    watches: Mapping[str, WatchSettings]
+    default_confidence: float
+    zone: tzinfo | None
+    rivals: Mapping[str, Collection[str]]
+
+    def confidence(self, watch: str) -> float:
+        own = self.watches[watch].confidence
+        return self.default_confidence if own is None else own
+
+
 class CameraWatches:
     """Runs the watches of one camera over its frames. Not thread-safe: one thread owns it.
 
-    `prompts` are the camera's vocabulary, each once: what is reported in the order of the file,
-    then what is looked for only to see what is near. `floor` is the least confidence that any of
-    the watches can use. `zone` is the time zone of `active`, None for the system's.
+    `prompts` are the camera's vocabulary; `floor` is the least confidence that any of the watches
+    can use.
     """
 
-    def __init__(
-        self,
-        camera: str,
-        settings: CameraSettings,
-        watches: Mapping[str, WatchSettings],
-        default_confidence: float,
-        new_id: Callable[[], str],
-        zone: tzinfo | None,
-    ) -> None:
+    def __init__(self, camera: str, rules: CameraRules, new_id: Callable[[], str]) -> None:
         self._camera = camera
         self._timeline = Timeline()
         self._tracks = itertools.count(1)
         self._new_id = new_id
         self._watches: dict[str, Watch] = {}
-        self.adopt(settings, watches, default_confidence, zone)
+        self.adopt(rules)
 
     def adopt(
-        self,
-        settings: CameraSettings,
-        watches: Mapping[str, WatchSettings],
-        default_confidence: float,
-        zone: tzinfo | None,
-        why_gone: Callable[[str], EndReason] = lambda _: "removed",
+        self, rules: CameraRules, why_gone: Callable[[str], EndReason] = lambda _: "removed"
     ) -> tuple[Event, ...]:
-        """Go on with other settings; the events are the ends of what they end.
+        """Go on with other rules; the events are the ends of what they end.
 
         A watch whose settings are the same goes on with what it follows, even where the camera's
         own have changed. `why_gone` is asked for each watch that is no longer there.
         """
-        self._timeline.step_seconds = 1 / settings.fps
-        conditions = Conditions(settings, zone)
+        self._timeline.step_seconds = 1 / rules.settings.fps
         before, self._watches = self._watches, {}
         events: list[Event] = []
-        for name, watch in watches.items():
-            confidence = default_confidence if watch.confidence is None else watch.confidence
+        for name, watch in rules.watches.items():
+            conditions = Conditions(rules.settings, rules.zone, rules.rivals[name])
+            confidence = rules.confidence(name)
             kept = before.get(name)
             if kept is not None and kept.is_of(watch, confidence):
                 kept.move(conditions)
@@ -65,8 +70,8 @@ class CameraWatches:
                 self._camera, name, watch, confidence, conditions, self._tracks, self._new_id
             )
         for name, gone in before.items():
-            events += gone.close("changed" if name in watches else why_gone(name))
-        self.prompts = vocabulary(watches)
+            events += gone.close("changed" if name in rules.watches else why_gone(name))
+        self.prompts = vocabulary(rules.watches, rules.rivals)
         self.floor = min((watch.floor for watch in self._watches.values()), default=1.0)
         return tuple(events)
 
@@ -81,8 +86,15 @@ class CameraWatches:
         return tuple(e for watch in self._watches.values() for e in watch.close(reason))
 
 
-def vocabulary(watches: Mapping[str, WatchSettings]) -> tuple[str, ...]:
-    """The prompts that a camera with these watches is searched for, each once."""
+def vocabulary(
+    watches: Mapping[str, WatchSettings], rivals: Mapping[str, Collection[str]]
+) -> tuple[str, ...]:
+    """The prompts that a camera with these watches is searched for, each once.
+
+    First what is reported, in the order of the file; then what is looked for only to see what is
+    near, and what the others must beat.
+    """
     reported = [prompt for watch in watches.values() for prompt in watch.prompt]
     near = [prompt for watch in watches.values() for prompt in watch.companions]
-    return tuple(dict.fromkeys(reported + near))
+    beaten = [rival for name in watches for rival in rivals[name]]
+    return tuple(dict.fromkeys(reported + near + beaten))

@@ -10,6 +10,8 @@ from streamwatch.records import Detection, Track
 
 MERGE_IOU = 0.7
 """From this IoU on, two prompts of one watch have found one thing."""
+RIVAL_IOU = 0.5
+"""From this IoU on, a prompt and its rival speak of one thing."""
 ALIVE_CONFIDENCE = 0.1
 """Weaker detections than the watch's threshold keep a track alive from here on."""
 HOLD_HEIGHTS = 0.1
@@ -22,6 +24,14 @@ a zone that is drawn to that edge, a foot is still in it."""
 def floor(threshold: float) -> float:
     """The least confidence that is of any use to a watch with this threshold."""
     return min(ALIVE_CONFIDENCE, threshold / 2)
+
+
+def beaten(found: Detection | Track, rivals: Sequence[Detection]) -> bool:
+    """Whether one of `rivals`, all of this frame, is surer that the thing is something else."""
+    return any(
+        rival.confidence > found.confidence and iou(rival.box, found.box) >= RIVAL_IOU
+        for rival in rivals
+    )
 
 
 def merge(detections: Sequence[Detection]) -> tuple[Detection, ...]:

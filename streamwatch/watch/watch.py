@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
@@ -81,11 +81,13 @@ class _Visit:
 class Conditions:
     """What surrounds a watch and may change under it, while it goes on with what it follows.
 
-    `zone` is the time zone of `active`, None for the system's.
+    `zone` is the time zone of `active`, None for the system's. What is surer to be one of `rivals`,
+    which are prompts too, does not count.
     """
 
     camera: CameraSettings
-    zone: tzinfo | None = None
+    zone: tzinfo | None
+    rivals: Collection[str]
 
 
 class Watch:
@@ -119,7 +121,7 @@ class Watch:
         self._snapshot = settings.snapshot
         self._new_id = new_id
         self._tracker = Tracker(
-            strong=lambda detection: detection.confidence >= confidence,
+            strong=self._may_start,
             keep_seconds=max(self._leave, TRACK_SECONDS),
             ids=ids,
         )
@@ -135,6 +137,8 @@ class Watch:
     def move(self, conditions: Conditions) -> None:
         """Go on in other conditions."""
         camera = conditions.camera
+        self._rivals = frozenset(conditions.rivals)
+        self._rivals_seen: tuple[Detection, ...] = ()
         self._schedule = Schedule(self._settings.active, conditions.zone)
         self._company.change_rate(camera.fps)
         self._counting = rules.Counting(
@@ -148,6 +152,7 @@ class Watch:
 
     def update(self, frame: Frame, detections: Sequence[Detection]) -> list[Event]:
         """The events that `frame` causes; `detections` may hold other watches' prompts."""
+        self._rivals_seen = tuple(d for d in detections if d.prompt in self._rivals)
         mine = [
             detection
             for detection in detections
@@ -161,11 +166,18 @@ class Watch:
         ]
         in_company = self._company.update(frame.seconds, frame.size, others, things)
         for track in things:
+            if track.id not in in_company or rules.beaten(track, self._rivals_seen):
+                continue
             zones = self._counting.zones_if_counts(track, frame.size, self._held(track))
-            if zones is not None and track.id in in_company:
+            if zones is not None:
                 self._sight(frame, track, zones)
         events = [e for visit in self._visits.values() for e in self._tell(visit, frame.seconds)]
         return events + self._end_left(frame.seconds)
+
+    def _may_start(self, detection: Detection) -> bool:
+        """Whether a detection of this frame may begin a track."""
+        sure = detection.confidence >= self._confidence
+        return sure and not rules.beaten(detection, self._rivals_seen)
 
     def lost(self, gone_seconds: float) -> list[Event]:
         """End the open visits if the camera has been gone for longer than `leave`."""

@@ -680,11 +680,6 @@ DETECTOR = [
         id="template without",
     ),
     pytest.param(
-        detector("distractors: false"),
-        ["1:40: detector.distractors: not supported yet; leave it out"],
-        id="distractors",
-    ),
-    pytest.param(
         detector("distractors: off"),
         ["1:40: detector.distractors: 'off' is neither true nor false; write true or false"],
         id="distractors off",
@@ -964,7 +959,23 @@ WATCHES = [
         id="prompt mapping",
     ),
     pytest.param(
-        watch_with("not: cat"), ["4:25: watches.w.not: not supported yet; leave it out"], id="not"
+        watch_with("not: [cat, ' Dog ']"),
+        [
+            "4:25: watches.w.not: names a prompt of the watch itself, which can't beat itself; leave that out (upper case and spaces make no difference)"
+        ],
+        id="not itself",
+    ),
+    pytest.param(
+        watch_with("not: [cat, CAT]"),
+        [
+            "4:25: watches.w.not: the list holds a prompt twice; upper case and spaces make no difference"
+        ],
+        id="not twice",
+    ),
+    pytest.param(
+        watch_with("not: []"),
+        ["4:25: watches.w.not: the list is empty; write at least one prompt"],
+        id="not empty",
     ),
     pytest.param(
         watch_with("with: []"),

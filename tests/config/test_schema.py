@@ -92,6 +92,7 @@ BEYOND_A_SCHEMA = {
     *("bundled", "crop order", "mask line", "prompt empty", "prompt same", "prompt line"),
     *("camera unknown", "zone unknown", "zone none", "areas", "appear slow", "appear hits"),
     *("within 0", "cooldown long", "confidence nan", "active empty span"),
+    *("not itself", "not twice"),
     *("host ipv6 port", "tls files", "tls content", "tls key alone", "tls embedded", "tls null"),
     *("url ipv6 bare", "url ipv6 open", "username file", "camera password device"),
     *("camera password alone", "credentials twice", "udp file", "udp http", "udp rtsps"),

@@ -13,7 +13,7 @@ import numpy as np
 from streamwatch.config.models import CameraSettings, WatchSettings
 from streamwatch.geometry import Box
 from streamwatch.records import Detection, Event, Frame
-from streamwatch.watch.camera import CameraWatches
+from streamwatch.watch.camera import CameraRules, CameraWatches
 
 START = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 SIZE = (640, 360)
@@ -51,11 +51,14 @@ def camera_watches(
     }
     return CameraWatches(
         "porch",
-        CameraSettings.model_validate({"url": "/dev/video0", "fps": 5, **camera}),
-        settings,
-        0.3,
+        CameraRules(
+            CameraSettings.model_validate({"url": "/dev/video0", "fps": 5, **camera}),
+            settings,
+            0.3,
+            ZoneInfo(zone),
+            {name: watch.not_ for name, watch in settings.items()},
+        ),
         lambda: next(ids),
-        ZoneInfo(zone),
     )
 
 

@@ -1,0 +1,55 @@
+"""What each watch's prompts must beat: those of its `not`, and distractors that fit. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from streamwatch.catalogue import ENCODERS, MODELS, Encoder
+from streamwatch.config.models import DetectorSettings, WatchSettings
+from streamwatch.detector.protocol import Vectors
+
+
+def distractors(settings: DetectorSettings) -> tuple[str, ...]:
+    """The built-in prompts of the encoder that `settings` name, unless they are switched off."""
+    encoder = _encoder(settings)
+    return encoder.distractors if encoder is not None and settings.distractors else ()
+
+
+def rivals_of(
+    watches: Mapping[str, WatchSettings],
+    settings: DetectorSettings,
+    vectors: Mapping[str, Vectors],
+) -> dict[str, tuple[str, ...]]:
+    """By watch, the prompts that it must beat, each once.
+
+    `vectors` has those of the watches' prompts and of the `distractors`, `(512,)` each.
+    """
+    encoder = _encoder(settings)
+    built_in = distractors(settings)
+    kin = 1.0 if encoder is None else encoder.kin
+    return {
+        name: tuple(
+            dict.fromkeys((*watch.not_, *distractors_for(watch.prompt, vectors, built_in, kin)))
+        )
+        for name, watch in watches.items()
+    }
+
+
+def distractors_for(
+    prompts: Sequence[str], vectors: Mapping[str, Vectors], among: Sequence[str], kin: float
+) -> tuple[str, ...]:
+    """Those of the distractors `among` that are far enough in meaning from each of the prompts.
+
+    "car" must not silence "red car", which it has found as well: see `catalogue.Encoder.kin`.
+    """
+    return tuple(
+        distractor
+        for distractor in among
+        if all(float(vectors[distractor] @ vectors[prompt]) < kin for prompt in prompts)
+    )
+
+
+def _encoder(settings: DetectorSettings) -> Encoder | None:
+    """The encoder by its name; None for a folder, of which nothing is known."""
+    model = MODELS.get(settings.model)
+    return ENCODERS.get(settings.text_encoder or (model.encoder if model else ""))
