@@ -10,7 +10,8 @@ sends SIGKILL to the daemon at random moments, and starts it again.
 
 An alert is lost if a visit's sequence has a gap, and doubled if the same id and sequence came more
 than once: a consumer drops those. In order are the sequences of each visit and, on the camera, the
-times of what is new. The exit code is 1 if anything was lost, out of order or left open.
+moments in which visits became known. The exit code is 1 if anything was lost, out of order or left
+open.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ TENFOLD = 10
 KILLS = 10
 FREEZES = 2
 FROZEN_SECONDS = 8.0
+TIME_OF_ULID = 10
+"""How many of its characters tell when an id was made."""
 SETTLE_SECONDS = 120.0
 """How long the broker may be given to pass on what the daemon still had."""
 
@@ -112,7 +115,7 @@ def judged(events: Sequence[dict[str, Any]]) -> dict[str, int]:
     visits: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in firsts:
         visits[event["id"]].append(event)
-    news = [event["captured_at"] for event in firsts if event["type"] == "new"]
+    news = [event["id"][:TIME_OF_ULID] for event in firsts if event["type"] == "new"]
     last = {id: max(told, key=lambda event: event["sequence"]) for id, told in visits.items()}
     return {
         "visits": len(visits),
