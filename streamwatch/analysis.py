@@ -107,6 +107,8 @@ class Analysis:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="detector", daemon=True)
         self.counts = Counts()
+        self.turned_at = time.monotonic()
+        """When the thread came round last, in monotonic seconds."""
         self.failure: Exception | None = None
 
     def start(self) -> None:
@@ -154,6 +156,7 @@ class Analysis:
     def _run(self) -> None:
         try:
             while self._running and not self._stopping.is_set():
+                self.turned_at = time.monotonic()
                 self._make_exchanges()
                 batch = self._scheduler.next_batch(TICK_SECONDS)
                 if batch:

@@ -16,7 +16,7 @@ from typing import Self
 
 import numpy as np
 
-from streamwatch import logs, reports
+from streamwatch import logs, notify, reports
 from streamwatch.analysis import Analysis, Exchange, Sight, Watched
 from streamwatch.answering import Answering
 from streamwatch.cameras import CameraMaker, Rivals, RunningCamera, let_go, take_over
@@ -32,13 +32,15 @@ from streamwatch.config import (
 )
 from streamwatch.detector.embeddings import Embeddings
 from streamwatch.detector.models import load_detector
-from streamwatch.detector.protocol import TEXT_WIDTH, Detector, Vectors, Vocabulary
+from streamwatch.detector.protocol import TEXT_WIDTH, Detector, Vectors, View, Vocabulary
 from streamwatch.detector.rivals import distractors, rivals_of
 from streamwatch.errors import StreamwatchError
+from streamwatch.liveness import Liveness
 from streamwatch.preparing import prepare
 from streamwatch.publisher import CameraState, Command, EmbeddedBroker, ErrorReport, Publisher
 from streamwatch.records import Event
 from streamwatch.reloading import Applied, Followed, Outcome, Reloading, differences, keep
+from streamwatch.source import Capture
 from streamwatch.watch.camera import vocabulary
 
 log = logging.getLogger(__name__)
@@ -98,6 +100,10 @@ class Daemon:
         self._statuses: dict[str, CameraState] = {}
         self._status_lock = threading.Lock()
         """Held while a camera's status is published, so that none is told after it has gone."""
+        self._liveness = Liveness()
+        self._stuck: tuple[str, ...] = ()
+        self._ready = False
+        self._status_line = ""
         self._followed = followed
         self._reloading: Reloading | None = None
         if followed is not None:
@@ -178,6 +184,7 @@ class Daemon:
         embeddings = Embeddings(settings)
         vectors = _vectors(config, {}, embeddings)
         detector = load_detector(settings)
+        _warm_up(detector, vectors)
         log.info(
             "detector %s is ready on %s after %.1f s, looking for %d prompts",
             settings.model,
@@ -361,9 +368,11 @@ class Daemon:
         self._publisher.error(ErrorReport("camera", message, camera=camera))
 
     def _supervise(self) -> None:
-        """Until stopped, ended or failed: publish statistics and changes of the cameras' status."""
+        """Until stopped, ended or failed: publish statistics and changes of the cameras' status,
+        and tell systemd how it goes."""
         next_stats = time.monotonic() + STATS_SECONDS
         while not self._stop.wait(LOOK_SECONDS):
+            self._tell_systemd()
             for camera in self._running.cameras.values():
                 camera.capture.recover(time.monotonic())
             self._publish_statuses()
@@ -373,8 +382,36 @@ class Daemon:
             self._raise_failures()
             if self._analysis.ended:
                 log.info("all cameras have ended")
-                return
-        log.info("stopping")
+                break
+        else:
+            log.info("stopping")
+        notify.stopping()
+
+    def _tell_systemd(self) -> None:
+        """Where a part is stuck, the watchdog is left to run out, and the service starts anew."""
+        now = time.monotonic()
+        stuck = self._liveness.stuck(
+            reports.pulse(self._captures, self._analysis, self._publisher, now), now
+        )
+        for sentence in stuck:
+            if not self._stuck:
+                log.error("%s", sentence)
+        self._stuck = stuck
+        if not self._ready and self._publisher.tried:
+            self._ready = True
+            notify.ready()
+        if not stuck:
+            notify.alive()
+        line = reports.status_line(
+            self._running.config, self._captures, self._publisher.waiting, stuck, now
+        )
+        if line != self._status_line:
+            self._status_line = line
+            notify.status(line)
+
+    @property
+    def _captures(self) -> dict[str, Capture]:
+        return {name: camera.capture for name, camera in self._running.cameras.items()}
 
     def _publish_statuses(self) -> None:
         with self._status_lock:
@@ -389,9 +426,10 @@ class Daemon:
                     self._publisher.camera_status(name, status)
 
     def _publish_stats(self) -> None:
-        captures = {name: camera.capture for name, camera in self._running.cameras.items()}
         self._publisher.stats(
-            reports.stats(self._started, captures, self._analysis.counts, self._publisher.waiting)
+            reports.stats(
+                self._started, self._captures, self._analysis.counts, self._publisher.waiting
+            )
         )
 
     def _raise_failures(self) -> None:
@@ -432,6 +470,14 @@ class Daemon:
 def _pairs(config: Config) -> set[tuple[str, str]]:
     """Every (camera, watch) that there is a state of."""
     return {(camera, watch) for camera in config.cameras for watch in config.watches_of(camera)}
+
+
+def _warm_up(detector: Detector, vectors: Mapping[str, Vectors]) -> None:
+    """Search once, in nothing: whoever waits for the daemon shall know that it can."""
+    prompts = tuple(vectors)[:1]
+    if prompts:
+        blank = np.zeros((360, 640, 3), np.uint8)
+        detector.detect([View(blank, _vocabulary(prompts, vectors), floor=1.0)])
 
 
 def _vectors(

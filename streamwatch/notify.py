@@ -8,11 +8,30 @@ from contextlib import suppress
 
 
 def status(text: str) -> None:
-    """One line for `systemctl status`. Never raises: nobody must stop for want of a listener."""
+    """One line for `systemctl status`."""
+    _tell(f"STATUS={text}")
+
+
+def ready() -> None:
+    """The start is over: what depends on the service may start."""
+    _tell("READY=1")
+
+
+def alive() -> None:
+    """Put off the watchdog once more."""
+    _tell("WATCHDOG=1")
+
+
+def stopping() -> None:
+    _tell("STOPPING=1")
+
+
+def _tell(line: str) -> None:
+    """Never raises: nobody must stop for want of a listener."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
     if address.startswith("@"):  # an abstract socket, whose name starts with a zero byte
         address = f"\0{address[1:]}"
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        sender.sendto(f"STATUS={text}\n".encode(), address)
+        sender.sendto(f"{line}\n".encode(), address)

@@ -10,8 +10,9 @@ import numpy as np
 import psutil
 
 from streamwatch import __version__
-from streamwatch.analysis import Counts
+from streamwatch.analysis import Analysis, Counts
 from streamwatch.config import Config, config_hash
+from streamwatch.liveness import CameraPulse, Pulse
 from streamwatch.publisher import (
     AnnouncedCamera,
     CameraStats,
@@ -19,6 +20,7 @@ from streamwatch.publisher import (
     ErrorReport,
     Info,
     LatencyStats,
+    Publisher,
     Roster,
     Stats,
     WatchInfo,
@@ -90,6 +92,42 @@ def stats(started: float, captures: Mapping[str, Capture], counts: Counts, waiti
         outbox=waiting,
         rss_bytes=psutil.Process().memory_info().rss,
     )
+
+
+def pulse(
+    captures: Mapping[str, Capture], analysis: Analysis, publisher: Publisher, now: float
+) -> Pulse:
+    """The signs of life of all parts; `now` in monotonic seconds."""
+    return Pulse(
+        analysis.turned_at,
+        publisher.turned_at,
+        {
+            name: CameraPulse(
+                capture.online(now), capture.counts(now).offered, analysis.counts.frames[name]
+            )
+            for name, capture in captures.items()
+        },
+    )
+
+
+def status_line(
+    config: Config,
+    captures: Mapping[str, Capture],
+    waiting: int,
+    stuck: Sequence[str],
+    now: float,
+) -> str:
+    """How it goes in one line, as for `systemctl status`."""
+    offline = [
+        f"{name} is offline ({capture.problem or 'no frame yet'})"
+        for name, capture in captures.items()
+        if not capture.online(now)
+    ]
+    watches = sum(watch.enabled for watch in config.watches.values())
+    parts = [*stuck, f"cameras: {len(captures)}", *offline, f"watches: {watches}"]
+    if waiting:
+        parts.append(f"alerts waiting: {waiting}")
+    return "; ".join(parts)
 
 
 def _percentiles_ms(seconds: tuple[float, ...]) -> tuple[float | None, float | None]:

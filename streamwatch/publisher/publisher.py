@@ -52,7 +52,8 @@ from streamwatch.records import Event
 logger = logging.getLogger(__name__)
 
 DELAYED_AFTER = timedelta(seconds=60)
-MAX_TURN_SECONDS = 60.0
+MAX_TURN_SECONDS = 5.0
+"""However little there is to do, the thread shows that it is alive."""
 MAX_RAW_BYTES = 256_000_000
 """Frames that wait to be drawn; beyond it an event goes without its picture."""
 GOODBYE_RESERVE_SECONDS = 0.7
@@ -109,6 +110,8 @@ class Publisher:
         self._set_up_snapshots(snapshots, folder)
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._connected = threading.Event()
+        self._tried = False
+        self._turned_at = seconds()
         self._stop_by: float | None = None
         self._failure: Exception | None = None
         self._raw_bytes = 0
@@ -123,6 +126,16 @@ class Publisher:
     @property
     def connected(self) -> bool:
         return self._connected.is_set()
+
+    @property
+    def tried(self) -> bool:
+        """Whether it is known by now if the broker can be reached."""
+        return self._tried
+
+    @property
+    def turned_at(self) -> float:
+        """When the thread came round last, in monotonic seconds."""
+        return self._turned_at
 
     @property
     def waiting(self) -> int:
@@ -262,6 +275,7 @@ class Publisher:
             self._outbox.close()
 
     def _turn(self) -> None:
+        self._turned_at = self._seconds()
         if self._connection.seconds_to_attempt == 0:
             self._connection.attempt()
         if self._gallery is not None:
@@ -325,6 +339,7 @@ class Publisher:
                 self._listening.arrived(notice)
             case _:
                 self._take_change(self._connection.take(notice))
+                self._tried = True
 
     def _take_change(self, change: Change | None) -> None:
         if change == "up":

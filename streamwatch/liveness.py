@@ -1,0 +1,67 @@
+"""Whether the daemon really gets on, or only looks alive. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+STUCK_SECONDS = 30.0
+"""The longest that anything but a defect takes between two signs of life; systemd's watchdog waits
+for another half minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraPulse:
+    """`offered` frames were there for the detector, `analysed` were looked at, since the start."""
+
+    online: bool
+    offered: int
+    analysed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """Signs of life at a moment; the times are monotonic seconds.
+
+    `detector_at` and `publisher_at` are when their loops came round last. `cameras` are the enabled
+    ones.
+    """
+
+    detector_at: float
+    publisher_at: float
+    cameras: Mapping[str, CameraPulse]
+
+
+class Liveness:
+    """Tells what is stuck, from one pulse after another. A camera that is away is not."""
+
+    def __init__(self) -> None:
+        self._well: dict[str, tuple[CameraPulse, float]] = {}
+        """By camera, its pulse when it was last seen to be all right, and when that was."""
+
+    def stuck(self, pulse: Pulse, now: float) -> tuple[str, ...]:
+        """A sentence for each part that has done nothing for too long, though it had to."""
+        return (*_idle_threads(pulse, now), *self._unseen_cameras(pulse, now))
+
+    def _unseen_cameras(self, pulse: Pulse, now: float) -> Iterator[str]:
+        before, self._well = self._well, {}
+        for name, camera in pulse.cameras.items():
+            well, at = before.get(name, (camera, now))
+            if (
+                not camera.online
+                or camera.analysed != well.analysed
+                or camera.offered == well.offered
+            ):
+                well, at = camera, now
+            self._well[name] = well, at
+            if now - at > STUCK_SECONDS:
+                yield f"no frame of {name} was analysed for {now - at:.0f} s, though they come"
+
+
+def _idle_threads(pulse: Pulse, now: float) -> Iterator[str]:
+    for what, at in (
+        ("the detector's thread", pulse.detector_at),
+        ("the publisher's thread", pulse.publisher_at),
+    ):
+        if now - at > STUCK_SECONDS:
+            yield f"{what} has done nothing for {now - at:.0f} s"

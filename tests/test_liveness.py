@@ -1,0 +1,205 @@
+"""The daemon tells systemd how it really goes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from streamwatch.liveness import STUCK_SECONDS, CameraPulse, Liveness, Pulse
+from tests.parts import STREET_CLIP, free_port
+from tests.parts.daemon import private_environment
+
+HANG = """
+import sys, time
+from streamwatch import liveness
+from streamwatch.detector import world
+from streamwatch.cli import main
+liveness.STUCK_SECONDS = 2.0
+search = world.WorldDetector.detect
+calls = iter(range(10**9))
+def hang(self, views):
+    if next(calls) == {after}:
+        time.sleep(3600)
+    return search(self, views)
+world.WorldDetector.detect = hang
+main()
+"""
+"""streamwatch, whose detector hangs at that call."""
+
+
+def pulse(
+    now: float,
+    *,
+    detector: float | None = None,
+    publisher: float | None = None,
+    **cameras: CameraPulse,
+) -> Pulse:
+    return Pulse(
+        now if detector is None else detector, now if publisher is None else publisher, cameras
+    )
+
+
+def camera(offered: int, analysed: int, online: bool = True) -> CameraPulse:
+    return CameraPulse(online, offered, analysed)
+
+
+def test_threads_that_come_round_are_alive() -> None:
+    liveness = Liveness()
+    for second in range(100):
+        assert not liveness.stuck(pulse(second, detector=second - 29, publisher=second - 5), second)
+
+
+@pytest.mark.parametrize("part", ["detector", "publisher"])
+def test_a_thread_that_does_not_come_round_is_stuck(part: str) -> None:
+    (sentence,) = Liveness().stuck(pulse(100, **{part: 69}), 100)  # type: ignore[arg-type]
+    assert sentence == f"the {part}'s thread has done nothing for 31 s"
+
+
+@pytest.mark.parametrize(
+    ("pulses", "stuck"),
+    [
+        pytest.param(lambda s: camera(s * 5, s * 5), False, id="all is analysed"),
+        pytest.param(lambda s: camera(s * 5, s), False, id="most are dropped"),
+        pytest.param(lambda s: camera(s * 5, 7), True, id="frames come, none is analysed"),
+        pytest.param(lambda s: camera(s * 5, 7, online=False), False, id="offline"),
+        pytest.param(lambda s: camera(12, 7), False, id="no new frames"),
+        pytest.param(lambda s: camera(12 + s // 45, 7 + s // 45), False, id="a frame in 45 s"),
+        pytest.param(lambda s: camera(12 + (s > 5), 7), True, id="one that is never analysed"),
+        pytest.param(lambda s: camera(s * 5, s // 25), False, id="one in 25 s, with many dropped"),
+    ],
+)
+def test_a_camera_whose_frames_nobody_looks_at_is_stuck(
+    pulses: Callable[[int], CameraPulse], stuck: bool
+) -> None:
+    liveness = Liveness()
+    said = [liveness.stuck(pulse(second, porch=pulses(second)), second) for second in range(60)]
+    assert any(said) == stuck
+    if stuck:
+        first = next(sentences for sentences in said if sentences)
+        assert first == (
+            f"no frame of porch was analysed for {STUCK_SECONDS + 1:.0f} s, though they come",
+        )
+
+
+def test_a_camera_that_goes_is_forgotten() -> None:
+    liveness = Liveness()
+    for second in range(100):
+        there = second % 20 != 0
+        now = pulse(second, porch=camera(second, 7)) if there else pulse(second)
+        assert not liveness.stuck(now, second)
+
+
+class Systemd:
+    """Its end of the notify socket."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def heard(self, seconds: float, until: str | None = None) -> Sequence[str]:
+        """What is said within so many seconds, or until this line."""
+        lines: list[str] = []
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and until not in lines:
+            self._socket.settimeout(left)
+            try:
+                lines += self._socket.recv(4096).decode().splitlines()
+            except TimeoutError:
+                break
+        return lines
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    listening = Systemd(tmp_path / "notify")
+    yield listening
+    listening.close()
+
+
+@pytest.fixture
+def start(tmp_path: Path, systemd: Systemd) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts `streamwatch run`, or that which hangs, on cameras; ends them by process id."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def run(cameras: dict[str, Any], hang_after: int | None = None) -> subprocess.Popen[bytes]:
+        path = tmp_path / "config.yaml"
+        tree = {
+            "mqtt": {"host": "127.0.0.1", "port": free_port()},
+            "detector": {"model": "toybox"},
+            "cameras": cameras,
+            "watches": {"car": {"prompt": "red car", "snapshot": False}},
+        }
+        path.write_text(yaml.safe_dump(tree))
+        program = (
+            ["-m", "streamwatch"] if hang_after is None else ["-c", HANG.format(after=hang_after)]
+        )
+        with (tmp_path / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, *program, "run", "-c", str(path)],
+                env={**private_environment(tmp_path), "NOTIFY_SOCKET": str(systemd.path)},
+                stdout=log,
+                stderr=log,
+            )
+        running.append(process)
+        return process
+
+    yield run
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+CLIP = {"street": {"url": str(STREET_CLIP), "loop": True, "fps": 5}}
+
+
+def test_it_is_ready_once_it_can_see_and_goes_on_telling(
+    systemd: Systemd, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    """Without a broker: that it was tried is enough."""
+    process = start(CLIP)
+    assert "READY=1" in systemd.heard(60, "READY=1")
+    assert systemd.heard(4).count("WATCHDOG=1") >= 2
+    os.kill(process.pid, signal.SIGTERM)
+    said = systemd.heard(15, "STOPPING=1")
+    assert "STOPPING=1" in said
+    assert process.wait(20) == 0
+
+
+def test_a_dead_camera_does_not_set_off_the_watchdog(
+    systemd: Systemd, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    start({**CLIP, "gate": {"url": f"rtsp://127.0.0.1:{free_port()}/stream"}})
+    systemd.heard(60, "READY=1")
+    said = systemd.heard(8)
+    assert said.count("WATCHDOG=1") >= 4
+    offline = [line for line in said if "gate is offline" in line]
+    assert offline
+    assert "nothing listens there" in offline[-1]
+    assert "cameras: 2" in offline[-1]
+
+
+def test_a_detector_that_hangs_sets_off_the_watchdog(
+    tmp_path: Path, systemd: Systemd, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    start(CLIP, hang_after=5)
+    assert "READY=1" in systemd.heard(60, "READY=1")
+    said = systemd.heard(8)
+    at_last = systemd.heard(4)
+    assert "WATCHDOG=1" in said
+    assert "WATCHDOG=1" not in at_last
+    assert any("the detector's thread has done nothing" in line for line in said)
+    assert "the detector's thread has done nothing" in (tmp_path / "log").read_text()
