@@ -16,12 +16,15 @@ from streamwatch.detector.protocol import Detector, View, Vocabulary
 from streamwatch.geometry import Box
 from streamwatch.records import Detection, Event, Frame
 from streamwatch.scheduler.scheduler import FrameSlot, Scheduler
+from streamwatch.tally import Tally
 from streamwatch.watch.protocol import Watcher
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
 """How often the thread looks up when no frame comes."""
+BATCH_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 5.0)
+LATENCY_BOUNDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.0, 10.0)
 SAMPLES = 1000
 """Durations kept for the percentiles in the statistics."""
 
@@ -50,6 +53,10 @@ class Counts:
 
     batches: int = 0
     frames: Counter[str] = field(default_factory=Counter)
+    events: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """By camera, watch and type."""
+    batches_by_seconds: Tally = field(default_factory=lambda: Tally(BATCH_BOUNDS))
+    latencies_by_seconds: Tally = field(default_factory=lambda: Tally(LATENCY_BOUNDS))
     batch_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     latency_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
 
@@ -193,7 +200,9 @@ class Analysis:
         views = [self._view(frame) for frame in batch]
         found = self._detector.detect(views)
         self.counts.batches += 1
-        self.counts.batch_seconds.append(time.monotonic() - started)
+        seconds = time.monotonic() - started
+        self.counts.batch_seconds.append(seconds)
+        self.counts.batches_by_seconds.observe(seconds)
         for frame, detections in zip(batch, found, strict=True):
             camera = self._cameras[frame.camera]
             self._publish_all(camera.watcher.update(frame, detections))
@@ -201,6 +210,7 @@ class Analysis:
             if camera.live:
                 age = (datetime.now(UTC) - frame.captured_at).total_seconds()
                 self.counts.latency_seconds.append(age)
+                self.counts.latencies_by_seconds.observe(age)
             for question in self._questions_of(frame.camera):
                 self._answer(question, frame, detections)
 
@@ -243,6 +253,7 @@ class Analysis:
     def _publish_all(self, events: Iterable[Event]) -> None:
         for event in events:
             self._publish(event)
+            self.counts.events[event.camera, event.watch, event.type] += 1
             if event.type == "new":
                 log.info("%s: %s (%.0f%%)", event.camera, event.watch, event.confidence * 100)
             elif event.type == "end":

@@ -15,6 +15,7 @@ from streamwatch import __version__
 from streamwatch.errors import ConfigError, StreamwatchError, UnfitSetting
 
 EXIT_CONFIG = 1
+EXIT_TROUBLED = 1
 EXIT_FAILED = 3
 EXIT_INTERRUPTED = 130
 
@@ -151,6 +152,40 @@ def check(
         typer.echo("\nWhat may disappoint:\n")
     for warning in warnings:
         typer.secho(f"  {warning}", fg=typer.colors.YELLOW)
+
+
+@app.command()
+def status(
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Ask the running daemon how it goes.
+
+    Exit codes: 0 all is well; 1 it runs, with problems; 3 it does not run.
+    """
+    import json
+
+    from rich.console import Console
+
+    from streamwatch.asking import ask
+    from streamwatch.config import find, status_sockets
+    from streamwatch.status_screen import is_well, show
+
+    try:
+        path = find(config)
+        standing = ask(status_sockets(path))
+    except PermissionError:
+        _fail(StreamwatchError(f"the daemon of {path} is another user's; try sudo"))
+    except StreamwatchError as error:
+        _fail(error)
+    if standing is None:
+        _fail(StreamwatchError(f"no daemon is running with {path.absolute()}"))
+    if as_json:
+        typer.echo(json.dumps(standing, indent=2, ensure_ascii=False))
+    else:
+        show(standing, Console(highlight=False))
+    if not is_well(standing):
+        raise typer.Exit(EXIT_TROUBLED)
 
 
 @app.command()

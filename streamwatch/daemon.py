@@ -12,36 +12,48 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from streamwatch import logs, notify, reports
 from streamwatch.analysis import Analysis, Exchange, Sight, Watched
 from streamwatch.answering import Answering
+from streamwatch.asking import StatusServer
 from streamwatch.cameras import CameraMaker, Rivals, RunningCamera, let_go, take_over
 from streamwatch.config import (
     Config,
     DetectorSettings,
+    HttpSettings,
     MqttSettings,
     WatchSettings,
     config_hash,
     snapshot_folder,
     state_file,
+    status_socket,
     unfit_model,
 )
 from streamwatch.detector.embeddings import Embeddings
 from streamwatch.detector.models import load_detector
 from streamwatch.detector.protocol import TEXT_WIDTH, Detector, Vectors, View, Vocabulary
 from streamwatch.detector.rivals import distractors, rivals_of
-from streamwatch.errors import StreamwatchError
+from streamwatch.errors import StreamwatchError, UnfitSetting
 from streamwatch.liveness import Liveness
+from streamwatch.metrics import Metrics, exposition
 from streamwatch.preparing import prepare
-from streamwatch.publisher import CameraState, Command, EmbeddedBroker, ErrorReport, Publisher
+from streamwatch.publisher import (
+    CameraState,
+    Command,
+    EmbeddedBroker,
+    ErrorReport,
+    Publisher,
+    Stats,
+)
 from streamwatch.records import Event
 from streamwatch.reloading import Applied, Followed, Outcome, Reloading, differences, keep
 from streamwatch.source import Capture
 from streamwatch.watch.camera import vocabulary
+from streamwatch.web import Pages, Web
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +112,9 @@ class Daemon:
         self._statuses: dict[str, CameraState] = {}
         self._status_lock = threading.Lock()
         """Held while a camera's status is published, so that none is told after it has gone."""
+        self._web: Web | None = None
+        self._stats: tuple[Stats, ...] = ()
+        """The last two that were published."""
         self._liveness = Liveness()
         self._stuck: tuple[str, ...] = ()
         self._ready = False
@@ -136,6 +151,8 @@ class Daemon:
             self._analysis = Analysis(
                 ready, self._running.detector, self._running.watched(), self._publisher.event
             )
+            started.callback(self._close_web)
+            self._web = self._opened_web(config.http)
             self._resources = started.pop_all()
         return self
 
@@ -161,6 +178,9 @@ class Daemon:
             keep(self._followed.path, self._followed.text)
         if self._followed is not None and self._followed.fault is not None:
             self._tell(Outcome(fault=self._followed.fault))
+        status = None
+        if self._followed is not None:
+            status = StatusServer(status_socket(self._followed.path), self._standing)
         try:
             self._analysis.start()
             for camera in self._running.cameras.values():
@@ -169,6 +189,8 @@ class Daemon:
                 self._reloading.start()
             self._supervise()
         finally:
+            if status is not None:
+                status.close()
             self._shut_down()
         self._raise_failures()
 
@@ -261,7 +283,24 @@ class Daemon:
                     else self._maker.changed(running, config, rivals)
                 )
         mqtt = self._reachable(config.mqtt)
+        if before.config.http != config.http:
+            self._change_web(before.config.http, config.http)
         return Running(config, mqtt, detector, embeddings, vectors, rivals, cameras)
+
+    def _change_web(self, before: HttpSettings | None, now: HttpSettings | None) -> None:
+        """Listen as is wanted now. Raises UnfitSetting, listening as before."""
+        same_place = before and now and (before.host, before.port) == (now.host, now.port)
+        if same_place:
+            self._close_web()
+        try:
+            web = self._opened_web(now)
+        except UnfitSetting:
+            if same_place:
+                self._web = self._opened_web(before)
+            raise
+        if not same_place:
+            self._close_web()
+        self._web = web
 
     def _exchange(self, before: Running, now: Running) -> None:
         def settle() -> list[Event]:
@@ -362,6 +401,48 @@ class Daemon:
             raise StreamwatchError(f"{watch} is not watched for on {camera}")
         return settings.prompt, settings.confidence or config.detector.confidence
 
+    # --- telling how it goes ----------------------------------------------------------------------
+
+    def _opened_web(self, settings: HttpSettings | None) -> Web | None:
+        if settings is None:
+            return None
+        metrics = exposition(self._metrics)
+        return Web(settings, Pages(lambda: self._stuck, lambda: self._ready, metrics))
+
+    def _close_web(self) -> None:
+        web, self._web = self._web, None
+        if web is not None:
+            web.close()
+
+    def _metrics(self) -> Metrics:
+        running = self._running
+        return reports.metrics(
+            running.config,
+            running.detector.device,
+            self._captures,
+            self._analysis.counts,
+            self._publisher,
+            healthy=not self._stuck,
+        )
+
+    def _standing(self) -> dict[str, Any]:
+        assert self._followed is not None
+        return reports.standing(
+            self._running.config,
+            self._followed.path,
+            self._stats[0] if self._stats else None,
+            self._stats_now(),
+            self._captures,
+            self._publisher,
+            self._problems,
+            self._stuck,
+        )
+
+    def _stats_now(self) -> Stats:
+        return reports.stats(
+            self._started, self._captures, self._analysis.counts, self._publisher.waiting
+        )
+
     # --- watching over it ------------------------------------------------------------------------
 
     def _report_camera(self, camera: str, message: str) -> None:
@@ -393,9 +474,8 @@ class Daemon:
         stuck = self._liveness.stuck(
             reports.pulse(self._captures, self._analysis, self._publisher, now), now
         )
-        for sentence in stuck:
-            if not self._stuck:
-                log.error("%s", sentence)
+        if len(stuck) > len(self._stuck):
+            log.error("%s", "; ".join(stuck))
         self._stuck = stuck
         if not self._ready and self._publisher.tried:
             self._ready = True
@@ -426,11 +506,9 @@ class Daemon:
                     self._publisher.camera_status(name, status)
 
     def _publish_stats(self) -> None:
-        self._publisher.stats(
-            reports.stats(
-                self._started, self._captures, self._analysis.counts, self._publisher.waiting
-            )
-        )
+        stats = self._stats_now()
+        self._stats = (*self._stats[-1:], stats)
+        self._publisher.stats(stats)
 
     def _raise_failures(self) -> None:
         """Raise what ended a thread of the daemon: a bug or a broken machine, not a dead camera."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -13,6 +15,7 @@ from streamwatch import __version__
 from streamwatch.analysis import Analysis, Counts
 from streamwatch.config import Config, config_hash
 from streamwatch.liveness import CameraPulse, Pulse
+from streamwatch.metrics import CameraMetrics, Metrics
 from streamwatch.publisher import (
     AnnouncedCamera,
     CameraStats,
@@ -128,6 +131,93 @@ def status_line(
     if waiting:
         parts.append(f"alerts waiting: {waiting}")
     return "; ".join(parts)
+
+
+def metrics(
+    config: Config,
+    device: str,
+    captures: Mapping[str, Capture],
+    counts: Counts,
+    publisher: Publisher,
+    *,
+    healthy: bool,
+) -> Metrics:
+    now = time.monotonic()
+    return Metrics(
+        {"version": __version__, "model": config.detector.model, "device": device},
+        {
+            name: CameraMetrics(
+                online=capture.online(now),
+                frames=c.frames,
+                analysed=counts.frames[name],
+                gated=0,
+                dropped=c.dropped,
+                corrupt=c.corrupt,
+                reconnects=c.reconnects,
+                age_seconds=c.age_seconds,
+            )
+            for name, capture, c in ((n, each, each.counts(now)) for n, each in captures.items())
+        },
+        dict(counts.events),
+        counts.batches_by_seconds,
+        counts.latencies_by_seconds,
+        publisher.waiting,
+        publisher.connected,
+        healthy,
+    )
+
+
+def standing(
+    config: Config,
+    path: Path,
+    before: Stats | None,
+    now: Stats,
+    captures: Mapping[str, Capture],
+    publisher: Publisher,
+    problems: Sequence[ErrorReport],
+    stuck: Sequence[str],
+) -> dict[str, Any]:
+    """How it goes, for `streamwatch status`; frames a second are since `before`."""
+    told = now.fields(before)
+    moment = time.monotonic()
+    visits = publisher.open_visits
+    cameras = {}
+    for name in config.cameras:
+        capture = captures.get(name)
+        state = "disabled"
+        if capture is not None:
+            state = "online" if capture.online(moment) else "offline"
+        cameras[name] = {
+            "status": state,
+            "problem": capture.problem if capture is not None else None,
+            **told["cameras"].get(name, {}),
+        }
+    return {
+        "version": __version__,
+        "config": str(path.absolute()),
+        "config_hash": config_hash(config),
+        "uptime_s": told["uptime_s"],
+        "model": config.detector.model,
+        "broker": {"address": config.mqtt.address, "connected": publisher.connected},
+        "outbox": told["outbox"],
+        "detector": told["detector"],
+        "latency_ms": told["latency_ms"],
+        "rss_bytes": told["rss_bytes"],
+        "cameras": cameras,
+        "watches": {
+            name: {
+                "prompts": list(watch.prompt),
+                "enabled": watch.enabled,
+                "open": {
+                    camera: visits[camera, name]
+                    for camera in config.cameras_of(name)
+                    if visits.get((camera, name))
+                },
+            }
+            for name, watch in config.watches.items()
+        },
+        "problems": [*stuck, *(problem.message for problem in problems)],
+    }
 
 
 def _percentiles_ms(seconds: tuple[float, ...]) -> tuple[float | None, float | None]:

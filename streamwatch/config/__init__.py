@@ -17,6 +17,7 @@ from streamwatch.config.models import (
     CameraSettings,
     Config,
     DetectorSettings,
+    HttpSettings,
     LogSettings,
     MqttSettings,
     OutboxSettings,
@@ -31,6 +32,8 @@ from streamwatch.config.paths import (
     starter,
     state_dir,
     state_file,
+    status_socket,
+    status_sockets,
 )
 from streamwatch.config.persisting import persist
 from streamwatch.config.secrets import mask_secrets_in, mask_url
@@ -42,6 +45,7 @@ __all__ = [
     "Config",
     "DetectorSettings",
     "Edit",
+    "HttpSettings",
     "LogSettings",
     "MqttSettings",
     "OutboxSettings",
@@ -68,6 +72,8 @@ __all__ = [
     "starter",
     "state_dir",
     "state_file",
+    "status_socket",
+    "status_sockets",
     "text_of",
     "unfit_model",
     "warnings",

@@ -516,7 +516,7 @@ class HttpSettings(Settings):
     port: Annotated[int, Number(at_least=1, at_most=65535)] = 8080
     """Port to listen on."""
     token: Secret | None = None
-    """What a browser must present."""
+    """What must be presented for the metrics, as `Authorization: Bearer …`."""
 
 
 class LogSettings(Settings):
@@ -557,8 +557,8 @@ class Config(Settings):
     """What to watch for, by name."""
     snapshots: SnapshotSettings = SnapshotSettings()
     """Pictures kept on disk."""
-    http: Annotated[HttpSettings | None, not_supported_yet(None)] = None
-    """The page: `{host, port, token}`. Not supported yet."""
+    http: HttpSettings | None = None
+    """Health and metrics over HTTP: `{host, port, token}`; off where left out."""
     timezone: Annotated[Line, AfterValidator(_time_zone)] | None = None
     """Time zone of `active`, such as `Europe/Berlin`; the system's where left out."""
     log: LogSettings = LogSettings()

@@ -14,6 +14,8 @@ from streamwatch.errors import StreamwatchError
 
 FILE_NAME = "config.yaml"
 _PROGRAM = "streamwatch"
+_RUN = Path("/run") / _PROGRAM
+"""What systemd makes of `RuntimeDirectory=streamwatch`."""
 _PACKAGE = Path(__file__).parent
 
 
@@ -30,8 +32,19 @@ def state_dir() -> Path:
 def state_file(kind: str, config: Path, suffix: str) -> Path:
     """A file of that kind in the state folder, one for each configuration path: two instances
     never share one. Not created."""
-    name = hashlib.sha256(os.fsencode(config.absolute())).hexdigest()[:16]
-    return state_dir() / kind / f"{name}{suffix}"
+    return state_dir() / kind / f"{_name_of(config)}{suffix}"
+
+
+def status_socket(config: Path) -> Path:
+    """Where the daemon of this configuration listens for `streamwatch status`. Not created."""
+    return _runtime_dirs()[0] / f"{_name_of(config)}.sock"
+
+
+def status_sockets(config: Path) -> list[Path]:
+    """Where it may listen, if it was started by somebody else, as by systemd."""
+    name = f"{_name_of(config)}.sock"
+    own = [folder / name for folder in _runtime_dirs()]
+    return list(dict.fromkeys([*own, _RUN / name, *_RUN.glob(f"*/{name}")]))
 
 
 def cache_dir() -> Path:
@@ -74,6 +87,16 @@ def _directory(systemd: str, xdg: str, below_home: str) -> Path:
     if found is None:
         raise StreamwatchError(f"there is no home folder; set ${xdg} to an absolute path")
     return found
+
+
+def _runtime_dirs() -> list[Path]:
+    own = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
+    session = [own / _PROGRAM] if own.is_absolute() else []
+    return [*_systemd("RUNTIME_DIRECTORY"), *session, state_dir()]
+
+
+def _name_of(config: Path) -> str:
+    return hashlib.sha256(os.fsencode(config.absolute())).hexdigest()[:16]
 
 
 def _systemd(variable: str) -> list[Path]:

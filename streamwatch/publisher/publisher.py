@@ -138,6 +138,11 @@ class Publisher:
         return self._turned_at
 
     @property
+    def open_visits(self) -> dict[Pair, int]:
+        """How many visits are open, by camera and watch; for any thread."""
+        return {pair: len(visits) for pair, visits in tuple(self._open.items())}
+
+    @property
     def waiting(self) -> int:
         """How many events the broker has not acknowledged yet."""
         return len(self._outbox)

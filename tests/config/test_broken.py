@@ -1195,9 +1195,6 @@ REST = [
         id="path number",
     ),
     pytest.param(
-        also("http: {port: 8080}"), ["3:7: http: not supported yet; leave it out"], id="http"
-    ),
-    pytest.param(
         also("http: true"),
         [
             "3:7: http: true can't stand here; write `key: value` below it; allowed are host, port, token"

@@ -72,7 +72,7 @@ WRONG = [
     'mqtt: {password: "hunter2${a-b}"}',
     "mqtt: {passwort: hunter2}",
     "mqtt: {host: 'mqtt://me:hunter2@host'}",
-    "http: {token: hunter2}",
+    "http: {token: [hunter2]}",
     "http: {token: [hunter2]}",
     "watches: {w: {prompt: dog, cameras: ['rtsp://me:hunter2@host/']}}",
     "snapshots: {quality: '${SECRET}'}",

@@ -1,0 +1,126 @@
+"""The daemon's counters as Prometheus takes them; names and units are by its conventions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from streamwatch.tally import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class CameraMetrics:
+    """Counters since the start; `age_seconds` is the age of the newest frame, None before it."""
+
+    online: bool
+    frames: int
+    analysed: int
+    gated: int
+    dropped: int
+    corrupt: int
+    reconnects: int
+    age_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """All of them at a moment. `events` are counted by camera, watch and type."""
+
+    build: Mapping[str, str]
+    cameras: Mapping[str, CameraMetrics]
+    events: Mapping[tuple[str, str, str], int]
+    inference: Tally
+    capture_to_publish: Tally
+    outbox: int
+    mqtt_connected: bool
+    healthy: bool
+
+
+def exposition(read: Callable[[], Metrics]) -> Callable[[], bytes]:
+    """What makes the text that Prometheus scrapes, out of what `read` gives at that moment."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    registry.register(_Ours(read))
+    return lambda: generate_latest(registry)
+
+
+class _Ours(Collector):
+    def __init__(self, read: Callable[[], Metrics]) -> None:
+        self._read = read
+
+    def describe(self) -> Iterable[Metric]:
+        return ()  # registering must not read what is not there yet
+
+    def collect(self) -> Iterable[Metric]:
+        now = self._read()
+        build = InfoMetricFamily("streamwatch_build", "What runs.")
+        build.add_metric((), dict(now.build))
+        yield build
+        yield from _of_cameras(now.cameras)
+        events = CounterMetricFamily(
+            "streamwatch_events", "Events told.", labels=("camera", "watch", "type")
+        )
+        for labels, count in sorted(now.events.items()):
+            events.add_metric(labels, count)
+        yield events
+        yield _histogram(
+            "streamwatch_inference_seconds", "Time the detector took for a batch.", now.inference
+        )
+        yield _histogram(
+            "streamwatch_capture_to_publish_seconds",
+            "From a live frame's capture to handing its events to the publisher.",
+            now.capture_to_publish,
+        )
+        for name, text, value in (
+            ("outbox_events", "Events that the broker has not acknowledged yet.", now.outbox),
+            ("mqtt_connected", "Whether the broker is connected.", now.mqtt_connected),
+            ("healthy", "Whether everything gets on that should.", now.healthy),
+        ):
+            yield GaugeMetricFamily(f"streamwatch_{name}", text, value=float(value))
+
+
+def _of_cameras(cameras: Mapping[str, CameraMetrics]) -> Iterable[Metric]:
+    counters: tuple[tuple[str, str, Callable[[CameraMetrics], int]], ...] = (
+        ("frames", "Frames read.", lambda c: c.frames),
+        ("frames_analysed", "Frames the detector looked at.", lambda c: c.analysed),
+        ("frames_gated", "Frames left out because nothing moved.", lambda c: c.gated),
+        ("frames_dropped", "Frames replaced before the detector took them.", lambda c: c.dropped),
+        ("corrupt_packets", "Packets that could not be decoded.", lambda c: c.corrupt),
+        ("reconnects", "How often frames came again after an outage.", lambda c: c.reconnects),
+    )
+    for name, text, read in counters:
+        counter = CounterMetricFamily(f"streamwatch_camera_{name}", text, labels=("camera",))
+        for camera, metrics in cameras.items():
+            counter.add_metric((camera,), read(metrics))
+        yield counter
+    online = GaugeMetricFamily(
+        "streamwatch_camera_online", "Whether frames come.", labels=("camera",)
+    )
+    age = GaugeMetricFamily(
+        "streamwatch_camera_frame_age_seconds", "Age of the newest frame.", labels=("camera",)
+    )
+    for camera, metrics in cameras.items():
+        online.add_metric((camera,), metrics.online)
+        if metrics.age_seconds is not None:
+            age.add_metric((camera,), metrics.age_seconds)
+    yield from (online, age)
+
+
+def _histogram(name: str, text: str, tally: Tally) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(name, text)
+    buckets = [
+        ("+Inf" if bound == float("inf") else str(bound), float(count))
+        for bound, count in tally.cumulative()
+    ]
+    family.add_metric((), buckets, tally.sum_seconds)
+    return family

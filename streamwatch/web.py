@@ -1,0 +1,109 @@
+"""What can be asked over HTTP: is it well, is it ready, and its metrics."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from streamwatch import __version__
+from streamwatch.config import HttpSettings
+from streamwatch.config.addresses import bracketed
+from streamwatch.errors import UnfitSetting
+
+log = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 5.0
+"""For who connects and says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """What is answered; each is called in a thread of its own. `healthy` tells what is stuck."""
+
+    stuck: Callable[[], tuple[str, ...]]
+    ready: Callable[[], bool]
+    metrics: Callable[[], bytes]
+
+
+class Web:
+    """Listens from the start on, and serves until `close`. Raises UnfitSetting where it can't.
+
+    Where a `token` is set, `/metrics` asks for it (`Authorization: Bearer …`); the two others tell
+    nothing that is worth it.
+    """
+
+    def __init__(self, settings: HttpSettings, pages: Pages) -> None:
+        self.settings = settings
+        try:
+            self._server = _Server(self, settings.host, settings.port)
+        except OSError as error:
+            place = f"{bracketed(settings.host)}:{settings.port}"
+            reason = (error.strerror or type(error).__name__).lower()
+            raise UnfitSetting("http.port", f"can't listen on {place} ({reason})") from None
+        self.pages = pages
+        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+        self._thread.start()
+        log.info("listening on http://%s:%d", bracketed(settings.host), settings.port)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def lets_in(self, authorization: str) -> bool:
+        token = self.settings.token
+        if token is None:
+            return True
+        wanted = f"Bearer {token.get_secret_value()}"
+        return hmac.compare_digest(authorization.encode(), wanted.encode())
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, web: Web, host: str, port: int) -> None:
+        self.web = web
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), _Request)
+
+
+class _Request(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = PATIENCE_SECONDS
+    server_version = f"streamwatch/{__version__}"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        web = self.server.web
+        match self.path.partition("?")[0]:
+            case "/healthz":
+                stuck = web.pages.stuck()
+                self._answer(503 if stuck else 200, "\n".join(stuck) or "ok")
+            case "/readyz":
+                ready = web.pages.ready()
+                self._answer(200 if ready else 503, "ok" if ready else "starting")
+            case "/metrics" if not web.lets_in(self.headers.get("Authorization", "")):
+                self._answer(401, "a token is needed: Authorization: Bearer …")
+            case "/metrics":
+                self._send(200, "text/plain; version=0.0.4; charset=utf-8", web.pages.metrics())
+            case _:
+                self._answer(404, "there are /healthz, /readyz and /metrics")
+
+    def _answer(self, status: int, text: str) -> None:
+        self._send(status, "text/plain; charset=utf-8", f"{text}\n".encode())
+
+    def _send(self, status: int, kind: str, content: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        log.debug(format, *args)

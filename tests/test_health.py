@@ -1,0 +1,182 @@
+"""The running daemon asked how it goes: over HTTP, and by `streamwatch status`."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from streamwatch.config import HttpSettings
+from streamwatch.errors import UnfitSetting
+from streamwatch.tally import Tally
+from streamwatch.web import Pages, Web
+from tests.parts import STREET_CLIP, free_port
+from tests.parts.daemon import Daemon, private_environment
+from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
+
+
+def get(port: int, path: str, token: str | None = None) -> tuple[int, str]:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def value(exposition: str, sample: str) -> float:
+    (found,) = re.findall(rf"^{re.escape(sample)} (\S+)$", exposition, re.MULTILINE)
+    return float(found)
+
+
+def status(folder: Path, *options: str) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "streamwatch", "status", *options],
+        env={**private_environment(folder), "COLUMNS": "120"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+# --- over HTTP -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pages() -> dict[str, Any]:
+    return {"stuck": (), "ready": False}
+
+
+@pytest.fixture
+def web(pages: dict[str, Any]) -> Iterator[Web]:
+    settings = HttpSettings.model_validate({"port": free_port(), "token": "let me in"})
+    serving = Web(
+        settings,
+        Pages(lambda: pages["stuck"], lambda: pages["ready"], lambda: b"streamwatch_healthy 1\n"),
+    )
+    yield serving
+    serving.close()
+
+
+def test_health_and_readiness(web: Web, pages: dict[str, Any]) -> None:
+    port = web.settings.port
+    assert get(port, "/healthz") == (200, "ok\n")
+    assert get(port, "/readyz") == (503, "starting\n")
+    pages.update(stuck=("the detector's thread has done nothing for 31 s",), ready=True)
+    assert get(port, "/healthz") == (503, "the detector's thread has done nothing for 31 s\n")
+    assert get(port, "/readyz?verbose=1") == (200, "ok\n")
+    assert get(port, "/")[0] == 404
+
+
+def test_the_metrics_are_for_who_has_the_token(web: Web) -> None:
+    port = web.settings.port
+    assert get(port, "/metrics")[0] == 401
+    assert get(port, "/metrics", "let me 1n")[0] == 401
+    assert get(port, "/metrics", "let me in") == (200, "streamwatch_healthy 1\n")
+
+
+def test_a_port_that_is_taken_is_one_sentence() -> None:
+    pages = Pages(lambda: (), lambda: True, lambda: b"")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(UnfitSetting) as caught:
+            Web(HttpSettings.model_validate({"port": port}), pages)
+    assert str(caught.value) == (
+        f"http.port: can't listen on 127.0.0.1:{port} (address already in use)"
+    )
+
+
+def test_a_tally_counts_up_to_its_bounds() -> None:
+    tally = Tally((0.1, 0.2))
+    for seconds in (0.05, 0.1, 0.15, 7):
+        tally.observe(seconds)
+    assert tally.cumulative() == [(0.1, 2), (0.2, 3), (float("inf"), 4)]
+    assert tally.sum_seconds == pytest.approx(7.3)
+
+
+# --- the whole daemon ----------------------------------------------------------------------------
+
+
+def settings(broker: Mosquitto, port: int) -> dict[str, Any]:
+    return {
+        "mqtt": {"host": broker.host, "port": broker.port},
+        "detector": {"model": "toybox"},
+        "cameras": {
+            "street": {"url": str(STREET_CLIP), "loop": True},
+            "gate": {"url": f"rtsp://127.0.0.1:{free_port()}/stream"},
+            "shed": {"url": "2", "enabled": False},
+        },
+        "watches": {"car": {"prompt": "red car"}, "dog": {"prompt": "dog", "enabled": False}},
+        "http": {"port": port},
+    }
+
+
+def test_a_daemon_tells_how_it_goes(tmp_path: Path, start_mosquitto: StartMosquitto) -> None:
+    broker: Mosquitto = start_mosquitto()
+    port = free_port()
+    tree = settings(broker, port)
+    with (
+        Subscriber(broker.port, "streamwatch/#") as subscriber,
+        Daemon(tmp_path, tree) as daemon,
+    ):
+        subscriber.wait_for_payload("streamwatch/state/street/car", b"ON", 60)
+        subscriber.wait_for(lambda _: subscriber.of("streamwatch/errors"), 30)
+        assert get(port, "/healthz") == (200, "ok\n")
+        assert get(port, "/readyz") == (200, "ok\n")
+        code, metrics = get(port, "/metrics")
+        assert code == 200
+        assert value(metrics, 'streamwatch_camera_online{camera="street"}') == 1
+        assert value(metrics, 'streamwatch_camera_online{camera="gate"}') == 0
+        analysed = value(metrics, 'streamwatch_camera_frames_analysed_total{camera="street"}')
+        assert 0 < analysed <= value(metrics, 'streamwatch_camera_frames_total{camera="street"}')
+        batches = value(metrics, "streamwatch_inference_seconds_count")
+        assert value(metrics, 'streamwatch_inference_seconds_bucket{le="+Inf"}') == batches > 0
+        assert value(metrics, "streamwatch_capture_to_publish_seconds_count") > 0
+        told = 'streamwatch_events_total{camera="street",type="new",watch="car"}'
+        assert value(metrics, told) == 1
+        assert value(metrics, "streamwatch_mqtt_connected") == 1
+        assert value(metrics, "process_resident_memory_bytes") > 1e8
+
+        exit_code, screen, _ = status(tmp_path, "-c", str(daemon.config))
+        assert exit_code == 1  # a camera is offline
+        assert re.search(r"street +online", screen)
+        assert re.search(r"gate +offline .*nothing listens there", screen)
+        assert re.search(r"shed +disabled", screen)
+        assert re.search(r"car +red car +street", screen)
+        assert re.search(r"dog +dog +disabled", screen)
+        exit_code, document, _ = status(tmp_path, "--json", "-c", str(daemon.config))
+        assert exit_code == 1
+        told_now = json.loads(document)
+        assert told_now["broker"] == {
+            "address": f"{broker.host}:{broker.port}", "connected": True,
+        }  # fmt: skip
+        assert told_now["watches"]["car"]["open"] == {"street": 1}
+
+        elsewhere = free_port()
+        tree["http"]["port"] = elsewhere
+        del tree["cameras"]["gate"]
+        daemon.config.write_text(yaml.safe_dump(tree))
+        daemon.wait_for_log("live after")
+        assert get(elsewhere, "/healthz") == (200, "ok\n")
+        with pytest.raises(urllib.error.URLError):
+            get(port, "/healthz")
+        assert status(tmp_path, "-c", str(daemon.config))[0] == 0
+        assert daemon.terminate() == 0
+    exit_code, _, said = status(tmp_path, "-c", str(daemon.config))
+    assert (exit_code, said) == (
+        3, f"streamwatch: no daemon is running with {daemon.config}\n",
+    )  # fmt: skip
