@@ -206,7 +206,6 @@ class Daemon:
         embeddings = Embeddings(settings)
         vectors = _vectors(config, {}, embeddings)
         detector = load_detector(settings)
-        _warm_up(detector, vectors)
         log.info(
             "detector %s is ready on %s after %.1f s, looking for %d prompts",
             settings.model,
@@ -220,7 +219,9 @@ class Daemon:
             for name, camera in config.cameras.items()
             if camera.enabled
         }
-        return Running(config, mqtt, detector, embeddings, vectors, rivals, cameras)
+        running = Running(config, mqtt, detector, embeddings, vectors, rivals, cameras)
+        _warm_up(running)
+        return running
 
     def _reachable(self, mqtt: MqttSettings) -> MqttSettings:
         """Where the broker of these settings is, once the embedded one is started."""
@@ -550,12 +551,13 @@ def _pairs(config: Config) -> set[tuple[str, str]]:
     return {(camera, watch) for camera in config.cameras for watch in config.watches_of(camera)}
 
 
-def _warm_up(detector: Detector, vectors: Mapping[str, Vectors]) -> None:
+def _warm_up(running: Running) -> None:
     """Search once, in nothing: whoever waits for the daemon shall know that it can."""
-    prompts = tuple(vectors)[:1]
-    if prompts:
-        blank = np.zeros((360, 640, 3), np.uint8)
-        detector.detect([View(blank, _vocabulary(prompts, vectors), floor=1.0)])
+    for watched in running.watched().values():
+        if watched.vocabulary.prompts:
+            blank = np.zeros((360, 640, 3), np.uint8)
+            running.detector.detect([View(blank, watched.vocabulary, floor=1.0)])
+            return
 
 
 def _vectors(
