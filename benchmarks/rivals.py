@@ -218,9 +218,13 @@ class Bench:
 
     def watches(self, prompts: Sequence[str], variant: Variant, fps: float = FPS) -> CameraWatches:
         """A watch for each of the prompts, named like it."""
+
+        def contrasted(prompt: str) -> bool:
+            return variant.with_not and prompt in NOT
+
         watches = {
             prompt: WatchSettings.model_validate(
-                {"prompt": [prompt], "not": NOT.get(prompt, ()) if variant.with_not else ()}
+                {"prompt": [prompt]} | ({"not": NOT[prompt]} if contrasted(prompt) else {})
             )
             for prompt in prompts
         }
