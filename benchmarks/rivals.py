@@ -19,7 +19,6 @@ from __future__ import annotations
 import itertools
 import platform
 import statistics
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -40,7 +39,7 @@ from streamwatch.geometry import Box, iou
 from streamwatch.records import Detection, Event, Frame, Image
 from streamwatch.scheduler.rate import Rate
 from streamwatch.watch.camera import CameraRules, CameraWatches
-from streamwatch.watch.rules import beaten
+from streamwatch.watch.rules import beaten, floor
 from tests.parts import STREET_CLIP
 from tests.truth import Truth, Visit, street
 from tests.truth.scenes import START, Scene, Thing
@@ -236,7 +235,7 @@ PICTURES = (
     ),
 )
 """Things that stand before the street."""
-KIN = (0.0, 0.3, 0.34, 0.38, 0.42, 0.46, 0.5, 0.55, 0.6, 0.7)
+KIN = (0.0, 0.3, 0.34, 0.38, 0.42, 0.44, 0.46, 0.48, 0.5, 0.55, 0.6, 0.7)
 
 
 # --- looking -------------------------------------------------------------------------------------
@@ -396,36 +395,40 @@ def confidences(case: Case, prompt: str, found: Found) -> Iterator[float]:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A prompt found in one of `PICTURES`, beside the distractors; `right` if on what it may mean.
+    """A word found in one of `PICTURES` beside the distractors.
 
-    `nearest` is the least cosine of a distractor that is surer of that place: it beats the prompt
-    from a `kin` above that on. None if there is no such distractor.
+    `wrong` if it is of `WRONG`, or else on a thing of its kind. `beaten_above` is the least cosine
+    of a distractor that is surer of that place, which beats the word with every higher `kin`; None
+    where there is no such distractor.
     """
 
-    prompt: str
-    right: bool
+    word: str
+    wrong: bool
     beaten_above: float | None
 
+    def stays(self, kin: float) -> bool:
+        return self.beaten_above is None or self.beaten_above >= kin
 
-def readings(bench: Bench, distractors: Sequence[str], threshold: float) -> Iterator[Reading]:
+
+def readings(bench: Bench, settings: DetectorSettings) -> Iterator[Reading]:
     """What is found of `KINDS` and `WRONG`, each alone but for the distractors."""
-    kinds = {word: kind for kind, words in KINDS.items() for word in words}
     pictures = [Scene(things, 1, seed=n).at(0) for n, things in enumerate(PICTURES)]
-    for word in progress((*kinds, *WRONG), "reading", transient=True):
-        images = [image for image, _ in pictures]
-        found = bench.search(images, (word, *distractors), 0.05)
+    kinds = {word for words in KINDS.values() for word in words}
+    for word in progress((*sorted(kinds), *WRONG), "reading", transient=True):
+        prompts = (word, *distractors(settings))
+        found = bench.search([image for image, _ in pictures], prompts, floor(settings.confidence))
         for (_, things), detections in zip(pictures, found, strict=True):
-            boxes = [thing.box for thing in things if thing.name == kinds.get(word)]
+            meant = [thing.box for thing in things if word in KINDS.get(thing.name, ())]
             for one in detections:
-                if one.prompt != word or one.confidence < threshold:
+                if one.prompt != word or one.confidence < settings.confidence:
                     continue
-                cosines = [
-                    float(bench.vectors[word] @ bench.vectors[rival.prompt])
-                    for rival in detections
-                    if rival.prompt != word and beaten(one, [rival])
-                ]
-                right = any(iou(box, one.box) >= SAME_THING for box in boxes)
-                yield Reading(word, right, min(cosines, default=None))
+                if word in WRONG or any(iou(box, one.box) >= SAME_THING for box in meant):
+                    cosines = [
+                        float(bench.vectors[word] @ bench.vectors[other.prompt])
+                        for other in detections
+                        if other.prompt != word and beaten(one, [other])
+                    ]
+                    yield Reading(word, word in WRONG, min(cosines, default=None))
 
 
 # --- telling -------------------------------------------------------------------------------------
@@ -483,14 +486,10 @@ def bounds(bench: Bench, settings: DetectorSettings) -> Table:
     table = Table(title=f"found in {len(PICTURES)} pictures, and not beaten by a distractor")
     for heading in ("kin", "words for a kind of distractor", "wrong words"):
         table.add_column(heading, justify="right")
-    found = [*readings(bench, distractors(settings), settings.confidence)]
+    found = [*readings(bench, settings)]
     for kin in KIN:
-        counts = Counter(
-            reading.right
-            for reading in found
-            if reading.beaten_above is None or reading.beaten_above >= kin
-        )
-        table.add_row(f"{kin:.2f}", str(counts[True]), str(counts[False]))
+        wrong = [reading.wrong for reading in found if reading.stays(kin)]
+        table.add_row(f"{kin:.2f}", str(wrong.count(False)), str(wrong.count(True)))
     return table
 
 

@@ -204,14 +204,14 @@ def test_check_looks_at_everything_a_watch_names(tmp_path: Path) -> None:
 def test_check_tells_of_rivals_that_mean_the_same(tmp_path: Path) -> None:
     watches = {
         "a": {"prompt": "red car", "not": ["a red car", "blue car"]},
-        "b": {"prompt": ["dogs", "Suitcase"]},
+        "b": {"prompt": ["a car", "Suitcase"]},
     }
     said = check(tmp_path, watches, {"model": "toybox"})
     assert said == [
         "watches.a.not: 'a red car' means nearly the same as 'red car', which it has to beat "
-        "(cosine 0.98): the watch may stay silent",
-        "watches.b.prompt: 'dogs' means nearly the same as the built-in distractor 'dog' (cosine "
-        "0.93), which therefore holds nothing back from this watch",
+        "(cosine 0.95): the watch may stay silent",
+        "watches.b.prompt: 'a car' means nearly the same as the built-in distractor 'car' (cosine "
+        "0.90), which therefore holds nothing back from this watch",
     ]
     assert check(tmp_path, watches, {"model": "toybox", "distractors": False}) == said[:1]
 

@@ -65,25 +65,44 @@ def test_rivals_are_those_of_not_and_the_distractors_each_once() -> None:
     assert rivals_of(watches, off, vectors) == {"a": ("cow", "dog"), "b": ()}
 
 
-@pytest.mark.parametrize("name", ENCODERS)
-def test_every_encoder_of_the_catalogue_has_distractors(name: str) -> None:
-    network = {"mobileclip": "yoloe-11s-seg", "mobileclip2": "yoloe-26s-seg"}
-    model = network.get(name, "yolov8s-worldv2")
-    settings = DetectorSettings(model=model, text_encoder=name)
-    assert distractors(settings) == ENCODERS[name].distractors
-    assert 0 < ENCODERS[name].kin < 1
-    assert not distractors(settings.model_copy(update={"distractors": False}))
+def test_a_folder_of_ones_own_has_no_distractors() -> None:
+    settings = DetectorSettings(model="yolov8s-worldv2", text_encoder="./clip")
+    assert distractors(settings) == ()
+    watches = {"a": WatchSettings.model_validate({"prompt": "horse", "not": "cow"})}
+    vectors = at_angles({"horse": 0, "cow": 0})
+    assert rivals_of(watches, settings, vectors) == {"a": ("cow",)}
 
 
-def test_the_kin_of_minilm_spares_nearly_every_kind_of_a_distractor() -> None:
+@pytest.mark.parametrize(
+    ("model", "encoder"),
+    [
+        ("toybox", "minilm"),
+        ("yolov8s-worldv2", "clip"),
+        ("yoloe-11s-seg", "mobileclip"),
+        ("yoloe-26s-seg", "mobileclip2"),
+    ],
+)
+def test_every_encoder_of_the_catalogue_has_distractors(model: str, encoder: str) -> None:
+    settings = DetectorSettings(model=model)
+    assert distractors(settings) == ENCODERS[encoder].distractors != ()
+    assert 0 < ENCODERS[encoder].kin < 1
+    assert distractors(settings.model_copy(update={"distractors": False})) == ()
+
+
+def test_the_kin_of_minilm_spares_most_words_for_a_distractor() -> None:
+    """Those that it does not spare `toybox` does not find, see benchmarks/rivals.py."""
     settings = DetectorSettings(model="toybox")
     words = {word for kinds in KINDS.values() for word in kinds}
     vectors = Embeddings(settings).vectors((*sorted(words), *distractors(settings)))
+    kin = ENCODERS["minilm"].kin
     beaten = {
-        (word, kind)
+        kind: [word for word in of_kind if distractors_for([word], vectors, [kind], kin)]
         for kind, of_kind in KINDS.items()
-        for word in of_kind
-        if kind in distractors_for([word], vectors, [kind], ENCODERS["minilm"].kin)
     }
     assert set(KINDS) == set(distractors(settings))
-    assert beaten == {("corgi", "dog"), ("hearse", "car"), ("HGV", "truck"), ("dumper", "truck")}
+    assert beaten == {
+        "dog": ["corgi", "dalmatian", "pug"],
+        "car": ["cab", "hatchback", "hearse", "van"],
+        "truck": ["dumper", "HGV", "moving van", "tanker", "transporter", "van"],
+        "suitcase": ["case"],
+    }
