@@ -66,7 +66,7 @@ def test_rivals_are_those_of_not_and_the_distractors_each_once() -> None:
 
 
 def test_a_folder_of_ones_own_has_no_distractors() -> None:
-    settings = DetectorSettings(model="yolov8s-worldv2", text_encoder="./clip")
+    settings = DetectorSettings(model="yolov8s-worldv2", text_encoder="/srv/clip")
     assert distractors(settings) == ()
     watches = {"a": WatchSettings.model_validate({"prompt": "horse", "not": "cow"})}
     vectors = at_angles({"horse": 0, "cow": 0})
