@@ -65,7 +65,7 @@ NOT = {
     "bus": ("car",),
     "suitcase": ("backpack",),
 }
-"""By prompt, what was taken for it."""
+"""By prompt, what was taken for it, or what people fear will be."""
 MEANT = {
     "person": ("pedestrian", "cyclist"),
     "car": ("red car", "blue car"),
@@ -114,7 +114,7 @@ def _scene(*things: Thing) -> Scene:
     return Scene(things, max(thing.path[-1][0] for thing in things) + 4)
 
 
-WALKER = replace(passing("pedestrian", "woman_walking", 90), flip=False)
+WALKER = passing("pedestrian", "woman_walking", 90)
 DOG_AND_CAT = _scene(passing("dog", "dog", 40), passing("cat", "cat", 40, 7))
 TRUCKS = _scene(
     passing("truck", "delivery_truck", 86), passing("red truck", "delivery_truck", 86, 7, "red")
