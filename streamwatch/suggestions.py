@@ -8,11 +8,13 @@ from itertools import combinations, product
 
 from streamwatch.catalogue import EncoderKind
 from streamwatch.config import Advice, Config
+from streamwatch.config.models import WatchSettings
 from streamwatch.config.phrases import folded
 from streamwatch.detector.embeddings import Embeddings
 from streamwatch.detector.encoder_process import Encoded
 from streamwatch.detector.models import encoder_is_here, identify_encoder
 from streamwatch.detector.protocol import Vectors
+from streamwatch.detector.rivals import distractors
 from streamwatch.errors import DetectorError
 
 MOST_PROMPTS = 80
@@ -38,10 +40,13 @@ def suggestions(config: Config) -> list[Advice]:
         embeddings = Embeddings(config.detector)
         found += too_long(config, embeddings.encoded(tuple(prompts)))
         if (bound := SAME_MEANING.get(kind)) is not None:
+            built_in = distractors(config.detector)
             # A template makes all prompts more alike, and the bound is one for bare prompts.
-            bare = embeddings.encoded(tuple(prompts), template="{}")
+            bare = embeddings.encoded((*prompts, *built_in), template="{}")
             vectors = {prompt: encoded.vector for prompt, encoded in bare.items()}
             found += near_duplicates(config, vectors, bound)
+            found += near_rivals(config, vectors, bound)
+            found += near_distractors(config, vectors, built_in, bound)
     except DetectorError as error:
         path = "detector.text_encoder"
         found.append(Advice(path, str(error).removeprefix(f"{path}: ")))
@@ -49,13 +54,16 @@ def suggestions(config: Config) -> list[Advice]:
 
 
 def too_many(config: Config) -> Iterator[Advice]:
+    built_in = distractors(config.detector)
     for name, camera in config.cameras.items():
         watches = config.watches_of(name).values()
-        count = len({prompt for watch in watches for prompt in watch.prompt})
-        if camera.enabled and count > MOST_PROMPTS:
+        own = {prompt for watch in watches for _, prompt in _prompts_of(watch)}
+        count = len(own.union(built_in))
+        if camera.enabled and own and count > MOST_PROMPTS:
             yield Advice(
                 f"cameras.{name}",
-                f"is searched for {count} prompts at once, and the models were trained with "
+                f"is searched for up to {count} prompts at once, with those of `with`, `without`, "
+                "`not` and the built-in distractors, and the models were trained with "
                 f"{MOST_PROMPTS}: with each more it gets slower",
             )
 
@@ -89,28 +97,54 @@ def near_duplicates(
                 )
 
 
+def near_rivals(config: Config, vectors: Mapping[str, Vectors], bound: float) -> Iterator[Advice]:
+    """Prompts in `not` that find just what the watch is for."""
+    for name, watch in config.watches.items():
+        for prompt, rival in product(watch.prompt, watch.not_):
+            cosine = float(vectors[prompt] @ vectors[rival])
+            if watch.enabled and cosine >= bound:
+                yield Advice(
+                    f"watches.{name}.not",
+                    f"'{rival}' means nearly the same as '{prompt}', which it has to beat (cosine "
+                    f"{cosine:.2f}): the watch may stay silent",
+                )
+
+
 def near_distractors(
     config: Config, vectors: Mapping[str, Vectors], distractors: Collection[str], bound: float
 ) -> Iterator[Advice]:
-    """Prompts that mean what the built-in distractors are there to draw away. `vectors` holds
-    those of the distractors too."""
-    for path, prompt in _prompts(config):
-        alike = [(float(vectors[prompt] @ vectors[other]), other) for other in distractors]
-        cosine, nearest = max(alike, default=(0.0, ""))
-        if cosine >= bound:
-            yield Advice(
-                path,
-                f"'{prompt}' means nearly the same as the built-in distractor '{nearest}' (cosine "
-                f"{cosine:.2f}), which other watches have to beat",
-            )
+    """Prompts that are nearly a built-in distractor, and so are spared by it. `vectors` holds those
+    of the distractors too. What is one, word for word, was meant to be."""
+    for name, watch in config.watches.items():
+        for prompt, other in product(watch.prompt, distractors):
+            cosine = float(vectors[prompt] @ vectors[other])
+            if watch.enabled and cosine >= bound and folded(prompt) != folded(other):
+                yield Advice(
+                    f"watches.{name}.prompt",
+                    f"'{prompt}' means nearly the same as the built-in distractor '{other}' "
+                    f"(cosine {cosine:.2f}), which therefore holds nothing back from this watch",
+                )
 
 
 def _prompts(config: Config) -> Iterator[tuple[str, str]]:
     """(path, prompt) of every watch that is on."""
     for name, watch in config.watches.items():
         if watch.enabled:
-            for prompt in watch.prompt:
-                yield f"watches.{name}.prompt", prompt
+            for key, prompt in _prompts_of(watch):
+                yield f"watches.{name}.{key}", prompt
+
+
+def _prompts_of(watch: WatchSettings) -> Iterator[tuple[str, str]]:
+    """(key, prompt) of all that is looked for on behalf of a watch."""
+    prompts = {
+        "prompt": watch.prompt,
+        "with": watch.with_,
+        "without": watch.without,
+        "not": watch.not_,
+    }
+    for key, of_key in prompts.items():
+        for prompt in of_key:
+            yield key, prompt
 
 
 def _meet(config: Config, one: str, other: str) -> bool:

@@ -16,6 +16,7 @@ from tests.parts.daemon import Daemon
 from tests.parts.mosquitto import Mosquitto, Received, StartMosquitto, Subscriber
 from tests.parts.rtsp import RtspServer
 from tests.truth import clip_seconds, score, street
+from tests.truth.scenes import Scene, Thing
 
 PRESENT = (
     "red car", "pedestrian", "blue car", "truck", "parcel", "dog", "red backpack", "cyclist",
@@ -162,6 +163,45 @@ def test_the_same_file_gives_the_same_events(
 
     first, second = ([lasting(alert) for alert in alerts] for alerts, _ in two_passes)
     assert first == second
+
+
+def test_what_not_names_is_beaten_and_never_told(tmp_path: Path, broker: Mosquitto) -> None:
+    """A dog that is taken for a cat, then a cat: `not: dog` tells of the cat alone."""
+    dog, cat = (
+        Thing(name, name, 40, ((start, 700, 310), (start + 6, -60, 310)))
+        for name, start in (("dog", 0), ("cat", 7))
+    )
+    clip = Scene((dog, cat), seconds=17).write(tmp_path / "pets.mp4", fps=5)
+    cameras = {"yard": {"url": str(clip), "pace": False}}
+    settings = config(broker, cameras)
+    settings["mqtt"]["homeassistant"] = True
+    settings["watches"] = {
+        "plain": {"prompt": "cat"},
+        "sharpened": {"prompt": "cat", "not": "dog"},
+    }
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings) as daemon:
+        subscriber.wait_for_payload(STATUS, b"online", 60)
+        assert daemon.wait(100) == 0, daemon.log
+        subscriber.wait_for_payload(STATUS, b"offline")
+        alerts = [alert for alert in events(subscriber) if alert["type"] == "new"]
+        received = subscriber.received
+    started = {
+        name: [alert["position"] for alert in alerts if alert["watch"] == name]
+        for name in settings["watches"]
+    }
+    assert [position > 7 for position in started["plain"]] == [False, True]
+    assert [position > 7 for position in started["sharpened"]] == [True]
+    assert {alert["prompt"] for alert in alerts} == {"cat"}
+
+    # `info` says what runs, `not` included; what the pictures show is no word either.
+    quiet = [m for m in received if m.topic != "streamwatch/info" and "/snapshot/" not in m.topic]
+    assert {m.topic.split("/")[0] for m in quiet} == {"streamwatch", "homeassistant"}
+    (info,) = {m.payload for m in received if m.topic == "streamwatch/info"}
+    assert b'"dog"' in info
+    assert b"suitcase" not in info  # built in, and nobody's business
+    for message in quiet:
+        told = f"{message.topic} {message.payload!r}"
+        assert not any(rival in told for rival in ("dog", "suitcase", "truck")), told
 
 
 def test_info_and_stats_tell_what_runs(tmp_path: Path, broker: Mosquitto) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -15,16 +14,17 @@ from streamwatch.cli import app
 from streamwatch.config import Config, DetectorSettings
 from streamwatch.detector.embeddings import Embeddings
 from streamwatch.detector.encoder_process import EncoderProcess
-from streamwatch.detector.protocol import Vectors
 from streamwatch.suggestions import (
     MOST_PROMPTS,
     SAME_MEANING,
     near_distractors,
     near_duplicates,
+    near_rivals,
     suggestions,
     too_many,
 )
 from tests.detector.checkpoints import clip_folder
+from tests.parts.vectors import at_angles
 
 CAMERAS = {"front": {"url": "bundled:street", "zones": {"steps": [[0, 0], [1, 0], [1, 1]]}}}
 
@@ -34,17 +34,7 @@ def config(watches: dict[str, Any], **sections: Any) -> Config:
     return Config.model_validate({**tree, "watches": watches})
 
 
-def angles(**degrees: float) -> dict[str, Vectors]:
-    """Vectors in a plane: the cosine of two prompts is that of the angle between them."""
-    vectors = {}
-    for prompt, degree in degrees.items():
-        vector = np.zeros(512, np.float32)
-        vector[:2] = np.cos(np.radians(degree)), np.sin(np.radians(degree))
-        vectors[prompt.replace("_", " ")] = vector
-    return vectors
-
-
-VECTORS = angles(car=0, automobile=20, Car=0, truck=60, van=30)
+VECTORS = at_angles({"car": 0, "automobile": 20, "Car": 0, "truck": 60, "van": 30})
 
 
 def duplicates(watches: dict[str, Any], **sections: Any) -> list[str]:
@@ -90,23 +80,59 @@ def test_prompts_that_mean_a_distractor() -> None:
     said = near_distractors(config(watches), VECTORS, ("van", "automobile"), 0.9)
     assert [str(advice) for advice in said] == [
         "watches.a.prompt: 'car' means nearly the same as the built-in distractor 'automobile' "
-        "(cosine 0.94), which other watches have to beat"
+        "(cosine 0.94), which therefore holds nothing back from this watch"
     ]
     assert not [*near_distractors(config(watches), VECTORS, ("van", "automobile"), 0.95)]
     assert not [*near_distractors(config(watches), VECTORS, (), 0.9)]
+    assert not [*near_distractors(config({"a": {"prompt": "Car"}}), VECTORS, ("car",), 0.9)]
+
+
+def test_prompts_of_not_that_mean_the_watch_s_own() -> None:
+    watches = {
+        "a": {"prompt": ["truck", "car"], "not": ["van", "automobile"]},
+        "b": {"prompt": "truck", "not": "automobile"},
+        "c": {"prompt": "car", "not": "automobile", "enabled": False},
+    }
+    assert [str(advice) for advice in near_rivals(config(watches), VECTORS, 0.9)] == [
+        "watches.a.not: 'automobile' means nearly the same as 'car', which it has to beat (cosine "
+        "0.94): the watch may stay silent"
+    ]
 
 
 def test_more_prompts_than_the_models_know() -> None:
+    bare = {"detector": {"model": "toybox", "distractors": False}}
     most = [f"thing {number}" for number in range(MOST_PROMPTS)]
-    watches = {"a": {"prompt": most}, "b": {"prompt": most[:40]}}
-    assert not [*too_many(config(watches))]
+    watches: dict[str, Any] = {"a": {"prompt": most}, "b": {"prompt": most[:40]}}
+    assert not [*too_many(config(watches, **bare))]
     watches["c"] = {"prompt": ["one more", "and one"]}
-    assert [str(advice) for advice in too_many(config(watches))] == [
-        "cameras.front: is searched for 82 prompts at once, and the models were trained with 80: "
-        "with each more it gets slower"
+    assert [str(advice) for advice in too_many(config(watches, **bare))] == [
+        "cameras.front: is searched for up to 82 prompts at once, with those of `with`, `without`, "
+        "`not` and the built-in distractors, and the models were trained with 80: with each more "
+        "it gets slower"
     ]
     off = {"front": {**CAMERAS["front"], "enabled": False}}
-    assert not [*too_many(config(watches, cameras=off))]
+    assert not [*too_many(config(watches, cameras=off, **bare))]
+
+
+@pytest.mark.parametrize(
+    ("watch", "distractors", "count"),
+    [
+        ({"prompt": 80}, False, None),
+        ({"prompt": 80}, True, 84),
+        ({"prompt": 76}, True, None),
+        ({"prompt": 78, "not": 3}, False, 81),
+        ({"prompt": 78, "with": 3}, False, 81),
+        ({"prompt": 78, "without": 3}, False, 81),
+        ({"prompt": 60, "not": 10, "with": 10, "without": 10}, True, 94),
+    ],
+)
+def test_all_that_a_camera_is_searched_for_is_counted(
+    watch: dict[str, int], distractors: bool, count: int | None
+) -> None:
+    prompts = {key: [f"{key} {n}" for n in range(number)] for key, number in watch.items()}
+    detector = {"model": "toybox", "distractors": distractors}
+    said = [str(advice) for advice in too_many(config({"a": prompts}, detector=detector))]
+    assert [f"up to {count} prompts" in line for line in said] == [True] * (count is not None)
 
 
 def test_the_bound_of_minilm_is_what_was_measured() -> None:
@@ -161,6 +187,33 @@ def test_check_tells_of_prompts_that_are_cut_off(tmp_path: Path) -> None:
         f"watches.b.prompt: '{long}' is too long for the text encoder, which reads 16 of its 17 "
         "tokens: what comes after is ignored"
     ]
+
+
+def test_check_looks_at_everything_a_watch_names(tmp_path: Path) -> None:
+    (tmp_path / "mine.pt").touch()
+    detector = {"model": "mine.pt", "text_encoder": str(clip_folder(tmp_path / "clip"))}
+    long = " ".join(["truck"] * 15)
+    watches = {"a": {"prompt": "dog", "with": long, "without": f"a {long}", "not": f"{long} b"}}
+    said = check(tmp_path, watches, detector)
+    assert [line.partition(":")[0] for line in said] == [
+        "watches.a.with", "watches.a.without", "watches.a.not",
+    ]  # fmt: skip
+    assert all("is too long for the text encoder" in line for line in said)
+
+
+def test_check_tells_of_rivals_that_mean_the_same(tmp_path: Path) -> None:
+    watches = {
+        "a": {"prompt": "red car", "not": ["a red car", "blue car"]},
+        "b": {"prompt": ["a car", "Suitcase"]},
+    }
+    said = check(tmp_path, watches, {"model": "toybox"})
+    assert said == [
+        "watches.a.not: 'a red car' means nearly the same as 'red car', which it has to beat "
+        "(cosine 0.95): the watch may stay silent",
+        "watches.b.prompt: 'a car' means nearly the same as the built-in distractor 'car' (cosine "
+        "0.90), which therefore holds nothing back from this watch",
+    ]
+    assert check(tmp_path, watches, {"model": "toybox", "distractors": False}) == said[:1]
 
 
 def test_check_of_a_broken_encoder_is_one_line(tmp_path: Path) -> None:

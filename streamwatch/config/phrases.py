@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 
@@ -20,3 +21,8 @@ def normalised(text: str) -> str:
 def folded(text: str) -> str:
     """Equal for phrases that differ in spelling alone, upper case included. Only for comparing."""
     return normalised(normalised(text).casefold())
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of `text`, folded; what stands between them is left out."""
+    return tuple(re.findall(r"\w+", folded(text)))

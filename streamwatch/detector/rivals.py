@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from streamwatch.catalogue import ENCODERS, MODELS, Encoder
 from streamwatch.config.models import DetectorSettings, WatchSettings
+from streamwatch.config.phrases import words
 from streamwatch.detector.protocol import Vectors
 
 
@@ -40,12 +41,25 @@ def distractors_for(
 ) -> tuple[str, ...]:
     """Those of the distractors `among` that are far enough in meaning from each of the prompts.
 
-    "car" must not silence "red car", which it has found as well: see `catalogue.Encoder.kin`.
+    "car" must not silence "red car", nor "vehicle", which it has found as well. The first names it,
+    the second is near it: see `catalogue.Encoder.kin`.
     """
     return tuple(
         distractor
         for distractor in among
-        if all(float(vectors[distractor] @ vectors[prompt]) < kin for prompt in prompts)
+        if not any(
+            _names(prompt, distractor) or float(vectors[distractor] @ vectors[prompt]) >= kin
+            for prompt in prompts
+        )
+    )
+
+
+def _names(prompt: str, distractor: str) -> bool:
+    """Whether the distractor's words stand in the prompt, whole and in their order."""
+    inside, sought = words(prompt), words(distractor)
+    return any(
+        inside[first : first + len(sought)] == sought
+        for first in range(len(inside) - len(sought) + 1)
     )
 
 

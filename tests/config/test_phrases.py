@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from streamwatch.config.phrases import folded, normalised
+from streamwatch.config.phrases import folded, normalised, words
 from tests.config.conftest import Load
 
 PIECES = "detector: {model: toybox}\ncameras: {a: {url: bundled:street}}\n"
@@ -47,6 +47,22 @@ def test_spelling_is_put_aside(written: str, plain: str) -> None:
 )
 def test_the_same_phrase(one: str, other: str) -> None:
     assert folded(one) == folded(other)
+
+
+@pytest.mark.parametrize(
+    ("phrase", "its_words"),
+    [
+        ("red car", ("red", "car")),
+        ("Red CARS", ("red", "cars")),
+        ("car-park, full", ("car", "park", "full")),
+        ("ｃａｒ", ("car",)),  # noqa: RUF001 - wide letters are what is tested
+        ("STRASSE", ("strasse",)),
+        ("Straße", ("strasse",)),
+        ("?!", ()),
+    ],
+)
+def test_the_words_of_a_phrase(phrase: str, its_words: tuple[str, ...]) -> None:
+    assert words(phrase) == its_words
 
 
 def test_other_words_are_other_phrases() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
 from streamwatch.detector.embeddings import Embeddings
+from streamwatch.detector.protocol import Vectors
 
 
 def fake_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,3 +18,13 @@ def fake_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
         "vectors",
         lambda _, prompts: {prompt: np.zeros(512, np.float32) for prompt in prompts},
     )
+
+
+def at_angles(degrees: Mapping[str, float]) -> dict[str, Vectors]:
+    """Vectors in a plane: the cosine of two prompts is that of the angle between them."""
+    vectors = {}
+    for prompt, degree in degrees.items():
+        vector = np.zeros(512, np.float32)
+        vector[:2] = np.cos(np.radians(degree)), np.sin(np.radians(degree))
+        vectors[prompt] = vector
+    return vectors
