@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -111,10 +111,11 @@ class DurableOutbox:
                 found += outbox.visits()
         return found
 
-    def forget(self, visit: str) -> None:
+    def remember(self, visits: Iterable[Event]) -> None:
+        visits = tuple(visits)
         for outbox in self._both():
-            with suppress(sqlite3.Error):  # a visit too many is ended at the next start
-                outbox.forget(visit)
+            with suppress(sqlite3.Error):  # the next time, with what has changed until then
+                outbox.remember(visits)
 
     def close(self) -> None:
         for outbox in self._both():

@@ -125,7 +125,7 @@ def test_visits_survive_too(shelf: Shelf) -> None:
     outbox.close()
     after = shelf.open()
     assert [(visit.id, visit.type) for visit in after.visits()] == [("a", "update")]
-    after.forget("a")
+    after.remember([])
     assert after.visits() == []
 
 
