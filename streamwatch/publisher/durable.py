@@ -45,6 +45,9 @@ class DurableOutbox:
         self._memory: SqliteOutbox | None = None
         self._removed: set[int] = set()
         """Acknowledged, and still on a disk that can't be written."""
+        self._found_late: Sequence[Event] = ()
+        """Visits of an earlier life on a disk that could not be read at the start: nobody here
+        knows of them, and the next life ends them."""
         self._try_again_at = 0.0
         try:
             self._disk = self._opened()
@@ -112,7 +115,7 @@ class DurableOutbox:
         return found
 
     def remember(self, visits: Iterable[Event]) -> None:
-        visits = tuple(visits)
+        visits = (*visits, *self._found_late)
         for outbox in self._both():
             with suppress(sqlite3.Error):  # the next time, with what has changed until then
                 outbox.remember(visits)
@@ -176,6 +179,7 @@ class DurableOutbox:
         """Bring the disk up to what is in memory."""
         if self._disk is None:
             self._disk = self._opened()
+            self._found_late = self._disk.visits()
         for number in tuple(self._removed):
             self._disk.remove(number)
             self._removed.discard(number)
