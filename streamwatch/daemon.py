@@ -378,6 +378,8 @@ class Daemon:
         """Until stopped, ended or failed: publish statistics and changes of the cameras' status."""
         next_stats = time.monotonic() + STATS_SECONDS
         while not self._stop.wait(LOOK_SECONDS):
+            for camera in self._running.cameras.values():
+                camera.capture.recover(time.monotonic())
             self._publish_statuses()
             if time.monotonic() >= next_stats:
                 next_stats += STATS_SECONDS

@@ -480,7 +480,7 @@ class Connection:
             )
         elif self._short_lives < SHORT_LIVES_BEFORE_WARNING:
             logger.warning(
-                "lost the connection to %s (%s); reconnecting, alerts wait in memory",
+                "lost the connection to %s (%s); reconnecting, alerts wait",
                 self._broker,
                 notice.reason,
             )
@@ -545,7 +545,7 @@ class Connection:
             doubled = MIN_RETRY_SECONDS * 2 ** min(self._failures - 1, 10)
             retry_seconds = min(doubled, MIN_RETRY_SECONDS if self._hurried else MAX_RETRY_SECONDS)
         self._next_attempt = self._seconds() + _jittered(retry_seconds)
-        self._say(f"{sentence}; retrying, alerts wait in memory")
+        self._say(f"{sentence}; retrying, alerts wait")
 
     def _say(self, sentence: str) -> None:
         """Warn, once for each thing that is wrong until the connection stands again."""

@@ -8,23 +8,32 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 
 from streamwatch.config.models import CameraSettings
 from streamwatch.errors import CredentialsRefused, SourceError
 from streamwatch.geometry import Polygon
-from streamwatch.records import Frame
+from streamwatch.records import Frame, Image
 from streamwatch.source.choice import source_for
 from streamwatch.source.clock import Clock
 from streamwatch.source.mask import Mask
 from streamwatch.source.protocol import Decoded, Source
 from streamwatch.source.retry import retry_seconds
 from streamwatch.source.slot import Slot
+from streamwatch.source.stillness import STILL_SECONDS, Stillness
 from streamwatch.source.timing import Cadence
 
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 1.5
 """A read gives control back every second."""
+
+AWAY_SECONDS = 60.0
+"""Opening takes 20 s at most and reading hands control back every second: after so long something
+hangs in the driver or in FFmpeg."""
+
+MOST_LEFT_BEHIND = 3
+"""Threads that hang can't be ended. After these the camera is left alone, lest they pile up."""
 
 STEADY_SECONDS = 5.0
 """Frames must have come for this long before an outage is over; else a camera that gives one frame
@@ -70,6 +79,19 @@ class _Outage:
     said: set[str] = field(default_factory=set)
 
 
+class _Reading:
+    """A thread that reads, with a source and a stop of its own, so that it can be left behind."""
+
+    def __init__(self, source: Source, name: str, run: Callable[[_Reading], None]) -> None:
+        self.source = source
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=run, args=(self,), name=name, daemon=True)
+
+    def hangs(self, now: float) -> bool:
+        since = self.source.away_since
+        return since is not None and not self.stop.is_set() and now - since > AWAY_SECONDS
+
+
 class Capture:
     """Reads one camera in a thread of its own, `capture-<camera>`, and retries for ever.
 
@@ -95,15 +117,14 @@ class Capture:
         """`counted` is what an earlier capture of this camera did, to go on counting from."""
         self._camera = camera
         self._clock = clock or Clock()
-        self._source = make_source(settings, self._clock)
+        self._make_source = partial(make_source, settings, self._clock)
         self._mask = Mask(settings.mask)
         self._waits = settings.kind == "file" and not settings.pace
+        self._stillness = None if settings.kind == "file" else Stillness()
         self._slot = slot
         self._due = due
         self._on_problem = on_problem
         self._chance = chance
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"capture-{camera}", daemon=True)
         self._failure: BaseException | None = None
 
         self._counted = counted
@@ -120,13 +141,40 @@ class Capture:
         self._outage: _Outage | None = None
         self._frames_since: float | None = None
         """When the first frame of this connection came."""
+        self._stands_still = False
+        self._left_behind: list[_Reading] = []
+        self._left_alone = False
+        self._reading = self._new_reading()
 
     def start(self) -> None:
-        self._thread.start()
+        self._reading.thread.start()
 
     def request_stop(self) -> None:
         """Ask the thread to end and return at once, so that many can be asked before one waits."""
-        self._stop.set()
+        with self._lock:
+            self._reading.stop.set()
+
+    def recover(self, now: float) -> None:
+        """Leave behind a thread that hangs in foreign code, and read anew in another.
+
+        For the owner to call every now and then, with the monotonic seconds. The thread left behind
+        does nothing any more, should it ever come back.
+        """
+        with self._lock:
+            before = self._reading
+            if self._left_alone or not before.hangs(now):
+                return
+            self._left_alone = len(self._left_behind) == MOST_LEFT_BEHIND
+            if not self._left_alone:
+                before.stop.set()
+                self._left_behind.append(before)
+                self._reading = self._new_reading()
+        problem = f"reading has hung in the driver or in FFmpeg for {AWAY_SECONDS:.0f} s"
+        if self._left_alone:
+            problem += " once more: left alone until streamwatch is started again"
+        self._failed(SourceError(problem))
+        if not self._left_alone:
+            self._reading.thread.start()
 
     def stop(self) -> None:
         """Stop within 1.5 s, and raise what the thread died of.
@@ -139,8 +187,8 @@ class Capture:
 
     def join(self, timeout_seconds: float | None = None) -> None:
         """Wait for the thread's end, and raise what it died of."""
-        if self._thread.ident is not None:
-            self._thread.join(timeout_seconds)
+        if self._reading.thread.ident is not None:
+            self._reading.thread.join(timeout_seconds)
         if self._failure is not None:
             raise self._failure
 
@@ -172,7 +220,8 @@ class Capture:
         A capture that waits for the detector could deliver, and counts as online.
         """
         with self._lock:
-            return self._blocked or not self._cadence.silent(now)
+            flowing = self._blocked or not self._cadence.silent(now)
+            return flowing and not self._stands_still
 
     def counts(self, now: float) -> CaptureCounts:
         """The counters at this moment; `now` in monotonic seconds."""
@@ -183,37 +232,50 @@ class Capture:
                 frames=self._frames,
                 offered=self._offered,
                 dropped=dropped,
-                corrupt=self._source.corrupt,
+                corrupt=sum(
+                    reading.source.corrupt for reading in (*self._left_behind, self._reading)
+                ),
                 failures=self._failures,
                 reconnects=self._reconnects,
                 age_seconds=self._cadence.age_seconds(now),
             )
         return counts.after(self._counted) if self._counted else counts
 
-    def _run(self) -> None:
-        try:
-            self._capture()
-        except BaseException as error:
-            self._failure = error
-        finally:
-            self._slot.close()
+    def _new_reading(self) -> _Reading:
+        return _Reading(self._make_source(), f"capture-{self._camera}", self._run)
 
-    def _capture(self) -> None:
-        while not self._stop.is_set():
+    def _run(self, reading: _Reading) -> None:
+        try:
+            self._capture(reading)
+        except BaseException as error:
+            if reading is self._reading:
+                self._failure = error
+        finally:
+            if reading is self._reading:
+                self._slot.close()
+
+    def _capture(self, reading: _Reading) -> None:
+        while not reading.stop.is_set():
             try:
-                with closing(self._source.frames(self._stop)) as pictures:
+                with closing(reading.source.frames(reading.stop)) as pictures:
                     for picture in pictures:
-                        self._receive(picture)
+                        if reading.stop.is_set():
+                            break
+                        self._receive(picture, reading.stop)
             except SourceError as error:
-                if not self._stop.is_set():
-                    self._clock.wait(self._stop, self._failed(error))
+                if not reading.stop.is_set():
+                    self._clock.wait(reading.stop, self._failed(error))
             else:
-                self._end()
+                if not reading.stop.is_set():
+                    self._end()
                 return
 
-    def _receive(self, picture: Decoded) -> None:
+    def _receive(self, picture: Decoded, stop: threading.Event) -> None:
         self._arrived(picture)
         if not self._due(picture.seconds):
+            return
+        image = picture.to_image()
+        if self._is_still(image, picture.seconds):
             return
         frame = Frame(
             camera=self._camera,
@@ -221,7 +283,7 @@ class Capture:
             captured_at=picture.captured_at,
             seconds=picture.seconds,
             position=picture.position,
-            image=self._mask.applied(picture.to_image()),
+            image=self._mask.applied(image),
         )
         with self._lock:
             self._offered += 1
@@ -229,16 +291,32 @@ class Capture:
         if not self._waits:
             self._slot.put(frame)
             return
-        self._slot.put_and_wait(frame, self._stop)
+        self._slot.put_and_wait(frame, stop)
         with self._lock:
             self._blocked = False
             self._cadence.excuse(self._clock.monotonic())
+
+    def _is_still(self, image: Image, seconds: float) -> bool:
+        """Whether the picture is frozen; a SourceError the first time, since connecting anew may
+        mend it, and then its frames don't count as coming until it changes."""
+        if self._stillness is None:
+            return False
+        still = self._stillness.seconds(image, seconds) >= STILL_SECONDS
+        with self._lock:
+            before, self._stands_still = self._stands_still, still
+        if still and not before:
+            raise SourceError(
+                f"the picture has not changed for {STILL_SECONDS:.0f} s, though frames come"
+            )
+        return still
 
     def _arrived(self, picture: Decoded) -> None:
         now = self._clock.monotonic()
         over: _Outage | None = None
         with self._lock:
             self._frames += 1
+            if self._stands_still:
+                return
             self._cadence.tick(now)
             if self._frames_since is None:
                 self._frames_since = now
@@ -271,9 +349,7 @@ class Capture:
         return retry_seconds(outage.failures, refused=refused, chance=self._chance())
 
     def _end(self) -> None:
-        """The source ended by itself, or by `stop`."""
-        if self._stop.is_set():
-            return
+        """The source ended by itself."""
         with self._lock:
             over, self._outage = self._outage, None
             self._ended = True

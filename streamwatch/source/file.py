@@ -22,6 +22,7 @@ class FileSource:
 
     def __init__(self, target: Input, *, loop: bool, paced: bool, clock: Clock) -> None:
         self.corrupt = 0
+        self.away_since = None
         self._target = target
         self._loop = loop
         self._paced = paced

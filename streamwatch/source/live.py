@@ -22,6 +22,7 @@ class LiveSource:
 
     def __init__(self, target: Input, *, own_times: bool, clock: Clock) -> None:
         self.corrupt = 0
+        self.away_since: float | None = None
         self._target = target
         self._own_times = own_times
         self._clock = clock
@@ -29,12 +30,19 @@ class LiveSource:
         self._wall_time = WallTime()
 
     def frames(self, stop: threading.Event) -> Generator[Decoded, None, None]:
+        self.away_since = self._clock.monotonic()
+        try:
+            yield from self._frames(stop)
+        finally:
+            self.away_since = None
+
+    def _frames(self, stop: threading.Event) -> Generator[Decoded, None, None]:
         self._capture_time.reset()
         with opened(self._target) as video:
             cadence = Cadence()
             cadence.excuse(self._clock.monotonic())
             for picture in video.pictures():
-                now = self._clock.monotonic()
+                now = self.away_since = self._clock.monotonic()
                 if stop.is_set():
                     return
                 if isinstance(picture, Gap):

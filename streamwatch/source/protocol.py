@@ -38,6 +38,11 @@ class Source(Protocol):
     def corrupt(self) -> int:
         """Packets that could not be decoded since the start, over all openings."""
 
+    @property
+    def away_since(self) -> float | None:
+        """When foreign code was entered last that can't be interrupted and should be back within
+        seconds, in monotonic seconds; None where nothing is known of that."""
+
     def frames(self, stop: threading.Event) -> Generator[Decoded, None, None]:
         """Open, yield pictures in order with strictly rising `seconds`, close.
 

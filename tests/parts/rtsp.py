@@ -48,7 +48,8 @@ class RtspServer:
     With a `clip` (an H.264 MP4) the file's own encoded pictures are sent in real time, again and
     again with rising time stamps, or once where `loop` is False; all clients share one playback,
     which starts at frame 0 with the first client's PLAY and ends with the last client. Without a
-    clip it is a moving ball of `size` at `fps`. `restart` keeps the port, so the URL stays. With a
+    clip it is a moving ball of `size` at `fps`,
+    in H.264 or as `codec` "jpeg". `restart` keeps the port, so the URL stays. With a
     `certificate` it is RTSPS.
     """
 
@@ -59,6 +60,7 @@ class RtspServer:
         loop: bool = True,
         size: tuple[int, int] = (640, 360),
         fps: int = 15,
+        codec: str = "h264",
         user: str | None = None,
         password: str | None = None,
         host: str = "127.0.0.1",
@@ -71,6 +73,7 @@ class RtspServer:
         self.loop = loop
         self.size = size
         self.fps = fps
+        self.codec = codec
         self.user = user
         self.password = password
         self._folder = tempfile.TemporaryDirectory(prefix="rtsp-server-")
@@ -125,6 +128,7 @@ class RtspServer:
             "width": self.size[0],
             "height": self.size[1],
             "fps": self.fps,
+            "codec": self.codec,
             "user": self.user,
             "password": self.password,
             "host": self.host,

@@ -25,11 +25,19 @@ from gi.repository import Gio, GLib, Gst, GstRtspServer  # type: ignore[import-n
 PATH = "/stream"
 ROLE = "viewer"
 PAYLOADER = "rtph264pay name=pay0 pt=96 config-interval=1"
+LIVE = {
+    "h264": f"x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 ! {PAYLOADER}",
+    "jpeg": "jpegenc ! rtpjpegpay name=pay0 pt=26",
+}
+"""By codec, how the ball is encoded and sent."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """`clip` None serves a moving ball, encoded live; `seconds` is the clip's length, for loops."""
+    """`clip` None serves a moving ball, encoded live with `codec`.
+
+    `seconds` is the clip's length, for loops.
+    """
 
     port: int
     journal: str
@@ -39,6 +47,7 @@ class Options:
     width: int = 640
     height: int = 360
     fps: int = 15
+    codec: str = "h264"
     user: str | None = None
     password: str | None = None
     host: str = "127.0.0.1"
@@ -130,15 +139,14 @@ def make_factory(options: Options) -> Any:
     factory.set_shared(True)
     clip = read_clip(options.clip) if options.clip else None
     if clip:
-        source = "appsrc name=units format=time max-bytes=200000 ! h264parse"
+        launch = f"appsrc name=units format=time max-bytes=200000 ! h264parse ! {PAYLOADER}"
     else:
-        source = (
+        launch = (
             "videotestsrc is-live=true pattern=ball"
-            f" ! video/x-raw,width={options.width},height={options.height},"
-            f"framerate={options.fps}/1"
-            " ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30"
+            f" ! video/x-raw,format=I420,width={options.width},height={options.height},"
+            f"framerate={options.fps}/1 ! {LIVE[options.codec]}"
         )
-    factory.set_launch(f"( {source} ! {PAYLOADER} )")
+    factory.set_launch(f"( {launch} )")
 
     def configure(_factory: Any, media: Any) -> None:
         media.connect("new-state", note_start, Path(options.journal))

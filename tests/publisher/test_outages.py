@@ -67,7 +67,7 @@ def test_a_broker_away_at_the_start_gets_everything_in_order(
     (warning,) = said(caplog, logging.WARNING, "not reachable")
     assert warning == (
         f"broker 127.0.0.1:{broker.port} is not reachable (connection refused);"
-        " retrying, alerts wait in memory"
+        " retrying, alerts wait"
     )
     assert said(caplog, logging.INFO, "failed attempts")
 

@@ -131,7 +131,7 @@ def test_a_wrong_password_is_one_clear_warning(
     (warning,) = said(caplog, logging.WARNING, "")
     assert warning == (
         f"broker 127.0.0.1:{guarded.port} refuses the user name or password (not authorised);"
-        " see mqtt.username and mqtt.password; retrying, alerts wait in memory"
+        " see mqtt.username and mqtt.password; retrying, alerts wait"
     )
     assert "wrong-horse" not in caplog.text
     assert guarded.log.count("not authorised") == 1

@@ -22,7 +22,7 @@ from tests.publisher.events import end_event, new_event, picture
 from tests.publisher.running import Broker, running, wait_until
 from tests.publisher.test_outages import said
 
-RETRYING = "; retrying, alerts wait in memory"
+RETRYING = "; retrying, alerts wait"
 
 
 @pytest.fixture(scope="module")

@@ -133,12 +133,12 @@ def http_camera(host: str = "127.0.0.1", certificate: Certificate | None = None)
 
 
 @contextmanager
-def mute_peer() -> Iterator[int]:
-    with _serving(_Server(("127.0.0.1", 0), _Mute)) as port:
+def mute_peer(port: int = 0) -> Iterator[int]:
+    with _serving(_Server(("127.0.0.1", port), _Mute)) as port:
         yield port
 
 
 @contextmanager
-def garbage_peer() -> Iterator[int]:
-    with _serving(_Server(("127.0.0.1", 0), _Garbage)) as port:
+def garbage_peer(port: int = 0) -> Iterator[int]:
+    with _serving(_Server(("127.0.0.1", port), _Garbage)) as port:
         yield port

@@ -35,6 +35,7 @@ class Script:
         self, clock: FakeClock, openings: Sequence[tuple[int, BaseException | None]]
     ) -> None:
         self.corrupt = 0
+        self.away_since: float | None = None
         self._clock = clock
         self._openings = iter(openings)
 
@@ -49,7 +50,10 @@ class Script:
         stop.wait()
 
     def _convert(self) -> Image:
-        return WHITE
+        """Never twice the same: as with a sensor."""
+        image = WHITE.copy()
+        image[0, 0] = self._clock.now * 15 % 251
+        return image
 
 
 @dataclass
@@ -333,3 +337,140 @@ def test_a_stop_ends_a_long_wait_for_the_next_try() -> None:
     capture.stop()
     assert time.monotonic() - began < 1.5
     assert len(problems) == 1
+
+
+class Hanging(Script):
+    """One that each time hangs in its first opening, as in a driver, until `let_go` is set."""
+
+    def __init__(self, clock: FakeClock, let_go: threading.Event) -> None:
+        super().__init__(clock, [(3, None)])
+        self.let_go = let_go
+
+    def frames(self, stop: threading.Event) -> Generator[Decoded, None, None]:
+        self.away_since = self._clock.now
+        self.let_go.wait()
+        self.away_since = None
+        yield from super().frames(stop)
+
+
+@dataclass
+class Hangs:
+    """A capture whose first `count` sources hang."""
+
+    capture: Capture
+    slot: Slot
+    clock: FakeClock
+    sources: list[Script]
+    problems: list[str]
+
+
+@contextmanager
+def hanging(count: int) -> Iterator[Hangs]:
+    clock = FakeClock()
+    slot = Slot(threading.Condition())
+    let_go = threading.Event()
+    sources: list[Script] = []
+    problems: list[str] = []
+
+    def make_source(_settings: CameraSettings, _clock: Clock) -> Script:
+        hangs = len(sources) < count
+        sources.append(Hanging(clock, let_go) if hangs else Script(clock, [(3, None)]))
+        return sources[-1]
+
+    capture = Capture(
+        "porch",
+        CameraSettings(url="rtsp://127.0.0.1/stream"),
+        slot=slot,
+        due=lambda seconds: True,
+        on_problem=problems.append,
+        make_source=make_source,
+        clock=clock.clock,
+    )
+    capture.start()
+    try:
+        yield Hangs(capture, slot, clock, sources, problems)
+    finally:
+        let_go.set()
+        capture.request_stop()
+        capture.join(5)
+
+
+def test_a_thread_that_hangs_is_left_behind_and_another_reads() -> None:
+    with hanging(1) as scene:
+        until(lambda: scene.sources[0].away_since is not None)
+        scene.clock.now += 59
+        scene.capture.recover(scene.clock.now)
+        assert len(scene.sources) == 1
+        scene.clock.now += 2
+        scene.capture.recover(scene.clock.now)
+        until(lambda: scene.capture.counts(0.0).frames == 3)
+        scene.capture.recover(scene.clock.now)
+        assert len(scene.sources) == 2
+        assert scene.problems == ["reading has hung in the driver or in FFmpeg for 60 s"]
+        taken(scene.slot)
+        scene.sources[0].let_go.set()  # type: ignore[attr-defined]
+        until(lambda: [t.name for t in threading.enumerate()].count("capture-porch") == 1)
+        assert scene.capture.counts(0.0).frames == 3
+        assert not scene.slot.drained
+
+
+def test_hanging_threads_do_not_pile_up_and_the_last_may_come_back() -> None:
+    with hanging(10) as scene:
+        for number in range(8):
+            until(lambda: all(source.away_since is not None for source in scene.sources))
+            scene.clock.now += 61
+            scene.capture.recover(scene.clock.now)
+            assert len(scene.sources) == min(number + 2, 4)
+        assert scene.capture.problem == (
+            "reading has hung in the driver or in FFmpeg for 60 s once more:"
+            " left alone until streamwatch is started again"
+        )
+        assert not scene.capture.online(scene.clock.now)
+        scene.sources[0].let_go.set()  # type: ignore[attr-defined]
+        until(lambda: scene.capture.counts(0.0).frames == 3)
+        assert scene.capture.online(scene.clock.now)
+
+
+class Frozen(Script):
+    """One whose picture stands still from `since` to `until`, in seconds of the clock."""
+
+    def __init__(self, clock: FakeClock, since: float, until: float) -> None:
+        super().__init__(clock, [(1000, None), (2000, None)])
+        self._frozen = since, until
+
+    def _convert(self) -> Image:
+        since, until = self._frozen
+        return WHITE if since <= self._clock.now < until else super()._convert()
+
+
+def test_a_picture_that_stands_still_is_no_picture() -> None:
+    clock = FakeClock()
+    slot = Slot(threading.Condition())
+    problems: list[str] = []
+    began = clock.now
+    online: list[tuple[float, bool]] = []
+
+    def due(seconds: float) -> bool:
+        online.append((seconds - began, capture.online(seconds)))
+        return True
+
+    capture = Capture(
+        "porch",
+        CameraSettings(url="rtsp://127.0.0.1/stream"),
+        slot=slot,
+        due=due,
+        on_problem=problems.append,
+        make_source=lambda _settings, _clock: Frozen(clock, began + 3, began + 120),
+        clock=clock.clock,
+        chance=lambda: 0.0,
+    )
+    capture.start()
+    until(lambda: capture.counts(0.0).frames == 2000 + 63 * 15)
+    assert problems == ["the picture has not changed for 60 s, though frames come"]
+    was_online = {round(seconds): state for seconds, state in online}
+    assert [was_online[second] for second in (1, 30, 62, 64, 100, 119, 122, 150)] == [
+        True, True, True, False, False, False, True, True,
+    ]  # fmt: skip
+    assert capture.problem is None
+    capture.request_stop()
+    capture.join(5)
