@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
 """How often the thread looks up when no frame comes."""
+REMEMBER_SECONDS = 30.0
+"""How often it is kept where open visits are: a crash makes them older by as much."""
 BATCH_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 5.0)
 LATENCY_BOUNDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.0, 10.0)
 SAMPLES = 1000
@@ -101,13 +103,16 @@ class Analysis:
         detector: Detector,
         cameras: Mapping[str, Watched],
         publish: Callable[[Event], None],
+        remember: Callable[[Iterable[Event]], None],
     ) -> None:
-        """`ready` is what the cameras' slots notify."""
+        """`ready` is what the cameras' slots notify; `remember` is told what stands, to keep it."""
         self._scheduler = Scheduler((camera.slot for camera in cameras.values()), ready)
         self._detector = detector
         self._cameras = dict(cameras)
         self._running = set(cameras)
         self._publish = publish
+        self._remember = remember
+        self._remember_at = time.monotonic() + REMEMBER_SECONDS
         self._exchanges: queue.SimpleQueue[tuple[Exchange, Future[None]]] = queue.SimpleQueue()
         self._questions: dict[str, list[_Question]] = defaultdict(list)
         self._questions_lock = threading.Lock()
@@ -169,6 +174,7 @@ class Analysis:
                 if batch:
                     self._search(batch)
                 self._end_what_is_gone()
+                self._remember_if_due()
         except Exception as error:
             log.debug("the detector's thread failed", exc_info=True)
             self.failure = error
@@ -233,6 +239,13 @@ class Analysis:
                 self._publish_all(camera.watcher.close("lost"))
             elif gone := camera.gone_seconds():
                 self._publish_all(camera.watcher.lost(gone))
+
+    def _remember_if_due(self) -> None:
+        if time.monotonic() < self._remember_at:
+            return
+        self._remember_at = time.monotonic() + REMEMBER_SECONDS
+        watchers = [camera.watcher for camera in self._cameras.values()]
+        self._remember([visit for watcher in watchers for visit in watcher.standing()])
 
     def _cancel_what_waits(self) -> None:
         while not self._exchanges.empty():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,10 +14,11 @@ from ulid import ULID
 from streamwatch.analysis import Watched
 from streamwatch.config import CameraSettings, Config
 from streamwatch.detector.protocol import Vocabulary
-from streamwatch.records import EndReason, Event
+from streamwatch.records import EndReason, Event, Remembered
 from streamwatch.scheduler.rate import Rate
 from streamwatch.source import Capture, Slot
 from streamwatch.watch.camera import CameraRules, CameraWatches
+from streamwatch.watch.past import ends
 
 _REOPENED = ("url", "username", "password", "transport", "loop", "pace")
 """The settings that a camera has to be opened anew for."""
@@ -124,6 +126,21 @@ def take_over(
 def let_go(camera: RunningCamera, config: Config) -> Iterable[Event]:
     """End what is open on a camera that runs no longer. For the analysis' thread."""
     return camera.watcher.close("disabled" if camera.name in config.cameras else "removed")
+
+
+def recall(cameras: Mapping[str, RunningCamera], visits: Iterable[Remembered]) -> Iterable[Event]:
+    """Let visits of an earlier life go on; the events end those with which that can't be.
+
+    Before the analysis begins.
+    """
+    events: list[Event] = []
+    by_camera: dict[str, list[Remembered]] = defaultdict(list)
+    for visit in visits:
+        by_camera[visit.last.camera].append(visit)
+    for name, there in by_camera.items():
+        camera = cameras.get(name)
+        events += ends(there, "restart") if camera is None else camera.watcher.recall(there)
+    return events
 
 
 def _why_gone(config: Config, watch: str) -> EndReason:

@@ -20,7 +20,7 @@ from streamwatch import logs, notify, reports
 from streamwatch.analysis import Analysis, Exchange, Sight, Watched
 from streamwatch.answering import Answering
 from streamwatch.asking import StatusServer
-from streamwatch.cameras import CameraMaker, Rivals, RunningCamera, let_go, take_over
+from streamwatch.cameras import CameraMaker, Rivals, RunningCamera, let_go, recall, take_over
 from streamwatch.config import (
     Config,
     DetectorSettings,
@@ -149,7 +149,11 @@ class Daemon:
             self._maker = CameraMaker(ready, self._report_camera)
             self._running = self._first(config, mqtt)
             self._analysis = Analysis(
-                ready, self._running.detector, self._running.watched(), self._publisher.event
+                ready,
+                self._running.detector,
+                self._running.watched(),
+                self._publisher.event,
+                self._publisher.remember,
             )
             started.callback(self._close_web)
             self._web = self._opened_web(config.http)
@@ -173,6 +177,7 @@ class Daemon:
 
     def run(self) -> None:
         """Watch the cameras; raises StreamwatchError if a thread of the daemon has failed."""
+        self._recall()
         self._declare()
         if self._followed is not None and self._followed.fault is None:
             keep(self._followed.path, self._followed.text)
@@ -233,6 +238,15 @@ class Daemon:
             )
         port = self._brokers[mqtt.port].port
         return mqtt.model_copy(update={"host": "127.0.0.1", "port": port})
+
+    def _recall(self) -> None:
+        """Take up the visits of the life before; what is watched for no more ends."""
+        remembered = self._publisher.remembered
+        for event in recall(self._running.cameras, remembered):
+            self._publisher.event(event)
+            log.info("%s: %s is gone (%s)", event.camera, event.watch, event.reason)
+        pairs = {(visit.last.camera, visit.last.watch) for visit in remembered}
+        self._publisher.forget((), pairs - _pairs(self._running.config))
 
     def _declare(self) -> None:
         """Tell what there is, the states of all watches, and what runs."""

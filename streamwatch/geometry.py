@@ -31,6 +31,12 @@ def iou(a: Box, b: Box) -> float:
     return shared / union if union > 0 else 0.0
 
 
+def rescaled(box: Box, before: tuple[int, int], now: tuple[int, int]) -> Box:
+    """The box at the same shares of a frame whose (width, height) was `before` and is `now`."""
+    x, y = now[0] / before[0], now[1] / before[1]
+    return box[0] * x, box[1] * y, box[2] * x, box[3] * y
+
+
 def gap(a: Box, b: Box) -> float:
     """Distance between the nearest edges of two boxes in px; 0 where they touch or overlap."""
     return hypot(max(a[0] - b[2], b[0] - a[2], 0.0), max(a[1] - b[3], b[1] - a[3], 0.0))

@@ -107,3 +107,20 @@ class Event:
     snapshot: bool
     continues: str | None = None
     picture: Picture | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Remembered:
+    """A visit of an earlier life of the daemon, which may go on in this one.
+
+    `last` is its last event, brought up to date with its last sighting: an `end` where a clean stop
+    has ended it. `age_seconds` is how long ago that sighting was.
+    """
+
+    last: Event
+    age_seconds: float
+
+    @property
+    def open(self) -> bool:
+        """Whether it still lacks its `end`, since the daemon did not get to it."""
+        return self.last.type != "end"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -45,6 +45,9 @@ class DurableOutbox:
         self._memory: SqliteOutbox | None = None
         self._removed: set[int] = set()
         """Acknowledged, and still on a disk that can't be written."""
+        self._found_late: Sequence[Event] = ()
+        """Visits of an earlier life on a disk that could not be read at the start: nobody here
+        knows of them, and the next life ends them."""
         self._try_again_at = 0.0
         try:
             self._disk = self._opened()
@@ -111,10 +114,11 @@ class DurableOutbox:
                 found += outbox.visits()
         return found
 
-    def forget(self, visit: str) -> None:
+    def remember(self, visits: Iterable[Event]) -> None:
+        visits = (*visits, *self._found_late)
         for outbox in self._both():
-            with suppress(sqlite3.Error):  # a visit too many is ended at the next start
-                outbox.forget(visit)
+            with suppress(sqlite3.Error):  # the next time, with what has changed until then
+                outbox.remember(visits)
 
     def close(self) -> None:
         for outbox in self._both():
@@ -175,6 +179,7 @@ class DurableOutbox:
         """Bring the disk up to what is in memory."""
         if self._disk is None:
             self._disk = self._opened()
+            self._found_late = self._disk.visits()
         for number in tuple(self._removed):
             self._disk.remove(number)
             self._removed.discard(number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -90,8 +90,11 @@ class Outbox(Protocol):
         """The last event of each visit that is open, or that a stop of the daemon has ended."""
         ...
 
-    def forget(self, visit: str) -> None:
-        """Let `visits` not give it any more."""
+    def remember(self, visits: Iterable[Event]) -> None:
+        """Let `visits` give these as they are here, and no others.
+
+        One that was not added, or was dropped since, is not remembered either.
+        """
         ...
 
     def close(self) -> None: ...
@@ -191,9 +194,19 @@ class SqliteOutbox:
         rows = self._database.execute("SELECT event FROM visits ORDER BY visit").fetchall()
         return tuple(_event(row) for (row,) in rows)
 
-    def forget(self, visit: str) -> None:
-        with self._transaction():
-            self._database.execute("DELETE FROM visits WHERE visit = ?", (visit,))
+    def remember(self, visits: Iterable[Event]) -> None:
+        now = {event.id: _row(event) for event in visits}
+        before = dict(self._database.execute("SELECT visit, event FROM visits").fetchall())
+        gone = [(visit,) for visit in before.keys() - now.keys()]
+        changed = [
+            (now[visit], visit)
+            for visit in before.keys() & now.keys()
+            if now[visit] != before[visit]
+        ]
+        if gone or changed:
+            with self._transaction():
+                self._database.executemany("DELETE FROM visits WHERE visit = ?", gone)
+                self._database.executemany("UPDATE visits SET event = ? WHERE visit = ?", changed)
 
     def take_over(self, other: SqliteOutbox) -> None:
         """Add all that `other` holds, under its numbers, which must lie above these."""
@@ -278,9 +291,11 @@ class SqliteOutbox:
         ).fetchall()
         free = [(number, kind) for number, kind in rows if number not in self._taken]
         self._drop([number for number, _ in free])
-        if free and free[-1][1] != "end":
+        if not free:
+            return
+        self._database.execute("DELETE FROM visits WHERE visit = ?", (visit,))
+        if free[-1][1] != "end":
             self._database.execute("INSERT OR IGNORE INTO given_up VALUES (?)", (visit,))
-            self._database.execute("DELETE FROM visits WHERE visit = ?", (visit,))
 
     def _drop(self, numbers: Sequence[int]) -> None:
         self._delete(numbers)

@@ -11,7 +11,7 @@ from streamwatch.publisher.commands import Reply
 from streamwatch.publisher.homeassistant import Roster
 from streamwatch.publisher.payloads import CameraState, ErrorReport, Info, Stats
 from streamwatch.publisher.topics import Pair
-from streamwatch.records import Event
+from streamwatch.records import Event, Remembered
 
 
 class Publishing(Protocol):
@@ -38,7 +38,16 @@ class Publishing(Protocol):
         """Deliver what waits, say goodbye, and return how many events could not be delivered."""
         ...
 
+    @property
+    def remembered(self) -> tuple[Remembered, ...]:
+        """The visits of the life before this one: those it left open, and those its stop ended."""
+        ...
+
     def event(self, event: Event) -> None: ...
+
+    def remember(self, visits: Iterable[Event]) -> None:
+        """Keep how the visits stand that would go on after a restart now: these and no others."""
+        ...
 
     def info(self, info: Info) -> None: ...
 
@@ -53,7 +62,7 @@ class Publishing(Protocol):
         ...
 
     def declare(self, cameras: Iterable[str], pairs: Iterable[Pair]) -> None:
-        """Tell all that there is; `OFF` is published for each pair in which nothing is there."""
+        """Tell all that there is; a state is published for each pair that has none yet."""
         ...
 
     def forget(self, cameras: Iterable[str], pairs: Iterable[Pair]) -> None:

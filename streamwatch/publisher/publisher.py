@@ -47,7 +47,7 @@ from streamwatch.publisher.payloads import (
 from streamwatch.publisher.snapshots import Gallery, SnapshotFolder
 from streamwatch.publisher.sweep import Declared
 from streamwatch.publisher.topics import Pair, Topics
-from streamwatch.records import Event
+from streamwatch.records import Event, Remembered
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,8 @@ class Publisher:
         self._failure: Exception | None = None
         self._raw_bytes = 0
         self._raw_lock = threading.Lock()
-        self._open: dict[Pair, set[str]] = {}
+        self._remembered = tuple(self._outbox.visits())
+        self._open = _open_visits(self._remembered)
         self._newest_visit: dict[Pair, str] = {}
         self._last_stats: Stats | None = None
         self._pictures_left_out = 0
@@ -151,6 +152,15 @@ class Publisher:
     def failure(self) -> Exception | None:
         """What ended the thread, if anything did: nothing is published any more then."""
         return self._failure
+
+    @property
+    def remembered(self) -> tuple[Remembered, ...]:
+        """The visits of the life before this one: those it left open, and those its stop ended."""
+        now = self._now()
+        return tuple(
+            Remembered(last, max(0.0, (now - last.captured_at).total_seconds()))
+            for last in self._remembered
+        )
 
     def start(self) -> None:
         """Begin to connect; a broker that is away is no error."""
@@ -193,6 +203,10 @@ class Publisher:
             partial(self._take_event, event, self._now(), picture_bytes, left_out=not fits)
         )
 
+    def remember(self, visits: Iterable[Event]) -> None:
+        """Keep how the visits stand that would go on after a restart now: these and no others."""
+        self._tasks.put(partial(self._outbox.remember, tuple(visits)))
+
     def info(self, info: Info) -> None:
         self._tasks.put(partial(self._take_info, info))
 
@@ -208,9 +222,10 @@ class Publisher:
         self._tasks.put(partial(self._take_camera_status, camera, state))
 
     def declare(self, cameras: Iterable[str], pairs: Iterable[Pair]) -> None:
-        """Tell all that there is; `OFF` is published for each pair in which nothing is there yet.
+        """Tell all that there is; a state is published for each pair that has none yet.
 
-        The first time, what an earlier life left of anything else is looked for, and cleared.
+        That is `ON` where a visit of an earlier life is still open, else `OFF`. The first time,
+        what an earlier life left of anything else is looked for, and cleared.
         """
         self._tasks.put(partial(self._take_declared, Declared(frozenset(cameras), tuple(pairs))))
 
@@ -558,6 +573,15 @@ class Publisher:
             logger.warning("%d alerts were dropped while the broker was away", count)
             self._dropped_said = self._outbox.dropped
             self._dropping = False
+
+
+def _open_visits(visits: Iterable[Event]) -> dict[Pair, set[str]]:
+    """Those without an `end` yet, by their ids."""
+    found: dict[Pair, set[str]] = {}
+    for last in visits:
+        if last.type != "end":
+            found.setdefault((last.camera, last.watch), set()).add(last.id)
+    return found
 
 
 def _of_connection(mqtt: MqttSettings) -> MqttSettings:

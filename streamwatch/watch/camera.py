@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import tzinfo
 
 from streamwatch.config.models import CameraSettings, WatchSettings
-from streamwatch.records import Detection, EndReason, Event, Frame
+from streamwatch.records import Detection, EndReason, Event, Frame, Remembered
+from streamwatch.watch.past import ends
 from streamwatch.watch.timeline import Timeline
 from streamwatch.watch.watch import Conditions, Watch
 
@@ -75,15 +76,35 @@ class CameraWatches:
         self.floor = min((watch.floor for watch in self._watches.values()), default=1.0)
         return tuple(events)
 
+    def recall(self, visits: Sequence[Remembered]) -> tuple[Event, ...]:
+        """Let visits of an earlier life go on where their things are seen again.
+
+        Before the first frame. The events are the ends of what no watch here can go on with.
+        """
+        self._pass_numbers(max((visit.last.track for visit in visits), default=0))
+        events: list[Event] = []
+        for name, watch in self._watches.items():
+            events += watch.recall(visit for visit in visits if visit.last.watch == name)
+        others = [visit for visit in visits if visit.last.watch not in self._watches]
+        return (*events, *ends(others, "restart"))
+
     def update(self, frame: Frame, detections: Sequence[Detection]) -> tuple[Event, ...]:
         frame = replace(frame, seconds=self._timeline.at(frame.seconds))
         return tuple(e for watch in self._watches.values() for e in watch.update(frame, detections))
+
+    def standing(self) -> tuple[Event, ...]:
+        return tuple(e for watch in self._watches.values() for e in watch.standing())
 
     def lost(self, gone_seconds: float) -> tuple[Event, ...]:
         return tuple(e for watch in self._watches.values() for e in watch.lost(gone_seconds))
 
     def close(self, reason: EndReason) -> tuple[Event, ...]:
         return tuple(e for watch in self._watches.values() for e in watch.close(reason))
+
+    def _pass_numbers(self, last: int) -> None:
+        """Number tracks from after `last` on, if that is not so yet."""
+        while last > 0 and next(self._tracks) < last:
+            pass
 
 
 def vocabulary(

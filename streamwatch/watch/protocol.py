@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from streamwatch.records import Detection, EndReason, Event, Frame
+from streamwatch.records import Detection, EndReason, Event, Frame, Remembered
 
 
 class Watcher(Protocol):
@@ -18,6 +18,15 @@ class Watcher(Protocol):
 
     def update(self, frame: Frame, detections: Sequence[Detection]) -> tuple[Event, ...]:
         """What the detections of `frame` change; frames come in order of `Frame.seconds`."""
+        ...
+
+    def recall(self, visits: Sequence[Remembered]) -> tuple[Event, ...]:
+        """Before the first frame: go on with these where their things are seen again, and end
+        those with which that can't be."""
+        ...
+
+    def standing(self) -> tuple[Event, ...]:
+        """The visits that would go on after a restart now, each as its newest event."""
         ...
 
     def lost(self, gone_seconds: float) -> tuple[Event, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 
 from streamwatch.config.models import CameraSettings, WatchSettings
@@ -15,10 +15,12 @@ from streamwatch.records import (
     EventType,
     Frame,
     Picture,
+    Remembered,
     Track,
 )
 from streamwatch.watch import rules
 from streamwatch.watch.company import Company
+from streamwatch.watch.past import MEMORY_SECONDS, Past, ends
 from streamwatch.watch.schedule import Schedule
 from streamwatch.watch.tracker import Tracker
 
@@ -46,16 +48,21 @@ class _Sighting:
 class _Visit:
     """One thing's stay, from its first counting frame on; `id` once it has been told.
 
-    `changes` are sightings in other zones than those before, still to be told.
+    `started_at` and `track` are those of the visit before a crash where it goes on with one;
+    `first_seconds` is this life's. `changes` are sightings in other zones than those before, still
+    to be told.
     """
 
-    first: _Sighting
+    track: int
+    started_at: datetime
+    first_seconds: float
     last: _Sighting
     best: Picture
     best_confidence: float
     hits: deque[float] = field(default_factory=deque)
     appeared: bool = False
     id: str | None = None
+    continues: str | None = None
     sequence: int = 0
     told_at: float = 0.0
     told_confidence: float = 0.0
@@ -126,6 +133,7 @@ class Watch:
             ids=ids,
         )
         self._visits: dict[int, _Visit] = {}
+        self._past = Past()
         self._quiet_until = float("-inf")
 
     def is_of(self, settings: WatchSettings, confidence: float) -> bool:
@@ -152,6 +160,7 @@ class Watch:
 
     def update(self, frame: Frame, detections: Sequence[Detection]) -> list[Event]:
         """The events that `frame` causes; `detections` may hold other watches' prompts."""
+        self._past.pass_time(frame)
         self._rivals_seen = tuple(d for d in detections if d.prompt in self._rivals)
         mine = [
             detection
@@ -168,10 +177,11 @@ class Watch:
         for track in things:
             if track.id not in in_company or rules.beaten(track, self._rivals_seen):
                 continue
-            zones = self._counting.zones_if_counts(track, frame.size, self._held(track))
+            zones = self._counting.zones_if_counts(track, frame.size, self._held(track, frame.size))
             if zones is not None:
                 self._sight(frame, track, zones)
-        events = [e for visit in self._visits.values() for e in self._tell(visit, frame.seconds)]
+        events = self._go_on(frame)
+        events += (e for visit in self._visits.values() for e in self._tell(visit, frame.seconds))
         return events + self._end_left(frame.seconds)
 
     def _may_start(self, detection: Detection) -> bool:
@@ -179,20 +189,42 @@ class Watch:
         sure = detection.confidence >= self._confidence
         return sure and not rules.beaten(detection, self._rivals_seen)
 
+    def recall(self, visits: Iterable[Remembered]) -> list[Event]:
+        """Let these go on where their things are seen again; ends what can't be one of them."""
+        others = []
+        for visit in visits:
+            if visit.last.prompt in self._prompts and visit.age_seconds <= MEMORY_SECONDS:
+                self._past.add(visit)
+            else:
+                others.append(visit)
+        return ends(others, "restart")
+
+    def standing(self) -> list[Event]:
+        """The visits that would go on after a restart now, as they stand."""
+        now = [
+            self._at(visit, visit.last, "update", visit.sequence - 1)
+            for visit in self._visits.values()
+            if visit.id is not None
+        ]
+        return now + [visit.last for visit in self._past.visits]
+
     def lost(self, gone_seconds: float) -> list[Event]:
         """End the open visits if the camera has been gone for longer than `leave`."""
-        return self.close("lost") if gone_seconds > self._leave else []
+        events = self._end_all("lost") if gone_seconds > self._leave else []
+        return events + ends(self._past.take_lost(gone_seconds), "restart")
 
     def close(self, reason: EndReason) -> list[Event]:
         """End the open visits and forget the others."""
-        events = [self._end(visit, reason) for visit in self._visits.values() if visit.id]
-        self._visits.clear()
-        return events
+        return self._end_all(reason) + ends(self._past.take_all(), reason)
 
-    def _held(self, track: Track) -> tuple[str, ...]:
-        """The zones that hold a thing until it has clearly left them: none before it appeared."""
+    def _held(self, track: Track, size: tuple[int, int]) -> tuple[str, ...]:
+        """The zones that hold a thing until it has clearly left them: none before it appeared,
+        be it before a restart."""
         visit = self._visits.get(track.id)
-        return visit.last.zones if visit is not None and visit.appeared else ()
+        if visit is not None and visit.appeared:
+            return visit.last.zones
+        before = self._past.at(track.box, size)
+        return () if before is None else before.last.zones
 
     def _sight(self, frame: Frame, track: Track, zones: tuple[str, ...]) -> None:
         sighting = _Sighting(
@@ -200,7 +232,14 @@ class Watch:
         )
         visit = self._visits.get(track.id)
         if visit is None:
-            visit = _Visit(sighting, sighting, _picture(frame, track), track.confidence)
+            visit = _Visit(
+                track.id,
+                frame.captured_at,
+                frame.seconds,
+                sighting,
+                _picture(frame, track),
+                track.confidence,
+            )
             self._visits[track.id] = visit
         visit.last = sighting
         if track.confidence > visit.best_confidence:
@@ -226,14 +265,51 @@ class Watch:
 
     def _tell_new(self, visit: _Visit) -> list[Event]:
         now = visit.last.seconds
-        stayed = now - visit.first.seconds >= self._dwell
+        stayed = now - visit.first_seconds >= self._dwell
         if not (visit.appeared and stayed and now >= self._quiet_until):
             return []
         if not self._schedule.active(visit.last.captured_at):
             return []
+        return [self._begin(visit)]
+
+    def _begin(self, visit: _Visit) -> Event:
         visit.id = self._new_id()
-        visit.told_at = now
-        return [self._event(visit, "new", visit.last, with_picture=True)]
+        visit.told_at = visit.last.seconds
+        return self._event(visit, "new", visit.last, with_picture=True)
+
+    def _go_on(self, frame: Frame) -> list[Event]:
+        """Go on with visits of an earlier life whose things count in `frame`, where they were.
+
+        They have been told, so neither `appear` and `dwell` nor `cooldown` and `active` matter.
+        """
+        untold = {
+            number: visit.last.track.box
+            for number, visit in self._visits.items()
+            if visit.id is None and visit.last.seconds == frame.seconds
+        }
+        return [
+            self._resume(self._visits[number], before.last)
+            if before.open
+            else self._continue(self._visits[number], before.last)
+            for number, before in self._past.take_matches(untold, frame.size)
+        ]
+
+    def _resume(self, visit: _Visit, before: Event) -> Event:
+        """Go on with a visit that a crash left open: it is the same."""
+        better = visit.best_confidence > before.best_confidence
+        visit.id, visit.continues = before.id, before.continues
+        visit.track, visit.started_at = before.track, before.started_at
+        visit.sequence = before.sequence + 1
+        visit.best_confidence = max(visit.best_confidence, before.best_confidence)
+        visit.appeared = True
+        visit.told_at = visit.last.seconds
+        return self._event(visit, "update", visit.last, with_picture=better)
+
+    def _continue(self, visit: _Visit, before: Event) -> Event:
+        """Begin a visit that goes on with one that a clean stop has ended."""
+        visit.continues = before.id
+        visit.appeared = True
+        return self._begin(visit)
 
     def _end_left(self, seconds: float) -> list[Event]:
         left = [
@@ -242,11 +318,23 @@ class Watch:
             if seconds - visit.last.seconds >= self._leave and visit.last.seconds < seconds
         ]
         gone = [self._visits.pop(number) for number in left]
-        return [self._end(visit, "left") for visit in gone if visit.id]
+        events = [self._end(visit, "left") for visit in gone if visit.id]
+        missed = self._past.take_gone(self._leave)
+        for visit in missed:
+            self._keep_quiet(seconds - visit.age_seconds)
+        return events + ends(missed, "restart")
+
+    def _end_all(self, reason: EndReason) -> list[Event]:
+        events = [self._end(visit, reason) for visit in self._visits.values() if visit.id]
+        self._visits.clear()
+        return events
 
     def _end(self, visit: _Visit, reason: EndReason) -> Event:
-        self._quiet_until = max(self._quiet_until, visit.last.seconds + self._cooldown)
+        self._keep_quiet(visit.last.seconds)
         return self._event(visit, "end", visit.last, reason=reason)
+
+    def _keep_quiet(self, ended_seconds: float) -> None:
+        self._quiet_until = max(self._quiet_until, ended_seconds + self._cooldown)
 
     def _event(
         self,
@@ -258,32 +346,40 @@ class Watch:
         reason: EndReason | None = None,
     ) -> Event:
         """The visit as it was at `sighting`, numbered; remembers what was told."""
-        assert visit.id is not None
-        event = Event(
-            id=visit.id,
-            type=kind,
-            camera=self._camera,
-            watch=self._name,
-            prompt=sighting.track.prompt,
-            track=sighting.track.id,
-            confidence=sighting.track.confidence,
-            best_confidence=visit.best_confidence,
-            box=sighting.track.box,
-            frame_size=sighting.size,
-            zones=sighting.zones,
-            captured_at=sighting.captured_at,
-            started_at=visit.first.captured_at,
-            ended_at=sighting.captured_at if kind == "end" else None,
-            position=sighting.position,
-            sequence=visit.sequence,
+        event = replace(
+            self._at(visit, sighting, kind, visit.sequence),
             reason=reason,
-            snapshot=self._snapshot,
             picture=visit.best if with_picture and self._snapshot else None,
         )
         visit.sequence += 1
         visit.told_confidence = visit.best_confidence
         visit.told_zones = frozenset(sighting.zones)
         return event
+
+    def _at(self, visit: _Visit, sighting: _Sighting, kind: EventType, sequence: int) -> Event:
+        """The visit as it was at `sighting`."""
+        assert visit.id is not None
+        return Event(
+            id=visit.id,
+            type=kind,
+            camera=self._camera,
+            watch=self._name,
+            prompt=sighting.track.prompt,
+            track=visit.track,
+            confidence=sighting.track.confidence,
+            best_confidence=visit.best_confidence,
+            box=sighting.track.box,
+            frame_size=sighting.size,
+            zones=sighting.zones,
+            captured_at=sighting.captured_at,
+            started_at=visit.started_at,
+            ended_at=sighting.captured_at if kind == "end" else None,
+            position=sighting.position,
+            sequence=sequence,
+            reason=None,
+            snapshot=self._snapshot,
+            continues=visit.continues,
+        )
 
 
 def _picture(frame: Frame, track: Track) -> Picture:

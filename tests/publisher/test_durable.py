@@ -105,6 +105,38 @@ def test_what_waited_on_a_disk_that_came_late_keeps_its_place(shelf: Shelf) -> N
     assert waiting(late) == ["before", "meanwhile"]
 
 
+def test_visits_on_a_disk_that_came_late_are_left_to_the_next_life(shelf: Shelf) -> None:
+    before = shelf.open()
+    before.add(new_event(id="before"), MOMENT)
+    late = shelf.open()  # the first still has it open
+    late.add(new_event(id="here"), MOMENT)
+    assert [visit.id for visit in late.visits()] == ["here"]
+    before.close()
+    shelf.clock.seconds += RETRY_SECONDS
+    late.add(update_event("here"), MOMENT)
+    late.remember([update_event("here")])
+    assert [visit.id for visit in late.visits()] == ["before", "here"]
+    late.remember([])
+    late.close()
+    assert [visit.id for visit in shelf.open().visits()] == ["before"]
+
+
+def test_a_visit_that_ended_while_the_disk_was_full_is_not_open_any_more(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = shelf.open()
+    outbox.add(new_event(id="a"), MOMENT)
+    fill_the_disk(outbox, monkeypatch)
+    for number in range(40):
+        outbox.add(new_event(id=f"visit{number}"), MOMENT)
+    outbox.add(end_event("a"), MOMENT)
+    give_room(outbox)
+    shelf.clock.seconds += RETRY_SECONDS
+    outbox.add(new_event(id="b"), MOMENT)
+    outbox.remember([new_event(id="b")])
+    assert [visit.id for visit in outbox.visits()] == ["b"]
+
+
 def test_a_file_that_is_no_database_is_kept_aside(shelf: Shelf) -> None:
     shelf.file.parent.mkdir()
     shelf.file.write_bytes(b"not a database" * 1000)
@@ -125,7 +157,7 @@ def test_visits_survive_too(shelf: Shelf) -> None:
     outbox.close()
     after = shelf.open()
     assert [(visit.id, visit.type) for visit in after.visits()] == [("a", "update")]
-    after.forget("a")
+    after.remember([])
     assert after.visits() == []
 
 

@@ -183,5 +183,23 @@ def test_open_visits_are_remembered_with_how_they_stood() -> None:
         ("stopped", "end", 1),
     ]
     outbox.add(new_event(id="again", continues="stopped"), MOMENT)
-    outbox.forget("open")
-    assert [event.id for event in outbox.visits()] == ["again"]
+    assert [event.id for event in outbox.visits()] == ["again", "open"]
+
+
+def test_visits_are_remembered_as_they_stand() -> None:
+    outbox = SqliteOutbox()
+    for event in (new_event(id="gone"), new_event(id="moved"), new_event(id="still")):
+        outbox.remove(outbox.add(event, MOMENT))
+    moved = new_event(id="moved", box=(1.0, 2.0, 3.0, 4.0), captured_at=MOMENT + timedelta(hours=1))
+    outbox.remember([moved, outbox.visits()[2], new_event(id="never told")])
+    standing = {event.id: event for event in outbox.visits()}
+    assert standing.keys() == {"moved", "still"}
+    assert fields_of(standing["moved"]) == fields_of(moved)
+    assert len(outbox) == 0
+
+
+def test_a_dropped_visit_is_not_gone_on_with() -> None:
+    outbox = room_for(1)
+    outbox.add(new_event(id="a"), MOMENT)
+    outbox.add(replace(end_event("a"), reason="shutdown"), MOMENT)
+    assert (left(outbox), outbox.visits()) == ([], ())

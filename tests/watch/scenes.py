@@ -37,29 +37,37 @@ def person(
     return Detection(prompt, confidence, box)
 
 
-def camera_watches(
+def camera_rules(
     watches: Mapping[str, Mapping[str, Any]] | None = None, *, zone: str = "UTC", **camera: Any
-) -> CameraWatches:
+) -> CameraRules:
     """Watches by name, one for `person` by default, as the configuration would give them.
 
     `zone` is the time zone of `active`.
     """
-    ids = (f"visit-{number}" for number in itertools.count(1))
     settings = {
         name: WatchSettings.model_validate({"prompt": ["person"], **keys})
         for name, keys in (watches or {"people": {}}).items()
     }
-    return CameraWatches(
-        "porch",
-        CameraRules(
-            CameraSettings.model_validate({"url": "/dev/video0", "fps": 5, **camera}),
-            settings,
-            0.3,
-            ZoneInfo(zone),
-            {name: watch.not_ for name, watch in settings.items()},
-        ),
-        lambda: next(ids),
+    return CameraRules(
+        CameraSettings.model_validate({"url": "/dev/video0", "fps": 5, **camera}),
+        settings,
+        0.3,
+        ZoneInfo(zone),
+        {name: watch.not_ for name, watch in settings.items()},
     )
+
+
+def camera_watches(
+    watches: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    life: int = 1,
+    zone: str = "UTC",
+    **camera: Any,
+) -> CameraWatches:
+    """The watches of `camera_rules`; the visits are numbered, apart in each `life` of a daemon."""
+    name = "visit" if life == 1 else f"life-{life}-visit"
+    ids = (f"{name}-{number}" for number in itertools.count(1))
+    return CameraWatches("porch", camera_rules(watches, zone=zone, **camera), lambda: next(ids))
 
 
 def play(watches: CameraWatches, seen: Seen, until: float, fps: float = 5) -> list[Event]:

@@ -10,6 +10,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -21,9 +22,10 @@ from hypothesis.stateful import (
     rule,
 )
 
-from streamwatch.records import Detection, EndReason, Event
+from streamwatch.publisher import SqliteOutbox
+from streamwatch.records import Detection, EndReason, Event, Remembered
 from streamwatch.watch.camera import CameraWatches
-from tests.watch.scenes import SIZE, camera_watches, frame, person
+from tests.watch.scenes import SIZE, START, camera_rules, camera_watches, frame, person
 
 durations = st.sampled_from([0.3, 2.0, 3.0, 5.0]).map(lambda seconds: timedelta(seconds=seconds))
 ZONES = {
@@ -78,7 +80,7 @@ def scaled(detection: Detection, size: tuple[int, int]) -> Detection:
 
 
 class CameraLife(RuleBasedStateMachine):
-    """`now` is the time that has really passed; `said` is what the frames say."""
+    """`now` is the time that has really passed; `said` is what the frames and the clock say."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,14 +88,36 @@ class CameraLife(RuleBasedStateMachine):
         self.said = 0.0
         self.size = SIZE
         self.visits: dict[str, list[tuple[float, Event]]] = defaultdict(list)
+        self.outbox = SqliteOutbox()
+        self.lives = 1
+        self.first_after_crash: set[tuple[str, int]] = set()
+        """What was told first of a visit after a crash: id and sequence."""
 
     @initialize(one=watch_settings, two=watch_settings)
     def open(self, one: dict[str, object], two: dict[str, object]) -> None:
-        self.watches: CameraWatches = camera_watches({"one": one, "two": two}, zones=ZONES)
+        self.settings: dict[str, dict[str, Any]] = {"one": one, "two": two}
+        self.watches: CameraWatches = camera_watches(self.settings, zones=ZONES)
 
     def keep(self, events: Sequence[Event]) -> None:
         for event in events:
             self.visits[event.id].append((self.now, event))
+            self.outbox.remove(self.outbox.add(event, START))
+
+    def start_again(self, seconds: float, edited: dict[str, object] | None) -> None:
+        """Another life, with nothing but what the outbox remembers; one watch perhaps `edited`."""
+        if edited is not None:
+            self.settings = {**self.settings, "one": edited}
+        self.now += seconds
+        self.said += seconds
+        clock = START + timedelta(seconds=self.said)
+        visits = [
+            Remembered(last, max(0.0, (clock - last.captured_at).total_seconds()))
+            for last in self.outbox.visits()
+        ]
+        assert {visit.last.id for visit in visits if visit.open} == self.still_open()
+        self.lives += 1
+        self.watches = camera_watches(self.settings, life=self.lives, zones=ZONES)
+        self.keep(self.watches.recall(visits))
 
     def pass_frame(self, step: float, scene: list[Detection]) -> None:
         self.now += step
@@ -162,6 +186,43 @@ class CameraLife(RuleBasedStateMachine):
         self.keep(ends)
         assert self.watches.close(reason) == ()
 
+    @rule(seconds=st.sampled_from([5.0, 60.0, 590.0, 700.0]), edited=st.none() | watch_settings)
+    def crash(self, seconds: float, edited: dict[str, object] | None) -> None:
+        """What is open stays so, until it goes on or is missed."""
+        self.first_after_crash |= {(id, len(self.visits[id])) for id in self.still_open()}
+        self.start_again(seconds, edited)
+
+    @rule(seconds=st.sampled_from([5.0, 60.0, 590.0, 700.0]), edited=st.none() | watch_settings)
+    def restart(self, seconds: float, edited: dict[str, object] | None) -> None:
+        """A clean stop and a start."""
+        self.keep(self.watches.close("shutdown"))
+        self.start_again(seconds, edited)
+        assert not self.still_open()
+
+    @rule()
+    def remember(self) -> None:
+        """As is done every now and then, for the next crash."""
+        standing = self.watches.standing()
+        assert self.still_open() <= {event.id for event in standing}
+        self.outbox.remember(standing)
+
+    @rule(name=st.sampled_from(["one", "two"]), watch=watch_settings)
+    def edit(self, name: str, watch: dict[str, object]) -> None:
+        """The other watch goes on as if nothing had been."""
+        others = {id for id in self.still_open() if self.visits[id][0][1].watch != name}
+        self.settings = {**self.settings, name: watch}
+        events = self.watches.adopt(camera_rules(self.settings, zones=ZONES))
+        assert {event.reason for event in events} <= {"changed"}
+        self.keep(events)
+        assert others <= self.still_open()
+
+    @rule(name=st.sampled_from(["one", "two"]))
+    def remove(self, name: str) -> None:
+        """And another watch of that name in its place."""
+        left = {other: watch for other, watch in self.settings.items() if other != name}
+        self.keep(self.watches.adopt(camera_rules(left, zones=ZONES)))
+        self.keep(self.watches.adopt(camera_rules(self.settings, zones=ZONES)))
+
     def teardown(self) -> None:
         if hasattr(self, "watches"):
             self.close("shutdown")
@@ -196,6 +257,19 @@ class CameraLife(RuleBasedStateMachine):
             assert best == sorted(best)
 
     @invariant()
+    def an_end_stays(self) -> None:
+        """A visit goes on under its id after a crash alone; after a stop another continues it."""
+        continued = [told[0][1] for told in self.visits.values() if told[0][1].continues]
+        assert len({event.continues for event in continued}) == len(continued)
+        for event in continued:
+            assert event.continues is not None
+            before = self.visits[event.continues][-1][1]
+            assert (before.type, before.reason) == ("end", "shutdown")
+            assert (before.watch, before.camera) == (event.watch, event.camera)
+        for told in self.visits.values():
+            assert len({event.continues for _, event in told}) == 1
+
+    @invariant()
     def updates_come_once_a_second_at_most(self) -> None:
         for told in self.visits.values():
             times = [time for time, event in told if event.type != "end"]
@@ -207,7 +281,8 @@ class CameraLife(RuleBasedStateMachine):
         for told in self.visits.values():
             events = [event for _, event in told]
             for before, after in itertools.pairwise(events):
-                if after.type == "update":
+                first = (after.id, after.sequence) in self.first_after_crash
+                if after.type == "update" and not first:
                     assert (
                         after.zones != before.zones
                         or after.best_confidence >= before.best_confidence + 0.05

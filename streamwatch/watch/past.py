@@ -1,0 +1,112 @@
+"""What an earlier life of the daemon has left: visits that may go on in this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from streamwatch.geometry import Box, iou, rescaled
+from streamwatch.records import EndReason, Event, Frame, Remembered
+
+MEMORY_SECONDS = 600.0
+"""For so long after it was seen last, a thing may go on with its visit."""
+SAME_PLACE_IOU = 0.5
+"""From this IoU on with where it was seen last, it is taken to be the same thing."""
+
+
+def ends(visits: Iterable[Remembered], reason: EndReason) -> list[Event]:
+    """The ends of those that are open, as they were seen last; the others have theirs."""
+    return [
+        replace(
+            visit.last,
+            type="end",
+            ended_at=visit.last.captured_at,
+            sequence=visit.last.sequence + 1,
+            reason=reason,
+        )
+        for visit in visits
+        if visit.open
+    ]
+
+
+class Past:
+    """The visits of one watch that wait for their things to be seen again. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._visits: list[Remembered] = []
+        self._first_seconds: float | None = None
+        """Of the frames since the start, or since the camera was away."""
+        self._newest_seconds = 0.0
+
+    @property
+    def visits(self) -> Sequence[Remembered]:
+        return tuple(self._visits)
+
+    def add(self, visit: Remembered) -> None:
+        self._visits.append(visit)
+
+    def pass_time(self, frame: Frame) -> None:
+        """Grow older, up to `frame`.
+
+        By the time of day where frames begin, since nobody counted the seconds until then.
+        """
+        begins = self._first_seconds is None
+        elapsed = frame.seconds - self._newest_seconds
+        if self._first_seconds is None:
+            self._first_seconds = frame.seconds
+        self._newest_seconds = frame.seconds
+        for number, visit in enumerate(self._visits):
+            age = visit.age_seconds
+            if begins:
+                age = max(age, (frame.captured_at - visit.last.captured_at).total_seconds())
+            else:
+                age += elapsed
+            self._visits[number] = replace(visit, age_seconds=age)
+
+    def at(self, box: Box, size: tuple[int, int]) -> Remembered | None:
+        """The visit that would go on with a thing in `box`, in a frame of this size."""
+        return next((visit for _, visit in self._matches({0: box}, size)), None)
+
+    def take_matches(
+        self, boxes: Mapping[int, Box], size: tuple[int, int]
+    ) -> list[tuple[int, Remembered]]:
+        """Which visits go on, with the key of the box each goes on in; the best IoU first."""
+        matches = self._matches(boxes, size)
+        taken = [visit for _, visit in matches]
+        self._take(lambda visit: visit in taken)
+        return matches
+
+    def take_gone(self, leave_seconds: float) -> list[Remembered]:
+        """Those missed through `leave_seconds` of frames, or for longer than is remembered."""
+        first = self._newest_seconds if self._first_seconds is None else self._first_seconds
+        gone = self._newest_seconds - first >= leave_seconds
+        return self._take(lambda visit: gone or visit.age_seconds > MEMORY_SECONDS)
+
+    def take_lost(self, gone_seconds: float) -> list[Remembered]:
+        """The camera has given no frame for `gone_seconds`: those that are too old by now."""
+        self._first_seconds = None
+        return self._take(lambda visit: visit.age_seconds + gone_seconds > MEMORY_SECONDS)
+
+    def take_all(self) -> list[Remembered]:
+        return self._take(lambda _: True)
+
+    def _matches(
+        self, boxes: Mapping[int, Box], size: tuple[int, int]
+    ) -> list[tuple[int, Remembered]]:
+        found = [
+            (iou(box, rescaled(visit.last.box, visit.last.frame_size, size)), key, visit)
+            for key, box in boxes.items()
+            for visit in self._visits
+            if visit.age_seconds <= MEMORY_SECONDS
+        ]
+        matches: dict[int, Remembered] = {}
+        for overlap, key, visit in sorted(found, key=lambda match: match[0], reverse=True):
+            if overlap >= SAME_PLACE_IOU and key not in matches and visit not in matches.values():
+                matches[key] = visit
+        return list(matches.items())
+
+    def _take(self, chosen: Callable[[Remembered], bool]) -> list[Remembered]:
+        """Remove these from what waits."""
+        taken = [visit for visit in self._visits if chosen(visit)]
+        self._visits = [visit for visit in self._visits if visit not in taken]
+        return taken

@@ -1,0 +1,120 @@
+"""What a publisher knows of the life before it, and tells because of that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from streamwatch.publisher import Publisher
+from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
+from tests.publisher.events import MOMENT, end_event, new_event, update_event
+from tests.publisher.running import make, running
+
+PORCH = ("porch", "car")
+
+
+def life(broker: Mosquitto, folder: Path, after: timedelta = timedelta(0)) -> Publisher:
+    return make(broker, folder.name, outbox=folder / "outbox.sqlite3", now=lambda: MOMENT + after)
+
+
+def test_visits_of_the_life_before_are_told_with_their_age(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    with running(life(mosquitto, tmp_path)) as publisher:
+        assert publisher.remembered == ()
+        for event in (
+            *(new_event(id="open"), update_event("open", captured_at=MOMENT)),
+            *(new_event(id="left"), end_event("left")),
+            *(new_event(id="stopped"), replace(end_event("stopped"), reason="shutdown")),
+            new_event(id="missed"),
+        ):
+            publisher.event(event)
+        seen = update_event("open", captured_at=MOMENT + timedelta(seconds=20))
+        publisher.remember([seen, end_event("stopped")])
+    found = life(mosquitto, tmp_path, timedelta(seconds=50)).remembered
+    assert [
+        (visit.last.id, visit.last.sequence, visit.open, visit.age_seconds) for visit in found
+    ] == [
+        ("open", 1, True, 30.0),
+        ("stopped", 1, False, 50.0),
+    ]
+
+
+def test_a_clock_that_is_behind_makes_nobody_younger(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with running(life(mosquitto, tmp_path)) as publisher:
+        publisher.event(new_event())
+    (visit,) = life(mosquitto, tmp_path, -timedelta(days=1)).remembered
+    assert visit.age_seconds == 0
+
+
+def test_a_state_stays_on_from_one_life_to_the_next(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    state = f"{tmp_path.name}/state/porch/car"
+    with Subscriber(mosquitto.port, f"{tmp_path.name}/#") as subscriber:
+        with running(life(mosquitto, tmp_path)) as publisher:
+            publisher.declare(["porch"], [PORCH])
+            publisher.event(new_event(id="a"))
+            subscriber.wait_for_payload(state, b"ON")
+        with running(life(mosquitto, tmp_path)) as publisher:
+            publisher.declare(["porch"], [PORCH])
+            publisher.event(update_event("a"))
+            publisher.event(end_event("a", 2))
+            subscriber.wait_for_payload(state, b"OFF")
+        assert [message.payload for message in subscriber.of(state)] == [
+            b"OFF",
+            b"ON",
+            b"ON",
+            b"OFF",
+        ]
+
+
+def test_a_state_is_off_after_a_stop(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """Also where it is ON at the broker."""
+    state = f"{tmp_path.name}/state/porch/car"
+    with running(life(mosquitto, tmp_path)) as publisher:
+        publisher.event(new_event(id="a"))
+        publisher.event(replace(end_event("a"), reason="shutdown"))
+    with Subscriber(mosquitto.port, f"{tmp_path.name}/#") as subscriber:
+        subscriber.publish(state, b"ON", retain=True)
+        with running(life(mosquitto, tmp_path)) as publisher:
+            publisher.declare(["porch"], [PORCH])
+            subscriber.wait_for_payload(state, b"OFF")
+
+
+def test_nothing_stays_of_a_watch_that_went_meanwhile(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    state = f"{tmp_path.name}/state/porch/car"
+    with running(life(mosquitto, tmp_path)) as publisher:
+        publisher.declare(["porch"], [PORCH])
+        publisher.event(new_event(id="a"))
+    with Subscriber(mosquitto.port, f"{tmp_path.name}/#") as subscriber:
+        subscriber.wait_for_payload(state, b"ON")
+        with running(life(mosquitto, tmp_path)) as publisher:
+            publisher.event(replace(end_event("a"), reason="restart"))
+            publisher.forget((), [PORCH])
+            publisher.declare(["porch"], [])
+            subscriber.wait_for_payload(state, b"")
+    with Subscriber(mosquitto.port, f"{tmp_path.name}/#") as after:
+        after.wait_for_payload(f"{tmp_path.name}/status", b"offline")
+        assert not after.of(state)
+
+
+def test_what_still_waits_of_the_life_before_leaves_first(
+    tmp_path: Path, start_mosquitto: StartMosquitto
+) -> None:
+    broker = start_mosquitto()
+    topic = f"{tmp_path.name}/events/porch/car"
+    with Subscriber(broker.port, f"{tmp_path.name}/#", client_id="witness") as subscriber:
+        broker.stop()
+        for sequence, event in enumerate((new_event(id="a"), update_event("a"), end_event("a", 2))):
+            publisher = life(broker, tmp_path)
+            publisher.start()
+            publisher.event(event)
+            assert publisher.stop(0.5) == sequence + 1
+        broker.start()
+        with running(life(broker, tmp_path)) as publisher:
+            assert publisher.remembered == ()
+            subscriber.wait_for(lambda _: len(subscriber.of(topic)) == 3)
+    told = [message.json for message in subscriber.of(topic)]
+    assert [(event["type"], event["sequence"]) for event in told] == [
+        ("new", 0), ("update", 1), ("end", 2),
+    ]  # fmt: skip

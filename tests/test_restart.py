@@ -1,0 +1,163 @@
+"""The daemon killed or stopped while something is there, and started again."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from streamwatch import analysis, daemon
+from streamwatch.config import state_file
+from streamwatch.detector.protocol import View
+from streamwatch.publisher import SqliteOutbox
+from streamwatch.records import Detection
+from streamwatch.reloading import start
+from tests.parts.daemon import Daemon
+from tests.parts.mosquitto import StartMosquitto, Subscriber
+from tests.parts.vectors import fake_vectors
+from tests.truth.scenes import Scene, Thing
+
+EVENTS = "streamwatch/events/street/car"
+STATE = "streamwatch/state/street/car"
+
+
+class Street:
+    """A camera on which a car is parked, or none; and who listens."""
+
+    def __init__(self, folder: Path, port: int, subscriber: Subscriber) -> None:
+        self.folder = folder
+        self.subscriber = subscriber
+        self.clip = folder / "street.mp4"
+        self.config: dict[str, Any] = {
+            "mqtt": {"host": "127.0.0.1", "port": port},
+            "detector": {"model": "toybox", "device": "cpu"},
+            "cameras": {"street": {"url": str(self.clip), "loop": True}},
+            "watches": {"car": {"prompt": "red car"}, "dog": {"prompt": "dog"}},
+        }
+
+    def show(self, *things: Thing) -> None:
+        Scene(things, seconds=2).write(self.clip)
+
+    def daemon(self) -> Daemon:
+        return Daemon(self.folder / "daemon", self.config)
+
+    def wait_told(self, count: int) -> list[tuple[str, int, str | None]]:
+        self.subscriber.wait_for(lambda _: len(self.events) >= count, 60)
+        return [(e["type"], e["sequence"], e.get("reason")) for e in self.events]
+
+    @property
+    def events(self) -> list[Any]:
+        """Without repeats: a kill may come between a message and its acknowledgement."""
+        told = [message.json for message in self.subscriber.of(EVENTS)]
+        keys = ("id", "sequence", "type", "captured_at")
+        return list({tuple(event[key] for key in keys): event for event in told}.values())
+
+    @property
+    def states(self) -> list[bytes]:
+        return [message.payload for message in self.subscriber.of(STATE)]
+
+
+CAR = Thing("red car", "automobile", 70, ((0, 300, 300), (2, 300, 300)))
+
+
+@pytest.fixture
+def street(tmp_path: Path, start_mosquitto: StartMosquitto) -> Any:
+    broker = start_mosquitto()
+    with Subscriber(broker.port) as subscriber:
+        street = Street(tmp_path, broker.port, subscriber)
+        street.show(CAR)
+        yield street
+
+
+def test_a_visit_survives_a_crash_and_ends_when_its_thing_has_gone_meanwhile(
+    street: Street,
+) -> None:
+    with street.daemon():
+        assert street.wait_told(1) == [("new", 0, None)]
+        street.subscriber.wait_for_payload(STATE, b"ON")
+    with street.daemon():  # the first was killed
+        assert street.wait_told(2)[1:] == [("update", 1, None)]
+    street.show()
+    with street.daemon() as daemon:
+        assert street.wait_told(3)[2:] == [("end", 2, "restart")]
+        assert set(street.states[1:-1]) <= {b"ON"}
+        street.subscriber.wait_for_payload(STATE, b"OFF")
+        assert daemon.terminate() == 0, daemon.log
+    assert len({(event["id"], event["started_at"], event["track"]) for event in street.events}) == 1
+    assert len(street.events) == 3
+    assert set(street.states[1:-1]) == {b"ON"}
+
+
+def test_after_a_clean_stop_a_visit_is_continued_quietly(street: Street) -> None:
+    with street.daemon() as daemon:
+        street.wait_told(1)
+        assert daemon.terminate() == 0, daemon.log
+        assert street.wait_told(2) == [("new", 0, None), ("end", 1, "shutdown")]
+    with street.daemon():
+        assert street.wait_told(3)[2:] == [("new", 0, None)]
+    first, _, second = street.events
+    assert (first.get("continues"), second["continues"]) == (None, first["id"])
+    assert second["id"] != first["id"]
+
+    del street.config["watches"]["car"]  # while it is down after a crash
+    with street.daemon() as daemon:
+        assert street.wait_told(4)[3:] == [("end", 1, "restart")]
+        street.subscriber.wait_for_payload(STATE, b"")
+        assert daemon.terminate() == 0, daemon.log
+    assert (street.events[3]["id"], len(street.events)) == (second["id"], 4)
+
+
+class Drifting:
+    """Finds a car that moves on by a pixel a frame."""
+
+    device = "cpu"
+
+    def __init__(self) -> None:
+        self.x = 0.0
+
+    def detect(self, views: Sequence[View]) -> list[tuple[Detection, ...]]:
+        self.x += 1
+        return [(Detection("red car", 0.9, (self.x, 10, self.x + 90, 90)),) for _ in views]
+
+
+def test_where_a_thing_was_seen_last_is_kept_for_the_next_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, street: Street
+) -> None:
+    """It is told of once, and yet the outbox knows where it is."""
+    monkeypatch.setattr(analysis, "REMEMBER_SECONDS", 0.2)
+    monkeypatch.setattr(daemon, "load_detector", lambda _: Drifting())
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    fake_vectors(monkeypatch)
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(street.config))
+    outbox = state_file("outbox", path, ".sqlite3")
+
+    def kept_left_edge(copy: Path) -> float:
+        """As a process that was killed now would have left it."""
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(outbox.parent, copy)
+        database = SqliteOutbox(copy / outbox.name)
+        edges = [visit.box[0] for visit in database.visits()]
+        database.close()
+        return max(edges, default=0.0)
+
+    with daemon.Daemon(*start(path, last_good=False)) as running:
+        thread = threading.Thread(target=running.run)
+        thread.start()
+        try:
+            street.wait_told(1)
+            told = street.events[0]["box"][0]
+            deadline = time.monotonic() + 20
+            while kept_left_edge(tmp_path / "copy") <= told + 10:
+                assert time.monotonic() < deadline, "it was not kept"
+                time.sleep(0.1)
+        finally:
+            running.request_stop()
+            thread.join()
+    assert street.wait_told(2) == [("new", 0, None), ("end", 1, "shutdown")]
