@@ -8,10 +8,10 @@ INSTALL_SYSTEM ?= 0
 # The programs the tests run against, as Debian and Ubuntu call them.
 SYSTEM_PACKAGES := mosquitto mosquitto-clients python3-gi gir1.2-gst-rtsp-server-1.0 \
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
-  gstreamer1.0-plugins-ugly glib-networking openssl
+  gstreamer1.0-plugins-ugly glib-networking openssl systemd
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format schema system-packages clean
+.PHONY: help demo test check format schema install-service system-packages clean
 
 help: ## Show this help
 	@echo "streamwatch: alerts over MQTT for what you described in words"
@@ -38,6 +38,19 @@ format: $(VENV)/.test-ready ## Format the code and mend what the linter can
 schema: $(VENV)/.run-ready ## Write config.schema.json anew
 	@$(BIN)/streamwatch check --schema > config.schema.json.new
 	@mv config.schema.json.new config.schema.json
+
+install-service: $(VENV)/.run-ready ## Install the systemd units, their user and its folders (as root)
+	@install -d $(DESTDIR)/etc/systemd/system $(DESTDIR)/etc/sysusers.d $(DESTDIR)/etc/tmpfiles.d
+	@for unit in streamwatch.service streamwatch@.service; do \
+	  sed 's|/opt/streamwatch|$(CURDIR)|g' systemd/$$unit > $(DESTDIR)/etc/systemd/system/$$unit; \
+	done
+	@install -m 644 systemd/streamwatch.sysusers.conf $(DESTDIR)/etc/sysusers.d/streamwatch.conf
+	@install -m 644 systemd/streamwatch.tmpfiles.conf $(DESTDIR)/etc/tmpfiles.d/streamwatch.conf
+ifndef DESTDIR
+	@systemd-sysusers streamwatch.conf
+	@systemd-tmpfiles --create streamwatch.conf
+	@systemctl daemon-reload
+endif
 
 clean: ## Remove the virtual environment and what the tools left
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis snapshots

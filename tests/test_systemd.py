@@ -1,0 +1,89 @@
+"""The units, as systemd reads them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.parts import missing
+
+ROOT = Path(__file__).parents[1]
+SYSTEMD = ROOT / "systemd"
+UNITS = ("streamwatch.service", "streamwatch@.service")
+MOST_EXPOSED = 1.3
+"""Of 10, with cameras, GPUs and any host allowed."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def systemd_analyze() -> None:
+    if shutil.which("systemd-analyze") is None:
+        missing("systemd-analyze", "systemd")
+
+
+def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["systemd-analyze", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_units_are_clean(unit: str, tmp_path: Path) -> None:
+    """But for the program, which lies elsewhere here."""
+    text = (SYSTEMD / unit).read_text()
+    assert "/opt/streamwatch/.venv/bin/streamwatch run" in text
+    copy = tmp_path / unit
+    copy.write_text(text.replace("/opt/streamwatch/.venv/bin/streamwatch", "/bin/true"))
+    done = analyze("verify", copy)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_sandbox_holds(unit: str) -> None:
+    done = analyze("security", "--offline=true", SYSTEMD / unit)
+    (exposure,) = re.findall(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
+    assert float(exposure) <= MOST_EXPOSED
+    assert "DeviceAllow=char-video4linux rw" in (SYSTEMD / unit).read_text()
+
+
+def test_the_instances_differ_in_nothing_but_their_names() -> None:
+    def settings(unit: str) -> list[str]:
+        lines = (SYSTEMD / unit).read_text().splitlines()
+        return [line for line in lines if line and not line.startswith("#")]
+
+    single, several = (settings(unit) for unit in UNITS)
+    assert single != several
+    plain = "\n".join(several)
+    for instance, name in (
+        ("/%i.yaml", "/config.yaml"),
+        ("streamwatch/%i", "streamwatch"),
+        ("streamwatch (%i)", "streamwatch"),
+    ):
+        assert instance in plain
+        plain = plain.replace(instance, name)
+    assert plain.splitlines() == single
+
+
+def test_the_service_is_installed_with_the_paths_of_this_checkout(tmp_path: Path) -> None:
+    ready = ROOT / ".venv" / ".run-ready"
+    if not ready.exists():
+        missing("the virtual environment of make", "made by `make test`")
+    subprocess.run(
+        ["make", "-C", ROOT, "install-service", f"DESTDIR={tmp_path}"],
+        check=True,
+        capture_output=True,
+    )
+    etc = tmp_path / "etc"
+    assert sorted(
+        path.relative_to(etc).as_posix() for path in etc.rglob("*.*") if path.is_file()
+    ) == [
+        "systemd/system/streamwatch.service",
+        "systemd/system/streamwatch@.service",
+        "sysusers.d/streamwatch.conf",
+        "tmpfiles.d/streamwatch.conf",
+    ]
+    unit = (etc / "systemd/system/streamwatch.service").read_text()
+    assert f"ExecStart={ROOT}/.venv/bin/streamwatch run --last-good" in unit
