@@ -40,6 +40,11 @@ logger = logging.getLogger(__name__)
 
 KEEPALIVE_SECONDS = 10
 """A frozen broker is noticed after one to two of these."""
+WILL_DELAY_SECONDS = 10
+"""So long the broker waits before it says `offline` for us: a short break or a restart after a
+crash is nothing that anybody must hear of."""
+SESSION_SECONDS = 60
+"""The will's delay ends with the session. Nothing else is kept in it."""
 CONNECT_TIMEOUT_SECONDS = 5.0
 MIN_RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 5.0
@@ -347,7 +352,8 @@ class Connection:
         client.reconnect_delay_set(0, 0)
         client.connect_timeout = CONNECT_TIMEOUT_SECONDS
         client.max_inflight_messages_set(0)
-        client.will_set(self._will_topic, OFFLINE, qos=1, retain=True)
+        will, session = self._patience()
+        client.will_set(self._will_topic, OFFLINE, qos=1, retain=True, properties=will)
         client.on_connect = self._attempt.on_connect
         client.on_connect_fail = self._attempt.on_connect_fail
         client.on_disconnect = self._attempt.on_disconnect
@@ -355,9 +361,26 @@ class Connection:
         client.on_subscribe = self._attempt.on_subscribe
         client.on_message = self._attempt.on_message
         client.on_log = self._attempt.on_log
-        client.connect_async(self._settings.host, self._settings.port, KEEPALIVE_SECONDS)
+        client.connect_async(
+            self._settings.host,
+            self._settings.port,
+            KEEPALIVE_SECONDS,
+            # Beginning a session anew would end the one before, and have its will published.
+            clean_start=session is None,
+            properties=session,
+        )
         client.loop_start()
         self._client = client
+
+    def _patience(self) -> tuple[Properties | None, Properties | None]:
+        """The properties of the will and of the session; None for MQTT 3.1.1, which has neither."""
+        if self._version is MQTTProtocolVersion.MQTTv311:
+            return None, None
+        will = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
+        will.WillDelayInterval = WILL_DELAY_SECONDS
+        session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        session.SessionExpiryInterval = SESSION_SECONDS
+        return will, session
 
     def take(self, notice: Accepted | Refused | NotEncrypted | Closed) -> Change | None:
         """What a notice changes: messages may be sent from `up` on, and no more after `down`."""
@@ -427,7 +450,7 @@ class Connection:
         if self._version is MQTTProtocolVersion.MQTTv311:
             return self._client.subscribe([(topic, 1) for topic in filters])[1]
         options = SubscribeOptions(
-            qos=1,
+            qos=0,  # nothing is to be kept for us: what was asked while we were away is past
             noLocal=True,
             retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
             if retained

@@ -100,7 +100,7 @@ def test_another_broker_gets_what_still_waits(start_mosquitto: StartMosquitto) -
         assert newest(now.received)["moved/status"] == b"online"
         assert {f"moved/{topic}" for topic in RETAINED} < set(newest(now.received))
         old.thaw()
-        before.wait_for_payload("moved/status", b"offline")
+        before.wait_for_payload("moved/status", b"offline", 25)
     # What stands there is told to be old by the status, as after a stop.
     assert newest(before.received)["moved/state/porch/car"] == b"ON"
 

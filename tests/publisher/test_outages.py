@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import queue
 import time
 from collections.abc import Sequence
 
 import pytest
 
+from streamwatch.publisher.connection import WILL_DELAY_SECONDS, Connection, Notice
 from tests.parts import free_port
 from tests.parts.mosquitto import Mosquitto, Received, StartMosquitto, Subscriber
 from tests.publisher.events import end_event, new_event, picture
-from tests.publisher.running import make, running, wait_until
+from tests.publisher.running import make, running, settings, wait_until
 
 
 def sequences(messages: Sequence[Received], topic: str) -> list[int]:
@@ -133,7 +135,7 @@ def test_a_frozen_broker_blocks_nobody(
         assert time.monotonic() - before < 4.0
     broker.thaw()
     with Subscriber(broker.port, "frozen/status") as subscriber:
-        subscriber.wait_for_payload("frozen/status", b"offline")
+        subscriber.wait_for_payload("frozen/status", b"offline", 20)
     assert 1980 <= undelivered <= 2000
     assert said(caplog, logging.WARNING, f"{undelivered} alerts could not be delivered")
 
@@ -212,3 +214,26 @@ def test_too_many_waiting_alerts_are_said_once_and_counted(
     (error,) = said(caplog, logging.ERROR, "no room for more")
     assert subscriber.of("crowd/errors")[0].json["message"] == error
     assert said(caplog, logging.WARNING, "6 alerts were dropped while the broker was away")
+
+
+def connected(broker: Mosquitto) -> Connection:
+    """A connection that stands, with the will at brief/status."""
+    notices: queue.SimpleQueue[Notice] = queue.SimpleQueue()
+    connection = Connection(
+        settings(broker, "brief"), "brief/status", post=notices.put, seconds=time.monotonic
+    )
+    connection.attempt()
+    assert connection.take(notices.get(timeout=10)) == "up"  # type: ignore[arg-type]
+    return connection
+
+
+def test_the_will_waits_for_who_comes_back_soon(mosquitto: Mosquitto) -> None:
+    """As after a crash. Who does not come back is offline in the end."""
+    with Subscriber(mosquitto.port, "brief/status") as subscriber:
+        connected(mosquitto).close(will=True)
+        time.sleep(2)
+        again = connected(mosquitto)
+        time.sleep(WILL_DELAY_SECONDS + 2)
+        assert subscriber.received == ()
+        again.close(will=True)
+        subscriber.wait_for_payload("brief/status", b"offline", WILL_DELAY_SECONDS + 10)

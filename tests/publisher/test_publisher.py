@@ -306,7 +306,7 @@ os._exit(9)
     ):
         subscriber.wait_for_payload("dying/status", b"online", 30)
         process.communicate(b"\n")
-        subscriber.wait_for_payload("dying/status", b"offline")
+        subscriber.wait_for_payload("dying/status", b"offline", 25)
     with Subscriber(mosquitto.port, "dying/status") as late:
         (status,) = late.wait_for(len)
     assert (status.payload, status.retain) == (b"offline", True)
@@ -380,7 +380,7 @@ def test_what_ends_the_thread_is_kept_and_the_will_speaks(
     with Subscriber(mosquitto.port, "bug/status") as subscriber:
         monkeypatch.setattr(Delivery, "alert", break_down)
         publisher.event(new_event())
-        subscriber.wait_for_payload("bug/status", b"offline")
+        subscriber.wait_for_payload("bug/status", b"offline", 25)
     publisher.stop()
     assert isinstance(publisher.failure, RuntimeError)
     assert not publisher.connected
