@@ -176,6 +176,11 @@ def status(
         standing = ask(status_sockets(path))
     except PermissionError:
         _fail(StreamwatchError(f"the daemon of {path} is another user's; try sudo"))
+    except TimeoutError:
+        typer.echo(
+            f"streamwatch: the daemon of {path.absolute()} runs, and does not answer", err=True
+        )
+        raise typer.Exit(EXIT_TROUBLED) from None
     except StreamwatchError as error:
         _fail(error)
     if standing is None:

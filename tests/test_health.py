@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -15,9 +16,12 @@ from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 
+from streamwatch import asking
 from streamwatch.config import HttpSettings
 from streamwatch.errors import UnfitSetting
+from streamwatch.status_screen import show
 from streamwatch.tally import Tally
 from streamwatch.web import Pages, Web
 from tests.parts import STREET_CLIP, free_port
@@ -108,6 +112,43 @@ def test_a_tally_counts_up_to_its_bounds() -> None:
     assert tally.sum_seconds == pytest.approx(7.3)
 
 
+# --- on the screen -------------------------------------------------------------------------------
+
+
+def test_what_people_write_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Brackets are no markup, colons no emoji."""
+    standing = {
+        "version": "1.0", "config": "/etc/[red]/config.yaml", "uptime_s": 3700.5,
+        "model": "/srv/[x]/a.pt", "broker": {"address": "[fd00::2]:1883", "connected": False},
+        "outbox": 3, "detector": {"ms_p50": None}, "rss_bytes": 5e8,
+        "cameras": {"six": {"status": "offline", "problem": "rtsp://[fd00::1]/1: no answer"}},
+        "watches": {"sign": {"prompts": ["a [/] sign", ":car:"], "enabled": True, "open": {}}},
+        "problems": ["c.yaml:1:1: [/]: unknown key"],
+    }  # fmt: skip
+    show(standing, Console(width=100))
+    screen = capsys.readouterr().out
+    for text in (
+        "running for 1:01:40", "/etc/[red]/config.yaml", "/srv/[x]/a.pt: nothing analysed yet",
+        "broker [fd00::2]:1883: not connected, 3 alerts waiting", "rtsp://[fd00::1]/1: no answer",
+        "a [/] sign, :car:", "c.yaml:1:1: [/]: unknown key",
+    ):  # fmt: skip
+        assert text in screen
+
+
+def test_a_daemon_that_does_not_answer_runs_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "PATIENCE_SECONDS", 0.2)
+    path = tmp_path / "s"
+    assert asking.ask([path]) is None
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(path))
+        silent.listen()
+        with pytest.raises(TimeoutError):
+            asking.ask([path])
+    assert asking.ask([path]) is None  # it was killed, and left the socket behind
+
+
 # --- the whole daemon ----------------------------------------------------------------------------
 
 
@@ -165,6 +206,13 @@ def test_a_daemon_tells_how_it_goes(tmp_path: Path, start_mosquitto: StartMosqui
             "address": f"{broker.host}:{broker.port}", "connected": True,
         }  # fmt: skip
         assert told_now["watches"]["car"]["open"] == {"street": 1}
+
+        daemon.process.send_signal(signal.SIGSTOP)
+        exit_code, _, said = status(tmp_path, "-c", str(daemon.config))
+        daemon.process.send_signal(signal.SIGCONT)
+        assert (exit_code, said) == (
+            1, f"streamwatch: the daemon of {daemon.config} runs, and does not answer\n",
+        )  # fmt: skip
 
         elsewhere = free_port()
         tree["http"]["port"] = elsewhere
