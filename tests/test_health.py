@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -102,6 +103,30 @@ def test_a_port_that_is_taken_is_one_sentence() -> None:
     assert str(caught.value) == (
         f"http.port: can't listen on 127.0.0.1:{port} (address already in use)"
     )
+
+
+@pytest.mark.expects_errors
+def test_a_taken_port_is_had_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("streamwatch.web.RETRY_SECONDS", 0.1)
+    pages = Pages(lambda: (), lambda: True, lambda: b"")
+    listening = threading.Event()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        settings = HttpSettings.model_validate({"port": port})
+        Web(settings, pages, later=listening.set).close()  # at once, and for good
+        web = Web(settings, pages, later=listening.set)
+        problem = f"http.port: can't listen on 127.0.0.1:{port} (address already in use)"
+        assert web.problem == problem
+        assert f"{problem}; trying again, all else goes on" in caplog.text
+        assert not listening.wait(0.3)
+    assert listening.wait(10)
+    assert web.problem is None
+    assert get(port, "/healthz") == (200, "ok\n")
+    web.close()
 
 
 def test_a_tally_counts_up_to_its_bounds() -> None:
@@ -228,3 +253,31 @@ def test_a_daemon_tells_how_it_goes(tmp_path: Path, start_mosquitto: StartMosqui
     assert (exit_code, said) == (
         3, f"streamwatch: no daemon is running with {daemon.config}\n",
     )  # fmt: skip
+
+
+def test_a_daemon_alerts_though_its_port_is_taken(
+    tmp_path: Path, start_mosquitto: StartMosquitto
+) -> None:
+    broker: Mosquitto = start_mosquitto()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        tree = settings(broker, port)
+        del tree["cameras"]["gate"]
+        problem = f"http.port: can't listen on 127.0.0.1:{port} (address already in use)"
+        with (
+            Subscriber(broker.port, "streamwatch/#") as subscriber,
+            Daemon(tmp_path, tree) as daemon,
+        ):
+            subscriber.wait_for_payload("streamwatch/state/street/car", b"ON", 60)
+            (error,) = subscriber.of("streamwatch/errors")
+            assert error.json["message"] == problem
+            assert subscriber.of("streamwatch/info")[-1].json["problems"] == [error.json]
+            exit_code, screen, _ = status(tmp_path, "-c", str(daemon.config))
+            assert (exit_code, screen.count(problem)) == (1, 1)
+            other.close()
+            daemon.wait_for_log(f"listening on http://127.0.0.1:{port}")
+            assert get(port, "/healthz") == (200, "ok\n")
+            subscriber.wait_for(
+                lambda _: not subscriber.of("streamwatch/info")[-1].json["problems"], 10
+            )
+            assert status(tmp_path, "-c", str(daemon.config))[0] == 0
