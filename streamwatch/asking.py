@@ -57,9 +57,9 @@ class StatusServer:
 
 
 def ask(paths: Iterable[Path]) -> dict[str, Any] | None:
-    """What the daemon behind the first of these sockets says; None where none answers.
+    """What the daemon behind the first of these sockets says; None where none listens.
 
-    Raises PermissionError where it is somebody else's.
+    Raises PermissionError where it is somebody else's, and TimeoutError where it says nothing.
     """
     for path in paths:
         if os.access(path.parent, os.X_OK) and not path.exists():
@@ -69,7 +69,7 @@ def ask(paths: Iterable[Path]) -> dict[str, Any] | None:
             try:
                 asking.connect(str(path))
                 content = b"".join(iter(lambda s=asking: s.recv(65536), b""))  # type: ignore[misc]
-            except PermissionError:
+            except (PermissionError, TimeoutError):
                 raise
             except OSError:
                 continue

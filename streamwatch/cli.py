@@ -82,11 +82,15 @@ def run(
 
     What is saved in the configuration goes into force at once, and SIGHUP has it read again.
     """
+    import faulthandler
+
     from streamwatch import logs
     from streamwatch.config import find
     from streamwatch.reloading import start
     from streamwatch.signals import interrupted_by_sigterm, reload_on_sighup, stop_on_signals
 
+    # Where each thread was, when systemd's watchdog ends it or foreign code crashes.
+    faulthandler.enable()
     try:
         path = find(config)
         settings, followed = start(path, last_good=last_good)
@@ -176,6 +180,11 @@ def status(
         standing = ask(status_sockets(path))
     except PermissionError:
         _fail(StreamwatchError(f"the daemon of {path} is another user's; try sudo"))
+    except TimeoutError:
+        typer.echo(
+            f"streamwatch: the daemon of {path.absolute()} runs, and does not answer", err=True
+        )
+        raise typer.Exit(EXIT_TROUBLED) from None
     except StreamwatchError as error:
         _fail(error)
     if standing is None:

@@ -6,7 +6,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -38,7 +38,7 @@ from streamwatch.detector.models import load_detector
 from streamwatch.detector.protocol import TEXT_WIDTH, Detector, Vectors, View, Vocabulary
 from streamwatch.detector.rivals import distractors, rivals_of
 from streamwatch.errors import StreamwatchError, UnfitSetting
-from streamwatch.liveness import Liveness
+from streamwatch.liveness import Liveness, idle
 from streamwatch.metrics import Metrics, exposition
 from streamwatch.preparing import prepare
 from streamwatch.publisher import (
@@ -113,10 +113,14 @@ class Daemon:
         self._status_lock = threading.Lock()
         """Held while a camera's status is published, so that none is told after it has gone."""
         self._web: Web | None = None
+        self._unheard: tuple[ErrorReport, ...] = ()
+        """That `http` can't be had, while that lasts."""
         self._stats: tuple[Stats, ...] = ()
         """The last two that were published."""
         self._liveness = Liveness()
         self._stuck: tuple[str, ...] = ()
+        self._looked_at = time.monotonic()
+        """When the main thread looked last for what is stuck, in monotonic seconds."""
         self._ready = False
         self._status_line = ""
         self._followed = followed
@@ -156,7 +160,8 @@ class Daemon:
                 self._publisher.remember,
             )
             started.callback(self._close_web)
-            self._web = self._opened_web(config.http)
+            self._looked_at = time.monotonic()
+            self._web = self._opened_web(config.http, later=self._be_heard)
             self._resources = started.pop_all()
         return self
 
@@ -254,7 +259,7 @@ class Daemon:
         self._publisher.declare(config.cameras, _pairs(config))
         self._publisher.announce(reports.roster(config))
         self._publisher.info(
-            reports.info(config, self._running.detector.device, self._started_at, self._problems)
+            reports.info(config, self._running.detector.device, self._started_at, self._lasting)
         )
 
     # --- changing, in the thread `reload` ---------------------------------------------------------
@@ -311,11 +316,11 @@ class Daemon:
             web = self._opened_web(now)
         except UnfitSetting:
             if same_place:
-                self._web = self._opened_web(before)
+                self._web = self._opened_web(before, later=self._be_heard)
             raise
         if not same_place:
             self._close_web()
-        self._web = web
+        self._web, self._unheard = web, ()
 
     def _exchange(self, before: Running, now: Running) -> None:
         def settle() -> list[Event]:
@@ -418,11 +423,30 @@ class Daemon:
 
     # --- telling how it goes ----------------------------------------------------------------------
 
-    def _opened_web(self, settings: HttpSettings | None) -> Web | None:
+    def _opened_web(
+        self, settings: HttpSettings | None, *, later: Callable[[], None] | None = None
+    ) -> Web | None:
+        """Raises UnfitSetting; with `later` it is a problem that lasts, and alerts go on."""
         if settings is None:
             return None
         metrics = exposition(self._metrics)
-        return Web(settings, Pages(lambda: self._stuck, lambda: self._ready, metrics))
+        pages = Pages(self._what_is_stuck, lambda: self._ready, metrics)
+        web = Web(settings, pages, later=later)
+        if web.problem is not None:
+            report = ErrorReport("config", web.problem, at=datetime.now(UTC))
+            self._unheard = (report,)
+            self._publisher.error(report)
+        return web
+
+    def _be_heard(self) -> None:
+        """What `http` wanted can be had by now; runs in the thread `http`."""
+        self._unheard = ()
+        if self._reloading is not None:
+            self._reloading.do(self._declare)
+
+    @property
+    def _lasting(self) -> tuple[ErrorReport, ...]:
+        return (*self._problems, *self._unheard)
 
     def _close_web(self) -> None:
         web, self._web = self._web, None
@@ -437,7 +461,7 @@ class Daemon:
             self._captures,
             self._analysis.counts,
             self._publisher,
-            healthy=not self._stuck,
+            healthy=not self._what_is_stuck(),
         )
 
     def _standing(self) -> dict[str, Any]:
@@ -449,9 +473,13 @@ class Daemon:
             self._stats_now(),
             self._captures,
             self._publisher,
-            self._problems,
-            self._stuck,
+            self._lasting,
+            self._what_is_stuck(),
         )
+
+    def _what_is_stuck(self) -> tuple[str, ...]:
+        """As the main thread saw it last, and whether it still looks; for any thread."""
+        return (*idle("the main thread", self._looked_at, time.monotonic()), *self._stuck)
 
     def _stats_now(self) -> Stats:
         return reports.stats(
@@ -485,7 +513,7 @@ class Daemon:
 
     def _tell_systemd(self) -> None:
         """Where a part is stuck, the watchdog is left to run out, and the service starts anew."""
-        now = time.monotonic()
+        self._looked_at = now = time.monotonic()
         stuck = self._liveness.stuck(
             reports.pulse(self._captures, self._analysis, self._publisher, now), now
         )

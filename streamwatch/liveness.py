@@ -41,7 +41,11 @@ class Liveness:
 
     def stuck(self, pulse: Pulse, now: float) -> tuple[str, ...]:
         """A sentence for each part that has done nothing for too long, though it had to."""
-        return (*_idle_threads(pulse, now), *self._unseen_cameras(pulse, now))
+        return (
+            *idle("the detector's thread", pulse.detector_at, now),
+            *idle("the publisher's thread", pulse.publisher_at, now),
+            *self._unseen_cameras(pulse, now),
+        )
 
     def _unseen_cameras(self, pulse: Pulse, now: float) -> Iterator[str]:
         before, self._well = self._well, {}
@@ -58,10 +62,7 @@ class Liveness:
                 yield f"no frame of {name} was analysed for {now - at:.0f} s, though they come"
 
 
-def _idle_threads(pulse: Pulse, now: float) -> Iterator[str]:
-    for what, at in (
-        ("the detector's thread", pulse.detector_at),
-        ("the publisher's thread", pulse.publisher_at),
-    ):
-        if now - at > STUCK_SECONDS:
-            yield f"{what} has done nothing for {now - at:.0f} s"
+def idle(what: str, at: float, now: float) -> Iterator[str]:
+    """A sentence if `what` came round last too long ago."""
+    if now - at > STUCK_SECONDS:
+        yield f"{what} has done nothing for {now - at:.0f} s"

@@ -9,29 +9,34 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+_COLOURS = {"online": "green", "offline": "red", "disabled": "dim"}
 
 
 def show(standing: Mapping[str, Any], console: Console) -> None:
+    """All that is told is `Text`, never markup: addresses and prompts may hold brackets."""
     broker = standing["broker"]
-    connected = "connected" if broker["connected"] else "[red]not connected[/]"
     uptime = timedelta(seconds=int(standing["uptime_s"]))
-    console.print(f"streamwatch {standing['version']}, running for {uptime}", highlight=False)
-    console.print(f"[dim]{standing['config']}[/]", soft_wrap=True)
-    console.print(
-        f"broker {broker['address']}: {connected}, {standing['outbox']} alerts waiting\n"
+    _line(console, f"streamwatch {standing['version']}, running for {uptime}")
+    _line(console, standing["config"], style="dim")
+    connected = Text("connected") if broker["connected"] else Text("not connected", style="red")
+    waiting = f", {standing['outbox']} alerts waiting"
+    console.print(Text.assemble(f"broker {broker['address']}: ", connected, waiting))
+    _line(
+        console,
         f"detector {standing['model']}: {_ms(standing['detector']['ms_p50'])} a batch, "
-        f"{standing['rss_bytes'] / 1e6:.0f} MB of memory\n"
+        f"{standing['rss_bytes'] / 1e6:.0f} MB of memory\n",
     )
     cameras = _table("camera", "status", "fps", "age", "problem")
     for name, camera in standing["cameras"].items():
-        colour = {"online": "green", "offline": "red"}.get(camera["status"], "dim")
         fps, age = camera.get("fps"), camera.get("age_s")
         cameras.add_row(
             name,
-            f"[{colour}]{camera['status']}[/]",
+            Text(camera["status"], style=_COLOURS[camera["status"]]),
             "" if fps is None else f"{fps:g}",
             "" if age is None else f"{age:.1f} s",
-            camera["problem"] or "",
+            Text(camera["problem"] or ""),
         )
     console.print(cameras)
     watches = _table("watch", "prompts", "there now")
@@ -40,11 +45,11 @@ def show(standing: Mapping[str, Any], console: Console) -> None:
             camera if count == 1 else f"{camera} ({count})"
             for camera, count in watch["open"].items()
         )
-        prompts = ", ".join(watch["prompts"])
-        watches.add_row(name, prompts, there if watch["enabled"] else "[dim]disabled[/]")
+        now = Text(there) if watch["enabled"] else Text("disabled", style="dim")
+        watches.add_row(name, Text(", ".join(watch["prompts"])), now)
     console.print(watches)
     for problem in standing["problems"]:
-        console.print(f"[red]{problem}[/]", soft_wrap=True)
+        _line(console, problem, style="red")
 
 
 def is_well(standing: Mapping[str, Any]) -> bool:
@@ -54,6 +59,10 @@ def is_well(standing: Mapping[str, Any]) -> bool:
         and standing["broker"]["connected"]
         and all(camera["status"] != "offline" for camera in standing["cameras"].values())
     )
+
+
+def _line(console: Console, text: str, style: str = "") -> None:
+    console.print(Text(text, style=style), soft_wrap=True)
 
 
 def _ms(value: float | None) -> str:

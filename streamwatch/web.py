@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -20,11 +21,12 @@ log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 5.0
 """For who connects and says nothing."""
+RETRY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """What is answered; each is called in a thread of its own. `healthy` tells what is stuck."""
+    """What is answered; each is called in a thread of its own. `stuck` gives sentences."""
 
     stuck: Callable[[], tuple[str, ...]]
     ready: Callable[[], bool]
@@ -32,29 +34,74 @@ class Pages:
 
 
 class Web:
-    """Listens from the start on, and serves until `close`. Raises UnfitSetting where it can't.
+    """Listens from the start on, and serves until `close`.
+
+    Where it can't listen, that is an UnfitSetting. With `later` it is an error in the log and a
+    `problem` until it can, which is tried every now and then; `later` is called then, in the thread
+    `http`.
 
     Where a `token` is set, `/metrics` asks for it (`Authorization: Bearer …`); the two others tell
     nothing that is worth it.
     """
 
-    def __init__(self, settings: HttpSettings, pages: Pages) -> None:
+    def __init__(
+        self, settings: HttpSettings, pages: Pages, *, later: Callable[[], None] | None = None
+    ) -> None:
         self.settings = settings
-        try:
-            self._server = _Server(self, settings.host, settings.port)
-        except OSError as error:
-            place = f"{bracketed(settings.host)}:{settings.port}"
-            reason = (error.strerror or type(error).__name__).lower()
-            raise UnfitSetting("http.port", f"can't listen on {place} ({reason})") from None
         self.pages = pages
-        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+        self.problem: str | None = None
+        self._later = later
+        self._lock = threading.Lock()
+        """Held while it starts to listen, or is closed."""
+        self._closed = threading.Event()
+        self._server: _Server | None = None
+        try:
+            self._server = self._listening()
+        except UnfitSetting as error:
+            if later is None:
+                raise
+            self.problem = str(error)
+            log.error("%s; trying again, all else goes on", error)
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
         self._thread.start()
-        log.info("listening on http://%s:%d", bracketed(settings.host), settings.port)
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        with self._lock:
+            self._closed.set()
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
         self._thread.join()
+
+    def _run(self) -> None:
+        while self._server is None:
+            if self._closed.wait(RETRY_SECONDS):
+                return
+            self._try_again()
+        self._server.serve_forever()
+
+    def _try_again(self) -> None:
+        with self._lock:
+            if self._closed.is_set():
+                return
+            with suppress(UnfitSetting):
+                self._server = self._listening()
+        if self._server is not None and self._later is not None:
+            self.problem = None
+            self._later()
+
+    def _listening(self) -> _Server:
+        """Raises UnfitSetting."""
+        host, port = self.settings.host, self.settings.port
+        try:
+            server = _Server(self, host, port)
+        except OSError as error:
+            reason = (error.strerror or type(error).__name__).lower()
+            raise UnfitSetting(
+                "http.port", f"can't listen on {bracketed(host)}:{port} ({reason})"
+            ) from None
+        log.info("listening on http://%s:%d", bracketed(host), port)
+        return server
 
     def lets_in(self, authorization: str) -> bool:
         token = self.settings.token

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,9 +17,12 @@ from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 
+from streamwatch import asking
 from streamwatch.config import HttpSettings
 from streamwatch.errors import UnfitSetting
+from streamwatch.status_screen import show
 from streamwatch.tally import Tally
 from streamwatch.web import Pages, Web
 from tests.parts import STREET_CLIP, free_port
@@ -100,12 +105,73 @@ def test_a_port_that_is_taken_is_one_sentence() -> None:
     )
 
 
+@pytest.mark.expects_errors
+def test_a_taken_port_is_had_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("streamwatch.web.RETRY_SECONDS", 0.1)
+    pages = Pages(lambda: (), lambda: True, lambda: b"")
+    listening = threading.Event()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        settings = HttpSettings.model_validate({"port": port})
+        Web(settings, pages, later=listening.set).close()  # at once, and for good
+        web = Web(settings, pages, later=listening.set)
+        problem = f"http.port: can't listen on 127.0.0.1:{port} (address already in use)"
+        assert web.problem == problem
+        assert f"{problem}; trying again, all else goes on" in caplog.text
+        assert not listening.wait(0.3)
+    assert listening.wait(10)
+    assert web.problem is None
+    assert get(port, "/healthz") == (200, "ok\n")
+    web.close()
+
+
 def test_a_tally_counts_up_to_its_bounds() -> None:
     tally = Tally((0.1, 0.2))
     for seconds in (0.05, 0.1, 0.15, 7):
         tally.observe(seconds)
     assert tally.cumulative() == [(0.1, 2), (0.2, 3), (float("inf"), 4)]
     assert tally.sum_seconds == pytest.approx(7.3)
+
+
+# --- on the screen -------------------------------------------------------------------------------
+
+
+def test_what_people_write_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Brackets are no markup, colons no emoji."""
+    standing = {
+        "version": "1.0", "config": "/etc/[red]/config.yaml", "uptime_s": 3700.5,
+        "model": "/srv/[x]/a.pt", "broker": {"address": "[fd00::2]:1883", "connected": False},
+        "outbox": 3, "detector": {"ms_p50": None}, "rss_bytes": 5e8,
+        "cameras": {"six": {"status": "offline", "problem": "rtsp://[fd00::1]/1: no answer"}},
+        "watches": {"sign": {"prompts": ["a [/] sign", ":car:"], "enabled": True, "open": {}}},
+        "problems": ["c.yaml:1:1: [/]: unknown key"],
+    }  # fmt: skip
+    show(standing, Console(width=100))
+    screen = capsys.readouterr().out
+    for text in (
+        "running for 1:01:40", "/etc/[red]/config.yaml", "/srv/[x]/a.pt: nothing analysed yet",
+        "broker [fd00::2]:1883: not connected, 3 alerts waiting", "rtsp://[fd00::1]/1: no answer",
+        "a [/] sign, :car:", "c.yaml:1:1: [/]: unknown key",
+    ):  # fmt: skip
+        assert text in screen
+
+
+def test_a_daemon_that_does_not_answer_runs_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "PATIENCE_SECONDS", 0.2)
+    path = tmp_path / "s"
+    assert asking.ask([path]) is None
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(path))
+        silent.listen()
+        with pytest.raises(TimeoutError):
+            asking.ask([path])
+    assert asking.ask([path]) is None  # it was killed, and left the socket behind
 
 
 # --- the whole daemon ----------------------------------------------------------------------------
@@ -166,6 +232,13 @@ def test_a_daemon_tells_how_it_goes(tmp_path: Path, start_mosquitto: StartMosqui
         }  # fmt: skip
         assert told_now["watches"]["car"]["open"] == {"street": 1}
 
+        daemon.process.send_signal(signal.SIGSTOP)
+        exit_code, _, said = status(tmp_path, "-c", str(daemon.config))
+        daemon.process.send_signal(signal.SIGCONT)
+        assert (exit_code, said) == (
+            1, f"streamwatch: the daemon of {daemon.config} runs, and does not answer\n",
+        )  # fmt: skip
+
         elsewhere = free_port()
         tree["http"]["port"] = elsewhere
         del tree["cameras"]["gate"]
@@ -180,3 +253,31 @@ def test_a_daemon_tells_how_it_goes(tmp_path: Path, start_mosquitto: StartMosqui
     assert (exit_code, said) == (
         3, f"streamwatch: no daemon is running with {daemon.config}\n",
     )  # fmt: skip
+
+
+def test_a_daemon_alerts_though_its_port_is_taken(
+    tmp_path: Path, start_mosquitto: StartMosquitto
+) -> None:
+    broker: Mosquitto = start_mosquitto()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        tree = settings(broker, port)
+        del tree["cameras"]["gate"]
+        problem = f"http.port: can't listen on 127.0.0.1:{port} (address already in use)"
+        with (
+            Subscriber(broker.port, "streamwatch/#") as subscriber,
+            Daemon(tmp_path, tree) as daemon,
+        ):
+            subscriber.wait_for_payload("streamwatch/state/street/car", b"ON", 60)
+            (error,) = subscriber.of("streamwatch/errors")
+            assert error.json["message"] == problem
+            assert subscriber.of("streamwatch/info")[-1].json["problems"] == [error.json]
+            exit_code, screen, _ = status(tmp_path, "-c", str(daemon.config))
+            assert (exit_code, screen.count(problem)) == (1, 1)
+            other.close()
+            daemon.wait_for_log(f"listening on http://127.0.0.1:{port}")
+            assert get(port, "/healthz") == (200, "ok\n")
+            subscriber.wait_for(
+                lambda _: not subscriber.of("streamwatch/info")[-1].json["problems"], 10
+            )
+            assert status(tmp_path, "-c", str(daemon.config))[0] == 0

@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,21 +22,24 @@ from tests.parts import STREET_CLIP, free_port
 from tests.parts.daemon import private_environment
 
 HANG = """
-import sys, time
-from streamwatch import liveness
-from streamwatch.detector import world
+import time
+from streamwatch import daemon, liveness
+from streamwatch.detector.world import WorldDetector
+from streamwatch.publisher import Publisher
 from streamwatch.cli import main
 liveness.STUCK_SECONDS = 6.5
-search = world.WorldDetector.detect
-calls = iter(range(10**9))
-def hang(self, views):
-    if next(calls) == {after}:
+step = {part}
+ready = []
+def hang(self, *given):
+    if ready and time.monotonic() > ready[0] + 2:
         time.sleep(3600)
-    return search(self, views)
-world.WorldDetector.detect = hang
+    return step(self, *given)
+{part} = hang
+tell = daemon.notify.ready
+daemon.notify.ready = lambda: (tell(), ready.append(time.monotonic()))
 main()
 """
-"""streamwatch, whose detector hangs at that call."""
+"""streamwatch, where that part hangs 2 s after it was ready."""
 
 
 def pulse(
@@ -135,18 +140,19 @@ def start(tmp_path: Path, systemd: Systemd) -> Iterator[Callable[..., subprocess
     """Starts `streamwatch run`, or that which hangs, on cameras; ends them by process id."""
     running: list[subprocess.Popen[bytes]] = []
 
-    def run(cameras: dict[str, Any], hang_after: int | None = None) -> subprocess.Popen[bytes]:
+    def run(
+        cameras: dict[str, Any], hanging: str | None = None, **more: Any
+    ) -> subprocess.Popen[bytes]:
         path = tmp_path / "config.yaml"
         tree = {
             "mqtt": {"host": "127.0.0.1", "port": free_port()},
             "detector": {"model": "toybox"},
             "cameras": cameras,
             "watches": {"car": {"prompt": "red car", "snapshot": False}},
+            **more,
         }
         path.write_text(yaml.safe_dump(tree))
-        program = (
-            ["-m", "streamwatch"] if hang_after is None else ["-c", HANG.format(after=hang_after)]
-        )
+        program = ["-m", "streamwatch"] if hanging is None else ["-c", HANG.format(part=hanging)]
         with (tmp_path / "log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, *program, "run", "-c", str(path)],
@@ -192,14 +198,45 @@ def test_a_dead_camera_does_not_set_off_the_watchdog(
     assert "cameras: 2" in offline[-1]
 
 
-def test_a_detector_that_hangs_sets_off_the_watchdog(
-    tmp_path: Path, systemd: Systemd, start: Callable[..., subprocess.Popen[bytes]]
+@pytest.mark.parametrize(
+    ("part", "sentence"),
+    [
+        ("WorldDetector.detect", "the detector's thread has done nothing"),
+        ("Publisher._turn", "the publisher's thread has done nothing"),
+    ],
+)
+def test_a_thread_that_hangs_sets_off_the_watchdog(
+    tmp_path: Path,
+    systemd: Systemd,
+    start: Callable[..., subprocess.Popen[bytes]],
+    part: str,
+    sentence: str,
 ) -> None:
-    start(CLIP, hang_after=5)
+    process = start(CLIP, hanging=part)
     assert "READY=1" in systemd.heard(60, "READY=1")
-    said = systemd.heard(14)
+    said = systemd.heard(12)
     at_last = systemd.heard(4)
     assert "WATCHDOG=1" in said
     assert "WATCHDOG=1" not in at_last
-    assert any("the detector's thread has done nothing" in line for line in said)
-    assert "the detector's thread has done nothing" in (tmp_path / "log").read_text()
+    assert any(sentence in line for line in said)
+    assert sentence in (tmp_path / "log").read_text()
+    process.send_signal(signal.SIGABRT)  # as the watchdog does
+    assert process.wait(20) == -signal.SIGABRT
+    where = (tmp_path / "log").read_text()
+    assert "in hang" in where
+    assert "streamwatch/daemon.py" in where
+
+
+def test_a_main_thread_that_hangs_is_told_over_http(
+    tmp_path: Path, systemd: Systemd, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    """Nobody feeds the watchdog then; who asks over HTTP must not hear that all is well."""
+    port = free_port()
+    start(CLIP, hanging="daemon.Daemon._publish_statuses", http={"port": port})
+    assert "READY=1" in systemd.heard(60, "READY=1")
+    systemd.heard(10)
+    assert "WATCHDOG=1" not in systemd.heard(2)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5)
+    assert caught.value.code == 503
+    assert b"the main thread has done nothing" in caught.value.read()

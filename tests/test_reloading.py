@@ -6,9 +6,11 @@ import base64
 import copy
 import json
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -395,6 +397,27 @@ def test_the_last_good_file_is_kept_unexpanded(
     assert config.mqtt.password.get_secret_value() == "s3cret"
     assert isinstance(followed, Followed)
     assert "does not exist" in str(followed.fault)
+
+
+@pytest.mark.expects_errors
+@pytest.mark.parametrize("written", [True, False])
+def test_a_taken_port_refuses_the_edit_and_what_runs_goes_on(
+    bench: Bench, daemon: Daemon, written: bool
+) -> None:
+    """Whether the port is written, or is the default that stands nowhere in the file."""
+    bench.wait_all_open()
+    with socket.socket() as other:
+        with suppress(OSError):  # the default may be somebody else's, which is as good
+            other.bind(("127.0.0.1", 0 if written else 8080))
+            other.listen()
+        port = other.getsockname()[1] or 8080
+        bench.save(lambda tree: tree.update(http={"port": port} if written else {}))
+        wait_until(bench.errors)
+    (mistake,) = bench.errors()[-1]["errors"]
+    assert mistake["path"] == "http.port"
+    assert f"can't listen on 127.0.0.1:{port}" in mistake["message"]
+    assert mistake["column"] == (9 if written else 1)
+    assert bench.told() == ["new"]
 
 
 def test_what_is_retained_of_the_removed_is_cleared(bench: Bench, daemon: Daemon) -> None:

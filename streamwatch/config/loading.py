@@ -63,10 +63,13 @@ def load(path: Path, text: str | None = None, edits: Iterable[Edit] = ()) -> Con
 
 
 def located(error: UnfitSetting, path: Path, text: str | None = None) -> ConfigError:
-    """`error` with the place in the file at `path` that the setting came from."""
+    """`error` with the place in the file at `path` that the setting came from.
+
+    For a default, which stands nowhere, that is the key it belongs under.
+    """
     loc = tuple(error.path.split("."))
-    entry = parse(path, text).entries[loc]
-    fault = Fault(loc, entry.value, error.message)
+    place = problems.place_of(loc, parse(path, text).entries)
+    fault = Fault(loc, place, error.message)
     return ConfigError([fault.problem(str(path))])
 
 

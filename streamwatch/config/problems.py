@@ -38,10 +38,10 @@ def faults(error: ValidationError, entries: Mapping[Loc, Entry]) -> Iterator[Fau
 
 def fault(loc: Loc, wrong: Wrong, entries: Mapping[Loc, Entry]) -> Fault:
     what = subject(loc, entries[loc]) if loc in entries else ""
-    return Fault(loc, _place_of(loc, entries), _sentence(what, wrong))
+    return Fault(loc, place_of(loc, entries), _sentence(what, wrong))
 
 
-def _place_of(loc: Loc, entries: Mapping[Loc, Entry]) -> Place:
+def place_of(loc: Loc, entries: Mapping[Loc, Entry]) -> Place:
     """Where `loc` stands; for what is not in the file, the key it belongs under."""
     if loc in entries:
         return entries[loc].value
@@ -69,7 +69,7 @@ def _place(loc: Loc, details: ErrorDetails, entries: Mapping[Loc, Entry]) -> Pla
     unknown = details["type"] == "extra_forbidden"
     if (unknown or _is_about_key(loc, details)) and (key := entries[loc].key):
         return key
-    return _place_of(loc, entries)
+    return place_of(loc, entries)
 
 
 def _message(loc: Loc, details: ErrorDetails, entries: Mapping[Loc, Entry]) -> str:
