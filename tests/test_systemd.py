@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
+import sys
+import uuid
 from pathlib import Path
 
 import pytest
 
-from tests.parts import missing
+from tests.parts import STREET_CLIP, missing
+from tests.parts.daemon import Daemon
+from tests.parts.mosquitto import StartMosquitto, Subscriber
 
 ROOT = Path(__file__).parents[1]
 SYSTEMD = ROOT / "systemd"
+CONFINE = ROOT / "tests" / "parts" / "system_calls.py"
 UNITS = ("streamwatch.service", "streamwatch@.service")
 MOST_EXPOSED = 1.3
 """Of 10, with cameras, GPUs and any host allowed."""
@@ -49,6 +55,43 @@ def test_the_sandbox_holds(unit: str) -> None:
     assert "DeviceAllow=char-video4linux rw" in (SYSTEMD / unit).read_text()
 
 
+def test_the_daemon_runs_with_the_system_calls_it_is_left(
+    tmp_path: Path, start_mosquitto: StartMosquitto
+) -> None:
+    """It sees, encodes a prompt that is new, and replaces its file, as a command wants it."""
+    broker = start_mosquitto()
+    within = (sys.executable, CONFINE, SYSTEMD / "streamwatch.service")
+    refused = subprocess.run(
+        [*within, sys.executable, "-c", "import os; os.nice(1)"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "PermissionError" in refused.stderr
+    tree = {
+        "mqtt": {"host": broker.host, "port": broker.port, "commands": True},
+        "detector": {"model": "toybox"},
+        "cameras": {"street": {"url": str(STREET_CLIP), "loop": True}},
+        "watches": {"car": {"prompt": "red car"}},
+    }
+    with (
+        Subscriber(broker.port, "streamwatch/#") as subscriber,
+        Daemon(tmp_path, tree, within=within) as daemon,
+    ):
+        subscriber.wait_for_payload("streamwatch/state/street/car", b"ON", 60)
+        inode = daemon.config.stat().st_ino
+        watch = {"prompt": f"sign {uuid.uuid4().hex}"}
+        subscriber.publish(
+            "streamwatch/command/watch/set",
+            json.dumps({"name": "new", "watch": watch, "persist": True}),
+        )
+        subscriber.wait_for(lambda _: subscriber.of("streamwatch/result/watch/set"), 60)
+        (answer,) = subscriber.of("streamwatch/result/watch/set")
+        assert answer.json["ok"], answer.json
+        assert watch["prompt"] in daemon.config.read_text()
+        assert daemon.config.stat().st_ino != inode
+        assert daemon.terminate() == 0
+    assert "ERROR" not in daemon.log
+
+
 def test_the_instances_differ_in_nothing_but_their_names() -> None:
     def settings(unit: str) -> list[str]:
         lines = (SYSTEMD / unit).read_text().splitlines()
@@ -59,7 +102,7 @@ def test_the_instances_differ_in_nothing_but_their_names() -> None:
     plain = "\n".join(several)
     for instance, name in (
         ("/%i.yaml", "/config.yaml"),
-        ("streamwatch/%i", "streamwatch"),
+        ("=streamwatch-%i", "=streamwatch"),
         ("streamwatch (%i)", "streamwatch"),
     ):
         assert instance in plain

@@ -14,8 +14,8 @@ from streamwatch.errors import StreamwatchError
 
 FILE_NAME = "config.yaml"
 _PROGRAM = "streamwatch"
-_RUN = Path("/run") / _PROGRAM
-"""What systemd makes of `RuntimeDirectory=streamwatch`."""
+_RUN = Path("/run")
+"""Below it systemd makes `streamwatch`, and `streamwatch-yard` for an instance."""
 _PACKAGE = Path(__file__).parent
 
 
@@ -44,7 +44,7 @@ def status_sockets(config: Path) -> list[Path]:
     """Where it may listen, if it was started by somebody else, as by systemd."""
     name = f"{_name_of(config)}.sock"
     own = [folder / name for folder in _runtime_dirs()]
-    return list(dict.fromkeys([*own, _RUN / name, *_RUN.glob(f"*/{name}")]))
+    return list(dict.fromkeys([*own, _RUN / _PROGRAM / name, *_RUN.glob(f"{_PROGRAM}-*/{name}")]))
 
 
 def cache_dir() -> Path:

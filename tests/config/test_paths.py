@@ -16,6 +16,8 @@ from streamwatch.config import (
     snapshot_folder,
     starter,
     state_dir,
+    status_socket,
+    status_sockets,
 )
 from streamwatch.errors import StreamwatchError
 
@@ -77,3 +79,19 @@ def test_shipped_files_in_a_checkout_and_in_a_wheel(
 def test_the_starter_names_the_schema_in_its_first_line() -> None:
     first = starter().splitlines()[0]
     assert first == "# yaml-language-server: $schema=./config.schema.json"
+
+
+def test_the_socket_of_a_service_is_found_from_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of `streamwatch.service` and of its instances, whose folders systemd makes side by side."""
+    config = Path("/etc/streamwatch/yard.yaml")
+    monkeypatch.setattr(paths, "_RUN", tmp_path)
+    for folder in ("streamwatch", "streamwatch-yard"):
+        (tmp_path / folder).mkdir()
+        with monkeypatch.context() as service:
+            service.setenv("RUNTIME_DIRECTORY", str(tmp_path / folder))
+            socket = status_socket(config)
+        assert socket.parent == tmp_path / folder
+        socket.touch()
+        assert socket in status_sockets(config)

@@ -364,6 +364,27 @@ def test_mode_and_owner_stay_and_the_file_is_a_new_one(file: Path) -> None:
     assert others(file.parent) == []
 
 
+@pytest.mark.parametrize("owner_differs", [False, True])
+def test_who_may_not_give_files_away_replaces_only_his_own(
+    file: Path, monkeypatch: pytest.MonkeyPatch, owner_differs: bool
+) -> None:
+    """As in the sandbox of the systemd unit, which refuses chown."""
+
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    if owner_differs:
+        if os.geteuid() != 0:
+            pytest.skip("only root can give a file away")
+        os.chown(file, 1234, 2345)
+    inode = file.stat().st_ino
+    monkeypatch.setattr(os, "chown", refused)
+    persist(file, [DOG])
+    assert (file.stat().st_ino == inode) == owner_differs
+    assert "dog" in load(file).watches
+    assert others(file.parent) == []
+
+
 def test_a_symlink_stays_one(file: Path, tmp_path: Path) -> None:
     link = tmp_path / "link" / "config.yaml"
     link.parent.mkdir()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,10 +21,14 @@ class Daemon:
     """`streamwatch run -c FILE` while its `with` block lasts; killed by its process id at the end.
 
     Its home, state, cache and temporary snapshots lie in `folder`; what it says is in `log`.
+    `within` is the command that runs it, if one does.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, config: dict[str, Any], *, within: Sequence[str | Path] = ()
+    ) -> None:
         self.folder = folder
+        self._within = within
         folder.mkdir(parents=True, exist_ok=True)
         self.config = folder / "config.yaml"
         self.config.write_text(yaml.safe_dump(config, sort_keys=False))
@@ -32,7 +37,10 @@ class Daemon:
     def __enter__(self) -> Self:
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "streamwatch", "run", "-c", str(self.config)],
+                [
+                    *self._within,
+                    *(sys.executable, "-m", "streamwatch", "run", "-c", str(self.config)),
+                ],
                 env=private_environment(self.folder),
                 stdout=log,
                 stderr=log,
