@@ -8,8 +8,8 @@ from contextlib import suppress
 
 
 def status(text: str) -> None:
-    """One line for `systemctl status`."""
-    _tell(f"STATUS={text}")
+    """One line for `systemctl status`, whatever is in it: a second one would be an order."""
+    _tell(f"STATUS={' '.join(text.split())}")
 
 
 def ready() -> None:
@@ -34,4 +34,4 @@ def _tell(line: str) -> None:
     if address.startswith("@"):  # an abstract socket, whose name starts with a zero byte
         address = f"\0{address[1:]}"
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        sender.sendto(f"{line}\n".encode(), address)
+        sender.sendto(f"{line}\n".encode(errors="replace"), address)

@@ -183,7 +183,7 @@ def settings(broker: Mosquitto, port: int) -> dict[str, Any]:
         "detector": {"model": "toybox"},
         "cameras": {
             "street": {"url": str(STREET_CLIP), "loop": True},
-            "gate": {"url": f"rtsp://127.0.0.1:{free_port()}/stream"},
+            "gate": {"url": f"rtsp://me:s3cr3t@127.0.0.1:{free_port()}/stream"},
             "shed": {"url": "2", "enabled": False},
         },
         "watches": {"car": {"prompt": "red car"}, "dog": {"prompt": "dog", "enabled": False}},
@@ -226,6 +226,7 @@ def test_a_daemon_tells_how_it_goes(tmp_path: Path, start_mosquitto: StartMosqui
         assert re.search(r"dog +dog +disabled", screen)
         exit_code, document, _ = status(tmp_path, "--json", "-c", str(daemon.config))
         assert exit_code == 1
+        assert "s3cr3t" not in metrics + screen + document
         told_now = json.loads(document)
         assert told_now["broker"] == {
             "address": f"{broker.host}:{broker.port}", "connected": True,

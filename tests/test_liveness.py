@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from streamwatch import notify
 from streamwatch.liveness import STUCK_SECONDS, CameraPulse, Liveness, Pulse
 from tests.parts import STREET_CLIP, free_port
 from tests.parts.daemon import private_environment
@@ -135,6 +136,12 @@ def systemd(tmp_path: Path) -> Iterator[Systemd]:
     listening.close()
 
 
+def test_a_status_is_one_line_of_text(systemd: Systemd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(systemd.path))
+    notify.status("cameras: 1;\nWATCHDOG=1 \ud800")
+    assert systemd.heard(0.2) == ["STATUS=cameras: 1; WATCHDOG=1 ?"]
+
+
 @pytest.fixture
 def start(tmp_path: Path, systemd: Systemd) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Starts `streamwatch run`, or that which hangs, on cameras; ends them by process id."""
@@ -188,7 +195,7 @@ def test_it_is_ready_once_it_can_see_and_goes_on_telling(
 def test_a_dead_camera_does_not_set_off_the_watchdog(
     systemd: Systemd, start: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
-    start({**CLIP, "gate": {"url": f"rtsp://127.0.0.1:{free_port()}/stream"}})
+    start({**CLIP, "gate": {"url": f"rtsp://me:s3cr3t@127.0.0.1:{free_port()}/stream"}})
     systemd.heard(60, "READY=1")
     said = systemd.heard(8)
     assert said.count("WATCHDOG=1") >= 4
@@ -196,6 +203,7 @@ def test_a_dead_camera_does_not_set_off_the_watchdog(
     assert offline
     assert "nothing listens there" in offline[-1]
     assert "cameras: 2" in offline[-1]
+    assert not [line for line in said if "s3cr3t" in line]
 
 
 @pytest.mark.parametrize(
