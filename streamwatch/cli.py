@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Never
 
@@ -46,6 +48,9 @@ ConfigOption = Annotated[
 
 def main() -> None:
     """The program `streamwatch`."""
+    # Says where each thread was when systemd's watchdog ends it or foreign code crashes.
+    with suppress(RuntimeError):  # nobody listens: stderr is closed
+        faulthandler.enable()
     app()
 
 
@@ -82,15 +87,11 @@ def run(
 
     What is saved in the configuration goes into force at once, and SIGHUP has it read again.
     """
-    import faulthandler
-
     from streamwatch import logs
     from streamwatch.config import find
     from streamwatch.reloading import start
     from streamwatch.signals import interrupted_by_sigterm, reload_on_sighup, stop_on_signals
 
-    # Where each thread was, when systemd's watchdog ends it or foreign code crashes.
-    faulthandler.enable()
     try:
         path = find(config)
         settings, followed = start(path, last_good=last_good)
