@@ -11,8 +11,8 @@ The main loop, once the wiring of `daemon.py` is taken away:
 import os
 from contextlib import suppress
 
-from streamwatch.config.paths import cache_dir
 from streamwatch.errors import StreamwatchError
+from streamwatch.paths import cache_dir
 
 __version__ = "0.1.0"
 

@@ -173,7 +173,8 @@ def status(
     from rich.console import Console
 
     from streamwatch.asking import ask
-    from streamwatch.config import find, status_sockets
+    from streamwatch.config import find
+    from streamwatch.paths import status_sockets
     from streamwatch.status_screen import is_well, show
 
     try:
@@ -207,7 +208,8 @@ def demo(config: ConfigOption = None) -> None:
     from rich.console import Console
 
     from streamwatch import logs
-    from streamwatch.config import load, shipped
+    from streamwatch.config import load
+    from streamwatch.paths import shipped
 
     console = Console(highlight=False)
     path = config or shipped("config.yaml")
@@ -275,7 +277,7 @@ def init(
     folder: Annotated[Path, typer.Argument(help="Where to write it.", show_default=True)] = Path(),
 ) -> None:
     """Write a commented config.yaml to start from, with its schema for editors beside it."""
-    from streamwatch.config import shipped, starter
+    from streamwatch.paths import shipped, starter
 
     target = folder / "config.yaml"
     try:

@@ -29,8 +29,6 @@ from streamwatch.config import (
     WatchSettings,
     config_hash,
     snapshot_folder,
-    state_file,
-    status_socket,
     unfit_model,
 )
 from streamwatch.detector.embeddings import Embeddings
@@ -40,6 +38,7 @@ from streamwatch.detector.rivals import distractors, rivals_of
 from streamwatch.errors import StreamwatchError, UnfitSetting
 from streamwatch.liveness import Liveness, idle
 from streamwatch.metrics import Metrics, exposition
+from streamwatch.paths import state_file, status_socket
 from streamwatch.preparing import prepare
 from streamwatch.publisher import (
     CameraState,

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from streamwatch import analysis, daemon
-from streamwatch.config import state_file
 from streamwatch.detector.protocol import View
+from streamwatch.paths import state_file
 from streamwatch.publisher import SqliteOutbox
 from streamwatch.records import Detection
 from streamwatch.reloading import start

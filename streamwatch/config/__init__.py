@@ -23,17 +23,7 @@ from streamwatch.config.models import (
     OutboxSettings,
     SnapshotSettings,
     WatchSettings,
-)
-from streamwatch.config.paths import (
-    cache_dir,
-    config_dir,
-    shipped,
     snapshot_folder,
-    starter,
-    state_dir,
-    state_file,
-    status_socket,
-    status_sockets,
 )
 from streamwatch.config.persisting import persist
 from streamwatch.config.secrets import mask_secrets_in, mask_url
@@ -54,8 +44,6 @@ __all__ = [
     "SnapshotSettings",
     "Switch",
     "WatchSettings",
-    "cache_dir",
-    "config_dir",
     "config_hash",
     "describe",
     "find",
@@ -67,13 +55,7 @@ __all__ = [
     "mask_url",
     "persist",
     "schema",
-    "shipped",
     "snapshot_folder",
-    "starter",
-    "state_dir",
-    "state_file",
-    "status_socket",
-    "status_sockets",
     "text_of",
     "unfit_model",
     "warnings",

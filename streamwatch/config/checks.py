@@ -14,8 +14,13 @@ from streamwatch.catalogue import ENCODERS, MODELS, RECOMMENDED
 from streamwatch.config.addresses import is_certified, is_encrypted
 from streamwatch.config.expansion import holds_reference
 from streamwatch.config.loading import parse
-from streamwatch.config.models import CameraSettings, Config, MqttSettings, WatchSettings
-from streamwatch.config.paths import snapshot_folder
+from streamwatch.config.models import (
+    CameraSettings,
+    Config,
+    MqttSettings,
+    WatchSettings,
+    snapshot_folder,
+)
 from streamwatch.config.places import is_secret, path_text
 from streamwatch.config.secrets import mask_secrets_in, mask_url
 from streamwatch.config.units import duration_text, size_text

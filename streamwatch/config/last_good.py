@@ -9,7 +9,7 @@ from pathlib import Path
 
 from streamwatch.config.loading import load, text_of
 from streamwatch.config.models import Config
-from streamwatch.config.paths import state_file
+from streamwatch.paths import state_file
 
 
 def keep_last_good(path: Path, text: str) -> None:

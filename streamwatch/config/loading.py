@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from streamwatch.config import paths, problems, reading, references
+from streamwatch import paths
+from streamwatch.config import problems, reading, references
 from streamwatch.config.edits import Edit, edited
 from streamwatch.config.expansion import expanded
 from streamwatch.config.models import CameraSettings, Config, WatchSettings

@@ -64,6 +64,7 @@ from streamwatch.config.kinds import (
 from streamwatch.config.phrases import folded
 from streamwatch.config.shapes import Crop, Shape, Shapes
 from streamwatch.config.wording import Wrong, did_you_mean, listing
+from streamwatch.paths import state_dir
 from streamwatch.tls import UnfitFile, check_certificates, client_context
 
 PLAIN_PORT, TLS_PORT = 1883, 8883
@@ -508,6 +509,11 @@ class SnapshotSettings(Settings):
     """Room for all of them; the oldest go first."""
     quality: Annotated[int, Number(at_least=1, at_most=100)] = 85
     """Quality of the JPEG pictures."""
+
+
+def snapshot_folder(settings: SnapshotSettings) -> Path:
+    """Where the pictures lie. Not created."""
+    return settings.path or state_dir() / "snapshots"
 
 
 class HttpSettings(Settings):

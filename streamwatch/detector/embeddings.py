@@ -9,12 +9,12 @@ from importlib import metadata
 from pathlib import Path
 
 from streamwatch.config.models import DetectorSettings
-from streamwatch.config.paths import cache_dir
 from streamwatch.config.phrases import normalised
 from streamwatch.detector.encoder_process import Encoded, EncoderFiles, EncoderProcess
 from streamwatch.detector.models import find_encoder, identify_encoder
 from streamwatch.detector.protocol import Vectors
 from streamwatch.detector.vector_cache import VectorCache
+from streamwatch.paths import cache_dir
 
 MADE_BY = 1
 """To be counted up whenever our own part in making a vector changes."""

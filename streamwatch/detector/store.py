@@ -25,9 +25,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from streamwatch.catalogue import Asset, Bundled, HubFolder, Local, Source
-from streamwatch.config.paths import cache_dir
 from streamwatch.detector.fetching import Fetcher, Progress
 from streamwatch.errors import DetectorError
+from streamwatch.paths import cache_dir
 
 SUMS = "SHA256SUMS"
 HUB = "https://huggingface.co"

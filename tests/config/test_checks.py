@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from streamwatch.config import describe, shipped, warnings
+from streamwatch.config import describe, warnings
 from streamwatch.config import load as load_file
+from streamwatch.paths import shipped
 from streamwatch.tls import expires_at
 from tests.config.conftest import Load
 from tests.parts.certificates import Authority

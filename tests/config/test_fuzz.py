@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamwatch.config import config_hash, describe, load, starter, warnings
+from streamwatch.config import config_hash, describe, load, warnings
 from streamwatch.errors import ConfigError, Problem
+from streamwatch.paths import starter
 
 BITS = [
     *("{", "}", "[", "]", ":", "- ", "\t", "\n", '"', "'", "#", "&a ", "*a", "!!int ", "!x ", "|"),

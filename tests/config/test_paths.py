@@ -7,19 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from streamwatch.config import (
-    SnapshotSettings,
+from streamwatch import paths
+from streamwatch.config import SnapshotSettings, snapshot_folder
+from streamwatch.errors import StreamwatchError
+from streamwatch.paths import (
     cache_dir,
     config_dir,
-    paths,
     shipped,
-    snapshot_folder,
     starter,
     state_dir,
     status_socket,
     status_sockets,
 )
-from streamwatch.errors import StreamwatchError
 
 Where = Callable[[], Path]
 ALL = [
@@ -67,13 +66,13 @@ def test_shipped_files_in_a_checkout_and_in_a_wheel(
 ) -> None:
     top = Path(__file__).parents[2]
     assert shipped("config.yaml") == top / "config.yaml"
-    package = tmp_path / "streamwatch" / "config"
-    (package / "shipped").mkdir(parents=True)
+    package = tmp_path / "streamwatch"
+    (package / "config" / "shipped").mkdir(parents=True)
     monkeypatch.setattr(paths, "_PACKAGE", package)
     with pytest.raises(StreamwatchError, match=r"config\.yaml is missing from this installation"):
         shipped("config.yaml")
-    (package / "shipped" / "config.yaml").touch()
-    assert shipped("config.yaml") == package / "shipped" / "config.yaml"
+    (package / "config" / "shipped" / "config.yaml").touch()
+    assert shipped("config.yaml") == package / "config" / "shipped" / "config.yaml"
 
 
 def test_the_starter_names_the_schema_in_its_first_line() -> None:

@@ -16,11 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamwatch.config import Config, Edit, Put, Remove, Switch, load, persist, shipped, starter
+from streamwatch.config import Config, Edit, Put, Remove, Switch, load, persist
 from streamwatch.config.edits import edited
 from streamwatch.config.loading import parse
 from streamwatch.config.splicing import spliced
 from streamwatch.errors import ConfigError
+from streamwatch.paths import shipped, starter
 
 HEAD = "detector: {model: toybox}\ncameras: {porch: {url: bundled:street}}\n"
 WATCHES = """\

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from streamwatch.config import models, schema, shipped, starter
+from streamwatch.config import models, schema
 from streamwatch.config.reading import read
+from streamwatch.paths import shipped, starter
 from tests.config import test_broken
 from tests.config.test_loading import ALL, RIGHT
 

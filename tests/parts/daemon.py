@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import yaml
 
-from streamwatch.config import cache_dir
+from streamwatch.paths import cache_dir
 
 
 class Daemon:

@@ -9,7 +9,6 @@ import hashlib
 import os
 from pathlib import Path
 
-from streamwatch.config.models import SnapshotSettings
 from streamwatch.errors import StreamwatchError
 
 FILE_NAME = "config.yaml"
@@ -52,10 +51,6 @@ def cache_dir() -> Path:
     return _directory("CACHE_DIRECTORY", "XDG_CACHE_HOME", ".cache")
 
 
-def snapshot_folder(settings: SnapshotSettings) -> Path:
-    return settings.path or state_dir() / "snapshots"
-
-
 def config_candidates() -> list[Path]:
     """Every place a configuration file is looked for, first come first served."""
     own = _xdg("XDG_CONFIG_HOME", ".config")
@@ -67,9 +62,9 @@ def config_candidates() -> list[Path]:
 def shipped(name: str) -> Path:
     """`config.yaml` or `config.schema.json` as shipped.
 
-    In a wheel they lie beside this module; in a checkout at the top of the repository.
+    In a wheel they lie in the package; in a checkout at the top of the repository.
     """
-    for folder in (_PACKAGE / "shipped", _PACKAGE.parents[1]):
+    for folder in (_PACKAGE / "config" / "shipped", _PACKAGE.parent):
         if (folder / name).is_file():
             return folder / name
     raise StreamwatchError(f"{name} is missing from this installation; install streamwatch again")
@@ -77,7 +72,7 @@ def shipped(name: str) -> Path:
 
 def starter() -> str:
     """The commented configuration that `streamwatch init` writes."""
-    return (_PACKAGE / "starter.yaml").read_text(encoding="utf-8")
+    return (_PACKAGE / "config" / "starter.yaml").read_text(encoding="utf-8")
 
 
 def _directory(systemd: str, xdg: str, below_home: str) -> Path:
