@@ -33,9 +33,10 @@ from rich.console import Console
 from rich.table import Table
 
 from streamwatch.config import DetectorSettings
-from streamwatch.detector.embeddings import Embeddings
-from streamwatch.detector.encoding import KEEP_SECONDS, load
-from streamwatch.detector.models import find_encoder, load_detector
+from streamwatch.detector.loading import load_detector
+from streamwatch.models.provision import find_encoder
+from streamwatch.prompts.embeddings import Embeddings
+from streamwatch.prompts.encoders.child import KEEP_SECONDS, load
 
 SETTINGS = DetectorSettings(model="toybox", device="cpu")
 COLOURS = ("red", "blue", "green", "white", "black", "grey", "brown", "silver", "orange", "pink")
@@ -76,7 +77,7 @@ class Memory:
         found = 0.0
         for child in self._process.children():
             try:
-                if "streamwatch.detector.encoding" in child.cmdline():
+                if "streamwatch.prompts.encoders.child" in child.cmdline():
                     found += child.memory_info().rss / 1e6
             except psutil.NoSuchProcess:
                 continue

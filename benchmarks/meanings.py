@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streamwatch.config import DetectorSettings
-from streamwatch.detector.embeddings import Embeddings
+from streamwatch.prompts.embeddings import Embeddings
 
 Pair = tuple[str, str]
 

@@ -36,7 +36,7 @@ from benchmarks.visits import PRESENT
 from streamwatch import daemon as daemon_module
 from streamwatch.daemon import Daemon
 from streamwatch.demo import AlertListener
-from streamwatch.detector.models import load_detector
+from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import Detector, View
 from streamwatch.records import Detection
 from streamwatch.reloading import start

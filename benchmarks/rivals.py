@@ -31,12 +31,12 @@ from rich.progress import track as progress
 from rich.table import Table
 
 from streamwatch.config.models import CameraSettings, DetectorSettings, WatchSettings
-from streamwatch.detector.embeddings import Embeddings
-from streamwatch.detector.models import load_detector
-from streamwatch.detector.protocol import View, Vocabulary
-from streamwatch.detector.rivals import distractors, rivals_of
+from streamwatch.detector.loading import load_detector
+from streamwatch.detector.protocol import View
 from streamwatch.geometry import Box, iou
-from streamwatch.records import Detection, Event, Frame, Image
+from streamwatch.prompts.embeddings import Embeddings
+from streamwatch.prompts.rivals import distractors, rivals_of
+from streamwatch.records import Detection, Event, Frame, Image, Vocabulary
 from streamwatch.scheduler.rate import Rate
 from streamwatch.watch.camera import CameraRules, CameraWatches
 from streamwatch.watch.rules import beaten, floor

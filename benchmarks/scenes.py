@@ -30,11 +30,11 @@ from rich.progress import track as progress
 from rich.table import Table
 
 from streamwatch.config.models import CameraSettings, DetectorSettings, WatchSettings
-from streamwatch.detector.embeddings import Embeddings
-from streamwatch.detector.models import load_detector
-from streamwatch.detector.protocol import Detector, Vectors, View, Vocabulary
+from streamwatch.detector.loading import load_detector
+from streamwatch.detector.protocol import Detector, View
 from streamwatch.geometry import Box, iou
-from streamwatch.records import Detection, Event, Frame
+from streamwatch.prompts.embeddings import Embeddings
+from streamwatch.records import Detection, Event, Frame, Vectors, Vocabulary
 from streamwatch.scheduler.rate import Rate
 from streamwatch.watch import company, rules, tracker
 from streamwatch.watch.camera import CameraRules, CameraWatches

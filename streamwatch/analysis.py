@@ -12,9 +12,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from streamwatch.detector.protocol import Detector, View, Vocabulary
+from streamwatch.detector.protocol import Detector, View
 from streamwatch.geometry import Box
-from streamwatch.records import Detection, Event, Frame
+from streamwatch.records import Detection, Event, Frame, Vocabulary
 from streamwatch.scheduler.scheduler import FrameSlot, Scheduler
 from streamwatch.tally import Tally
 from streamwatch.watch.protocol import Watcher

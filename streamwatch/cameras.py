@@ -13,8 +13,7 @@ from ulid import ULID
 
 from streamwatch.analysis import Watched
 from streamwatch.config import CameraSettings, Config
-from streamwatch.detector.protocol import Vocabulary
-from streamwatch.records import EndReason, Event, Remembered
+from streamwatch.records import EndReason, Event, Remembered, Vocabulary
 from streamwatch.scheduler.rate import Rate
 from streamwatch.source import Capture, Slot
 from streamwatch.watch.camera import CameraRules, CameraWatches

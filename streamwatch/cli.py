@@ -134,7 +134,7 @@ def check(
 
     from streamwatch import config as configuration
     from streamwatch.preparing import what_is_fetched
-    from streamwatch.suggestions import suggestions
+    from streamwatch.prompts.advice import suggestions
 
     if schema:
         typer.echo(json.dumps(configuration.schema(), indent=2, ensure_ascii=False))
@@ -301,7 +301,7 @@ def init(
 def _require_device(device: str) -> None:
     """Before anything is fetched or opened. Raises UnfitSetting."""
     if device.startswith("cuda"):  # the others are never missing: no need to wait for PyTorch
-        from streamwatch.detector.network import pick_device
+        from streamwatch.detector.loading import pick_device
 
         pick_device(device)
 

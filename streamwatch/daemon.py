@@ -31,15 +31,15 @@ from streamwatch.config import (
     snapshot_folder,
     unfit_model,
 )
-from streamwatch.detector.embeddings import Embeddings
-from streamwatch.detector.models import load_detector
-from streamwatch.detector.protocol import TEXT_WIDTH, Detector, Vectors, View, Vocabulary
-from streamwatch.detector.rivals import distractors, rivals_of
+from streamwatch.detector.loading import load_detector
+from streamwatch.detector.protocol import Detector, View
 from streamwatch.errors import StreamwatchError, UnfitSetting
 from streamwatch.liveness import Liveness, idle
 from streamwatch.metrics import Metrics, exposition
 from streamwatch.paths import state_file, status_socket
 from streamwatch.preparing import prepare
+from streamwatch.prompts.embeddings import Embeddings
+from streamwatch.prompts.rivals import distractors, rivals_of
 from streamwatch.publisher import (
     CameraState,
     Command,
@@ -48,7 +48,7 @@ from streamwatch.publisher import (
     Publisher,
     Stats,
 )
-from streamwatch.records import Event
+from streamwatch.records import TEXT_WIDTH, Event, Vectors, Vocabulary
 from streamwatch.reloading import Applied, Followed, Outcome, Reloading, differences, keep
 from streamwatch.source import Capture
 from streamwatch.watch.camera import vocabulary

@@ -22,10 +22,10 @@ from rich.table import Table
 
 from streamwatch.catalogue import ENCODERS, MODELS, Asset, HubFolder, Model, Source
 from streamwatch.config import DetectorSettings
-from streamwatch.detector.fetching import Progress as FetchProgress
-from streamwatch.detector.fetching import megabytes
-from streamwatch.detector.models import provide, pull
-from streamwatch.detector.store import Store, default_store
+from streamwatch.models.fetching import Progress as FetchProgress
+from streamwatch.models.fetching import megabytes
+from streamwatch.models.provision import provide, pull
+from streamwatch.models.store import Store, default_store
 
 KNOWN = {*MODELS, *ENCODERS}
 """What can be pulled."""

@@ -8,9 +8,9 @@ import time
 from streamwatch import notify
 from streamwatch.config import Advice, DetectorSettings
 from streamwatch.config.wording import listing
-from streamwatch.detector.fetching import megabytes
-from streamwatch.detector.models import choose, provide, to_fetch
-from streamwatch.detector.store import default_store
+from streamwatch.models.fetching import megabytes
+from streamwatch.models.provision import choose, provide, to_fetch
+from streamwatch.models.store import default_store
 
 log = logging.getLogger(__name__)
 

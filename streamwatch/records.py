@@ -14,6 +14,12 @@ from streamwatch.geometry import Box
 Image = NDArray[np.uint8]
 """`(height, width, 3)` uint8, BGR."""
 
+TEXT_WIDTH = 512
+"""How wide a text vector is: CLIP ViT-B/32's projection, which YOLO-World's text input takes."""
+
+Vectors = NDArray[np.float32]
+"""`(prompts, 512)` float32, each row of unit length."""
+
 EventType = Literal["new", "update", "end"]
 EndReason = Literal["left", "lost", "removed", "changed", "disabled", "shutdown", "restart"]
 
@@ -39,6 +45,14 @@ class Frame:
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels."""
         return self.image.shape[1], self.image.shape[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vocabulary:
+    """The prompts one camera looks for, with their vectors, in the same order."""
+
+    prompts: tuple[str, ...]
+    vectors: Vectors
 
 
 @dataclass(frozen=True, slots=True)

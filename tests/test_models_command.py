@@ -21,12 +21,14 @@ from typer.testing import CliRunner, Result
 from streamwatch import notify
 from streamwatch.catalogue import ENCODERS, MODELS, Asset
 from streamwatch.cli import app
-from streamwatch.detector import fetching
-from streamwatch.detector.fetching import Patience
 from streamwatch.errors import DetectorError
+from streamwatch.models import fetching
+from streamwatch.models.fetching import Patience
 from streamwatch.preparing import prepare
-from tests.detector.checkpoints import clip_folder
-from tests.detector.web import (
+from tests.parts import free_port
+from tests.parts.checkpoints import clip_folder
+from tests.parts.daemon import private_environment
+from tests.parts.model_server import (
     CLIP,
     HUB_FILES,
     TOKENIZER,
@@ -41,8 +43,6 @@ from tests.detector.web import (
     stall,
     status,
 )
-from tests.parts import free_port
-from tests.parts.daemon import private_environment
 from tests.parts.yoloe import make_yoloe
 
 NAME = "yolov8s-worldv2"

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streamwatch.detector.protocol import Network, Vectors
+from streamwatch.detector.protocol import Network
 from streamwatch.errors import DetectorError
+from streamwatch.records import Vectors
 
 log = logging.getLogger(__name__)
 

@@ -1,9 +1,7 @@
-"""YOLO-World's network through Ultralytics and torch, and which network is which."""
+"""YOLO-World's network through Ultralytics and torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streamwatch.catalogue import NetworkKind
 from streamwatch.detector.checkpoint import pick_precision, read_checkpoint, to_pixels
-from streamwatch.detector.protocol import TEXT_WIDTH, Network, Vectors
-from streamwatch.detector.yoloe import YoloeNetwork, encoder_name
-from streamwatch.errors import DetectorError, UnfitSetting
+from streamwatch.detector.yoloe import encoder_name
+from streamwatch.errors import DetectorError
+from streamwatch.records import TEXT_WIDTH, Vectors
 
 
 class TorchNetwork:
@@ -56,35 +53,9 @@ class TorchNetwork:
         return output
 
 
-NETWORKS: dict[NetworkKind, Callable[[Path, torch.device], Network]] = {
-    "world": TorchNetwork,
-    "yoloe-11": partial(YoloeNetwork, text_model="mobileclip:blt"),
-    "yoloe-26": partial(YoloeNetwork, text_model="mobileclip2:b"),
-}
-
-
 def _text_width(model: torch.nn.Module) -> int:
     """How wide the vectors are that the text-guided attention takes."""
     from ultralytics.nn.modules import C2fAttn
 
     widths = (m.attn.gl.in_features for m in model.modules() if isinstance(m, C2fAttn))
     return int(next(widths, TEXT_WIDTH))
-
-
-def pick_device(setting: str) -> torch.device:
-    """The torch device for `detector.device`; `auto` takes the GPU where there is one.
-
-    Raises UnfitSetting where the machine lacks the device.
-    """
-    if setting == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(setting)
-    if device.type == "cuda":
-        present = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) >= present:
-            raise UnfitSetting(
-                "detector.device",
-                f"{setting} is not on this machine, which has {present} CUDA devices; write auto "
-                "or cpu",
-            )
-    return device

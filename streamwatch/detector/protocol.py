@@ -10,21 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamwatch.geometry import Box
-from streamwatch.records import Detection, Image
-
-TEXT_WIDTH = 512
-"""How wide a text vector is: CLIP ViT-B/32's projection, which YOLO-World's text input takes."""
-
-Vectors = NDArray[np.float32]
-"""`(prompts, 512)` float32, each row of unit length."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Vocabulary:
-    """The prompts one camera looks for, with their vectors, in the same order."""
-
-    prompts: tuple[str, ...]
-    vectors: Vectors
+from streamwatch.records import Detection, Image, Vectors, Vocabulary
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,28 +24,6 @@ class View:
     vocabulary: Vocabulary
     floor: float
     crop: Box | None = None
-
-
-class TextEncoder(Protocol):
-    """Turns prompts into vectors `width` wide, of unit length.
-
-    Made of the folder of its files; raises DetectorError where they are broken. Its memory comes
-    back only with the end of its process: see `encoding.py`.
-    """
-
-    @property
-    def width(self) -> int: ...
-
-    @property
-    def longest(self) -> int:
-        """How many tokens of a prompt it reads, start and end included; the rest is cut off."""
-        ...
-
-    def lengths(self, prompts: Sequence[str]) -> list[int]:
-        """How many tokens each prompt has, start and end included, nothing cut."""
-        ...
-
-    def encode(self, prompts: Sequence[str]) -> Vectors: ...
 
 
 class Network(Protocol):

@@ -12,9 +12,9 @@ from ultralytics.utils.nms import non_max_suppression
 
 from streamwatch.detector.letterbox import Fit, letterbox
 from streamwatch.detector.memory import SplittingNetwork
-from streamwatch.detector.protocol import Network, Vectors, View, Vocabulary
+from streamwatch.detector.protocol import Network, View
 from streamwatch.geometry import Box
-from streamwatch.records import Detection, Image
+from streamwatch.records import Detection, Image, Vectors, Vocabulary
 
 NMS_IOU = 0.7
 """Ultralytics' own default when it predicts."""

@@ -24,8 +24,8 @@ import torch
 from numpy.typing import NDArray
 
 from streamwatch.detector.checkpoint import pick_precision, read_checkpoint, to_pixels
-from streamwatch.detector.protocol import Vectors
 from streamwatch.errors import DetectorError
+from streamwatch.records import Vectors
 
 TextModel = Literal["mobileclip:blt", "mobileclip2:b"]
 """As Ultralytics names them: what YOLOE-11 and YOLOE-26 were trained with. The part before the

@@ -20,15 +20,15 @@ from ultralytics.utils.nms import non_max_suppression
 from ultralytics.utils.ops import scale_boxes
 
 from streamwatch.config.models import DetectorSettings
-from streamwatch.detector.embeddings import Embeddings
 from streamwatch.detector.letterbox import letterbox
-from streamwatch.detector.models import load_detector
-from streamwatch.detector.network import TorchNetwork, pick_device
-from streamwatch.detector.protocol import Vectors, View, Vocabulary
+from streamwatch.detector.loading import load_detector, pick_device
+from streamwatch.detector.network import TorchNetwork
+from streamwatch.detector.protocol import View
 from streamwatch.detector.world import WorldDetector, stack_texts
 from streamwatch.errors import DetectorError
 from streamwatch.geometry import iou
-from streamwatch.records import Image
+from streamwatch.prompts.embeddings import Embeddings
+from streamwatch.records import Image, Vectors, Vocabulary
 from tests.parts import STREET_CLIP, TOYBOX
 
 ROOT = Path(__file__).parents[2]
@@ -306,7 +306,7 @@ import os, pathlib, socket, subprocess, sys
 def forbid(*args, **kwargs): raise RuntimeError(f"reached out: {args}")
 socket.socket.connect = socket.getaddrinfo = forbid
 start = subprocess.Popen.__init__
-ENCODER = [sys.executable, "-P", "-m", "streamwatch.detector.encoding"]
+ENCODER = [sys.executable, "-P", "-m", "streamwatch.prompts.encoders.child"]
 def start_some(self, args, *rest, **more):
     encoder = args[:4] == ENCODER and sys.orig_argv[:4] != ENCODER
     if not encoder and args != ["/sbin/ldconfig", "-p"]: forbid(args)
@@ -324,8 +324,8 @@ def test_nothing_is_fetched_and_nothing_installed(tmp_path: Path) -> None:
     script = """
 import av, numpy as np, sys, streamwatch
 from streamwatch.config.models import DetectorSettings
-from streamwatch.detector.embeddings import Embeddings
-from streamwatch.detector.models import load_detector
+from streamwatch.prompts.embeddings import Embeddings
+from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import View, Vocabulary
 settings = DetectorSettings(model="toybox", device="cpu")
 vectors = Embeddings(settings).vectors(["red car"])
@@ -359,4 +359,4 @@ assert found, "no car"
     assert not (tmp_path / ".config").exists(), "Ultralytics wrote into the home folder"
     processes = [file.read_text() for file in seen.iterdir()]
     assert len(processes) == 2
-    assert sum("-m streamwatch.detector.encoding" in command for command in processes) == 1
+    assert sum("-m streamwatch.prompts.encoders.child" in command for command in processes) == 1

@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from streamwatch.config.models import DetectorSettings
-from streamwatch.detector.embeddings import Embeddings
-from streamwatch.detector.models import load_detector
-from streamwatch.detector.network import TorchNetwork, pick_device
-from streamwatch.detector.protocol import View, Vocabulary
+from streamwatch.detector.loading import load_detector, pick_device
+from streamwatch.detector.network import TorchNetwork
+from streamwatch.detector.protocol import View
 from streamwatch.detector.world import WorldDetector
 from streamwatch.detector.yoloe import TextModel, YoloeNetwork
-from streamwatch.records import Detection, Image
+from streamwatch.prompts.embeddings import Embeddings
+from streamwatch.records import Detection, Image, Vocabulary
 from tests.parts import STREET_CLIP, TOYBOX
 from tests.parts.yoloe import make_yoloe, random_texts
 

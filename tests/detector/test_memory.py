@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from streamwatch.detector.memory import SplittingNetwork
-from streamwatch.detector.protocol import Vectors, View, Vocabulary
+from streamwatch.detector.protocol import View
 from streamwatch.detector.world import WorldDetector
 from streamwatch.errors import DetectorError
+from streamwatch.records import Vectors, Vocabulary
 
 
 class Small:

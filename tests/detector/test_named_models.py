@@ -25,15 +25,16 @@ from ultralytics.utils.ops import scale_boxes
 
 from streamwatch.catalogue import ENCODERS, MODELS, Asset
 from streamwatch.config.models import DetectorSettings
-from streamwatch.detector.embeddings import Embeddings
 from streamwatch.detector.letterbox import letterbox
-from streamwatch.detector.models import choose, load_detector
-from streamwatch.detector.protocol import View, Vocabulary
-from streamwatch.detector.store import sha256_of
+from streamwatch.detector.loading import load_detector
+from streamwatch.detector.protocol import View
 from streamwatch.errors import DetectorError
-from streamwatch.records import Image
-from tests.detector.checkpoints import SMALL, clip_folder, pictures_of_blocks, world_checkpoint
+from streamwatch.models.provision import choose
+from streamwatch.models.store import sha256_of
+from streamwatch.prompts.embeddings import Embeddings
+from streamwatch.records import Image, Vocabulary
 from tests.parts import TOYBOX
+from tests.parts.checkpoints import SMALL, clip_folder, pictures_of_blocks, world_checkpoint
 from tests.parts.mobileclip import Tower, make_tokenizer, make_tower
 from tests.parts.yoloe import Peer, as_tensor, make_yoloe
 
@@ -171,7 +172,7 @@ def test_two_cameras_with_three_prompts_each_equal_ultralytics(
 MEASURE = r"""
 import re, sys, time, streamwatch
 from streamwatch.config.models import DetectorSettings
-from streamwatch.detector.models import load_detector
+from streamwatch.detector.loading import load_detector
 import torch, transformers, ultralytics.nn.tasks
 def peak(): return int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]) / 1000
 settings = DetectorSettings(model=sys.argv[1], device="cpu")

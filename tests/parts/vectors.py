@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from streamwatch.detector.embeddings import Embeddings
-from streamwatch.detector.protocol import Vectors
+from streamwatch.prompts.embeddings import Embeddings
+from streamwatch.records import Vectors
 
 
 def fake_vectors(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 from ultralytics import YOLOE
 from ultralytics.nn.tasks import load_checkpoint
 
-from streamwatch.detector.protocol import Vectors
+from streamwatch.records import Vectors
 
 
 def make_yoloe(

@@ -1,8 +1,4 @@
-"""From a configuration to a detector: which files it takes, where they are, what is made of them.
-
-PyTorch, which takes seconds to import, is imported where something is loaded, so that a missing
-file is told at once.
-"""
+"""The files that a configuration takes, of its model and its text encoder: which and where."""
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from streamwatch.catalogue import (
     ENCODERS,
@@ -27,13 +22,9 @@ from streamwatch.catalogue import (
     Source,
 )
 from streamwatch.config.models import DetectorSettings
-from streamwatch.detector.fetching import Progress, megabytes
-from streamwatch.detector.protocol import TEXT_WIDTH
-from streamwatch.detector.store import Missing, Store, default_store
 from streamwatch.errors import DetectorError
-
-if TYPE_CHECKING:
-    from streamwatch.detector.world import WorldDetector
+from streamwatch.models.fetching import Progress, megabytes
+from streamwatch.models.store import Missing, Store, default_store
 
 log = logging.getLogger(__name__)
 
@@ -148,26 +139,6 @@ def _fetch(missing: Missing, store: Store, progress: Progress) -> None:
     store.fetch(source, progress)
 
 
-def load_detector(settings: DetectorSettings) -> WorldDetector:
-    """The detector that `settings` name, its weights on its device.
-
-    Raises DetectorError; never fetches. Takes seconds.
-    """
-    choice = choose(settings)
-    checkpoint = _found(choice.checkpoint)
-    from streamwatch.detector.network import NETWORKS, pick_device
-    from streamwatch.detector.world import WorldDetector
-
-    device = pick_device(settings.device)
-    network = NETWORKS[choice.network](checkpoint, device)
-    if network.text_width != TEXT_WIDTH:
-        raise DetectorError(
-            f"the checkpoint {checkpoint} takes text vectors {network.text_width} wide, and the "
-            f"text encoders give {TEXT_WIDTH}"
-        )
-    return WorldDetector(network, choice.image_size, str(device))
-
-
 def encoder_is_here(settings: DetectorSettings) -> bool:
     """Whether the files of the text encoder are there, right or not: a quick look."""
     return all(default_store().is_here(piece.source) for piece in choose(settings).encoder)
@@ -183,12 +154,12 @@ def identify_encoder(settings: DetectorSettings) -> tuple[EncoderKind, str]:
     for piece in choice.encoder:
         with _told_to_fetch(piece), _named(piece):
             fingerprints.append(default_store().fingerprint(piece.source))
-    return choice.encoder_kind or _kind_of(_found(choice.encoder[0])), " ".join(fingerprints)
+    return choice.encoder_kind or _kind_of(found(choice.encoder[0])), " ".join(fingerprints)
 
 
 def find_encoder(settings: DetectorSettings) -> tuple[Path, ...]:
     """Where the files of the text encoder are, verified. Raises DetectorError; never fetches."""
-    return tuple(_found(piece) for piece in choose(settings).encoder)
+    return tuple(found(piece) for piece in choose(settings).encoder)
 
 
 def _kind_of(folder: Path) -> EncoderKind:
@@ -208,7 +179,8 @@ def _kind_of(folder: Path) -> EncoderKind:
     return FOLDERS[kind]
 
 
-def _found(piece: Piece) -> Path:
+def found(piece: Piece) -> Path:
+    """Where its file is, verified. Raises DetectorError; never fetches."""
     with _told_to_fetch(piece):
         return _find(piece, default_store())
 

@@ -20,13 +20,13 @@ import psutil
 import pytest
 
 from streamwatch.config.models import DetectorSettings
-from streamwatch.detector import embeddings as embeddings_module
-from streamwatch.detector import encoder_process, encoding
-from streamwatch.detector.embeddings import Embeddings, text_of
-from streamwatch.detector.encoder_process import Encoded, EncoderFiles, EncoderProcess
-from streamwatch.detector.protocol import Vectors
 from streamwatch.errors import DetectorError
-from tests.detector.checkpoints import clip_folder
+from streamwatch.prompts import embeddings as embeddings_module
+from streamwatch.prompts.embeddings import Embeddings, text_of
+from streamwatch.prompts.encoders import child, process
+from streamwatch.prompts.encoders.process import Encoded, EncoderFiles, EncoderProcess
+from streamwatch.records import Vectors
+from tests.parts.checkpoints import clip_folder
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def nothing_is_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def reference(folder: Path, *texts: str) -> Vectors:
-    return encoding.load("clip", [folder]).encode(texts)
+    return child.load("clip", [folder]).encode(texts)
 
 
 def encoders() -> list[psutil.Process]:
@@ -62,7 +62,7 @@ def encoders() -> list[psutil.Process]:
         child
         for child in psutil.Process().children()
         if child.status() != psutil.STATUS_ZOMBIE
-        and "streamwatch.detector.encoding" in child.cmdline()
+        and "streamwatch.prompts.encoders.child" in child.cmdline()
     ]
 
 
@@ -93,7 +93,7 @@ def test_new_and_known_prompts_are_equal_to_the_encoder_alone(
 
 
 def test_more_than_go_at_once(embeddings: Embeddings, folder: Path) -> None:
-    prompts = [f"car {number}" for number in range(encoder_process.AT_ONCE * 2 + 3)]
+    prompts = [f"car {number}" for number in range(process.AT_ONCE * 2 + 3)]
     vectors = embeddings.vectors(prompts)
     np.testing.assert_allclose(
         np.stack(list(vectors.values())), reference(folder, *prompts), atol=1e-6
@@ -225,7 +225,7 @@ def test_its_process_is_kept_replaced_and_goes_with_its_owner(folder: Path, tmp_
     embeddings = Embeddings(settings(folder), tmp_path)
     embeddings.vectors(["dog"])
     (first,) = mine()
-    assert first.nice() >= encoding.NICENESS
+    assert first.nice() >= child.NICENESS
     embeddings.vectors(["car"])
     assert mine() == [first]
     first.kill()
@@ -253,10 +253,10 @@ def test_one_that_leaves_as_it_is_asked_is_replaced(folder: Path, tmp_path: Path
 
 
 def test_nobody_asks_any_more(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoding, "KEEP_SECONDS", 0.01)
+    monkeypatch.setattr(child, "KEEP_SECONDS", 0.01)
     mine, theirs = Pipe()
     with mine, theirs:
-        encoding.serve(theirs, "clip", [folder])
+        child.serve(theirs, "clip", [folder])
 
 
 @pytest.fixture
@@ -281,7 +281,7 @@ def test_one_that_hangs_is_stopped(
     hanging: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others = encoders()
-    monkeypatch.setattr(encoder_process, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(process, "ANSWER_SECONDS", 0.5)
     said = refused(Embeddings(settings(hanging), tmp_path / "cache"))
     assert said == "the text encoder did not answer within 0 s and was stopped"
     assert encoders() == others
@@ -304,9 +304,9 @@ def test_one_that_dies_is_one_sentence(
 
     def strike() -> None:
         wait_until(lambda: len(encoders()) > len(others))
-        for child in encoders():
-            if child not in others:
-                child.send_signal(number)
+        for encoder in encoders():
+            if encoder not in others:
+                encoder.send_signal(number)
 
     striker = threading.Thread(target=strike)
     striker.start()
@@ -338,7 +338,7 @@ ASK = """
 import sys
 from pathlib import Path
 from streamwatch.config.models import DetectorSettings
-from streamwatch.detector.embeddings import Embeddings
+from streamwatch.prompts.embeddings import Embeddings
 settings = DetectorSettings(model="mine.pt", text_encoder=sys.argv[1])
 Embeddings(settings, Path(sys.argv[2])).vectors(["dog"])
 """
@@ -361,7 +361,7 @@ MEASURE = """
 import sys, psutil
 from pathlib import Path
 from streamwatch.config.models import DetectorSettings
-from streamwatch.detector.embeddings import Embeddings
+from streamwatch.prompts.embeddings import Embeddings
 embeddings = Embeddings(DetectorSettings(model="toybox"), Path(sys.argv[1]))
 process = psutil.Process()
 before = process.memory_info().rss

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from streamwatch.detector.encoder_process import Encoded
-from streamwatch.detector.protocol import TEXT_WIDTH
+from streamwatch.prompts.encoders.process import Encoded
+from streamwatch.records import TEXT_WIDTH
 
 log = logging.getLogger(__name__)
 

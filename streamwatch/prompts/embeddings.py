@@ -10,11 +10,11 @@ from pathlib import Path
 
 from streamwatch.config.models import DetectorSettings
 from streamwatch.config.phrases import normalised
-from streamwatch.detector.encoder_process import Encoded, EncoderFiles, EncoderProcess
-from streamwatch.detector.models import find_encoder, identify_encoder
-from streamwatch.detector.protocol import Vectors
-from streamwatch.detector.vector_cache import VectorCache
+from streamwatch.models.provision import find_encoder, identify_encoder
 from streamwatch.paths import cache_dir
+from streamwatch.prompts.encoders.process import Encoded, EncoderFiles, EncoderProcess
+from streamwatch.prompts.vector_cache import VectorCache
+from streamwatch.records import Vectors
 
 MADE_BY = 1
 """To be counted up whenever our own part in making a vector changes."""

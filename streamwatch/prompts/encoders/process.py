@@ -1,4 +1,4 @@
-"""The parent's side of `encoding.py`: starts the text encoder's process, asks it, ends it."""
+"""The parent's side of `child.py`: starts the text encoder's process, asks it, ends it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ import numpy as np
 
 import streamwatch
 from streamwatch.catalogue import EncoderKind
-from streamwatch.detector.protocol import TEXT_WIDTH, Vectors
 from streamwatch.errors import DetectorError
+from streamwatch.records import TEXT_WIDTH, Vectors
 
 ANSWER_SECONDS = 180.0
 """Beyond that it hangs. Loading takes 4 s on two idle cores, 20 s on busy ones, and more on a small
@@ -149,7 +149,7 @@ def _start(files: EncoderFiles, theirs: Connection) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             [
-                *(sys.executable, "-P", "-m", "streamwatch.detector.encoding"),
+                *(sys.executable, "-P", "-m", "streamwatch.prompts.encoders.child"),
                 *(str(theirs.fileno()), str(os.getpid()), files.kind, *map(str, files.paths)),
             ],
             env={

@@ -1,9 +1,9 @@
 """The text encoder's own process: texts in, vectors out, until nobody asks any more.
 
-    python -m streamwatch.detector.encoding DESCRIPTOR PARENT KIND PATH…
+    python -m streamwatch.prompts.encoders.child DESCRIPTOR PARENT KIND PATH…
 
 A process of its own gives its memory back whole when it ends, and takes neither the interpreter's
-lock nor more than one core from the detector. Started by `encoder_process.py` alone, which holds
+lock nor more than one core from the detector. Started by `process.py` alone, which holds
 the other end of the socket DESCRIPTOR. A message is the JSON of a list of texts; its answer the
 JSON of `{"lengths": […], "longest": n}` and then the vectors, float32, one text after another; or
 the JSON of `{"error": "…"}`.
@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import cast
 
 from streamwatch.catalogue import EncoderKind
-from streamwatch.detector.protocol import TEXT_WIDTH, TextEncoder
 from streamwatch.errors import DetectorError
+from streamwatch.prompts.encoders.protocol import TextEncoder
+from streamwatch.records import TEXT_WIDTH
 
 KEEP_SECONDS = 20.0
 """How long it waits for more: loading again costs seconds, and who edits a prompt edits another."""
@@ -70,7 +71,9 @@ def serve(connection: Connection, kind: EncoderKind, paths: Sequence[Path]) -> N
 
 def load(kind: EncoderKind, paths: Sequence[Path]) -> TextEncoder:
     """Raises DetectorError where it is broken, or of no use to a detector."""
-    from streamwatch.detector.text import TEXT_ENCODERS  # with PyTorch, when all else is in place
+    from streamwatch.prompts.encoders.transformers_text import (
+        TEXT_ENCODERS,  # with PyTorch, when all else is in place
+    )
 
     encoder = TEXT_ENCODERS[kind](*paths)
     if encoder.width != TEXT_WIDTH:

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch.nn.functional import layer_norm, linear
 
 from streamwatch.config.models import DetectorSettings
-from streamwatch.detector.embeddings import Embeddings
-from streamwatch.detector.encoding import load
-from streamwatch.detector.models import identify_encoder
 from streamwatch.errors import DetectorError
-from tests.detector.checkpoints import MERGES, clip_folder, clip_vocabulary
+from streamwatch.models.provision import identify_encoder
+from streamwatch.prompts.embeddings import Embeddings
+from streamwatch.prompts.encoders.child import load
+from tests.parts.checkpoints import MERGES, clip_folder, clip_vocabulary
 
 PROMPTS = ("red car", "Red  Truck", "dog", "a car behind the red truck and one more car")
 LENGTH, HEADS, LAYERS = 16, 4, 2

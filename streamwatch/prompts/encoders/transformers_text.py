@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from streamwatch.catalogue import EncoderKind
-from streamwatch.detector.mobileclip import MobileClip
-from streamwatch.detector.protocol import TEXT_WIDTH, TextEncoder, Vectors
 from streamwatch.errors import DetectorError
+from streamwatch.prompts.encoders.mobileclip import MobileClip
+from streamwatch.prompts.encoders.protocol import TextEncoder
+from streamwatch.records import TEXT_WIDTH, Vectors
 
 
 class MiniLM:

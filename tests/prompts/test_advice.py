@@ -12,9 +12,7 @@ from typer.testing import CliRunner
 from benchmarks.meanings import DIFFERENT, SAME, alike
 from streamwatch.cli import app
 from streamwatch.config import Config, DetectorSettings
-from streamwatch.detector.embeddings import Embeddings
-from streamwatch.detector.encoder_process import EncoderProcess
-from streamwatch.suggestions import (
+from streamwatch.prompts.advice import (
     MOST_PROMPTS,
     SAME_MEANING,
     near_distractors,
@@ -23,7 +21,9 @@ from streamwatch.suggestions import (
     suggestions,
     too_many,
 )
-from tests.detector.checkpoints import clip_folder
+from streamwatch.prompts.embeddings import Embeddings
+from streamwatch.prompts.encoders.process import EncoderProcess
+from tests.parts.checkpoints import clip_folder
 from tests.parts.vectors import at_angles
 
 CAMERAS = {"front": {"url": "bundled:street", "zones": {"steps": [[0, 0], [1, 0], [1, 1]]}}}

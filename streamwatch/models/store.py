@@ -25,8 +25,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from streamwatch.catalogue import Asset, Bundled, HubFolder, Local, Source
-from streamwatch.detector.fetching import Fetcher, Progress
 from streamwatch.errors import DetectorError
+from streamwatch.models.fetching import Fetcher, Progress
 from streamwatch.paths import cache_dir
 
 SUMS = "SHA256SUMS"

@@ -10,12 +10,12 @@ from streamwatch.catalogue import EncoderKind
 from streamwatch.config import Advice, Config
 from streamwatch.config.models import WatchSettings
 from streamwatch.config.phrases import folded
-from streamwatch.detector.embeddings import Embeddings
-from streamwatch.detector.encoder_process import Encoded
-from streamwatch.detector.models import encoder_is_here, identify_encoder
-from streamwatch.detector.protocol import Vectors
-from streamwatch.detector.rivals import distractors
 from streamwatch.errors import DetectorError
+from streamwatch.models.provision import encoder_is_here, identify_encoder
+from streamwatch.prompts.embeddings import Embeddings
+from streamwatch.prompts.encoders.process import Encoded
+from streamwatch.prompts.rivals import distractors
+from streamwatch.records import Vectors
 
 MOST_PROMPTS = 80
 """What the models were trained with in one image: the 80 classes of COCO, toybox too."""

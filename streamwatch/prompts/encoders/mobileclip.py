@@ -26,8 +26,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streamwatch.detector.protocol import TEXT_WIDTH, Vectors
 from streamwatch.errors import DetectorError
+from streamwatch.records import TEXT_WIDTH, Vectors
 
 CONTEXT = 77
 """Tokens of a text, start and end among them: what CLIP was trained with."""

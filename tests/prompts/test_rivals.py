@@ -9,8 +9,8 @@ import pytest
 from benchmarks.rivals import KINDS
 from streamwatch.catalogue import ENCODERS
 from streamwatch.config.models import DetectorSettings, WatchSettings
-from streamwatch.detector.embeddings import Embeddings
-from streamwatch.detector.rivals import distractors, distractors_for, rivals_of
+from streamwatch.prompts.embeddings import Embeddings
+from streamwatch.prompts.rivals import distractors, distractors_for, rivals_of
 from tests.parts.vectors import at_angles
 
 VECTORS = at_angles(

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from streamwatch.catalogue import ENCODERS, Asset, Bundled, HubFolder, Local
-from streamwatch.detector.fetching import Fetcher, Patience
-from streamwatch.detector.store import Missing, Store
 from streamwatch.errors import DetectorError
-from tests.detector.web import (
+from streamwatch.models.fetching import Fetcher, Patience
+from streamwatch.models.store import Missing, Store
+from tests.parts.model_server import (
     CLIP,
     HUB_FILES,
     TOKENIZER,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from streamwatch.catalogue import ENCODERS, MODELS, Encoder
 from streamwatch.config.models import DetectorSettings, WatchSettings
 from streamwatch.config.phrases import words
-from streamwatch.detector.protocol import Vectors
+from streamwatch.records import Vectors
 
 
 def distractors(settings: DetectorSettings) -> tuple[str, ...]:

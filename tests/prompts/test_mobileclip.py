@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from streamwatch.detector.mobileclip import ClipTokens, MobileClip
 from streamwatch.errors import DetectorError
+from streamwatch.prompts.encoders.mobileclip import ClipTokens, MobileClip
 from tests.parts.mobileclip import (
     END,
     MERGES,

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamwatch.detector import vector_cache
-from streamwatch.detector.encoder_process import Encoded
-from streamwatch.detector.vector_cache import VectorCache
+from streamwatch.prompts import vector_cache
+from streamwatch.prompts.encoders.process import Encoded
+from streamwatch.prompts.vector_cache import VectorCache
 
 
 def encoded(seed: int) -> Encoded:

@@ -14,11 +14,21 @@ from pathlib import Path
 import httpx
 import pytest
 
-from streamwatch.detector import fetching
-from streamwatch.detector.fetching import Fetcher, Patience
 from streamwatch.errors import DetectorError
-from tests.detector.web import Fault, Web, break_off, good, lie, redirect, serving, stall, status
+from streamwatch.models import fetching
+from streamwatch.models.fetching import Fetcher, Patience
 from tests.parts import free_port
+from tests.parts.model_server import (
+    Fault,
+    Web,
+    break_off,
+    good,
+    lie,
+    redirect,
+    serving,
+    stall,
+    status,
+)
 
 CONTENT = os.urandom(300_000)
 FILE = "/release/model.pt"

@@ -1,0 +1,1 @@
+"""The files of models: which a configuration takes, where they are, fetched and verified."""

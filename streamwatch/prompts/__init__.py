@@ -1,0 +1,1 @@
+"""Words become vectors, and vectors what each camera is searched for."""

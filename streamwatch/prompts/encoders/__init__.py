@@ -1,0 +1,1 @@
+"""Text encoders, each run in a process of its own."""
