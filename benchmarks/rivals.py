@@ -36,7 +36,8 @@ from streamwatch.detector.protocol import View
 from streamwatch.geometry import Box, iou
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.rivals import distractors, rivals_of
-from streamwatch.records import Detection, Event, Frame, Image, Vocabulary
+from streamwatch.prompts.vocabulary import searched, vocabulary
+from streamwatch.records import Detection, Event, Frame, Image
 from streamwatch.scheduler.rate import Rate
 from streamwatch.watch.camera import CameraRules, CameraWatches
 from streamwatch.watch.rules import beaten, floor
@@ -262,8 +263,10 @@ class Bench:
         self._found: dict[tuple[Footage, tuple[str, ...], int], Found] = {}
         self.vectors = Embeddings(settings).vectors(tuple(sorted(prompts)))
 
-    def watches(self, prompts: Sequence[str], variant: Variant, fps: float = FPS) -> CameraWatches:
-        """A watch for each of the prompts, named like it."""
+    def watches(
+        self, prompts: Sequence[str], variant: Variant, fps: float = FPS
+    ) -> tuple[CameraWatches, tuple[str, ...]]:
+        """A watch for each of the prompts, named like it, and what they are searched for."""
 
         def contrasted(prompt: str) -> bool:
             return variant.with_not and prompt in NOT
@@ -279,30 +282,34 @@ class Bench:
         camera = CameraSettings(url="bundled:street", fps=fps)
         numbers = itertools.count(1)
         rules = CameraRules(camera, watches, settings.confidence, None, rivals)
-        return CameraWatches("bench", rules, lambda: str(next(numbers)))
+        made = CameraWatches("bench", rules, lambda: str(next(numbers)))
+        return made, searched(watches, rivals)
 
-    def look(self, footage: Footage, watches: CameraWatches, every: int = 1) -> Found:
+    def look(
+        self, footage: Footage, watches: CameraWatches, prompts: tuple[str, ...], every: int = 1
+    ) -> Found:
         """What the detector finds for these watches in every frame, or one of `every`."""
-        key = footage, watches.prompts, every
+        key = footage, prompts, every
         if key not in self._found:
             frames = _frames(footage)[::every]
-            found = self.search([frame.image for frame in frames], watches.prompts, watches.floor)
+            found = self.search([frame.image for frame in frames], prompts, watches.floor)
             self._found[key] = tuple(zip(frames, found, strict=True))
         return self._found[key]
 
     def search(
         self, images: Sequence[Image], prompts: tuple[str, ...], floor: float
     ) -> Iterator[tuple[Detection, ...]]:
-        vocabulary = Vocabulary(prompts, np.stack([self.vectors[prompt] for prompt in prompts]))
+        words = vocabulary(prompts, self.vectors)
         for first in range(0, len(images), BATCH):
             batch = images[first : first + BATCH]
-            yield from self._detector.detect([View(i, vocabulary, floor) for i in batch])
+            yield from self._detector.detect([View(i, words, floor) for i in batch])
 
     def events(self, case: Case, variant: Variant, fps: float) -> list[Event]:
         """What the watches tell of a case at a rate."""
-        watches, rate = self.watches(case.prompts, variant, fps), Rate(fps)
+        watches, prompts = self.watches(case.prompts, variant, fps)
+        rate = Rate(fps)
         told: list[Event] = []
-        for frame, found in self.look(case.footage, watches):
+        for frame, found in self.look(case.footage, watches, prompts):
             if rate.due(frame.seconds):
                 told += watches.update(frame, found)
         return told + list(watches.close("lost"))
@@ -467,11 +474,11 @@ def sureness(bench: Bench) -> Table:
         table.add_column(heading, justify="right")
     whole = replace(CASES[0], prompts=PRESENT)
     for variant in (VARIANTS[0], VARIANTS[2]):
-        together = bench.look(whole.footage, bench.watches(PRESENT, variant), FPS)
+        together = bench.look(whole.footage, *bench.watches(PRESENT, variant), FPS)
         one: list[float] = []
         all_of_them: list[float] = []
         for prompt in PRESENT:
-            alone = bench.look(whole.footage, bench.watches((prompt,), variant), FPS)
+            alone = bench.look(whole.footage, *bench.watches((prompt,), variant), FPS)
             one += confidences(whole, prompt, alone)
             all_of_them += confidences(whole, prompt, together)
         changes = [abs(a - b) for a, b in zip(one, all_of_them, strict=True)]

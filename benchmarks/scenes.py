@@ -34,7 +34,8 @@ from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import Detector, View
 from streamwatch.geometry import Box, iou
 from streamwatch.prompts.embeddings import Embeddings
-from streamwatch.records import Detection, Event, Frame, Vectors, Vocabulary
+from streamwatch.prompts.vocabulary import searched, vocabulary
+from streamwatch.records import Detection, Event, Frame, Vectors
 from streamwatch.scheduler.rate import Rate
 from streamwatch.watch import company, rules, tracker
 from streamwatch.watch.camera import CameraRules, CameraWatches
@@ -217,13 +218,13 @@ class Looked:
 
 def look(case: Case, detector: Detector, vectors: Mapping[str, Vectors]) -> Looked:
     watches = _watches(case, FULL_FPS)
-    vocabulary = Vocabulary(watches.prompts, np.stack([vectors[p] for p in watches.prompts]))
+    words = vocabulary(_prompts(case), vectors)
     frames = []
     for frame, _ in case.scene.frames(FULL_FPS):
         if frame.seconds >= case.doubled_from:
             image = cv2.resize(frame.image, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
             frame = replace(frame, image=image.astype(np.uint8))
-        (found,) = detector.detect([View(frame.image, vocabulary, watches.floor, None)])
+        (found,) = detector.detect([View(frame.image, words, watches.floor, None)])
         blank = np.broadcast_to(np.uint8(0), frame.image.shape)  # keeps the size and no memory
         frames.append((replace(frame, image=blank), found))
     return Looked(case, tuple(frames), _by_thing(case, case.scene.truth(FULL_FPS)))
@@ -236,13 +237,21 @@ def _by_thing(case: Case, truth: Truth) -> dict[int, Visit]:
     return dict(zip(ids, truth.visits, strict=True))
 
 
+def _settings(case: Case) -> WatchSettings:
+    return WatchSettings.model_validate(case.watch)
+
+
+def _prompts(case: Case) -> tuple[str, ...]:
+    return searched({"watch": _settings(case)}, {"watch": ()})
+
+
 def _watches(case: Case, fps: float) -> CameraWatches:
     numbers = itertools.count(1)
     return CameraWatches(
         "scene",
         CameraRules(
             CameraSettings(url="bundled:street", fps=fps, zones=case.zones),
-            {"watch": WatchSettings.model_validate(case.watch)},
+            {"watch": _settings(case)},
             0.3,
             None,
             {"watch": ()},
@@ -350,7 +359,7 @@ def _row(table: Table, name: str, fps: float, counts: Counter[str]) -> None:
 def main() -> None:
     console = Console()
     detector_settings = DetectorSettings(model="toybox")
-    prompts = {prompt for case in CASES for prompt in _watches(case, FULL_FPS).prompts}
+    prompts = {prompt for case in CASES for prompt in _prompts(case)}
     vectors = Embeddings(detector_settings).vectors(tuple(sorted(prompts)))
     detector = load_detector(detector_settings)
     looked = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import time
@@ -20,13 +19,12 @@ from streamwatch import logs, notify, reports
 from streamwatch.analysis import Analysis, Exchange, Sight, Watched
 from streamwatch.answering import Answering
 from streamwatch.asking import StatusServer
-from streamwatch.cameras import CameraMaker, Rivals, RunningCamera, let_go, recall, take_over
+from streamwatch.cameras import CameraMaker, RunningCamera, let_go, recall, take_over
 from streamwatch.config import (
     Config,
     DetectorSettings,
     HttpSettings,
     MqttSettings,
-    WatchSettings,
     config_hash,
     snapshot_folder,
     unfit_model,
@@ -39,7 +37,7 @@ from streamwatch.metrics import Metrics, exposition
 from streamwatch.paths import state_file, status_socket
 from streamwatch.preparing import prepare
 from streamwatch.prompts.embeddings import Embeddings
-from streamwatch.prompts.rivals import distractors, rivals_of
+from streamwatch.prompts.vocabulary import Vocabularies, vocabularies, vocabulary
 from streamwatch.publisher import (
     CameraState,
     Command,
@@ -48,10 +46,9 @@ from streamwatch.publisher import (
     Publisher,
     Stats,
 )
-from streamwatch.records import TEXT_WIDTH, Event, Vectors, Vocabulary
+from streamwatch.records import Event
 from streamwatch.reloading import Applied, Followed, Outcome, Reloading, differences, keep
 from streamwatch.source import Capture
-from streamwatch.watch.camera import vocabulary
 from streamwatch.web import Pages, Web
 
 log = logging.getLogger(__name__)
@@ -74,17 +71,14 @@ class Running:
     """Where the broker really is: with the embedded one, its host and port."""
     detector: Detector
     embeddings: Embeddings
-    vectors: Mapping[str, Vectors]
-    """Of every prompt in use and every distractor, `(512,)`."""
-    rivals: Rivals
+    words: Vocabularies
     cameras: Mapping[str, RunningCamera]
 
     def watched(self) -> dict[str, Watched]:
-        found = {}
-        for name, camera in self.cameras.items():
-            prompts = vocabulary(self.config.watches_of(name), self.rivals)
-            found[name] = camera.watched(_vocabulary(prompts, self.vectors))
-        return found
+        return {
+            name: camera.watched(self.words.of_cameras[name])
+            for name, camera in self.cameras.items()
+        }
 
 
 class Daemon:
@@ -213,22 +207,21 @@ class Daemon:
         log.info("loading the detector %s", settings.model)
         since = time.monotonic()
         embeddings = Embeddings(settings)
-        vectors = _vectors(config, {}, embeddings)
+        words = vocabularies(config, embeddings, known={})
         detector = load_detector(settings)
         log.info(
             "detector %s is ready on %s after %.1f s, looking for %d prompts",
             settings.model,
             detector.device,
             time.monotonic() - since,
-            len(_prompts(config)),
+            len(words.named),
         )
-        rivals = rivals_of(_used(config), settings, vectors)
         cameras = {
-            name: self._maker.opened(name, config, rivals)
+            name: self._maker.opened(name, config, words.rivals)
             for name, camera in config.cameras.items()
             if camera.enabled
         }
-        running = Running(config, mqtt, detector, embeddings, vectors, rivals, cameras)
+        running = Running(config, mqtt, detector, embeddings, words, cameras)
         _warm_up(running)
         return running
 
@@ -283,28 +276,27 @@ class Daemon:
     def _prepared(self, before: Running, config: Config) -> Running:
         old, new = before.config.detector, config.detector
         detector = before.detector
-        embeddings, known = before.embeddings, before.vectors
+        embeddings, known = before.embeddings, before.words.vectors
         if _other_words(old, new):
             prepare(new)
             embeddings, known = Embeddings(new), {}
-        vectors = _vectors(config, known, embeddings)
+        words = vocabularies(config, embeddings, known)
         if _other_detector(old, new):
             log.info("loading the detector %s beside the one that runs", new.model)
             detector = load_detector(new)
-        rivals = rivals_of(_used(config), new, vectors)
         cameras = {}
         for name, settings in config.cameras.items():
             if settings.enabled:
                 running = before.cameras.get(name)
                 cameras[name] = (
-                    self._maker.opened(name, config, rivals)
+                    self._maker.opened(name, config, words.rivals)
                     if running is None
-                    else self._maker.changed(running, config, rivals)
+                    else self._maker.changed(running, config, words.rivals)
                 )
         mqtt = self._reachable(config.mqtt)
         if before.config.http != config.http:
             self._change_web(before.config.http, config.http)
-        return Running(config, mqtt, detector, embeddings, vectors, rivals, cameras)
+        return Running(config, mqtt, detector, embeddings, words, cameras)
 
     def _change_web(self, before: HttpSettings | None, now: HttpSettings | None) -> None:
         """Listen as is wanted now. Raises UnfitSetting, listening as before."""
@@ -326,7 +318,7 @@ class Daemon:
             events: list[Event] = []
             for name, camera in before.cameras.items():
                 if name in now.cameras:
-                    events += take_over(camera, now.cameras[name], now.config, now.rivals)
+                    events += take_over(camera, now.cameras[name], now.config, now.words.rivals)
                 else:
                     events += let_go(camera, now.config)
             return events
@@ -407,7 +399,7 @@ class Daemon:
             raise StreamwatchError(f"{camera} is offline: {found.capture.problem or 'no frame'}")
         words = None
         if prompts is not None:
-            words = _vocabulary(prompts, running.embeddings.vectors(prompts))
+            words = vocabulary(prompts, running.embeddings.vectors(prompts))
         sight = self._analysis.look(camera, words, DETECT_FLOOR)
         found.rate.hurry()
         return sight
@@ -601,34 +593,6 @@ def _warm_up(running: Running) -> None:
             return
 
 
-def _vectors(
-    config: Config, known: Mapping[str, Vectors], embeddings: Embeddings
-) -> dict[str, Vectors]:
-    """The vector of each prompt in use; those of `known` need no encoding."""
-    prompts = _prompts(config)
-    if prompts:
-        prompts = list(dict.fromkeys((*prompts, *distractors(config.detector))))
-    new = tuple(prompt for prompt in prompts if prompt not in known)
-    found = {**known, **embeddings.vectors(new)}
-    return {prompt: found[prompt] for prompt in prompts}
-
-
-def _prompts(config: Config) -> list[str]:
-    """What the watches in use name, each once."""
-    used = _used(config).values()
-    named = ((*watch.prompt, *watch.companions, *watch.not_) for watch in used)
-    return list(dict.fromkeys(itertools.chain.from_iterable(named)))
-
-
-def _used(config: Config) -> dict[str, WatchSettings]:
-    """The watches that apply to a camera."""
-    return {
-        name: watch
-        for camera in config.cameras
-        for name, watch in config.watches_of(camera).items()
-    }
-
-
 def _other_words(old: DetectorSettings, new: DetectorSettings) -> bool:
     """Whether the same prompt has another vector now."""
     keys = ("model", "text_encoder", "template")
@@ -639,8 +603,3 @@ def _other_detector(old: DetectorSettings, new: DetectorSettings) -> bool:
     """Whether it takes another network to search with."""
     keys = ("model", "text_encoder", "device", "backend", "image_size")
     return any(getattr(old, key) != getattr(new, key) for key in keys)
-
-
-def _vocabulary(prompts: tuple[str, ...], vectors: Mapping[str, Vectors]) -> Vocabulary:
-    rows = [vectors[prompt] for prompt in prompts]
-    return Vocabulary(prompts, np.stack(rows) if rows else np.zeros((0, TEXT_WIDTH), np.float32))

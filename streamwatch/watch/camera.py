@@ -36,8 +36,7 @@ class CameraRules:
 class CameraWatches:
     """Runs the watches of one camera over its frames. Not thread-safe: one thread owns it.
 
-    `prompts` are the camera's vocabulary; `floor` is the least confidence that any of the watches
-    can use.
+    `floor` is the least confidence that any of the watches can use.
     """
 
     def __init__(self, camera: str, rules: CameraRules, new_id: Callable[[], str]) -> None:
@@ -72,7 +71,6 @@ class CameraWatches:
             )
         for name, gone in before.items():
             events += gone.close("changed" if name in rules.watches else why_gone(name))
-        self.prompts = vocabulary(rules.watches, rules.rivals)
         self.floor = min((watch.floor for watch in self._watches.values()), default=1.0)
         return tuple(events)
 
@@ -105,17 +103,3 @@ class CameraWatches:
         """Number tracks from after `last` on, if that is not so yet."""
         while last > 0 and next(self._tracks) < last:
             pass
-
-
-def vocabulary(
-    watches: Mapping[str, WatchSettings], rivals: Mapping[str, Collection[str]]
-) -> tuple[str, ...]:
-    """The prompts that a camera with these watches is searched for, each once.
-
-    First what is reported, in the order of the file; then what is looked for only to see what is
-    near, and what the others must beat.
-    """
-    reported = [prompt for watch in watches.values() for prompt in watch.prompt]
-    near = [prompt for watch in watches.values() for prompt in watch.companions]
-    beaten = [rival for name in watches for rival in rivals[name]]
-    return tuple(dict.fromkeys(reported + near + beaten))

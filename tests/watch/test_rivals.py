@@ -11,7 +11,7 @@ from streamwatch.config.models import CameraSettings, WatchSettings
 from streamwatch.geometry import Box, iou
 from streamwatch.records import Detection
 from streamwatch.watch import rules
-from streamwatch.watch.camera import CameraRules, CameraWatches, vocabulary
+from streamwatch.watch.camera import CameraRules, CameraWatches
 from tests.watch.scenes import camera_watches, frame, person, play, told
 
 BOX: Box = (100, 100, 200, 200)
@@ -94,7 +94,6 @@ def test_the_rival_of_one_watch_may_be_the_prompt_of_another() -> None:
         "dogs": {"prompt": ["dog"], "not": ["horse"]},
     }
     both = camera_watches(watches)
-    assert both.prompts == ("horse", "dog")
     events = play(both, lambda t: [horse(0.6), dog(0.8)], until=6)
     assert [(event.watch, event.type, event.prompt) for event in events] == [("dogs", "new", "dog")]
 
@@ -117,15 +116,6 @@ def test_a_rival_s_own_place_is_never_an_event() -> None:
     assert play(camera_watches(HORSES), lambda t: [dog(0.9)], until=6) == []
 
 
-def test_the_vocabulary_holds_each_prompt_once_own_ones_first() -> None:
-    watches = {
-        "a": WatchSettings.model_validate({"prompt": ["red car"], "not": ["bus", "truck"]}),
-        "b": WatchSettings.model_validate({"prompt": ["truck", "van"]}),
-    }
-    rivals = {"a": ("bus", "truck", "dog"), "b": ("dog",)}
-    assert vocabulary(watches, rivals) == ("red car", "truck", "van", "bus", "dog")
-
-
 def test_a_kept_watch_takes_other_rivals() -> None:
     """As when the distractors are switched off: its visits go on, and new rivals hold at once."""
     camera = CameraSettings.model_validate({"url": "/dev/video0"})
@@ -134,6 +124,5 @@ def test_a_kept_watch_takes_other_rivals() -> None:
     watches = CameraWatches("porch", bare, lambda: "visit")
     assert told(play(watches, lambda t: [horse(0.6), dog(0.8)], until=2)) == [("new", "visit")]
     assert watches.adopt(replace(bare, rivals={"horses": ("dog",)})) == ()
-    assert watches.prompts == ("horse", "dog")
     later = [e for n in range(11, 40) for e in watches.update(frame(n / 5), [horse(0.6), dog(0.8)])]
     assert [(event.type, event.reason) for event in later] == [("end", "left")]

@@ -1,0 +1,72 @@
+"""What each camera is searched for: the prompts of its watches and what they must beat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamwatch.config.models import Config, WatchSettings
+from streamwatch.prompts.embeddings import Embeddings
+from streamwatch.prompts.rivals import distractors, rivals_of
+from streamwatch.records import TEXT_WIDTH, Vectors, Vocabulary
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vocabularies:
+    """Of a whole configuration.
+
+    `named` are the prompts that its watches name, each once. `vectors` are those of `named` and of
+    the distractors, `(512,)` each. `rivals` are the prompts that each watch must beat, by its name.
+    `of_cameras` has every camera of the configuration.
+    """
+
+    named: tuple[str, ...]
+    vectors: Mapping[str, Vectors]
+    rivals: Mapping[str, tuple[str, ...]]
+    of_cameras: Mapping[str, Vocabulary]
+
+
+def vocabularies(
+    config: Config, embeddings: Embeddings, known: Mapping[str, Vectors]
+) -> Vocabularies:
+    """Encodes the prompts whose vectors are not `known`. Raises DetectorError; never fetches."""
+    watches = {camera: config.watches_of(camera) for camera in config.cameras}
+    used = {name: watch for of_camera in watches.values() for name, watch in of_camera.items()}
+    named = tuple(dict.fromkeys(prompt for watch in used.values() for prompt in _named(watch)))
+    needed = tuple(dict.fromkeys((*named, *distractors(config.detector)))) if named else ()
+    new = tuple(prompt for prompt in needed if prompt not in known)
+    found = {**known, **embeddings.vectors(new)}
+    vectors = {prompt: found[prompt] for prompt in needed}
+    rivals = rivals_of(used, config.detector, vectors)
+    return Vocabularies(
+        named,
+        vectors,
+        rivals,
+        {camera: vocabulary(searched(own, rivals), vectors) for camera, own in watches.items()},
+    )
+
+
+def vocabulary(prompts: tuple[str, ...], vectors: Mapping[str, Vectors]) -> Vocabulary:
+    """The prompts with their vectors, which `vectors` has, `(512,)` each."""
+    rows = [vectors[prompt] for prompt in prompts]
+    return Vocabulary(prompts, np.stack(rows) if rows else np.zeros((0, TEXT_WIDTH), np.float32))
+
+
+def searched(
+    watches: Mapping[str, WatchSettings], rivals: Mapping[str, tuple[str, ...]]
+) -> tuple[str, ...]:
+    """The prompts that a camera with these watches is searched for, each once.
+
+    First what is reported, in the order of the file; then what is looked for only to see what is
+    near, and what the others must beat.
+    """
+    reported = [prompt for watch in watches.values() for prompt in watch.prompt]
+    near = [prompt for watch in watches.values() for prompt in watch.companions]
+    beaten = [rival for name in watches for rival in rivals[name]]
+    return tuple(dict.fromkeys(reported + near + beaten))
+
+
+def _named(watch: WatchSettings) -> tuple[str, ...]:
+    return (*watch.prompt, *watch.companions, *watch.not_)
