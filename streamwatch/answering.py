@@ -9,7 +9,6 @@ from concurrent.futures import CancelledError, Future
 from functools import partial
 from typing import Any, Protocol
 
-from streamwatch.analysis import Sight
 from streamwatch.commands import (
     DetectRequest,
     EditRequest,
@@ -19,6 +18,7 @@ from streamwatch.commands import (
     parse,
 )
 from streamwatch.errors import StreamwatchError
+from streamwatch.pipeline.analysis import Sight
 from streamwatch.publisher import Command, Publisher, render_all, timestamp
 from streamwatch.reloading import Outcome, Reloading
 

@@ -16,10 +16,8 @@ from typing import Any, Self
 import numpy as np
 
 from streamwatch import logs, notify, reports
-from streamwatch.analysis import Analysis, Exchange, Sight, Watched
 from streamwatch.answering import Answering
 from streamwatch.asking import StatusServer
-from streamwatch.cameras import CameraMaker, RunningCamera, let_go, recall, take_over
 from streamwatch.config import (
     Config,
     DetectorSettings,
@@ -35,6 +33,8 @@ from streamwatch.errors import StreamwatchError, UnfitSetting
 from streamwatch.liveness import Liveness, idle
 from streamwatch.metrics import Metrics, exposition
 from streamwatch.paths import state_file, status_socket
+from streamwatch.pipeline.analysis import Analysis, Exchange, Sight, Watched
+from streamwatch.pipeline.camera import CameraMaker, RunningCamera, let_go, recall, take_over
 from streamwatch.preparing import prepare
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.vocabulary import Vocabularies, vocabularies, vocabulary

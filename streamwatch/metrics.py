@@ -15,7 +15,7 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from streamwatch.tally import Tally
+from streamwatch.pipeline.durations import Tally
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ import numpy as np
 import psutil
 
 from streamwatch import __version__
-from streamwatch.analysis import Analysis, Counts
 from streamwatch.config import Config, config_hash
 from streamwatch.liveness import CameraPulse, Pulse
 from streamwatch.metrics import CameraMetrics, Metrics
+from streamwatch.pipeline.analysis import Analysis
+from streamwatch.pipeline.counts import Counts
 from streamwatch.publisher import (
     AnnouncedCamera,
     CameraStats,

@@ -22,8 +22,8 @@ from rich.console import Console
 from streamwatch import asking
 from streamwatch.config import HttpSettings
 from streamwatch.errors import UnfitSetting
+from streamwatch.pipeline.durations import Tally
 from streamwatch.status_screen import show
-from streamwatch.tally import Tally
 from streamwatch.web import Pages, Web
 from tests.parts import STREET_CLIP, free_port
 from tests.parts.daemon import Daemon, private_environment

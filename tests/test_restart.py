@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from streamwatch import analysis, daemon
+from streamwatch import daemon
 from streamwatch.detector.protocol import View
 from streamwatch.paths import state_file
+from streamwatch.pipeline import analysis
 from streamwatch.publisher import SqliteOutbox
 from streamwatch.records import Detection
 from streamwatch.reloading import start

@@ -6,17 +6,17 @@ import logging
 import queue
 import threading
 import time
-from collections import Counter, defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from streamwatch.detector.protocol import Detector, View
 from streamwatch.geometry import Box
+from streamwatch.pipeline.counts import Counts
 from streamwatch.records import Detection, Event, Frame, Vocabulary
 from streamwatch.scheduler.scheduler import FrameSlot, Scheduler
-from streamwatch.tally import Tally
 from streamwatch.watch.protocol import Watcher
 
 log = logging.getLogger(__name__)
@@ -25,10 +25,6 @@ TICK_SECONDS = 0.25
 """How often the thread looks up when no frame comes."""
 REMEMBER_SECONDS = 30.0
 """How often it is kept where open visits are: a crash makes them older by as much."""
-BATCH_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 5.0)
-LATENCY_BOUNDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.0, 10.0)
-SAMPLES = 1000
-"""Durations kept for the percentiles in the statistics."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,20 +43,6 @@ class Watched:
     live: bool
     gone_seconds: Callable[[], float]
     finished: Callable[[], bool]
-
-
-@dataclass(slots=True)
-class Counts:
-    """Counted since the start; written by the analysis alone, read by anyone."""
-
-    batches: int = 0
-    frames: Counter[str] = field(default_factory=Counter)
-    events: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    """By camera, watch and type."""
-    batches_by_seconds: Tally = field(default_factory=lambda: Tally(BATCH_BOUNDS))
-    latencies_by_seconds: Tally = field(default_factory=lambda: Tally(LATENCY_BOUNDS))
-    batch_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
-    latency_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,8 +11,8 @@ from functools import partial
 
 from ulid import ULID
 
-from streamwatch.analysis import Watched
 from streamwatch.config import CameraSettings, Config
+from streamwatch.pipeline.analysis import Watched
 from streamwatch.records import EndReason, Event, Remembered, Vocabulary
 from streamwatch.scheduler.rate import Rate
 from streamwatch.source import Capture, Slot

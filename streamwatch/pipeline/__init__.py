@@ -1,0 +1,1 @@
+"""Cameras, detector and watches of one configuration: events out."""
