@@ -33,13 +33,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.visits import PRESENT
-from streamwatch import daemon as daemon_module
-from streamwatch.daemon import Daemon
-from streamwatch.demo import AlertListener
+from streamwatch.cli.demo import AlertListener
+from streamwatch.daemon import daemon as daemon_module
+from streamwatch.daemon.daemon import Daemon
+from streamwatch.daemon.reloading import start
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import Detector, View
 from streamwatch.records import Detection
-from streamwatch.reloading import start
 from tests.parts import STREET_CLIP
 from tests.parts.rtsp import RtspServer
 from tests.truth import Score, score, street

@@ -17,9 +17,9 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from streamwatch.cli.demo import AlertListener
 from streamwatch.config import load
-from streamwatch.daemon import Daemon
-from streamwatch.demo import AlertListener
+from streamwatch.daemon.daemon import Daemon
 from tests.truth import Score, score, street
 
 RATES = (1, 2, 5, 15)

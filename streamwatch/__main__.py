@@ -1,5 +1,5 @@
 """`python -m streamwatch` is the same program as `streamwatch`."""
 
-from streamwatch.cli import main
+from streamwatch.cli.app import main
 
 main()

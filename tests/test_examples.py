@@ -19,7 +19,7 @@ from streamwatch.publisher.homeassistant import Discovery
 from streamwatch.publisher.payloads import encode, event_fields
 from streamwatch.publisher.topics import Topics
 from streamwatch.records import Event
-from streamwatch.reports import roster
+from streamwatch.status.report import roster
 from tests.publisher.events import MOMENT, end_event, new_event, update_event
 
 FOLDER = Path(__file__).parents[1] / "examples"

@@ -10,7 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from benchmarks.meanings import DIFFERENT, SAME, alike
-from streamwatch.cli import app
+from streamwatch.cli.app import app
 from streamwatch.config import Config, DetectorSettings
 from streamwatch.prompts.advice import (
     MOST_PROMPTS,

@@ -11,8 +11,8 @@ import pytest
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jsonschema import Draft202012Validator
 
-from streamwatch.commands import EditRequest, parse
 from streamwatch.config import Edit, Switch
+from streamwatch.daemon.commands.parsing import EditRequest, parse
 from streamwatch.publisher import AnnouncedCamera, Command, Info, Reply, Roster, Stats
 from streamwatch.publisher.announcing import MAX_REPEAT_SECONDS, Announcer
 from streamwatch.publisher.homeassistant import (

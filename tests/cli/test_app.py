@@ -16,7 +16,7 @@ import yaml
 from streamwatch import __version__
 from tests.parts.daemon import private_environment
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -19,12 +19,12 @@ import pytest
 import yaml
 from rich.console import Console
 
-from streamwatch import asking
+from streamwatch.cli.status import show
 from streamwatch.config import HttpSettings
 from streamwatch.errors import UnfitSetting
 from streamwatch.pipeline.durations import Tally
-from streamwatch.status_screen import show
-from streamwatch.web import Pages, Web
+from streamwatch.status.socket import ask
+from streamwatch.web.server import Pages, Web
 from tests.parts import STREET_CLIP, free_port
 from tests.parts.daemon import Daemon, private_environment
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
@@ -109,7 +109,7 @@ def test_a_port_that_is_taken_is_one_sentence() -> None:
 def test_a_taken_port_is_had_later(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("streamwatch.web.RETRY_SECONDS", 0.1)
+    monkeypatch.setattr("streamwatch.web.server.RETRY_SECONDS", 0.1)
     pages = Pages(lambda: (), lambda: True, lambda: b"")
     listening = threading.Event()
     with socket.socket() as other:
@@ -163,15 +163,15 @@ def test_what_people_write_is_shown_as_it_is(capsys: pytest.CaptureFixture[str])
 def test_a_daemon_that_does_not_answer_runs_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(socket, "PATIENCE_SECONDS", 0.2)
     path = tmp_path / "s"
-    assert asking.ask([path]) is None
+    assert ask([path]) is None
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(path))
         silent.listen()
         with pytest.raises(TimeoutError):
-            asking.ask([path])
-    assert asking.ask([path]) is None  # it was killed, and left the socket behind
+            ask([path])
+    assert ask([path]) is None  # it was killed, and left the socket behind
 
 
 # --- the whole daemon ----------------------------------------------------------------------------

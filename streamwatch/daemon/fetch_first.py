@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import time
 
-from streamwatch import notify
 from streamwatch.config import Advice, DetectorSettings
 from streamwatch.config.wording import listing
 from streamwatch.models.fetching import megabytes
 from streamwatch.models.provision import choose, provide, to_fetch
 from streamwatch.models.store import default_store
+from streamwatch.status import systemd
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class _Told:
         now = time.monotonic()
         if now >= self._next_status:
             self._next_status = now + STATUS_SECONDS
-            notify.status(f"fetching {_progress(name, done, total)}")
+            systemd.status(f"fetching {_progress(name, done, total)}")
         if now >= self._next_log:
             self._next_log = now + LOG_SECONDS
             log.info("fetching %s", _progress(name, done, total))

@@ -18,13 +18,13 @@ from typing import Any
 import pytest
 import yaml
 
-from streamwatch import daemon as daemon_module
 from streamwatch.config import keep_last_good, load
-from streamwatch.daemon import Daemon
+from streamwatch.daemon import daemon as daemon_module
+from streamwatch.daemon.daemon import Daemon
+from streamwatch.daemon.reloading import Followed, start
 from streamwatch.detector.protocol import View
 from streamwatch.errors import ConfigError, DetectorError
 from streamwatch.records import Detection
-from streamwatch.reloading import Followed, start
 from tests.parts import STREET_CLIP
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.parts.vectors import fake_vectors

@@ -13,8 +13,6 @@ import psutil
 
 from streamwatch import __version__
 from streamwatch.config import Config, config_hash
-from streamwatch.liveness import CameraPulse, Pulse
-from streamwatch.metrics import CameraMetrics, Metrics
 from streamwatch.pipeline.analysis import Analysis
 from streamwatch.pipeline.counts import Counts
 from streamwatch.publisher import (
@@ -30,6 +28,8 @@ from streamwatch.publisher import (
     WatchInfo,
 )
 from streamwatch.source import Capture
+from streamwatch.status.liveness import CameraPulse, Pulse
+from streamwatch.status.metrics import CameraMetrics, Metrics
 
 
 def info(

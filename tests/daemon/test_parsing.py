@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamwatch.commands import (
+from streamwatch.config import Edit, Put, Remove, Switch
+from streamwatch.daemon.commands.parsing import (
     DetectRequest,
     EditRequest,
     Refusal,
@@ -18,7 +19,6 @@ from streamwatch.commands import (
     SnapshotRequest,
     parse,
 )
-from streamwatch.config import Edit, Put, Remove, Switch
 from streamwatch.publisher import Command, Reply
 from streamwatch.publisher.payloads import encode
 

@@ -15,11 +15,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from streamwatch.cli.signals import stop_on_signals
 from streamwatch.config import Config, MqttSettings, snapshot_folder
-from streamwatch.daemon import Daemon
+from streamwatch.daemon.daemon import Daemon
 from streamwatch.errors import PublisherError
 from streamwatch.publisher import make_client
-from streamwatch.signals import stop_on_signals
 
 CONNECT_SECONDS = 10.0
 GOODBYE_SECONDS = 5.0

@@ -17,17 +17,18 @@ from typing import Any
 import pytest
 import yaml
 
-from streamwatch import notify
-from streamwatch.liveness import STUCK_SECONDS, CameraPulse, Liveness, Pulse
+from streamwatch.status import systemd as sd_notify
+from streamwatch.status.liveness import STUCK_SECONDS, CameraPulse, Liveness, Pulse
 from tests.parts import STREET_CLIP, free_port
 from tests.parts.daemon import private_environment
 
 HANG = """
 import time
-from streamwatch import daemon, liveness
+from streamwatch.daemon import daemon
+from streamwatch.status import liveness
 from streamwatch.detector.world import WorldDetector
 from streamwatch.publisher import Publisher
-from streamwatch.cli import main
+from streamwatch.cli.app import main
 liveness.STUCK_SECONDS = 6.5
 step = {part}
 ready = []
@@ -36,8 +37,8 @@ def hang(self, *given):
         time.sleep(3600)
     return step(self, *given)
 {part} = hang
-tell = daemon.notify.ready
-daemon.notify.ready = lambda: (tell(), ready.append(time.monotonic()))
+tell = daemon.systemd.ready
+daemon.systemd.ready = lambda: (tell(), ready.append(time.monotonic()))
 main()
 """
 """streamwatch, where that part hangs 2 s after it was ready."""
@@ -138,7 +139,7 @@ def systemd(tmp_path: Path) -> Iterator[Systemd]:
 
 def test_a_status_is_one_line_of_text(systemd: Systemd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(systemd.path))
-    notify.status("cameras: 1;\nWATCHDOG=1 \ud800")
+    sd_notify.status("cameras: 1;\nWATCHDOG=1 \ud800")
     assert systemd.heard(0.2) == ["STATUS=cameras: 1; WATCHDOG=1 ?"]
 
 
@@ -232,7 +233,7 @@ def test_a_thread_that_hangs_sets_off_the_watchdog(
     assert process.wait(20) == -signal.SIGABRT
     where = (tmp_path / "log").read_text()
     assert "in hang" in where
-    assert "streamwatch/daemon.py" in where
+    assert "streamwatch/daemon/daemon.py" in where
 
 
 def test_a_main_thread_that_hangs_is_told_over_http(

@@ -18,13 +18,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from streamwatch import notify
 from streamwatch.catalogue import ENCODERS, MODELS, Asset
-from streamwatch.cli import app
+from streamwatch.cli.app import app
+from streamwatch.daemon.fetch_first import prepare
 from streamwatch.errors import DetectorError
 from streamwatch.models import fetching
 from streamwatch.models.fetching import Patience
-from streamwatch.preparing import prepare
+from streamwatch.status import systemd as sd_notify
 from tests.parts import free_port
 from tests.parts.checkpoints import clip_folder
 from tests.parts.daemon import private_environment
@@ -339,7 +339,7 @@ def test_run_without_its_model_ends_at_once(
 def test_nothing_of_pytorch_is_imported_for_that(tmp_path: Path) -> None:
     script = """
 import sys
-from streamwatch.cli import app
+from streamwatch.cli.app import app
 try: app(["run", "-c", sys.argv[1]])
 except SystemExit as done: assert done.code == 3, done
 heavy = {"torch", "ultralytics", "transformers", "cv2", "av"} & set(sys.modules)
@@ -374,7 +374,7 @@ def test_run_fetches_and_tells_log_and_systemd(
     from streamwatch.config import DetectorSettings
 
     caplog.set_level(logging.INFO, "streamwatch")
-    monkeypatch.setattr("streamwatch.preparing.LOG_SECONDS", 0.0)
+    monkeypatch.setattr("streamwatch.daemon.fetch_first.LOG_SECONDS", 0.0)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(f"\0streamwatch-test-{os.getpid()}")
         systemd.settimeout(5)
@@ -465,7 +465,7 @@ def test_sigterm_while_fetching_is_a_clean_stop(tmp_path: Path) -> None:
 import dataclasses, sys
 from streamwatch.catalogue import MODELS, Asset
 MODELS["NAME"] = dataclasses.replace(MODELS["NAME"], checkpoint=Asset(sys.argv[2], 1))
-from streamwatch.cli import app
+from streamwatch.cli.app import app
 app(["run", "-c", sys.argv[1]])
 """.replace("NAME", NAME)
     with serving() as server:
@@ -495,7 +495,7 @@ app(["run", "-c", sys.argv[1]])
 @pytest.mark.parametrize("address", ["", "unix:nonsense", "/nobody/listens/here", "@nobody"])
 def test_without_a_listener_nothing_happens(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", address)
-    notify.status("hello")
+    sd_notify.status("hello")
 
 
 def test_a_socket_in_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -503,5 +503,5 @@ def test_a_socket_in_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyP
         systemd.bind(str(tmp_path / "notify"))
         systemd.settimeout(5)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        notify.status("fetching …")
+        sd_notify.status("fetching …")
         assert systemd.recv(1000) == "STATUS=fetching …\n".encode()

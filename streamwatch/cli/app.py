@@ -88,16 +88,16 @@ def run(
     What is saved in the configuration goes into force at once, and SIGHUP has it read again.
     """
     from streamwatch import logs
+    from streamwatch.cli.signals import interrupted_by_sigterm, reload_on_sighup, stop_on_signals
     from streamwatch.config import find
-    from streamwatch.reloading import start
-    from streamwatch.signals import interrupted_by_sigterm, reload_on_sighup, stop_on_signals
+    from streamwatch.daemon.reloading import start
 
     try:
         path = find(config)
         settings, followed = start(path, last_good=last_good)
         logs.set_up(settings.log.level, settings.log.format)
         _require_device(settings.detector.device)
-        from streamwatch.preparing import prepare
+        from streamwatch.daemon.fetch_first import prepare
 
         try:
             with interrupted_by_sigterm():
@@ -107,7 +107,7 @@ def run(
                 "stopped while fetching; the next start goes on with it"
             )
             return
-        from streamwatch.daemon import Daemon
+        from streamwatch.daemon.daemon import Daemon
 
         daemon = Daemon(settings, followed)
         with (
@@ -133,7 +133,7 @@ def check(
     import json
 
     from streamwatch import config as configuration
-    from streamwatch.preparing import what_is_fetched
+    from streamwatch.daemon.fetch_first import what_is_fetched
     from streamwatch.prompts.advice import suggestions
 
     if schema:
@@ -172,10 +172,10 @@ def status(
 
     from rich.console import Console
 
-    from streamwatch.asking import ask
+    from streamwatch.cli.status import is_well, show
     from streamwatch.config import find
     from streamwatch.paths import status_sockets
-    from streamwatch.status_screen import is_well, show
+    from streamwatch.status.socket import ask
 
     try:
         path = find(config)
@@ -217,10 +217,10 @@ def demo(config: ConfigOption = None) -> None:
         settings = load(path)
         logs.set_up("warning", "text")
         _require_device(settings.detector.device)
-        from streamwatch.models_screen import pull_for
+        from streamwatch.cli.models import pull_for
 
         pull_for(settings.detector, console)
-        from streamwatch.demo import demo as show
+        from streamwatch.cli.demo import demo as show
 
         show(settings, console)
     except UnfitSetting as error:
@@ -240,7 +240,7 @@ def models(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         from rich.console import Console
 
-        from streamwatch.models_screen import list_models
+        from streamwatch.cli.models import list_models
 
         try:
             list_models(Console(highlight=False))
@@ -259,7 +259,7 @@ def pull(
     """
     from rich.console import Console
 
-    from streamwatch.models_screen import KNOWN, pull_model
+    from streamwatch.cli.models import KNOWN, pull_model
 
     if name not in KNOWN:
         raise typer.BadParameter(f"there is no {name}; `streamwatch models` lists what there is")

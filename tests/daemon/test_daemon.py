@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from streamwatch import daemon as daemon_module
 from streamwatch.config import Config, load
-from streamwatch.daemon import Daemon
+from streamwatch.daemon import daemon as daemon_module
+from streamwatch.daemon.daemon import Daemon
 from streamwatch.detector.protocol import View
 from streamwatch.errors import PublisherError, StreamwatchError
 from streamwatch.records import Detection

@@ -15,9 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from streamwatch import logs, notify, reports
-from streamwatch.answering import Answering
-from streamwatch.asking import StatusServer
+from streamwatch import logs
 from streamwatch.config import (
     Config,
     DetectorSettings,
@@ -27,15 +25,15 @@ from streamwatch.config import (
     snapshot_folder,
     unfit_model,
 )
+from streamwatch.daemon.commands.answering import Answering
+from streamwatch.daemon.fetch_first import prepare
+from streamwatch.daemon.reloading import Applied, Followed, Outcome, Reloading, differences, keep
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import Detector, View
 from streamwatch.errors import StreamwatchError, UnfitSetting
-from streamwatch.liveness import Liveness, idle
-from streamwatch.metrics import Metrics, exposition
 from streamwatch.paths import state_file, status_socket
 from streamwatch.pipeline.analysis import Analysis, Exchange, Sight, Watched
 from streamwatch.pipeline.camera import CameraMaker, RunningCamera, let_go, recall, take_over
-from streamwatch.preparing import prepare
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.vocabulary import Vocabularies, vocabularies, vocabulary
 from streamwatch.publisher import (
@@ -47,9 +45,12 @@ from streamwatch.publisher import (
     Stats,
 )
 from streamwatch.records import Event
-from streamwatch.reloading import Applied, Followed, Outcome, Reloading, differences, keep
 from streamwatch.source import Capture
-from streamwatch.web import Pages, Web
+from streamwatch.status import report, systemd
+from streamwatch.status.liveness import Liveness, idle
+from streamwatch.status.metrics import Metrics, exposition
+from streamwatch.status.socket import StatusServer
+from streamwatch.web.server import Pages, Web
 
 log = logging.getLogger(__name__)
 
@@ -249,9 +250,9 @@ class Daemon:
         """Tell what there is, the states of all watches, and what runs."""
         config = self._running.config
         self._publisher.declare(config.cameras, _pairs(config))
-        self._publisher.announce(reports.roster(config))
+        self._publisher.announce(report.roster(config))
         self._publisher.info(
-            reports.info(config, self._running.detector.device, self._started_at, self._lasting)
+            report.info(config, self._running.detector.device, self._started_at, self._lasting)
         )
 
     # --- changing, in the thread `reload` ---------------------------------------------------------
@@ -446,7 +447,7 @@ class Daemon:
 
     def _metrics(self) -> Metrics:
         running = self._running
-        return reports.metrics(
+        return report.metrics(
             running.config,
             running.detector.device,
             self._captures,
@@ -457,7 +458,7 @@ class Daemon:
 
     def _standing(self) -> dict[str, Any]:
         assert self._followed is not None
-        return reports.standing(
+        return report.standing(
             self._running.config,
             self._followed.path,
             self._stats[0] if self._stats else None,
@@ -473,7 +474,7 @@ class Daemon:
         return (*idle("the main thread", self._looked_at, time.monotonic()), *self._stuck)
 
     def _stats_now(self) -> Stats:
-        return reports.stats(
+        return report.stats(
             self._started, self._captures, self._analysis.counts, self._publisher.waiting
         )
 
@@ -500,28 +501,28 @@ class Daemon:
                 break
         else:
             log.info("stopping")
-        notify.stopping()
+        systemd.stopping()
 
     def _tell_systemd(self) -> None:
         """Where a part is stuck, the watchdog is left to run out, and the service starts anew."""
         self._looked_at = now = time.monotonic()
         stuck = self._liveness.stuck(
-            reports.pulse(self._captures, self._analysis, self._publisher, now), now
+            report.pulse(self._captures, self._analysis, self._publisher, now), now
         )
         if len(stuck) > len(self._stuck):
             log.error("%s", "; ".join(stuck))
         self._stuck = stuck
         if not self._ready and self._publisher.tried:
             self._ready = True
-            notify.ready()
+            systemd.ready()
         if not stuck:
-            notify.alive()
-        line = reports.status_line(
+            systemd.alive()
+        line = report.status_line(
             self._running.config, self._captures, self._publisher.waiting, stuck, now
         )
         if line != self._status_line:
             self._status_line = line
-            notify.status(line)
+            systemd.status(line)
 
     @property
     def _captures(self) -> dict[str, Capture]:
@@ -554,10 +555,10 @@ class Daemon:
         failures.append(("publishing", self._publisher.failure, ErrorReport("publisher", "")))
         if self._reloading is not None:
             failures.append(("reloading", self._reloading.failure, ErrorReport("config", "")))
-        for what, failure, report in failures:
+        for what, failure, problem in failures:
             if failure is not None:
                 message = f"{what} failed: {failure or type(failure).__name__}"
-                self._publisher.error(replace(report, message=message))
+                self._publisher.error(replace(problem, message=message))
                 raise StreamwatchError(message) from failure
 
     def _shut_down(self) -> None:

@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError, Future
 from functools import partial
 from typing import Any, Protocol
 
-from streamwatch.commands import (
+from streamwatch.daemon.commands.parsing import (
     DetectRequest,
     EditRequest,
     Refusal,
@@ -17,10 +17,10 @@ from streamwatch.commands import (
     SnapshotRequest,
     parse,
 )
+from streamwatch.daemon.reloading import Outcome, Reloading
 from streamwatch.errors import StreamwatchError
 from streamwatch.pipeline.analysis import Sight
 from streamwatch.publisher import Command, Publisher, render_all, timestamp
-from streamwatch.reloading import Outcome, Reloading
 
 log = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from streamwatch import daemon
+from streamwatch.daemon import daemon
+from streamwatch.daemon.reloading import start
 from streamwatch.detector.protocol import View
 from streamwatch.paths import state_file
 from streamwatch.pipeline import analysis
 from streamwatch.publisher import SqliteOutbox
 from streamwatch.records import Detection
-from streamwatch.reloading import start
 from tests.parts.daemon import Daemon
 from tests.parts.mosquitto import StartMosquitto, Subscriber
 from tests.parts.vectors import fake_vectors

@@ -1,0 +1,1 @@
+"""How the daemon is doing, for everyone who asks."""
