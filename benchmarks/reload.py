@@ -34,11 +34,11 @@ from rich.table import Table
 
 from benchmarks.visits import PRESENT
 from streamwatch.cli.demo import AlertListener
-from streamwatch.daemon import daemon as daemon_module
 from streamwatch.daemon.daemon import Daemon
 from streamwatch.daemon.reloading import start
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import Detector, View
+from streamwatch.pipeline import pipeline as pipeline_module
 from streamwatch.records import Detection
 from tests.parts import STREET_CLIP
 from tests.parts.rtsp import RtspServer
@@ -108,7 +108,7 @@ def one_pass(folder: Path, saves: int) -> Pass:
     with RtspServer(clip=STREET_CLIP, loop=False) as server:
         path.write_text(configuration(server.url, folder, WORDS[0]))
         with (
-            mock.patch.object(daemon_module, "load_detector", load),
+            mock.patch.object(pipeline_module, "load_detector", load),
             Daemon(*start(path, last_good=False)) as daemon,
         ):
             listener = AlertListener(daemon.mqtt)

@@ -179,7 +179,7 @@ def status(
 
     try:
         path = find(config)
-        standing = ask(status_sockets(path))
+        found = ask(status_sockets(path))
     except PermissionError:
         _fail(StreamwatchError(f"the daemon of {path} is another user's; try sudo"))
     except TimeoutError:
@@ -189,13 +189,13 @@ def status(
         raise typer.Exit(EXIT_TROUBLED) from None
     except StreamwatchError as error:
         _fail(error)
-    if standing is None:
+    if found is None:
         _fail(StreamwatchError(f"no daemon is running with {path.absolute()}"))
     if as_json:
-        typer.echo(json.dumps(standing, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        show(standing, Console(highlight=False))
-    if not is_well(standing):
+        show(found, Console(highlight=False))
+    if not is_well(found):
         raise typer.Exit(EXIT_TROUBLED)
 
 

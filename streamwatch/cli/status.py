@@ -14,22 +14,22 @@ from rich.text import Text
 _COLOURS = {"online": "green", "offline": "red", "disabled": "dim"}
 
 
-def show(standing: Mapping[str, Any], console: Console) -> None:
+def show(told: Mapping[str, Any], console: Console) -> None:
     """All that is told is `Text`, never markup: addresses and prompts may hold brackets."""
-    broker = standing["broker"]
-    uptime = timedelta(seconds=int(standing["uptime_s"]))
-    _line(console, f"streamwatch {standing['version']}, running for {uptime}")
-    _line(console, standing["config"], style="dim")
+    broker = told["broker"]
+    uptime = timedelta(seconds=int(told["uptime_s"]))
+    _line(console, f"streamwatch {told['version']}, running for {uptime}")
+    _line(console, told["config"], style="dim")
     connected = Text("connected") if broker["connected"] else Text("not connected", style="red")
-    waiting = f", {standing['outbox']} alerts waiting"
+    waiting = f", {told['outbox']} alerts waiting"
     console.print(Text.assemble(f"broker {broker['address']}: ", connected, waiting))
     _line(
         console,
-        f"detector {standing['model']}: {_ms(standing['detector']['ms_p50'])} a batch, "
-        f"{standing['rss_bytes'] / 1e6:.0f} MB of memory\n",
+        f"detector {told['model']}: {_ms(told['detector']['ms_p50'])} a batch, "
+        f"{told['rss_bytes'] / 1e6:.0f} MB of memory\n",
     )
     cameras = _table("camera", "status", "fps", "age", "problem")
-    for name, camera in standing["cameras"].items():
+    for name, camera in told["cameras"].items():
         fps, age = camera.get("fps"), camera.get("age_s")
         cameras.add_row(
             name,
@@ -40,7 +40,7 @@ def show(standing: Mapping[str, Any], console: Console) -> None:
         )
     console.print(cameras)
     watches = _table("watch", "prompts", "there now")
-    for name, watch in standing["watches"].items():
+    for name, watch in told["watches"].items():
         there = ", ".join(
             camera if count == 1 else f"{camera} ({count})"
             for camera, count in watch["open"].items()
@@ -48,16 +48,16 @@ def show(standing: Mapping[str, Any], console: Console) -> None:
         now = Text(there) if watch["enabled"] else Text("disabled", style="dim")
         watches.add_row(name, Text(", ".join(watch["prompts"])), now)
     console.print(watches)
-    for problem in standing["problems"]:
+    for problem in told["problems"]:
         _line(console, problem, style="red")
 
 
-def is_well(standing: Mapping[str, Any]) -> bool:
+def is_well(told: Mapping[str, Any]) -> bool:
     """Whether nothing is wrong that a person might want to do something about."""
     return (
-        not standing["problems"]
-        and standing["broker"]["connected"]
-        and all(camera["status"] != "offline" for camera in standing["cameras"].values())
+        not told["problems"]
+        and told["broker"]["connected"]
+        and all(camera["status"] != "offline" for camera in told["cameras"].values())
     )
 
 

@@ -1,85 +1,40 @@
-"""The only place that wires the stages together, starts them, changes and stops them."""
+"""The only place that wires the pipeline, the publisher and what people ask of them together."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError, Future
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
 from streamwatch import logs
-from streamwatch.config import (
-    Config,
-    DetectorSettings,
-    HttpSettings,
-    MqttSettings,
-    config_hash,
-    snapshot_folder,
-    unfit_model,
-)
-from streamwatch.daemon.commands.answering import Answering
+from streamwatch.config import Config, MqttSettings, snapshot_folder, unfit_model
+from streamwatch.daemon.commands.answering import Commands
 from streamwatch.daemon.fetch_first import prepare
-from streamwatch.daemon.reloading import Applied, Followed, Outcome, Reloading, differences, keep
-from streamwatch.detector.loading import load_detector
-from streamwatch.detector.protocol import Detector, View
-from streamwatch.errors import StreamwatchError, UnfitSetting
-from streamwatch.paths import state_file, status_socket
-from streamwatch.pipeline.analysis import Analysis, Exchange, Sight, Watched
-from streamwatch.pipeline.camera import CameraMaker, RunningCamera, let_go, recall, take_over
-from streamwatch.prompts.embeddings import Embeddings
-from streamwatch.prompts.vocabulary import Vocabularies, vocabularies, vocabulary
-from streamwatch.publisher import (
-    CameraState,
-    Command,
-    EmbeddedBroker,
-    ErrorReport,
-    Publisher,
-    Stats,
+from streamwatch.daemon.reloading import (
+    Applied,
+    Followed,
+    Outcome,
+    Reloading,
+    differences,
+    keep,
 )
-from streamwatch.records import Event
-from streamwatch.source import Capture
-from streamwatch.status import report, systemd
-from streamwatch.status.liveness import Liveness, idle
-from streamwatch.status.metrics import Metrics, exposition
+from streamwatch.daemon.supervision import Supervision
+from streamwatch.paths import state_file, status_socket
+from streamwatch.pipeline.pipeline import Pipeline
+from streamwatch.publisher import Command, EmbeddedBrokers, ErrorReport, Publisher
+from streamwatch.status import report
+from streamwatch.status.metrics import exposition
 from streamwatch.status.socket import StatusServer
 from streamwatch.web.server import Pages, Web
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.5
-"""How often the cameras' status is looked at."""
-STATS_SECONDS = 10.0
-DETECT_FLOOR = 0.05
-"""From this confidence on a command is told what is there: enough to see what a threshold hides."""
 DRAIN_SECONDS = 5.0
 """How long a clean stop waits for the broker to take what is left."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Running:
-    """What runs: replaced as a whole, so that every thread sees one state or the other."""
-
-    config: Config
-    mqtt: MqttSettings
-    """Where the broker really is: with the embedded one, its host and port."""
-    detector: Detector
-    embeddings: Embeddings
-    words: Vocabularies
-    cameras: Mapping[str, RunningCamera]
-
-    def watched(self) -> dict[str, Watched]:
-        return {
-            name: camera.watched(self.words.of_cameras[name])
-            for name, camera in self.cameras.items()
-        }
 
 
 class Daemon:
@@ -96,28 +51,16 @@ class Daemon:
 
     def __init__(self, config: Config, followed: Followed | None = None) -> None:
         self._first_config = config
+        self._followed = followed
         self._started_at = datetime.now(UTC)
-        self._started = time.monotonic()
         self._stop = threading.Event()
-        self._brokers: dict[int, EmbeddedBroker] = {}
-        """The embedded ones, by the port that was asked for; none is stopped before the end."""
         self._resources = ExitStack()
         self._problems: tuple[ErrorReport, ...] = ()
-        self._statuses: dict[str, CameraState] = {}
-        self._status_lock = threading.Lock()
-        """Held while a camera's status is published, so that none is told after it has gone."""
-        self._web: Web | None = None
-        self._unheard: tuple[ErrorReport, ...] = ()
+        """What is wrong with the configuration file, while it is."""
+        self._web_problems: tuple[ErrorReport, ...] = ()
         """That `http` can't be had, while that lasts."""
-        self._stats: tuple[Stats, ...] = ()
-        """The last two that were published."""
-        self._liveness = Liveness()
-        self._stuck: tuple[str, ...] = ()
-        self._looked_at = time.monotonic()
-        """When the main thread looked last for what is stuck, in monotonic seconds."""
-        self._ready = False
-        self._status_line = ""
-        self._followed = followed
+        self._brokers = EmbeddedBrokers()
+        self._commands: Commands | None = None
         self._reloading: Reloading | None = None
         if followed is not None:
             self._reloading = Reloading(followed, apply=self._apply, tell=self._tell)
@@ -125,15 +68,17 @@ class Daemon:
     @property
     def mqtt(self) -> MqttSettings:
         """Where the broker really is: with the embedded one, its host and port."""
-        return self._running.mqtt
+        return self._mqtt
 
     def __enter__(self) -> Self:
         config = self._first_config
+        for advice in unfit_model(config):
+            log.warning("%s", advice)
         with ExitStack() as started:
-            self._broker_resources = started.enter_context(ExitStack())
-            mqtt = self._reachable(config.mqtt)
+            started.callback(self._brokers.close)
+            self._mqtt = self._brokers.reachable(config.mqtt)
             self._publisher = Publisher(
-                mqtt,
+                self._mqtt,
                 config.snapshots,
                 snapshot_folder(config.snapshots),
                 outbox=None
@@ -143,19 +88,23 @@ class Daemon:
             )
             self._publisher.start()
             started.callback(self._publisher.stop, DRAIN_SECONDS)
-            ready = threading.Condition()
-            self._maker = CameraMaker(ready, self._report_camera)
-            self._running = self._first(config, mqtt)
-            self._analysis = Analysis(
-                ready,
-                self._running.detector,
-                self._running.watched(),
-                self._publisher.event,
-                self._publisher.remember,
+            self._pipeline = Pipeline(
+                config,
+                publish=self._publisher.event,
+                remember=self._publisher.remember,
+                on_problem=self._report_camera,
             )
-            started.callback(self._close_web)
-            self._looked_at = time.monotonic()
-            self._web = self._opened_web(config.http, later=self._be_heard)
+            if self._reloading is not None:
+                self._commands = Commands(self._reloading, self._publisher, self._pipeline)
+            self._supervision = Supervision(self._pipeline, self._publisher, self._failed)
+            pages = Pages(
+                self._supervision.what_is_stuck,
+                lambda: self._supervision.ready,
+                exposition(self._supervision.metrics),
+            )
+            self._web = Web(pages, self._web_changed)
+            started.callback(self._web.close)
+            self._web.open(config.http)
             self._resources = started.pop_all()
         return self
 
@@ -178,82 +127,51 @@ class Daemon:
         """Watch the cameras; raises StreamwatchError if a thread of the daemon has failed."""
         self._recall()
         self._declare()
-        if self._followed is not None and self._followed.fault is None:
-            keep(self._followed.path, self._followed.text)
-        if self._followed is not None and self._followed.fault is not None:
-            self._tell(Outcome(fault=self._followed.fault))
         status = None
         if self._followed is not None:
-            status = StatusServer(status_socket(self._followed.path), self._standing)
+            if self._followed.fault is None:
+                keep(self._followed.path, self._followed.text)
+            else:
+                self._tell(Outcome(fault=self._followed.fault))
+            status = StatusServer(status_socket(self._followed.path), self._status)
         try:
-            self._analysis.start()
-            for camera in self._running.cameras.values():
-                camera.capture.start()
+            self._pipeline.start()
             if self._reloading is not None:
                 self._reloading.start()
-            self._supervise()
+            self._supervision.run(self._stop)
         finally:
             if status is not None:
                 status.close()
             self._shut_down()
-        self._raise_failures()
-
-    # --- starting --------------------------------------------------------------------------------
-
-    def _first(self, config: Config, mqtt: MqttSettings) -> Running:
-        """What runs at first, not started yet."""
-        settings = config.detector
-        for advice in unfit_model(config):
-            log.warning("%s", advice)
-        log.info("loading the detector %s", settings.model)
-        since = time.monotonic()
-        embeddings = Embeddings(settings)
-        words = vocabularies(config, embeddings, known={})
-        detector = load_detector(settings)
-        log.info(
-            "detector %s is ready on %s after %.1f s, looking for %d prompts",
-            settings.model,
-            detector.device,
-            time.monotonic() - since,
-            len(words.named),
-        )
-        cameras = {
-            name: self._maker.opened(name, config, words.rivals)
-            for name, camera in config.cameras.items()
-            if camera.enabled
-        }
-        running = Running(config, mqtt, detector, embeddings, words, cameras)
-        _warm_up(running)
-        return running
-
-    def _reachable(self, mqtt: MqttSettings) -> MqttSettings:
-        """Where the broker of these settings is, once the embedded one is started."""
-        if not mqtt.embedded:
-            return mqtt
-        if mqtt.port not in self._brokers:
-            self._brokers[mqtt.port] = self._broker_resources.enter_context(
-                EmbeddedBroker(mqtt.port)
-            )
-        port = self._brokers[mqtt.port].port
-        return mqtt.model_copy(update={"host": "127.0.0.1", "port": port})
+        self._supervision.raise_failures()
 
     def _recall(self) -> None:
-        """Take up the visits of the life before; what is watched for no more ends."""
+        """Take up the visits of the previous run; what is watched for no more ends."""
         remembered = self._publisher.remembered
-        for event in recall(self._running.cameras, remembered):
+        for event in self._pipeline.recall(remembered):
             self._publisher.event(event)
             log.info("%s: %s is gone (%s)", event.camera, event.watch, event.reason)
         pairs = {(visit.last.camera, visit.last.watch) for visit in remembered}
-        self._publisher.forget((), pairs - _pairs(self._running.config))
+        self._publisher.forget((), pairs - _pairs(self._pipeline.current.config))
 
     def _declare(self) -> None:
         """Tell what there is, the states of all watches, and what runs."""
-        config = self._running.config
-        self._publisher.declare(config.cameras, _pairs(config))
-        self._publisher.announce(report.roster(config))
+        setup = self._pipeline.current
+        self._publisher.declare(setup.config.cameras, _pairs(setup.config))
+        self._publisher.announce(report.roster(setup.config))
         self._publisher.info(
-            report.info(config, self._running.detector.device, self._started_at, self._lasting)
+            report.info(setup.config, setup.detector.device, self._started_at, self._lasting())
         )
+
+    def _shut_down(self) -> None:
+        self._stop.set()
+        if self._reloading is not None:
+            self._reloading.request_stop()
+        if not self._pipeline.stop(DRAIN_SECONDS):
+            log.error("the detector is still busy after %.0f s; leaving it", DRAIN_SECONDS)
+        self._supervision.say_offline()
+        self._supervision.publish_stats()
+        self._publisher.stop(DRAIN_SECONDS)
 
     # --- changing, in the thread `reload` ---------------------------------------------------------
 
@@ -263,96 +181,29 @@ class Daemon:
         Everything slow happens before the exchange, beside what runs; a StreamwatchError on the
         way leaves that as it is.
         """
-        before = self._running
-        changes = differences(before.config, config)
+        before = self._pipeline.current.config
+        changes = differences(before, config)
         if not changes:
             return Applied((), time.monotonic())
-        now = self._prepared(before, config)
-        self._exchange(before, now)
-        live_at = time.monotonic()
-        self._running = now
-        self._settle(before, now)
-        return Applied(changes, live_at)
-
-    def _prepared(self, before: Running, config: Config) -> Running:
-        old, new = before.config.detector, config.detector
-        detector = before.detector
-        embeddings, known = before.embeddings, before.words.vectors
-        if _other_words(old, new):
+        old, new = before.detector, config.detector
+        if (old.model, old.text_encoder) != (new.model, new.text_encoder):
             prepare(new)
-            embeddings, known = Embeddings(new), {}
-        words = vocabularies(config, embeddings, known)
-        if _other_detector(old, new):
-            log.info("loading the detector %s beside the one that runs", new.model)
-            detector = load_detector(new)
-        cameras = {}
-        for name, settings in config.cameras.items():
-            if settings.enabled:
-                running = before.cameras.get(name)
-                cameras[name] = (
-                    self._maker.opened(name, config, words.rivals)
-                    if running is None
-                    else self._maker.changed(running, config, words.rivals)
-                )
-        mqtt = self._reachable(config.mqtt)
-        if before.config.http != config.http:
-            self._change_web(before.config.http, config.http)
-        return Running(config, mqtt, detector, embeddings, words, cameras)
-
-    def _change_web(self, before: HttpSettings | None, now: HttpSettings | None) -> None:
-        """Listen as is wanted now. Raises UnfitSetting, listening as before."""
-        same_place = before and now and (before.host, before.port) == (now.host, now.port)
-        if same_place:
-            self._close_web()
-        try:
-            web = self._opened_web(now)
-        except UnfitSetting:
-            if same_place:
-                self._web = self._opened_web(before, later=self._be_heard)
-            raise
-        if not same_place:
-            self._close_web()
-        self._web, self._unheard = web, ()
-
-    def _exchange(self, before: Running, now: Running) -> None:
-        def settle() -> list[Event]:
-            events: list[Event] = []
-            for name, camera in before.cameras.items():
-                if name in now.cameras:
-                    events += take_over(camera, now.cameras[name], now.config, now.words.rivals)
-                else:
-                    events += let_go(camera, now.config)
-            return events
-
-        done = self._analysis.exchange(Exchange(now.watched(), settle, now.detector))
-        try:
-            done.result()
-        except CancelledError:
-            raise StreamwatchError("the daemon is stopping") from None
-
-    def _settle(self, before: Running, now: Running) -> None:
-        """Start and stop what the exchange has added and left behind."""
-        old = {camera.capture for camera in before.cameras.values()}
-        new = {camera.capture for camera in now.cameras.values()}
-        if not self._stop.is_set():
-            for capture in new - old:
-                capture.start()
-        gone = before.config.cameras.keys() - now.config.cameras.keys()
-        with self._status_lock:
-            for name in gone:
-                self._statuses.pop(name, None)
-            self._publisher.forget(gone, _pairs(before.config) - _pairs(now.config))
-        if (before.mqtt, before.config.snapshots) != (now.mqtt, now.config.snapshots):
-            snapshots = now.config.snapshots
-            self._publisher.reconfigure(now.mqtt, snapshots, snapshot_folder(snapshots))
+        prepared = self._pipeline.prepare(config)
+        mqtt = self._brokers.reachable(config.mqtt)
+        if before.http != config.http:
+            self._web.change(before.http, config.http)
+        live_at = self._pipeline.exchange(prepared)
+        self._supervision.forget(
+            before.cameras.keys() - config.cameras.keys(), _pairs(before) - _pairs(config)
+        )
+        if (self._mqtt, before.snapshots) != (mqtt, config.snapshots):
+            self._publisher.reconfigure(mqtt, config.snapshots, snapshot_folder(config.snapshots))
+        self._mqtt = mqtt
         self._declare()
-        if before.config.log != now.config.log:
-            logs.set_up(now.config.log.level, now.config.log.format)
-        for capture in old - new:
-            capture.request_stop()
-        for capture in old - new:
-            with suppress(Exception):  # it is not needed any more
-                capture.stop()
+        if before.log != config.log:
+            logs.set_up(config.log.level, config.log.format)
+        self._pipeline.join_replaced()
+        return Applied(changes, live_at)
 
     def _tell(self, outcome: Outcome) -> None:
         """Say what became of a reload, everywhere where somebody may look."""
@@ -363,244 +214,54 @@ class Daemon:
             return
         for line in str(outcome.fault).splitlines():
             log.error("%s", line)
-        report = ErrorReport(
+        told = ErrorReport(
             "config",
             "the configuration is not taken over, what ran before goes on: "
             + str(outcome.fault).partition("\n")[0],
             errors=outcome.problems or None,
             at=datetime.now(UTC),
         )
-        self._problems = (report,)
-        self._publisher.error(report)
+        self._problems = (told,)
+        self._publisher.error(told)
         self._declare()
 
-    # --- being asked ------------------------------------------------------------------------------
+    # --- what others ask, in their threads --------------------------------------------------------
 
     def _take_command(self, command: Command) -> None:
-        if self._reloading is not None:
-            Answering(self._reloading, self._publisher, self).take(command)
-
-    @property
-    def config_hash(self) -> str:
-        return config_hash(self._running.config)
-
-    @property
-    def snapshot_quality(self) -> int:
-        return self._running.config.snapshots.quality
-
-    def look(self, camera: str, prompts: tuple[str, ...] | None) -> Future[Sight]:
-        """See `answering.Looking`."""
-        running = self._running
-        now = time.monotonic()
-        found = running.cameras.get(camera)
-        if found is None:
-            known = "is disabled" if camera in running.config.cameras else "is none of the cameras"
-            raise StreamwatchError(f"{camera} {known}")
-        if not found.capture.online(now):
-            raise StreamwatchError(f"{camera} is offline: {found.capture.problem or 'no frame'}")
-        words = None
-        if prompts is not None:
-            words = vocabulary(prompts, running.embeddings.vectors(prompts))
-        sight = self._analysis.look(camera, words, DETECT_FLOOR)
-        found.rate.hurry()
-        return sight
-
-    def prompts_of(self, camera: str, watch: str) -> tuple[tuple[str, ...], float]:
-        """See `answering.Looking`."""
-        config = self._running.config
-        settings = config.watches_of(camera).get(watch)
-        if settings is None:
-            raise StreamwatchError(f"{watch} is not watched for on {camera}")
-        return settings.prompt, settings.confidence or config.detector.confidence
-
-    # --- telling how it goes ----------------------------------------------------------------------
-
-    def _opened_web(
-        self, settings: HttpSettings | None, *, later: Callable[[], None] | None = None
-    ) -> Web | None:
-        """Raises UnfitSetting; with `later` it is a problem that lasts, and alerts go on."""
-        if settings is None:
-            return None
-        metrics = exposition(self._metrics)
-        pages = Pages(self._what_is_stuck, lambda: self._ready, metrics)
-        web = Web(settings, pages, later=later)
-        if web.problem is not None:
-            report = ErrorReport("config", web.problem, at=datetime.now(UTC))
-            self._unheard = (report,)
-            self._publisher.error(report)
-        return web
-
-    def _be_heard(self) -> None:
-        """What `http` wanted can be had by now; runs in the thread `http`."""
-        self._unheard = ()
-        if self._reloading is not None:
-            self._reloading.do(self._declare)
-
-    @property
-    def _lasting(self) -> tuple[ErrorReport, ...]:
-        return (*self._problems, *self._unheard)
-
-    def _close_web(self) -> None:
-        web, self._web = self._web, None
-        if web is not None:
-            web.close()
-
-    def _metrics(self) -> Metrics:
-        running = self._running
-        return report.metrics(
-            running.config,
-            running.detector.device,
-            self._captures,
-            self._analysis.counts,
-            self._publisher,
-            healthy=not self._what_is_stuck(),
-        )
-
-    def _standing(self) -> dict[str, Any]:
-        assert self._followed is not None
-        return report.standing(
-            self._running.config,
-            self._followed.path,
-            self._stats[0] if self._stats else None,
-            self._stats_now(),
-            self._captures,
-            self._publisher,
-            self._lasting,
-            self._what_is_stuck(),
-        )
-
-    def _what_is_stuck(self) -> tuple[str, ...]:
-        """As the main thread saw it last, and whether it still looks; for any thread."""
-        return (*idle("the main thread", self._looked_at, time.monotonic()), *self._stuck)
-
-    def _stats_now(self) -> Stats:
-        return report.stats(
-            self._started, self._captures, self._analysis.counts, self._publisher.waiting
-        )
-
-    # --- watching over it ------------------------------------------------------------------------
+        if self._commands is not None:
+            self._commands.take(command)
 
     def _report_camera(self, camera: str, message: str) -> None:
         self._publisher.error(ErrorReport("camera", message, camera=camera))
 
-    def _supervise(self) -> None:
-        """Until stopped, ended or failed: publish statistics and changes of the cameras' status,
-        and tell systemd how it goes."""
-        next_stats = time.monotonic() + STATS_SECONDS
-        while not self._stop.wait(LOOK_SECONDS):
-            self._tell_systemd()
-            for camera in self._running.cameras.values():
-                camera.capture.recover(time.monotonic())
-            self._publish_statuses()
-            if time.monotonic() >= next_stats:
-                next_stats += STATS_SECONDS
-                self._publish_stats()
-            self._raise_failures()
-            if self._analysis.ended:
-                log.info("all cameras have ended")
-                break
+    def _web_changed(self) -> None:
+        """What `http` asks for can't be had, or can by now."""
+        problem = self._web.problem
+        if problem is None:
+            self._web_problems = ()
+            if self._reloading is not None:
+                self._reloading.do(self._declare)
         else:
-            log.info("stopping")
-        systemd.stopping()
+            told = ErrorReport("config", problem, at=datetime.now(UTC))
+            self._web_problems = (told,)
+            self._publisher.error(told)
 
-    def _tell_systemd(self) -> None:
-        """Where a part is stuck, the watchdog is left to run out, and the service starts anew."""
-        self._looked_at = now = time.monotonic()
-        stuck = self._liveness.stuck(
-            report.pulse(self._captures, self._analysis, self._publisher, now), now
-        )
-        if len(stuck) > len(self._stuck):
-            log.error("%s", "; ".join(stuck))
-        self._stuck = stuck
-        if not self._ready and self._publisher.tried:
-            self._ready = True
-            systemd.ready()
-        if not stuck:
-            systemd.alive()
-        line = report.status_line(
-            self._running.config, self._captures, self._publisher.waiting, stuck, now
-        )
-        if line != self._status_line:
-            self._status_line = line
-            systemd.status(line)
+    def _lasting(self) -> tuple[ErrorReport, ...]:
+        return (*self._problems, *self._web_problems)
 
-    @property
-    def _captures(self) -> dict[str, Capture]:
-        return {name: camera.capture for name, camera in self._running.cameras.items()}
+    def _status(self) -> dict[str, Any]:
+        assert self._followed is not None
+        return self._supervision.status(self._followed.path, self._lasting())
 
-    def _publish_statuses(self) -> None:
-        with self._status_lock:
-            running = self._running
-            for name in running.config.cameras:
-                status: CameraState = "disabled"
-                if name in running.cameras:
-                    online = running.cameras[name].capture.online(time.monotonic())
-                    status = "online" if online else "offline"
-                if self._statuses.get(name) != status:
-                    self._statuses[name] = status
-                    self._publisher.camera_status(name, status)
-
-    def _publish_stats(self) -> None:
-        stats = self._stats_now()
-        self._stats = (*self._stats[-1:], stats)
-        self._publisher.stats(stats)
-
-    def _raise_failures(self) -> None:
-        """Raise what ended a thread of the daemon: a bug or a broken machine, not a dead camera."""
-        failures: list[tuple[str, BaseException | None, ErrorReport]] = [
-            (name, camera.capture.failure, ErrorReport("camera", "", camera=name))
-            for name, camera in self._running.cameras.items()
+    def _failed(self) -> list[tuple[str, BaseException | None, ErrorReport]]:
+        failed: list[tuple[str, BaseException | None, ErrorReport]] = [
+            ("publishing", self._publisher.failure, ErrorReport("publisher", ""))
         ]
-        failures.append(("the detector", self._analysis.failure, ErrorReport("detector", "")))
-        failures.append(("publishing", self._publisher.failure, ErrorReport("publisher", "")))
         if self._reloading is not None:
-            failures.append(("reloading", self._reloading.failure, ErrorReport("config", "")))
-        for what, failure, problem in failures:
-            if failure is not None:
-                message = f"{what} failed: {failure or type(failure).__name__}"
-                self._publisher.error(replace(problem, message=message))
-                raise StreamwatchError(message) from failure
-
-    def _shut_down(self) -> None:
-        self._stop.set()
-        if self._reloading is not None:
-            self._reloading.request_stop()
-        captures = [camera.capture for camera in self._running.cameras.values()]
-        for capture in captures:
-            capture.request_stop()
-        for capture in captures:
-            with suppress(Exception):  # what its thread died of is its `failure`
-                capture.stop()
-        if not self._analysis.stop(DRAIN_SECONDS):
-            log.error("the detector is still busy after %.0f s; leaving it", DRAIN_SECONDS)
-        with self._status_lock:
-            for name in self._running.cameras:
-                self._publisher.camera_status(name, "offline")
-        self._publish_stats()
-        self._publisher.stop(DRAIN_SECONDS)
+            failed.append(("reloading", self._reloading.failure, ErrorReport("config", "")))
+        return failed
 
 
 def _pairs(config: Config) -> set[tuple[str, str]]:
     """Every (camera, watch) that there is a state of."""
     return {(camera, watch) for camera in config.cameras for watch in config.watches_of(camera)}
-
-
-def _warm_up(running: Running) -> None:
-    """Search once, in nothing: whoever waits for the daemon shall know that it can."""
-    for watched in running.watched().values():
-        if watched.vocabulary.prompts:
-            blank = np.zeros((360, 640, 3), np.uint8)
-            running.detector.detect([View(blank, watched.vocabulary, floor=1.0)])
-            return
-
-
-def _other_words(old: DetectorSettings, new: DetectorSettings) -> bool:
-    """Whether the same prompt has another vector now."""
-    keys = ("model", "text_encoder", "template")
-    return any(getattr(old, key) != getattr(new, key) for key in keys)
-
-
-def _other_detector(old: DetectorSettings, new: DetectorSettings) -> bool:
-    """Whether it takes another network to search with."""
-    keys = ("model", "text_encoder", "device", "backend", "image_size")
-    return any(getattr(old, key) != getattr(new, key) for key in keys)

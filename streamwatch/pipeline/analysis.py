@@ -46,20 +46,20 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Exchange:
+class Changeover:
     """What is analysed from the next batch on, and how to get there from what was before.
 
-    `settle` brings the watchers over and returns the events of what ends; it runs in the
-    analysis' thread. Without a `detector` the present one stays.
+    `bring_over` brings the watchers over and returns the events of what ends; it runs in the
+    analysis' thread.
     """
 
     cameras: Mapping[str, Watched]
-    settle: Callable[[], Iterable[Event]]
-    detector: Detector | None = None
+    bring_over: Callable[[], Iterable[Event]]
+    detector: Detector
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sight:
+class Answer:
     """One frame and what was found in it."""
 
     frame: Frame
@@ -70,7 +70,7 @@ class Sight:
 class _Question:
     vocabulary: Vocabulary | None
     floor: float
-    answer: Future[Sight]
+    answer: Future[Answer]
 
 
 class Analysis:
@@ -87,7 +87,7 @@ class Analysis:
         publish: Callable[[Event], None],
         remember: Callable[[Iterable[Event]], None],
     ) -> None:
-        """`ready` is what the cameras' slots notify; `remember` is told what stands, to keep it."""
+        """`ready` is what the cameras' slots notify; `remember` is given the open visits."""
         self._scheduler = Scheduler((camera.slot for camera in cameras.values()), ready)
         self._detector = detector
         self._cameras = dict(cameras)
@@ -95,7 +95,7 @@ class Analysis:
         self._publish = publish
         self._remember = remember
         self._remember_at = time.monotonic() + REMEMBER_SECONDS
-        self._exchanges: queue.SimpleQueue[tuple[Exchange, Future[None]]] = queue.SimpleQueue()
+        self._changeovers: queue.SimpleQueue[tuple[Changeover, Future[None]]] = queue.SimpleQueue()
         self._questions: dict[str, list[_Question]] = defaultdict(list)
         self._questions_lock = threading.Lock()
         self._stopping = threading.Event()
@@ -117,17 +117,22 @@ class Analysis:
         """Stop, ending what is open; False if the thread is still busy after `timeout` seconds."""
         self._stopping.set()
         self._scheduler.wake()
-        self._thread.join(timeout)
+        self.join(timeout)
         return self.ended
 
-    def exchange(self, exchange: Exchange) -> Future[None]:
+    def join(self, timeout: float) -> None:
+        """Wait for its end, at most so many seconds."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+
+    def change_over(self, changeover: Changeover) -> Future[None]:
         """Go over to other cameras, watches or another detector between two batches.
 
         From any thread. The future is done when it is live, and cancelled if the analysis ends
         before that.
         """
         done: Future[None] = Future()
-        self._exchanges.put((exchange, done))
+        self._changeovers.put((changeover, done))
         self._scheduler.wake()
         if self.ended:
             self._cancel_what_waits()
@@ -135,7 +140,7 @@ class Analysis:
 
     def look(
         self, camera: str, vocabulary: Vocabulary | None = None, floor: float = 0.0
-    ) -> Future[Sight]:
+    ) -> Future[Answer]:
         """What the camera's next analysed frame shows; with a `vocabulary`, of that, from `floor`.
 
         From any thread. Cancelled if the camera goes or the analysis ends before that.
@@ -151,7 +156,7 @@ class Analysis:
         try:
             while self._running and not self._stopping.is_set():
                 self.turned_at = time.monotonic()
-                self._make_exchanges()
+                self._change_over_if_asked()
                 batch = self._scheduler.next_batch(TICK_SECONDS)
                 if batch:
                     self._search(batch)
@@ -165,12 +170,12 @@ class Analysis:
                 self._publish_all(self._cameras[name].watcher.close("shutdown"))
             self._cancel_what_waits()
 
-    def _make_exchanges(self) -> None:
-        while not self._exchanges.empty():
-            exchange, done = self._exchanges.get()
-            self._publish_all(exchange.settle())
-            self._detector = exchange.detector or self._detector
-            before, self._cameras = self._cameras, dict(exchange.cameras)
+    def _change_over_if_asked(self) -> None:
+        while not self._changeovers.empty():
+            changeover, done = self._changeovers.get()
+            self._publish_all(changeover.bring_over())
+            self._detector = changeover.detector
+            before, self._cameras = self._cameras, dict(changeover.cameras)
             self._running = {
                 name
                 for name, camera in self._cameras.items()
@@ -178,7 +183,7 @@ class Analysis:
                 or name not in before
                 or camera.slot is not before[name].slot
             }
-            self._scheduler.exchange(camera.slot for camera in self._cameras.values())
+            self._scheduler.replace_slots(camera.slot for camera in self._cameras.values())
             for name in self._questions.keys() - self._cameras.keys():
                 self._cancel(self._questions_of(name))
             done.set_result(None)
@@ -211,7 +216,7 @@ class Analysis:
             crop = self._cameras[frame.camera].crop
             view = View(frame.image, question.vocabulary, question.floor, crop)
             (detections,) = self._detector.detect([view])
-        question.answer.set_result(Sight(frame, detections))
+        question.answer.set_result(Answer(frame, detections))
 
     def _end_what_is_gone(self) -> None:
         for name in tuple(self._running):
@@ -227,11 +232,11 @@ class Analysis:
             return
         self._remember_at = time.monotonic() + REMEMBER_SECONDS
         watchers = [camera.watcher for camera in self._cameras.values()]
-        self._remember([visit for watcher in watchers for visit in watcher.standing()])
+        self._remember([visit for watcher in watchers for visit in watcher.open_visits()])
 
     def _cancel_what_waits(self) -> None:
-        while not self._exchanges.empty():
-            self._exchanges.get()[1].cancel()
+        while not self._changeovers.empty():
+            self._changeovers.get()[1].cancel()
         for name in tuple(self._questions):
             self._cancel(self._questions_of(name))
 

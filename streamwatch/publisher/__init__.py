@@ -7,7 +7,7 @@ publisher.event(event)                        # from any thread; never blocks
 lost = publisher.stop()
 """
 
-from streamwatch.publisher.broker import EmbeddedBroker
+from streamwatch.publisher.broker import EmbeddedBroker, EmbeddedBrokers
 from streamwatch.publisher.client import make_client
 from streamwatch.publisher.commands import Command, Reply
 from streamwatch.publisher.drawing import render_all
@@ -36,6 +36,7 @@ __all__ = [
     "Command",
     "DetectorStats",
     "EmbeddedBroker",
+    "EmbeddedBrokers",
     "ErrorKind",
     "ErrorReport",
     "Info",

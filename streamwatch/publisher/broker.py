@@ -13,6 +13,7 @@ from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
 from amqtt.broker import Broker
 from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType
 
+from streamwatch.config.models import MqttSettings
 from streamwatch.errors import PublisherError
 
 HOST = "127.0.0.1"
@@ -117,6 +118,34 @@ class EmbeddedBroker:
             for writer in clients:
                 writer.transport.abort()
             await asyncio.gather(*clients.values(), return_exceptions=True)
+
+
+class EmbeddedBrokers:
+    """The embedded brokers of one daemon, by the port that was asked for.
+
+    None is stopped before `close`: what was retained, and whoever listens, outlives an edit.
+    """
+
+    def __init__(self) -> None:
+        self._brokers: dict[int, EmbeddedBroker] = {}
+
+    def reachable(self, settings: MqttSettings) -> MqttSettings:
+        """Where the broker of these settings really is, the embedded one having been started.
+
+        Raises PublisherError.
+        """
+        if not settings.embedded:
+            return settings
+        broker = self._brokers.get(settings.port)
+        if broker is None:
+            broker = EmbeddedBroker(settings.port)
+            broker.start()
+            self._brokers[settings.port] = broker
+        return settings.model_copy(update={"host": broker.host, "port": broker.port})
+
+    def close(self) -> None:
+        for broker in self._brokers.values():
+            broker.stop()
 
 
 def _settings() -> BrokerConfig:

@@ -48,7 +48,7 @@ class Scheduler:
             self._woken = True
             self._ready.notify_all()
 
-    def exchange(self, slots: Iterable[FrameSlot]) -> None:
+    def replace_slots(self, slots: Iterable[FrameSlot]) -> None:
         """Take frames from these slots from now on. For the thread that calls `next_batch`."""
         with self._ready:
             self._slots = list(slots)

@@ -13,8 +13,8 @@ import psutil
 
 from streamwatch import __version__
 from streamwatch.config import Config, config_hash
-from streamwatch.pipeline.analysis import Analysis
 from streamwatch.pipeline.counts import Counts
+from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.publisher import (
     AnnouncedCamera,
     CameraStats,
@@ -98,18 +98,16 @@ def stats(started: float, captures: Mapping[str, Capture], counts: Counts, waiti
     )
 
 
-def pulse(
-    captures: Mapping[str, Capture], analysis: Analysis, publisher: Publisher, now: float
-) -> Pulse:
+def pulse(pipeline: Pipeline, publisher: Publisher, now: float) -> Pulse:
     """The signs of life of all parts; `now` in monotonic seconds."""
     return Pulse(
-        analysis.turned_at,
+        pipeline.turned_at,
         publisher.turned_at,
         {
             name: CameraPulse(
-                capture.online(now), capture.counts(now).offered, analysis.counts.frames[name]
+                capture.online(now), capture.counts(now).offered, pipeline.counts.frames[name]
             )
-            for name, capture in captures.items()
+            for name, capture in pipeline.current.captures.items()
         },
     )
 
@@ -168,7 +166,7 @@ def metrics(
     )
 
 
-def standing(
+def status_document(
     config: Config,
     path: Path,
     before: Stats | None,

@@ -19,13 +19,13 @@ PATIENCE_SECONDS = 5.0
 
 
 class StatusServer:
-    """Hands what `standing` gives to whoever connects, until `close`.
+    """Hands what `status` gives to whoever connects, until `close`.
 
     Only for the user it runs as, and root. A socket that can't be made is a warning: nobody must
     go without alerts for it.
     """
 
-    def __init__(self, path: Path, standing: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, path: Path, status: Callable[[], dict[str, Any]]) -> None:
         self._path = path
         self._server: socketserver.UnixStreamServer | None = None
 
@@ -33,7 +33,7 @@ class StatusServer:
             def handle(self) -> None:
                 self.request.settimeout(PATIENCE_SECONDS)
                 with suppress(OSError):
-                    self.request.sendall(json.dumps(standing()).encode())
+                    self.request.sendall(json.dumps(status()).encode())
 
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -90,8 +90,8 @@ class CameraWatches:
         frame = replace(frame, seconds=self._timeline.at(frame.seconds))
         return tuple(e for watch in self._watches.values() for e in watch.update(frame, detections))
 
-    def standing(self) -> tuple[Event, ...]:
-        return tuple(e for watch in self._watches.values() for e in watch.standing())
+    def open_visits(self) -> tuple[Event, ...]:
+        return tuple(e for watch in self._watches.values() for e in watch.open_visits())
 
     def lost(self, gone_seconds: float) -> tuple[Event, ...]:
         return tuple(e for watch in self._watches.values() for e in watch.lost(gone_seconds))

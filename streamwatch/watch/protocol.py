@@ -25,7 +25,7 @@ class Watcher(Protocol):
         those with which that can't be."""
         ...
 
-    def standing(self) -> tuple[Event, ...]:
+    def open_visits(self) -> tuple[Event, ...]:
         """The visits that would go on after a restart now, each as its newest event."""
         ...
 

@@ -199,7 +199,7 @@ class Watch:
                 others.append(visit)
         return ends(others, "restart")
 
-    def standing(self) -> list[Event]:
+    def open_visits(self) -> list[Event]:
         """The visits that would go on after a restart now, as they stand."""
         now = [
             self._at(visit, visit.last, "update", visit.sequence - 1)

@@ -34,14 +34,62 @@ class Pages:
 
 
 class Web:
-    """Listens from the start on, and serves until `close`.
+    """Serves the pages where the setting `http` says, while it says so. Owned by one thread.
+
+    `on_change` is called when `problem` has come or gone; when it goes by itself, in the thread
+    `http`.
+    """
+
+    def __init__(self, pages: Pages, on_change: Callable[[], None]) -> None:
+        self._pages = pages
+        self._on_change = on_change
+        self._listener: Listener | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why it can't be had what `http` asks for, while that lasts."""
+        return None if self._listener is None else self._listener.problem
+
+    def open(self, settings: HttpSettings | None) -> None:
+        """Listen, or, where that can't be, try again until it can: a `problem`, no error."""
+        if settings is None:
+            return
+        self._listener = Listener(settings, self._pages, later=self._on_change)
+        if self._listener.problem is not None:
+            self._on_change()
+
+    def change(self, before: HttpSettings | None, now: HttpSettings | None) -> None:
+        """Listen as is wanted now. Raises UnfitSetting, listening as before."""
+        same_place = before and now and (before.host, before.port) == (now.host, now.port)
+        if same_place:
+            self.close()
+        try:
+            listener = None if now is None else Listener(now, self._pages)
+        except UnfitSetting:
+            if same_place:
+                self.open(before)
+            raise
+        had_a_problem = self.problem is not None
+        self.close()
+        self._listener = listener
+        if had_a_problem:
+            self._on_change()
+
+    def close(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
+
+
+class Listener:
+    """Listens at one address from the start on, and serves until `close`.
 
     Where it can't listen, that is an UnfitSetting. With `later` it is an error in the log and a
     `problem` until it can, which is tried every now and then; `later` is called then, in the thread
     `http`.
 
-    Where a `token` is set, `/metrics` asks for it (`Authorization: Bearer …`); the two others tell
-    nothing that is worth it.
+    Where a `token` is set, `/metrics` asks for it (`Authorization: Bearer …`); the two others hold
+    nothing that needs one.
     """
 
     def __init__(
@@ -114,8 +162,8 @@ class Web:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, web: Web, host: str, port: int) -> None:
-        self.web = web
+    def __init__(self, listener: Listener, host: str, port: int) -> None:
+        self.listener = listener
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Request)
 
@@ -127,18 +175,20 @@ class _Request(BaseHTTPRequestHandler):
     sys_version = ""
 
     def do_GET(self) -> None:
-        web = self.server.web
+        listener = self.server.listener
         match self.path.partition("?")[0]:
             case "/healthz":
-                stuck = web.pages.stuck()
+                stuck = listener.pages.stuck()
                 self._answer(503 if stuck else 200, "\n".join(stuck) or "ok")
             case "/readyz":
-                ready = web.pages.ready()
+                ready = listener.pages.ready()
                 self._answer(200 if ready else 503, "ok" if ready else "starting")
-            case "/metrics" if not web.lets_in(self.headers.get("Authorization", "")):
+            case "/metrics" if not listener.lets_in(self.headers.get("Authorization", "")):
                 self._answer(401, "a token is needed: Authorization: Bearer …")
             case "/metrics":
-                self._send(200, "text/plain; version=0.0.4; charset=utf-8", web.pages.metrics())
+                self._send(
+                    200, "text/plain; version=0.0.4; charset=utf-8", listener.pages.metrics()
+                )
             case _:
                 self._answer(404, "there are /healthz, /readyz and /metrics")
 

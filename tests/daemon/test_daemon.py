@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from streamwatch.config import Config, load
-from streamwatch.daemon import daemon as daemon_module
 from streamwatch.daemon.daemon import Daemon
 from streamwatch.detector.protocol import View
 from streamwatch.errors import PublisherError, StreamwatchError
+from streamwatch.pipeline import pipeline as pipeline_module
 from streamwatch.records import Detection
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.parts.vectors import fake_vectors
@@ -54,7 +54,7 @@ def config(folder: Path, mqtt: dict[str, object]) -> Config:
 def test_a_detector_that_breaks_ends_the_daemon_and_its_events(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_mosquitto: StartMosquitto
 ) -> None:
-    monkeypatch.setattr(daemon_module, "load_detector", lambda _: BreakingDetector())
+    monkeypatch.setattr(pipeline_module, "load_detector", lambda _: BreakingDetector())
     fake_vectors(monkeypatch)
     broker: Mosquitto = start_mosquitto()
     settings = config(tmp_path, {"host": broker.host, "port": broker.port})
@@ -88,7 +88,7 @@ def test_stopping_before_the_cameras_start_ends_cleanly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_mosquitto: StartMosquitto
 ) -> None:
     """A signal may come while the detector is loading."""
-    monkeypatch.setattr(daemon_module, "load_detector", lambda _: BreakingDetector())
+    monkeypatch.setattr(pipeline_module, "load_detector", lambda _: BreakingDetector())
     fake_vectors(monkeypatch)
     broker = start_mosquitto()
     settings = config(tmp_path, {"host": broker.host, "port": broker.port})
@@ -105,7 +105,7 @@ def test_stopping_before_the_cameras_start_ends_cleanly(
 def test_home_assistant_is_told_of_cameras_and_watches_disabled_ones_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_mosquitto: StartMosquitto
 ) -> None:
-    monkeypatch.setattr(daemon_module, "load_detector", lambda _: BreakingDetector())
+    monkeypatch.setattr(pipeline_module, "load_detector", lambda _: BreakingDetector())
     fake_vectors(monkeypatch)
     broker = start_mosquitto()
     settings = config(tmp_path, {"host": broker.host, "port": broker.port, "homeassistant": True})

@@ -19,11 +19,11 @@ import pytest
 import yaml
 
 from streamwatch.config import keep_last_good, load
-from streamwatch.daemon import daemon as daemon_module
 from streamwatch.daemon.daemon import Daemon
 from streamwatch.daemon.reloading import Followed, start
 from streamwatch.detector.protocol import View
 from streamwatch.errors import ConfigError, DetectorError
+from streamwatch.pipeline import pipeline as pipeline_module
 from streamwatch.records import Detection
 from tests.parts import STREET_CLIP
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
@@ -114,7 +114,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mosquitto: Mosquitto)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     with Subscriber(mosquitto.port, f"{tmp_path.name}/#") as subscriber:
         bench = Bench(tmp_path, mosquitto, subscriber)
-        monkeypatch.setattr(daemon_module, "load_detector", bench.make_detector)
+        monkeypatch.setattr(pipeline_module, "load_detector", bench.make_detector)
         fake_vectors(monkeypatch)
         bench.path.write_text(bench.edited(lambda _: None))
         yield bench
@@ -344,7 +344,7 @@ def test_a_detector_that_cannot_be_had_changes_nothing(
     def missing(_settings: object) -> EverythingIsThere:
         raise DetectorError("the checkpoint is not here")
 
-    monkeypatch.setattr(daemon_module, "load_detector", missing)
+    monkeypatch.setattr(pipeline_module, "load_detector", missing)
     bench.save(lambda tree: tree["detector"].update(image_size=320))
     wait_until(lambda: bench.info()["problems"])
     assert "the checkpoint is not here" in bench.info()["problems"][0]["message"]

@@ -16,7 +16,7 @@ from streamwatch.daemon import daemon
 from streamwatch.daemon.reloading import start
 from streamwatch.detector.protocol import View
 from streamwatch.paths import state_file
-from streamwatch.pipeline import analysis
+from streamwatch.pipeline import analysis, pipeline
 from streamwatch.publisher import SqliteOutbox
 from streamwatch.records import Detection
 from tests.parts.daemon import Daemon
@@ -132,7 +132,7 @@ def test_where_a_thing_was_seen_last_is_kept_for_the_next_crash(
 ) -> None:
     """It is told of once, and yet the outbox knows where it is."""
     monkeypatch.setattr(analysis, "REMEMBER_SECONDS", 0.2)
-    monkeypatch.setattr(daemon, "load_detector", lambda _: Drifting())
+    monkeypatch.setattr(pipeline, "load_detector", lambda _: Drifting())
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     fake_vectors(monkeypatch)
     path = tmp_path / "config.yaml"

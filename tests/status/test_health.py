@@ -24,7 +24,7 @@ from streamwatch.config import HttpSettings
 from streamwatch.errors import UnfitSetting
 from streamwatch.pipeline.durations import Tally
 from streamwatch.status.socket import ask
-from streamwatch.web.server import Pages, Web
+from streamwatch.web.server import Listener, Pages
 from tests.parts import STREET_CLIP, free_port
 from tests.parts.daemon import Daemon, private_environment
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
@@ -65,9 +65,9 @@ def pages() -> dict[str, Any]:
 
 
 @pytest.fixture
-def web(pages: dict[str, Any]) -> Iterator[Web]:
+def listener(pages: dict[str, Any]) -> Iterator[Listener]:
     settings = HttpSettings.model_validate({"port": free_port(), "token": "let me in"})
-    serving = Web(
+    serving = Listener(
         settings,
         Pages(lambda: pages["stuck"], lambda: pages["ready"], lambda: b"streamwatch_healthy 1\n"),
     )
@@ -75,8 +75,8 @@ def web(pages: dict[str, Any]) -> Iterator[Web]:
     serving.close()
 
 
-def test_health_and_readiness(web: Web, pages: dict[str, Any]) -> None:
-    port = web.settings.port
+def test_health_and_readiness(listener: Listener, pages: dict[str, Any]) -> None:
+    port = listener.settings.port
     assert get(port, "/healthz") == (200, "ok\n")
     assert get(port, "/readyz") == (503, "starting\n")
     pages.update(stuck=("the detector's thread has done nothing for 31 s",), ready=True)
@@ -85,8 +85,8 @@ def test_health_and_readiness(web: Web, pages: dict[str, Any]) -> None:
     assert get(port, "/")[0] == 404
 
 
-def test_the_metrics_are_for_who_has_the_token(web: Web) -> None:
-    port = web.settings.port
+def test_the_metrics_are_for_who_has_the_token(listener: Listener) -> None:
+    port = listener.settings.port
     assert get(port, "/metrics")[0] == 401
     assert get(port, "/metrics", "let me 1n")[0] == 401
     assert get(port, "/metrics", "let me in") == (200, "streamwatch_healthy 1\n")
@@ -99,7 +99,7 @@ def test_a_port_that_is_taken_is_one_sentence() -> None:
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(UnfitSetting) as caught:
-            Web(HttpSettings.model_validate({"port": port}), pages)
+            Listener(HttpSettings.model_validate({"port": port}), pages)
     assert str(caught.value) == (
         f"http.port: can't listen on 127.0.0.1:{port} (address already in use)"
     )
@@ -117,16 +117,16 @@ def test_a_taken_port_is_had_later(
         other.listen()
         port = other.getsockname()[1]
         settings = HttpSettings.model_validate({"port": port})
-        Web(settings, pages, later=listening.set).close()  # at once, and for good
-        web = Web(settings, pages, later=listening.set)
+        Listener(settings, pages, later=listening.set).close()  # at once, and for good
+        listener = Listener(settings, pages, later=listening.set)
         problem = f"http.port: can't listen on 127.0.0.1:{port} (address already in use)"
-        assert web.problem == problem
+        assert listener.problem == problem
         assert f"{problem}; trying again, all else goes on" in caplog.text
         assert not listening.wait(0.3)
     assert listening.wait(10)
-    assert web.problem is None
+    assert listener.problem is None
     assert get(port, "/healthz") == (200, "ok\n")
-    web.close()
+    listener.close()
 
 
 def test_a_tally_counts_up_to_its_bounds() -> None:
@@ -142,7 +142,7 @@ def test_a_tally_counts_up_to_its_bounds() -> None:
 
 def test_what_people_write_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     """Brackets are no markup, colons no emoji."""
-    standing = {
+    document = {
         "version": "1.0", "config": "/etc/[red]/config.yaml", "uptime_s": 3700.5,
         "model": "/srv/[x]/a.pt", "broker": {"address": "[fd00::2]:1883", "connected": False},
         "outbox": 3, "detector": {"ms_p50": None}, "rss_bytes": 5e8,
@@ -150,7 +150,7 @@ def test_what_people_write_is_shown_as_it_is(capsys: pytest.CaptureFixture[str])
         "watches": {"sign": {"prompts": ["a [/] sign", ":car:"], "enabled": True, "open": {}}},
         "problems": ["c.yaml:1:1: [/]: unknown key"],
     }  # fmt: skip
-    show(standing, Console(width=100))
+    show(document, Console(width=100))
     screen = capsys.readouterr().out
     for text in (
         "running for 1:01:40", "/etc/[red]/config.yaml", "/srv/[x]/a.pt: nothing analysed yet",
@@ -163,7 +163,7 @@ def test_what_people_write_is_shown_as_it_is(capsys: pytest.CaptureFixture[str])
 def test_a_daemon_that_does_not_answer_runs_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(socket, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("streamwatch.status.socket.PATIENCE_SECONDS", 0.2)
     path = tmp_path / "s"
     assert ask([path]) is None
     with socket.socket(socket.AF_UNIX) as silent:

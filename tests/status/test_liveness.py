@@ -24,7 +24,7 @@ from tests.parts.daemon import private_environment
 
 HANG = """
 import time
-from streamwatch.daemon import daemon
+from streamwatch.daemon import supervision
 from streamwatch.status import liveness
 from streamwatch.detector.world import WorldDetector
 from streamwatch.publisher import Publisher
@@ -37,8 +37,8 @@ def hang(self, *given):
         time.sleep(3600)
     return step(self, *given)
 {part} = hang
-tell = daemon.systemd.ready
-daemon.systemd.ready = lambda: (tell(), ready.append(time.monotonic()))
+tell = supervision.systemd.ready
+supervision.systemd.ready = lambda: (tell(), ready.append(time.monotonic()))
 main()
 """
 """streamwatch, where that part hangs 2 s after it was ready."""
@@ -241,7 +241,7 @@ def test_a_main_thread_that_hangs_is_told_over_http(
 ) -> None:
     """Nobody feeds the watchdog then; who asks over HTTP must not hear that all is well."""
     port = free_port()
-    start(CLIP, hanging="daemon.Daemon._publish_statuses", http={"port": port})
+    start(CLIP, hanging="supervision.Supervision._publish_statuses", http={"port": port})
     assert "READY=1" in systemd.heard(60, "READY=1")
     systemd.heard(10)
     assert "WATCHDOG=1" not in systemd.heard(2)

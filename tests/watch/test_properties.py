@@ -202,9 +202,9 @@ class CameraLife(RuleBasedStateMachine):
     @rule()
     def remember(self) -> None:
         """As is done every now and then, for the next crash."""
-        standing = self.watches.standing()
-        assert self.still_open() <= {event.id for event in standing}
-        self.outbox.remember(standing)
+        visits = self.watches.open_visits()
+        assert self.still_open() <= {event.id for event in visits}
+        self.outbox.remember(visits)
 
     @rule(name=st.sampled_from(["one", "two"]), watch=watch_settings)
     def edit(self, name: str, watch: dict[str, object]) -> None:

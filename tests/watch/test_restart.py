@@ -80,7 +80,7 @@ def remembered(outbox: SqliteOutbox, now: datetime) -> list[Remembered]:
 def crashed(*scene: Detection, watches: Watches = PEOPLE, **camera: Any) -> SqliteOutbox:
     """What is left of 2 s of this."""
     life = Life(SqliteOutbox(), watches, **camera).see(*scene)
-    life.outbox.remember(life.watches.standing())
+    life.outbox.remember(life.watches.open_visits())
     assert life.outbox.visits()
     return life.outbox
 
@@ -205,7 +205,7 @@ def test_a_clock_that_is_behind_makes_nothing_old() -> None:
 def test_a_long_visit_is_as_old_as_its_last_sighting() -> None:
     """Nothing is told of a parked car for hours, so how it stands is remembered beside that."""
     before = Life(SqliteOutbox()).see(person(300)).see(person(300), seconds=700)
-    before.outbox.remember(before.watches.standing())
+    before.outbox.remember(before.watches.open_visits())
     life = Life(before.outbox, start=before.seconds + 30, number=2).see(person(300))
     assert before.told == [("new", "visit-1", 0, None)]
     assert life.told == GONE_ON
@@ -215,7 +215,7 @@ def test_it_goes_on_where_it_stood_last_and_not_where_it_was_told() -> None:
     before = Life(SqliteOutbox()).see(person(300))
     for x in range(300, 360, 2):
         before.see(person(x), seconds=0.2)
-    before.outbox.remember(before.watches.standing())
+    before.outbox.remember(before.watches.open_visits())
     assert before.told == [("new", "visit-1", 0, None)]
     life = Life(before.outbox, start=60, number=2).see(person(360))
     assert life.told == GONE_ON
@@ -279,7 +279,7 @@ def test_after_a_stop_another_visit_continues_the_one_before() -> None:
 def test_who_left_while_it_was_stopped_is_told_no_more_of() -> None:
     outbox = stopped(person(300))
     life = again(outbox).see(seconds=3.4)
-    assert life.watches.standing() == ()
+    assert life.watches.open_visits() == ()
     life.see(person(300))
     assert life.told == [("new", "life-2-visit-1", 0, None)]
     assert life.events[0].continues is None
@@ -287,7 +287,7 @@ def test_who_left_while_it_was_stopped_is_told_no_more_of() -> None:
 
 def test_what_a_stop_ended_is_remembered_until_it_is_missed() -> None:
     life = again(stopped(person(300))).see(seconds=1)
-    assert [event.id for event in life.watches.standing()] == ["visit-1"]
+    assert [event.id for event in life.watches.open_visits()] == ["visit-1"]
     third = Life(life.stop(), start=40, number=3).see(person(300))
     assert [event.continues for event in third.events] == ["visit-1"]
 
@@ -301,7 +301,7 @@ def test_a_stop_before_it_was_seen_ends_what_a_crash_left_open() -> None:
 
 def test_what_stopped_too_long_ago_is_forgotten() -> None:
     life = again(stopped(person(300)), after=601)
-    assert (life.told, life.watches.standing()) == ([], ())
+    assert (life.told, life.watches.open_visits()) == ([], ())
 
 
 # --- what holds an alert back, and what does not --------------------------------------------------
@@ -365,7 +365,7 @@ def test_a_watch_that_changed_meanwhile(watches: Watches, goes_on: bool) -> None
     assert life.told == ([] if goes_on else MISSED)
     life = again(stopped(person(300)), watches)
     assert life.told == []
-    assert bool(life.watches.standing()) is goes_on
+    assert bool(life.watches.open_visits()) is goes_on
 
 
 def test_a_reload_keeps_what_an_unchanged_watch_waits_for() -> None:

@@ -7,8 +7,9 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
+from streamwatch.config import Config, config_hash
 from streamwatch.daemon.commands.parsing import (
     DetectRequest,
     EditRequest,
@@ -19,7 +20,8 @@ from streamwatch.daemon.commands.parsing import (
 )
 from streamwatch.daemon.reloading import Outcome, Reloading
 from streamwatch.errors import StreamwatchError
-from streamwatch.pipeline.analysis import Sight
+from streamwatch.pipeline.analysis import Answer
+from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.publisher import Command, Publisher, render_all, timestamp
 
 log = logging.getLogger(__name__)
@@ -28,31 +30,13 @@ FRAME_SECONDS = 5.0
 """How long to wait for a camera's next frame."""
 
 
-class Looking(Protocol):
-    """What the daemon shows of its cameras. Raises StreamwatchError where there is nothing."""
-
-    def look(self, camera: str, prompts: tuple[str, ...] | None) -> Future[Sight]:
-        """The next frame with what is found of `prompts`, or of the camera's own."""
-        ...
-
-    def prompts_of(self, camera: str, watch: str) -> tuple[tuple[str, ...], float]:
-        """What a watch looks for on a camera, and how sure it must be."""
-        ...
-
-    @property
-    def config_hash(self) -> str: ...
-
-    @property
-    def snapshot_quality(self) -> int: ...
-
-
-class Answering:
+class Commands:
     """Takes commands from the publisher, and gives it the answers."""
 
-    def __init__(self, reloading: Reloading, publisher: Publisher, daemon: Looking) -> None:
+    def __init__(self, reloading: Reloading, publisher: Publisher, pipeline: Pipeline) -> None:
         self._reloading = reloading
         self._publisher = publisher
-        self._daemon = daemon
+        self._pipeline = pipeline
 
     def take(self, command: Command) -> None:
         """Answer a command when its turn comes; for any thread, and never waits."""
@@ -88,19 +72,19 @@ class Answering:
     def _told(self, outcome: Outcome) -> Mapping[str, Any]:
         if outcome.fault is not None:
             raise outcome.fault
-        return {"changes": list(outcome.changes), "config_hash": self._daemon.config_hash}
+        return {"changes": list(outcome.changes), "config_hash": config_hash(self._config)}
 
     def _detections(self, request: DetectRequest) -> Mapping[str, Any]:
-        sight = self._seen(lambda: self._daemon.look(request.camera, request.prompts))
+        seen = self._seen(lambda: self._pipeline.look(request.camera, request.prompts))
         return {
-            **_frame(request.camera, sight),
+            **_frame(request.camera, seen),
             "detections": [
                 {
                     "prompt": detection.prompt,
                     "confidence": round(detection.confidence, 3),
                     "box": [round(edge, 1) for edge in detection.box],
                 }
-                for detection in sight.detections
+                for detection in seen.detections
             ],
         }
 
@@ -109,17 +93,28 @@ class Answering:
         prompts: tuple[str, ...] = ()
         least = 1.0
         if request.watch is not None:
-            prompts, least = self._daemon.prompts_of(request.camera, request.watch)
-        sight = self._seen(lambda: self._daemon.look(request.camera, None))
+            prompts, least = self._looked_for(request.camera, request.watch)
+        seen = self._seen(lambda: self._pipeline.look(request.camera, None))
         marks = [
             (detection.box, f"{detection.prompt} {detection.confidence:.0%}")
-            for detection in sight.detections
+            for detection in seen.detections
             if detection.prompt in prompts and detection.confidence >= least
         ]
-        jpeg = render_all(sight.frame.image, marks, self._daemon.snapshot_quality)
-        return {**_frame(request.camera, sight), "jpeg": base64.b64encode(jpeg).decode()}
+        jpeg = render_all(seen.frame.image, marks, self._config.snapshots.quality)
+        return {**_frame(request.camera, seen), "jpeg": base64.b64encode(jpeg).decode()}
 
-    def _seen(self, look: Callable[[], Future[Sight]]) -> Sight:
+    @property
+    def _config(self) -> Config:
+        return self._pipeline.current.config
+
+    def _looked_for(self, camera: str, watch: str) -> tuple[tuple[str, ...], float]:
+        """What a watch looks for on a camera, and how sure it must be."""
+        settings = self._config.watches_of(camera).get(watch)
+        if settings is None:
+            raise StreamwatchError(f"{watch} is not watched for on {camera}")
+        return settings.prompt, settings.confidence or self._config.detector.confidence
+
+    def _seen(self, look: Callable[[], Future[Answer]]) -> Answer:
         try:
             return look().result(FRAME_SECONDS)
         except CancelledError:
@@ -128,9 +123,9 @@ class Answering:
             raise StreamwatchError(f"no frame came within {FRAME_SECONDS:.0f} s") from None
 
 
-def _frame(camera: str, sight: Sight) -> dict[str, Any]:
+def _frame(camera: str, answer: Answer) -> dict[str, Any]:
     return {
         "camera": camera,
-        "captured_at": timestamp(sight.frame.captured_at),
-        "frame": list(sight.frame.size),
+        "captured_at": timestamp(answer.frame.captured_at),
+        "frame": list(answer.frame.size),
     }

@@ -1,0 +1,174 @@
+"""Watches over what runs: tells how the cameras are, what is stuck, and what has failed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from streamwatch.errors import StreamwatchError
+from streamwatch.pipeline.pipeline import Pipeline
+from streamwatch.publisher import CameraState, ErrorReport, Publisher, Stats
+from streamwatch.status import report, systemd
+from streamwatch.status.liveness import Liveness, idle
+from streamwatch.status.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+CHECK_SECONDS = 0.5
+"""How often everything is looked at."""
+STATS_SECONDS = 10.0
+
+
+class Supervision:
+    """Tells the broker, systemd and whoever asks how the pipeline and the publisher are doing.
+
+    `failed` gives what else may have ended a thread: its name, the error and the kind of report.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        publisher: Publisher,
+        failed: Callable[[], Iterable[tuple[str, BaseException | None, ErrorReport]]],
+    ) -> None:
+        self._pipeline = pipeline
+        self._publisher = publisher
+        self._failed = failed
+        self._started = time.monotonic()
+        self._statuses: dict[str, CameraState] = {}
+        self._status_lock = threading.Lock()
+        """Held while a camera's status is published, so that none is told after it has gone."""
+        self._stats: tuple[Stats, ...] = ()
+        """The last two that were published."""
+        self._liveness = Liveness()
+        self._stuck: tuple[str, ...] = ()
+        self._checked_at = time.monotonic()
+        """When the main thread looked last for what is stuck, in monotonic seconds."""
+        self._status_line = ""
+        self.ready = False
+        """Whether the start is over: everything runs, and the broker was tried."""
+
+    # --- in the main thread -----------------------------------------------------------------------
+
+    def run(self, stop: threading.Event) -> None:
+        """Until stopped, ended or failed. Raises StreamwatchError where something has failed."""
+        next_stats = time.monotonic() + STATS_SECONDS
+        while not stop.wait(CHECK_SECONDS):
+            self._tell_systemd()
+            self._pipeline.recover()
+            self._publish_statuses()
+            if time.monotonic() >= next_stats:
+                next_stats += STATS_SECONDS
+                self.publish_stats()
+            self.raise_failures()
+            if self._pipeline.ended:
+                log.info("all cameras have ended")
+                break
+        else:
+            log.info("stopping")
+        systemd.stopping()
+
+    def _tell_systemd(self) -> None:
+        """Where a part is stuck, the watchdog is left to run out, and the service starts anew."""
+        self._checked_at = now = time.monotonic()
+        stuck = self._liveness.stuck(report.pulse(self._pipeline, self._publisher, now), now)
+        if len(stuck) > len(self._stuck):
+            log.error("%s", "; ".join(stuck))
+        self._stuck = stuck
+        if not self.ready and self._publisher.tried:
+            self.ready = True
+            systemd.ready()
+        if not stuck:
+            systemd.alive()
+        setup = self._pipeline.current
+        line = report.status_line(setup.config, setup.captures, self._publisher.waiting, stuck, now)
+        if line != self._status_line:
+            self._status_line = line
+            systemd.status(line)
+
+    def _publish_statuses(self) -> None:
+        with self._status_lock:
+            setup = self._pipeline.current
+            for name in setup.config.cameras:
+                status: CameraState = "disabled"
+                if name in setup.cameras:
+                    online = setup.cameras[name].capture.online(time.monotonic())
+                    status = "online" if online else "offline"
+                if self._statuses.get(name) != status:
+                    self._statuses[name] = status
+                    self._publisher.camera_status(name, status)
+
+    def publish_stats(self) -> None:
+        stats = self._stats_now()
+        self._stats = (*self._stats[-1:], stats)
+        self._publisher.stats(stats)
+
+    def raise_failures(self) -> None:
+        """Raise what ended a thread of the daemon: a bug or a broken machine, not a dead camera."""
+        failures = [
+            (failure.part, failure.error, ErrorReport(failure.kind, "", camera=failure.camera))
+            for failure in self._pipeline.failures
+        ]
+        for part, error, told in (*failures, *self._failed()):
+            if error is not None:
+                message = f"{part} failed: {error or type(error).__name__}"
+                self._publisher.error(replace(told, message=message))
+                raise StreamwatchError(message) from error
+
+    def say_offline(self) -> None:
+        """At the end: no camera is looked at any more."""
+        with self._status_lock:
+            for name in self._pipeline.current.cameras:
+                self._publisher.camera_status(name, "offline")
+
+    # --- in any thread ----------------------------------------------------------------------------
+
+    def forget(self, cameras: Iterable[str], pairs: Iterable[tuple[str, str]]) -> None:
+        """Clear what was told of these cameras and (camera, watch) pairs, which are gone."""
+        cameras = tuple(cameras)
+        with self._status_lock:
+            for name in cameras:
+                self._statuses.pop(name, None)
+            self._publisher.forget(cameras, pairs)
+
+    def what_is_stuck(self) -> tuple[str, ...]:
+        """As the main thread saw it last, and whether it still looks."""
+        return (*idle("the main thread", self._checked_at, time.monotonic()), *self._stuck)
+
+    def metrics(self) -> Metrics:
+        setup = self._pipeline.current
+        return report.metrics(
+            setup.config,
+            setup.detector.device,
+            setup.captures,
+            self._pipeline.counts,
+            self._publisher,
+            healthy=not self.what_is_stuck(),
+        )
+
+    def status(self, path: Path, problems: Iterable[ErrorReport]) -> dict[str, Any]:
+        """What `streamwatch status` shows; `path` is the configuration's."""
+        setup = self._pipeline.current
+        return report.status_document(
+            setup.config,
+            path,
+            self._stats[0] if self._stats else None,
+            self._stats_now(),
+            setup.captures,
+            self._publisher,
+            tuple(problems),
+            self.what_is_stuck(),
+        )
+
+    def _stats_now(self) -> Stats:
+        return report.stats(
+            self._started,
+            self._pipeline.current.captures,
+            self._pipeline.counts,
+            self._publisher.waiting,
+        )

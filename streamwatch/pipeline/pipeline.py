@@ -1,0 +1,345 @@
+"""Cameras, detector and watches of one configuration: events out.
+
+    with Pipeline(config, publish=print) as pipeline:
+        pipeline.wait()                    # until every file has ended; cameras never do
+
+It knows no broker, no configuration file and no systemd.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Self
+
+import numpy as np
+
+from streamwatch.config import Config, DetectorSettings
+from streamwatch.detector.loading import load_detector
+from streamwatch.detector.protocol import Detector, View
+from streamwatch.errors import StreamwatchError
+from streamwatch.pipeline.analysis import Analysis, Answer, Changeover, Watched
+from streamwatch.pipeline.camera import CameraMaker, RunningCamera, let_go, recall, take_over
+from streamwatch.pipeline.counts import Counts
+from streamwatch.prompts.embeddings import Embeddings
+from streamwatch.prompts.vocabulary import Vocabularies, vocabularies, vocabulary
+from streamwatch.records import Event, Remembered
+from streamwatch.source import Capture
+
+log = logging.getLogger(__name__)
+
+LOOK_FLOOR = 0.05
+"""From this confidence on `look` tells what is there: enough to see what a threshold hides."""
+STOP_SECONDS = 5.0
+CHECK_SECONDS = 0.5
+"""How often `wait` looks for what has failed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Setup:
+    """A configuration, and all that was made of it."""
+
+    config: Config
+    detector: Detector
+    embeddings: Embeddings
+    vocabularies: Vocabularies
+    cameras: Mapping[str, RunningCamera]
+    """The enabled ones."""
+
+    @property
+    def captures(self) -> dict[str, Capture]:
+        return {name: camera.capture for name, camera in self.cameras.items()}
+
+    def watched(self) -> dict[str, Watched]:
+        return {
+            name: camera.watched(self.vocabularies.of_cameras[name])
+            for name, camera in self.cameras.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What ended a thread too early: a defect or a broken machine, not a dead camera."""
+
+    kind: Literal["camera", "detector"]
+    camera: str | None
+    error: BaseException
+
+    @property
+    def part(self) -> str:
+        return self.camera or "the detector"
+
+
+class Pipeline:
+    """One configuration, running, until another takes its place.
+
+    `publish` is given every event, in the order in which they happen. `remember` is given the open
+    visits from time to time, each as its newest event, to be handed to `recall` after a crash. Both
+    are called in the thread `detector`; `on_problem` is called with (camera, sentence) in the
+    camera's thread when it can't be read.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        publish: Callable[[Event], None],
+        remember: Callable[[Iterable[Event]], None] = lambda _: None,
+        on_problem: Callable[[str, str], None] = lambda _camera, _sentence: None,
+    ) -> None:
+        """Load the model and search once, so that whoever waits knows that it works.
+
+        Takes seconds, and starts nothing. Raises DetectorError or UnfitSetting; never fetches.
+        """
+        ready = threading.Condition()
+        self._maker = CameraMaker(ready, on_problem)
+        self._lock = threading.Lock()
+        """Held while `current` is replaced, so that a stop sees all captures."""
+        self._stopping = threading.Event()
+        self._replaced: set[Capture] = set()
+        self._current = self._first(config)
+        _warm_up(self._current)
+        self._analysis = Analysis(
+            ready, self._current.detector, self._current.watched(), publish, remember
+        )
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop(STOP_SECONDS)
+
+    @property
+    def current(self) -> Setup:
+        """What runs: replaced as a whole, so that every thread sees one state or the other."""
+        return self._current
+
+    @property
+    def counts(self) -> Counts:
+        return self._analysis.counts
+
+    @property
+    def turned_at(self) -> float:
+        """When the detector's thread came round last, in monotonic seconds."""
+        return self._analysis.turned_at
+
+    @property
+    def ended(self) -> bool:
+        """Whether all cameras have ended, as files do, or the detector's thread has failed."""
+        return self._analysis.ended
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        found = [
+            Failure("camera", name, capture.failure)
+            for name, capture in self._current.captures.items()
+            if capture.failure is not None
+        ]
+        if self._analysis.failure is not None:
+            found.append(Failure("detector", None, self._analysis.failure))
+        return tuple(found)
+
+    # --- running ----------------------------------------------------------------------------------
+
+    def recall(self, visits: Iterable[Remembered]) -> tuple[Event, ...]:
+        """Let visits of the previous run go on; the events end those with which that can't be.
+
+        Before `start`.
+        """
+        return tuple(recall(self._current.cameras, visits))
+
+    def start(self) -> None:
+        self._analysis.start()
+        for capture in self._current.captures.values():
+            capture.start()
+
+    def recover(self) -> None:
+        """Replace threads that hang in a driver or in FFmpeg; for the owner to call every second
+        or so."""
+        for capture in self._current.captures.values():
+            capture.recover(time.monotonic())
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Until all cameras have ended, as files do; False if that took longer than `timeout`.
+
+        Raises StreamwatchError if a thread has failed.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.ended:
+            self.recover()
+            for failure in self.failures:
+                raise StreamwatchError(f"{failure.part} failed: {failure.error}") from failure.error
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+            self._analysis.join(CHECK_SECONDS)
+        return True
+
+    def stop(self, timeout: float) -> bool:
+        """End all threads and what is open; False if the detector is busy after `timeout` seconds.
+
+        Waits for the captures first, which may take some seconds of its own.
+        """
+        with self._lock:
+            self._stopping.set()
+            captures = {*self._current.captures.values(), *self._replaced}
+        _stop(captures)
+        return self._analysis.stop(timeout)
+
+    # --- changing ---------------------------------------------------------------------------------
+
+    def prepare(self, config: Config) -> Setup:
+        """Do all that is slow for another configuration, beside what runs; nothing is changed.
+
+        Raises DetectorError or UnfitSetting; never fetches.
+        """
+        before = self._current
+        old, new = before.config.detector, config.detector
+        embeddings, known = before.embeddings, before.vocabularies.vectors
+        if _other_vectors(old, new):
+            embeddings, known = Embeddings(new), {}
+        words = vocabularies(config, embeddings, known)
+        detector = before.detector
+        if _other_detector(old, new):
+            log.info("loading the detector %s beside the one that runs", new.model)
+            detector = load_detector(new)
+        return Setup(
+            config, detector, embeddings, words, self._cameras(config, words, before.cameras)
+        )
+
+    def exchange(self, prepared: Setup) -> float:
+        """Go over to what was prepared, between two batches.
+
+        Returns when it was live, in monotonic seconds. Starts what is new, and asks what was
+        replaced to stop; see `join_replaced`. Raises StreamwatchError if the pipeline is stopping.
+        One thread at a time, and nothing but what `prepare` made of what runs.
+        """
+        before = self._current
+
+        def bring_over() -> list[Event]:
+            events: list[Event] = []
+            for name, camera in before.cameras.items():
+                if name in prepared.cameras:
+                    rivals = prepared.vocabularies.rivals
+                    events += take_over(camera, prepared.cameras[name], prepared.config, rivals)
+                else:
+                    events += let_go(camera, prepared.config)
+            return events
+
+        done = self._analysis.change_over(
+            Changeover(prepared.watched(), bring_over, prepared.detector)
+        )
+        try:
+            done.result()
+        except CancelledError:
+            raise StreamwatchError("the daemon is stopping") from None
+        live_at = time.monotonic()
+        old, new = set(before.captures.values()), set(prepared.captures.values())
+        with self._lock:
+            self._current = prepared
+            self._replaced |= old - new
+            if not self._stopping.is_set():
+                for capture in new - old:
+                    capture.start()
+        for capture in old - new:
+            capture.request_stop()
+        return live_at
+
+    def join_replaced(self) -> None:
+        """Wait for the captures that exchanges have replaced."""
+        with self._lock:
+            replaced, self._replaced = self._replaced, set()
+        _stop(replaced)
+
+    # --- being asked ------------------------------------------------------------------------------
+
+    def look(self, camera: str, prompts: tuple[str, ...] | None) -> Future[Answer]:
+        """The camera's next frame with what is found of `prompts`, or of its own.
+
+        Takes seconds where prompts are new. The future is cancelled if the camera goes before that.
+        Raises StreamwatchError where the camera is not there to be looked at.
+        """
+        current = self._current
+        found = current.cameras.get(camera)
+        if found is None:
+            known = "is disabled" if camera in current.config.cameras else "is none of the cameras"
+            raise StreamwatchError(f"{camera} {known}")
+        if not found.capture.online(time.monotonic()):
+            raise StreamwatchError(f"{camera} is offline: {found.capture.problem or 'no frame'}")
+        words = None
+        if prompts is not None:
+            words = vocabulary(prompts, current.embeddings.vectors(prompts))
+        answer = self._analysis.look(camera, words, LOOK_FLOOR)
+        found.rate.hurry()
+        return answer
+
+    # --- making -----------------------------------------------------------------------------------
+
+    def _first(self, config: Config) -> Setup:
+        settings = config.detector
+        log.info("loading the detector %s", settings.model)
+        since = time.monotonic()
+        embeddings = Embeddings(settings)
+        words = vocabularies(config, embeddings, known={})
+        detector = load_detector(settings)
+        log.info(
+            "detector %s is ready on %s after %.1f s, looking for %d prompts",
+            settings.model,
+            detector.device,
+            time.monotonic() - since,
+            len(words.named),
+        )
+        return Setup(config, detector, embeddings, words, self._cameras(config, words, before={}))
+
+    def _cameras(
+        self, config: Config, words: Vocabularies, before: Mapping[str, RunningCamera]
+    ) -> dict[str, RunningCamera]:
+        """The enabled ones; those of `before` go on wherever they can."""
+        return {
+            name: self._maker.changed(before[name], config, words.rivals)
+            if name in before
+            else self._maker.opened(name, config, words.rivals)
+            for name, settings in config.cameras.items()
+            if settings.enabled
+        }
+
+
+def _stop(captures: Iterable[Capture]) -> None:
+    captures = tuple(captures)
+    for capture in captures:
+        capture.request_stop()
+    for capture in captures:
+        with suppress(Exception):  # what its thread died of is its `failure`
+            capture.stop()
+
+
+def _warm_up(setup: Setup) -> None:
+    """Search once, in nothing."""
+    for watched in setup.watched().values():
+        if watched.vocabulary.prompts:
+            blank = np.zeros((360, 640, 3), np.uint8)
+            setup.detector.detect([View(blank, watched.vocabulary, floor=1.0)])
+            return
+
+
+def _other_vectors(old: DetectorSettings, new: DetectorSettings) -> bool:
+    """Whether the same prompt has another vector now."""
+    keys = ("model", "text_encoder", "template")
+    return any(getattr(old, key) != getattr(new, key) for key in keys)
+
+
+def _other_detector(old: DetectorSettings, new: DetectorSettings) -> bool:
+    """Whether it takes another network to search with."""
+    keys = ("model", "text_encoder", "device", "backend", "image_size")
+    return any(getattr(old, key) != getattr(new, key) for key in keys)
