@@ -244,9 +244,9 @@ def test_the_embedded_broker_carries_commands() -> None:
             requester.wait_for_payload("inside/result/watch/remove", b'{"id": null, "ok": true}')
 
 
-def test_the_access_list_of_the_readme(start_mosquitto: StartMosquitto) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    acl = re.search(r"An `acl_file` of mosquitto:\n\n```\n(.*?)```", readme, re.DOTALL)
+def test_the_access_list_of_the_documentation(start_mosquitto: StartMosquitto) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "mqtt.md").read_text()
+    acl = re.search(r"An `acl_file` of mosquitto:\n\n```\n(.*?)```", page, re.DOTALL)
     assert acl is not None
     users = {"streamwatch": "s", "automations": "a", "phone": "p"}
     broker: Mosquitto = start_mosquitto(users=users, acl=acl[1])
