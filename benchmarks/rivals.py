@@ -30,7 +30,9 @@ from rich.console import Console
 from rich.progress import track as progress
 from rich.table import Table
 
-from streamwatch.config.models import CameraSettings, DetectorSettings, WatchSettings
+from streamwatch.config.sections.camera import CameraSettings
+from streamwatch.config.sections.detector import DetectorSettings
+from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import View
 from streamwatch.geometry import Box, iou

@@ -14,7 +14,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jsonschema import Draft202012Validator
 
 from streamwatch.config import Config, load, schema
-from streamwatch.config.reading import read
+from streamwatch.config.document.reading import read
 from streamwatch.publisher.homeassistant import Discovery
 from streamwatch.publisher.payloads import encode, event_fields
 from streamwatch.publisher.topics import Topics

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from streamwatch.config.models import SnapshotSettings
+from streamwatch.config.sections.whole import SnapshotSettings
 from streamwatch.publisher import AnnouncedCamera, Publisher, Roster
 from streamwatch.publisher.homeassistant import Discovery
 from streamwatch.publisher.topics import Topics

@@ -12,7 +12,6 @@ LEVELS = (
     {"errors"},
     {"geometry", "tls", "paths", "logs"},
     {"records"},
-    {"catalogue"},
     {"config"},
     {"models"},
     {"prompts", "source", "scheduler", "detector", "watch", "publisher", "web"},
@@ -32,7 +31,8 @@ def part(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
-def imports(path: Path) -> set[str]:
+def imported(path: Path) -> set[str]:
+    """The modules of the package that a module imports, by their whole names."""
     tree = ast.parse(path.read_text())
     found: set[str] = set()
     for node in ast.walk(tree):
@@ -44,7 +44,11 @@ def imports(path: Path) -> set[str]:
                 found |= {f"streamwatch.{alias.name}" for alias in node.names}
             elif node.module:
                 found.add(node.module)
-    return {part(name) for name in found if name.startswith("streamwatch.")}
+    return {name for name in found if name.startswith("streamwatch.")}
+
+
+def imports(path: Path) -> set[str]:
+    return {part(name) for name in imported(path)}
 
 
 def allowed(name: str) -> set[str]:
@@ -58,6 +62,8 @@ def allowed(name: str) -> set[str]:
     raise AssertionError(f"{name} stands on no level")
 
 
+DOORS = {"streamwatch.config", "streamwatch.config.catalogue"}
+"""What others may import of the configuration: nobody reaches deeper."""
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -67,6 +73,13 @@ def test_a_module_imports_only_what_lies_below_it(path: Path) -> None:
     # `__version__` stands in the package itself.
     forbidden = imports(path) - allowed(name) - {"__version__"}
     assert not forbidden
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_configuration_is_entered_by_its_doors(path: Path) -> None:
+    if path.relative_to(PACKAGE).parts[0] != "config":
+        inside = {name for name in imported(path) if part(name) == "config"}
+        assert inside <= DOORS
 
 
 def test_the_rule_sees_what_it_forbids() -> None:

@@ -20,8 +20,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from streamwatch.catalogue import ENCODERS, MODELS, Asset, HubFolder, Model, Source
 from streamwatch.config import DetectorSettings
+from streamwatch.config.catalogue import ENCODERS, MODELS, Asset, HubFolder, Model, Source
 from streamwatch.models.fetching import Progress as FetchProgress
 from streamwatch.models.fetching import megabytes
 from streamwatch.models.provision import provide, pull

@@ -6,57 +6,86 @@ for advice in config.warnings(settings, path):
     …
 """
 
-from streamwatch.config.checks import Advice, describe, unfit_model, warnings
-from streamwatch.config.edits import Edit, Put, Remove, Switch
+from streamwatch.config.advice import Advice, unfit_model, warnings
+from streamwatch.config.document.edits import Edit, Put, Remove, Section, Switch
+from streamwatch.config.document.places import printable
 from streamwatch.config.fingerprint import config_hash
-from streamwatch.config.json_schema import schema
+from streamwatch.config.following import POLL_SECONDS, SavedFile
 from streamwatch.config.last_good import keep_last_good, load_last_good
 from streamwatch.config.loading import find, load, located, text_of
-from streamwatch.config.models import (
-    AppearSettings,
-    CameraSettings,
+from streamwatch.config.saving import persist
+from streamwatch.config.schema import schema
+from streamwatch.config.secrets import mask_secrets_in, mask_url
+from streamwatch.config.sections.camera import CameraSettings
+from streamwatch.config.sections.detector import DetectorSettings
+from streamwatch.config.sections.mqtt import TLS_PORT, MqttSettings, OutboxSettings
+from streamwatch.config.sections.watch import AppearSettings, WatchSettings
+from streamwatch.config.sections.whole import (
     Config,
-    DetectorSettings,
     HttpSettings,
     LogSettings,
-    MqttSettings,
-    OutboxSettings,
     SnapshotSettings,
-    WatchSettings,
     snapshot_folder,
 )
-from streamwatch.config.persisting import persist
-from streamwatch.config.secrets import mask_secrets_in, mask_url
+from streamwatch.config.summary import describe
+from streamwatch.config.values.addresses import (
+    bracketed,
+    is_certified,
+    is_encrypted,
+    with_credentials,
+)
+from streamwatch.config.values.hours import Hours
+from streamwatch.config.values.phrases import folded, normalised, words
+from streamwatch.config.values.texts import NAME_PATTERN, line
+from streamwatch.config.wording import Wrong, did_you_mean, listing
 
 __all__ = [
+    "NAME_PATTERN",
+    "POLL_SECONDS",
+    "TLS_PORT",
     "Advice",
     "AppearSettings",
     "CameraSettings",
     "Config",
     "DetectorSettings",
     "Edit",
+    "Hours",
     "HttpSettings",
     "LogSettings",
     "MqttSettings",
     "OutboxSettings",
     "Put",
     "Remove",
+    "SavedFile",
+    "Section",
     "SnapshotSettings",
     "Switch",
     "WatchSettings",
+    "Wrong",
+    "bracketed",
     "config_hash",
     "describe",
+    "did_you_mean",
     "find",
+    "folded",
+    "is_certified",
+    "is_encrypted",
     "keep_last_good",
+    "line",
+    "listing",
     "load",
     "load_last_good",
     "located",
     "mask_secrets_in",
     "mask_url",
+    "normalised",
     "persist",
+    "printable",
     "schema",
     "snapshot_folder",
     "text_of",
     "unfit_model",
     "warnings",
+    "with_credentials",
+    "words",
 ]

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from streamwatch.config.loading import load, text_of
-from streamwatch.config.models import Config
+from streamwatch.config.sections.whole import Config
 from streamwatch.paths import state_file
 
 

@@ -9,12 +9,15 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from streamwatch import paths
-from streamwatch.config import problems, reading, references
-from streamwatch.config.edits import Edit, edited
-from streamwatch.config.expansion import expanded
-from streamwatch.config.models import CameraSettings, Config, WatchSettings
-from streamwatch.config.places import Entry, Fault, Loc
-from streamwatch.config.reading import Document
+from streamwatch.config import problems, references
+from streamwatch.config.document import reading
+from streamwatch.config.document.edits import Edit, edited
+from streamwatch.config.document.expansion import expanded
+from streamwatch.config.document.places import Entry, Fault, Loc
+from streamwatch.config.document.reading import Document
+from streamwatch.config.sections.camera import CameraSettings
+from streamwatch.config.sections.watch import WatchSettings
+from streamwatch.config.sections.whole import Config
 from streamwatch.errors import ConfigError, Problem, UnfitSetting
 
 _Model = TypeVar("_Model", bound=BaseModel)

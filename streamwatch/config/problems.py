@@ -8,8 +8,8 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from streamwatch.config.models import Config
-from streamwatch.config.places import Entry, Fault, Loc, Place, printable, subject
+from streamwatch.config.document.places import Entry, Fault, Loc, Place, printable, subject
+from streamwatch.config.sections.whole import Config
 from streamwatch.config.wording import Wrong, did_you_mean
 
 _KEY = "[key]"

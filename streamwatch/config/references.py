@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
-from streamwatch.config.models import CameraSettings, WatchSettings
-from streamwatch.config.places import Loc
-from streamwatch.config.units import duration_text
+from streamwatch.config.document.places import Loc
+from streamwatch.config.sections.camera import CameraSettings
+from streamwatch.config.sections.watch import WatchSettings
+from streamwatch.config.values.units import duration_text
 from streamwatch.config.wording import Wrong, did_you_mean, listing
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-from streamwatch.config import Advice, DetectorSettings
-from streamwatch.config.wording import listing
+from streamwatch.config import Advice, DetectorSettings, listing
 from streamwatch.models.fetching import megabytes
 from streamwatch.models.provision import choose, provide, to_fetch
 from streamwatch.models.store import default_store

@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from streamwatch.config import (
+    POLL_SECONDS,
     Config,
     Edit,
     Put,
     Remove,
+    SavedFile,
     Switch,
     keep_last_good,
     load,
@@ -23,7 +25,6 @@ from streamwatch.config import (
     text_of,
 )
 from streamwatch.config import persist as save
-from streamwatch.config.following import POLL_SECONDS, SavedFile
 from streamwatch.errors import ConfigError, Problem, StreamwatchError, UnfitSetting
 
 log = logging.getLogger(__name__)

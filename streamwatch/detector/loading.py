@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from streamwatch.catalogue import NetworkKind
-from streamwatch.config.models import DetectorSettings
+from streamwatch.config import DetectorSettings
+from streamwatch.config.catalogue import NetworkKind
 from streamwatch.detector.network import TorchNetwork
 from streamwatch.detector.protocol import Network
 from streamwatch.detector.world import WorldDetector

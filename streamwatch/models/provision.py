@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamwatch.catalogue import (
+from streamwatch.config import DetectorSettings
+from streamwatch.config.catalogue import (
     ENCODERS,
     FOLDER_NETWORK,
     FOLDERS,
@@ -21,7 +22,6 @@ from streamwatch.catalogue import (
     NetworkKind,
     Source,
 )
-from streamwatch.config.models import DetectorSettings
 from streamwatch.errors import DetectorError
 from streamwatch.models.fetching import Progress, megabytes
 from streamwatch.models.store import Missing, Store, default_store

@@ -24,7 +24,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from streamwatch.catalogue import Asset, Bundled, HubFolder, Local, Source
+from streamwatch.config.catalogue import Asset, Bundled, HubFolder, Local, Source
 from streamwatch.errors import DetectorError
 from streamwatch.models.fetching import Fetcher, Progress
 from streamwatch.paths import cache_dir

@@ -6,10 +6,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from itertools import combinations, product
 
-from streamwatch.catalogue import EncoderKind
-from streamwatch.config import Advice, Config
-from streamwatch.config.models import WatchSettings
-from streamwatch.config.phrases import folded
+from streamwatch.config import Advice, Config, WatchSettings, folded
+from streamwatch.config.catalogue import EncoderKind
 from streamwatch.errors import DetectorError
 from streamwatch.models.provision import encoder_is_here, identify_encoder
 from streamwatch.prompts.embeddings import Embeddings

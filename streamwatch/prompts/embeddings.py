@@ -8,8 +8,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from streamwatch.config.models import DetectorSettings
-from streamwatch.config.phrases import normalised
+from streamwatch.config import DetectorSettings, normalised
 from streamwatch.models.provision import find_encoder, identify_encoder
 from streamwatch.paths import cache_dir
 from streamwatch.prompts.encoders.process import Encoded, EncoderFiles, EncoderProcess

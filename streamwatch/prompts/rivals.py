@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from streamwatch.catalogue import ENCODERS, MODELS, Encoder
-from streamwatch.config.models import DetectorSettings, WatchSettings
-from streamwatch.config.phrases import words
+from streamwatch.config import DetectorSettings, WatchSettings, words
+from streamwatch.config.catalogue import ENCODERS, MODELS, Encoder
 from streamwatch.records import Vectors
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamwatch.config.models import Config, WatchSettings
+from streamwatch.config import Config, WatchSettings
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.rivals import distractors, rivals_of
 from streamwatch.records import TEXT_WIDTH, Vectors, Vocabulary

@@ -13,7 +13,7 @@ from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
 from amqtt.broker import Broker
 from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType
 
-from streamwatch.config.models import MqttSettings
+from streamwatch.config import MqttSettings
 from streamwatch.errors import PublisherError
 
 HOST = "127.0.0.1"

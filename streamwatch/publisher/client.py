@@ -7,7 +7,7 @@ import ssl
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from streamwatch.config.models import MqttSettings
+from streamwatch.config import MqttSettings
 from streamwatch.tls import client_context
 
 

@@ -31,7 +31,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from streamwatch.config.models import TLS_PORT, MqttSettings
+from streamwatch.config import TLS_PORT, MqttSettings
 from streamwatch.publisher.client import make_client
 from streamwatch.publisher.payloads import OFFLINE
 from streamwatch.tls import TlsFault, UnfitFile, fault

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from streamwatch.config.models import MqttSettings
+from streamwatch.config import MqttSettings
 from streamwatch.publisher.announcing import Announcer
 from streamwatch.publisher.commands import Command, answer_fields, answers, understood
 from streamwatch.publisher.connection import Arrived, Connection, Subscribed

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from streamwatch.config.models import MqttSettings, SnapshotSettings
+from streamwatch.config import MqttSettings, SnapshotSettings
 from streamwatch.publisher.commands import Reply
 from streamwatch.publisher.homeassistant import Roster
 from streamwatch.publisher.payloads import CameraState, ErrorReport, Info, Stats

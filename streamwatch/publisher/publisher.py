@@ -15,7 +15,7 @@ from typing import Any
 
 import cv2
 
-from streamwatch.config.models import MqttSettings, OutboxSettings, SnapshotSettings
+from streamwatch.config import MqttSettings, OutboxSettings, SnapshotSettings
 from streamwatch.publisher.announcing import Announcer
 from streamwatch.publisher.commands import Command, Reply, answer_fields, answers
 from streamwatch.publisher.connection import (

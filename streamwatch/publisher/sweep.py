@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from streamwatch.config.kinds import NAME_PATTERN
+from streamwatch.config import NAME_PATTERN
 from streamwatch.publisher.topics import Pair, Topics
 
 SWEEP_SECONDS = 5.0

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 
-from streamwatch.config.models import CameraSettings
+from streamwatch.config import CameraSettings
 from streamwatch.errors import CredentialsRefused, SourceError
 from streamwatch.geometry import Polygon
 from streamwatch.records import Frame, Image

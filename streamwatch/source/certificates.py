@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from streamwatch.config.addresses import is_certified, is_encrypted
+from streamwatch.config import is_certified, is_encrypted
 from streamwatch.tls import client_context, fault
 
 _BUNDLES = (

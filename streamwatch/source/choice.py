@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from streamwatch.config.addresses import with_credentials
-from streamwatch.config.models import CameraSettings
-from streamwatch.config.secrets import mask_url
+from streamwatch.config import CameraSettings, mask_url, with_credentials
 from streamwatch.source.certificates import tls_options
 from streamwatch.source.clock import Clock
 from streamwatch.source.decoding import Input

@@ -19,8 +19,7 @@ import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from streamwatch.config.addresses import is_encrypted
-from streamwatch.config.secrets import mask_secrets_in
+from streamwatch.config import is_encrypted, mask_secrets_in
 from streamwatch.errors import CredentialsRefused, SourceError
 from streamwatch.records import Image
 from streamwatch.source.certificates import tls_fault

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 
-from streamwatch.config.models import CameraSettings, WatchSettings
+from streamwatch.config import CameraSettings, WatchSettings
 from streamwatch.records import Detection, EndReason, Event, Frame, Remembered
 from streamwatch.watch.past import ends
 from streamwatch.watch.timeline import Timeline

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from math import hypot
 
-from streamwatch.config.models import WatchSettings
+from streamwatch.config import WatchSettings
 from streamwatch.geometry import gap, iou
 from streamwatch.records import Detection, Track
 from streamwatch.watch import rules

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, tzinfo
 
-from streamwatch.config.hours import Hours
+from streamwatch.config import Hours
 
 
 class Schedule:

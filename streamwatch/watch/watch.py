@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 
-from streamwatch.config.models import CameraSettings, WatchSettings
+from streamwatch.config import CameraSettings, WatchSettings
 from streamwatch.records import (
     Detection,
     EndReason,

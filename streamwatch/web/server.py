@@ -13,8 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from streamwatch import __version__
-from streamwatch.config import HttpSettings
-from streamwatch.config.addresses import bracketed
+from streamwatch.config import HttpSettings, bracketed
 from streamwatch.errors import UnfitSetting
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.table import Table
 
-from streamwatch.config.models import CameraSettings
+from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.source import Capture, Slot
 from tests.parts.rtsp import RtspServer
 from tests.source.peers import garbage_peer, mute_peer

@@ -18,8 +18,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from streamwatch.catalogue import ENCODERS, MODELS, Asset
 from streamwatch.cli.app import app
+from streamwatch.config.catalogue import ENCODERS, MODELS, Asset
 from streamwatch.daemon.fetch_first import prepare
 from streamwatch.errors import DetectorError
 from streamwatch.models import fetching
@@ -463,7 +463,7 @@ def test_sigterm_while_fetching_is_a_clean_stop(tmp_path: Path) -> None:
     """In a process of its own, whose row is set to a server that has fallen silent."""
     script = """
 import dataclasses, sys
-from streamwatch.catalogue import MODELS, Asset
+from streamwatch.config.catalogue import MODELS, Asset
 MODELS["NAME"] = dataclasses.replace(MODELS["NAME"], checkpoint=Asset(sys.argv[2], 1))
 from streamwatch.cli.app import app
 app(["run", "-c", sys.argv[1]])

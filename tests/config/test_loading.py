@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from streamwatch.catalogue import ENCODERS, MODELS
 from streamwatch.config import MqttSettings, SnapshotSettings, WatchSettings, find, load
-from streamwatch.config.addresses import is_certified
+from streamwatch.config.catalogue import ENCODERS, MODELS
+from streamwatch.config.values.addresses import is_certified
 from streamwatch.errors import ConfigError
 from tests.config.conftest import Load
 

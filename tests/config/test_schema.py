@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from streamwatch.config import models, schema
-from streamwatch.config.reading import read
+from streamwatch.config import schema
+from streamwatch.config.document.reading import read
+from streamwatch.config.sections.base import Settings
 from streamwatch.paths import shipped, starter
 from tests.config import test_broken
 from tests.config.test_loading import ALL, RIGHT
@@ -150,8 +151,7 @@ def test_what_is_not_supported_yet_says_so() -> None:
     said = {path for path, form in keys(SCHEMA) if "ot supported yet" in form["description"]}
     annotated = {
         f"{model.__name__}.{field.alias or key}".removeprefix("Config.")
-        for model in vars(models).values()
-        if isinstance(model, type) and issubclass(model, models.Settings)
+        for model in Settings.__subclasses__()
         for key, field in model.model_fields.items()
         if "NotSupportedYet" in str(field.metadata) + str(field.annotation)
     }

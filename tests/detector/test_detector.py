@@ -19,7 +19,7 @@ from ultralytics.data.augment import LetterBox
 from ultralytics.utils.nms import non_max_suppression
 from ultralytics.utils.ops import scale_boxes
 
-from streamwatch.config.models import DetectorSettings
+from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.detector.letterbox import letterbox
 from streamwatch.detector.loading import load_detector, pick_device
 from streamwatch.detector.network import TorchNetwork
@@ -323,7 +323,7 @@ def test_nothing_is_fetched_and_nothing_installed(tmp_path: Path) -> None:
     """A fresh process with every connection and every other process forbidden finds its car."""
     script = """
 import av, numpy as np, sys, streamwatch
-from streamwatch.config.models import DetectorSettings
+from streamwatch.config.sections.whole import DetectorSettings
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import View, Vocabulary

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from streamwatch.config.models import DetectorSettings
+from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.detector.loading import load_detector, pick_device
 from streamwatch.detector.network import TorchNetwork
 from streamwatch.detector.protocol import View

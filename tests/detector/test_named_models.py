@@ -23,8 +23,8 @@ from ultralytics.nn.tasks import WorldModel
 from ultralytics.utils.nms import non_max_suppression
 from ultralytics.utils.ops import scale_boxes
 
-from streamwatch.catalogue import ENCODERS, MODELS, Asset
-from streamwatch.config.models import DetectorSettings
+from streamwatch.config.catalogue import ENCODERS, MODELS, Asset
+from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.detector.letterbox import letterbox
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import View
@@ -171,7 +171,7 @@ def test_two_cameras_with_three_prompts_each_equal_ultralytics(
 
 MEASURE = r"""
 import re, sys, time, streamwatch
-from streamwatch.config.models import DetectorSettings
+from streamwatch.config.sections.whole import DetectorSettings
 from streamwatch.detector.loading import load_detector
 import torch, transformers, ultralytics.nn.tasks
 def peak(): return int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]) / 1000

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from streamwatch.catalogue import ENCODERS, Asset, Bundled, HubFolder, Local
+from streamwatch.config.catalogue import ENCODERS, Asset, Bundled, HubFolder, Local
 from streamwatch.errors import DetectorError
 from streamwatch.models.fetching import Fetcher, Patience
 from streamwatch.models.store import Missing, Store

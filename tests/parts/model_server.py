@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from streamwatch.catalogue import ENCODERS, HubFolder
+from streamwatch.config.catalogue import ENCODERS, HubFolder
 
 
 def _hub_folder(encoder: str) -> HubFolder:

@@ -20,7 +20,7 @@ from urllib.parse import quote
 import av
 import pytest
 
-from streamwatch.config.addresses import bracketed
+from streamwatch.config.values.addresses import bracketed
 from tests.parts import free_port, missing
 from tests.parts.certificates import Certificate
 

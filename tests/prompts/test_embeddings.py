@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
-from streamwatch.config.models import DetectorSettings
+from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.errors import DetectorError
 from streamwatch.prompts import embeddings as embeddings_module
 from streamwatch.prompts.embeddings import Embeddings, text_of
@@ -337,7 +337,7 @@ def test_no_python_to_start_is_one_sentence(
 ASK = """
 import sys
 from pathlib import Path
-from streamwatch.config.models import DetectorSettings
+from streamwatch.config.sections.whole import DetectorSettings
 from streamwatch.prompts.embeddings import Embeddings
 settings = DetectorSettings(model="mine.pt", text_encoder=sys.argv[1])
 Embeddings(settings, Path(sys.argv[2])).vectors(["dog"])
@@ -360,7 +360,7 @@ def test_it_dies_with_a_parent_that_is_killed(hanging: Path, tmp_path: Path) -> 
 MEASURE = """
 import sys, psutil
 from pathlib import Path
-from streamwatch.config.models import DetectorSettings
+from streamwatch.config.sections.whole import DetectorSettings
 from streamwatch.prompts.embeddings import Embeddings
 embeddings = Embeddings(DetectorSettings(model="toybox"), Path(sys.argv[1]))
 process = psutil.Process()

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from benchmarks.rivals import KINDS
-from streamwatch.catalogue import ENCODERS
-from streamwatch.config.models import DetectorSettings, WatchSettings
+from streamwatch.config.catalogue import ENCODERS
+from streamwatch.config.sections.detector import DetectorSettings
+from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.rivals import distractors, distractors_for, rivals_of
 from tests.parts.vectors import at_angles

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import layer_norm, linear
 
-from streamwatch.config.models import DetectorSettings
+from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.errors import DetectorError
 from streamwatch.models.provision import identify_encoder
 from streamwatch.prompts.embeddings import Embeddings

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from streamwatch.config import Config
-from streamwatch.config.models import DetectorSettings
+from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.vocabulary import vocabularies
 from streamwatch.records import TEXT_WIDTH, Vectors

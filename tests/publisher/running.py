@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from streamwatch.config.models import MqttSettings, SnapshotSettings
+from streamwatch.config.sections.mqtt import MqttSettings
+from streamwatch.config.sections.whole import SnapshotSettings
 from streamwatch.publisher import Publisher
 
 

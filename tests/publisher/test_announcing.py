@@ -10,7 +10,8 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from streamwatch.config.models import HomeAssistantSettings, SnapshotSettings
+from streamwatch.config.sections.mqtt import HomeAssistantSettings
+from streamwatch.config.sections.whole import SnapshotSettings
 from streamwatch.publisher import AnnouncedCamera, EmbeddedBroker, Publisher, Roster, announcing
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.publisher.running import Broker, running, settings, wait_until

@@ -9,7 +9,7 @@ import threading
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from streamwatch.config.models import SnapshotSettings
+from streamwatch.config.sections.whole import SnapshotSettings
 from streamwatch.errors import PublisherError
 from streamwatch.publisher import EmbeddedBroker, Publisher
 from tests.parts import free_port

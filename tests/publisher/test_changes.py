@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from streamwatch.config.models import SnapshotSettings
+from streamwatch.config.sections.whole import SnapshotSettings
 from streamwatch.publisher import EmbeddedBroker, ErrorReport, Publisher
 from streamwatch.publisher.sweep import Declared, is_left_over
 from streamwatch.publisher.topics import Topics

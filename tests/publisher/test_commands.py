@@ -15,7 +15,7 @@ from typing import IO, Any
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from streamwatch.config.models import SnapshotSettings
+from streamwatch.config.sections.whole import SnapshotSettings
 from streamwatch.publisher import Command, EmbeddedBroker, Publisher, Reply
 from streamwatch.publisher.connection import Arrived
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber

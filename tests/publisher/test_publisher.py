@@ -291,7 +291,7 @@ def test_a_clean_stop_says_offline_after_everything_else(mosquitto: Mosquitto) -
 def test_the_will_speaks_for_a_process_that_dies(mosquitto: Mosquitto) -> None:
     script = f"""
 import os
-from streamwatch.config.models import MqttSettings, SnapshotSettings
+from streamwatch.config.sections.whole import MqttSettings, SnapshotSettings
 from streamwatch.publisher import Publisher
 mqtt = MqttSettings(host={mosquitto.host!r}, port={mosquitto.port}, topic_prefix="dying")
 publisher = Publisher(mqtt, SnapshotSettings(), None)

@@ -14,7 +14,8 @@ import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 from pydantic import SecretStr
 
-from streamwatch.config.models import MqttSettings, SnapshotSettings
+from streamwatch.config.sections.mqtt import MqttSettings
+from streamwatch.config.sections.whole import SnapshotSettings
 from streamwatch.publisher import EmbeddedBroker, Publisher
 from streamwatch.publisher.connection import default_client_id
 from streamwatch.records import Picture

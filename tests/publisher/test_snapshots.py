@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from streamwatch.config.models import SnapshotSettings
+from streamwatch.config.sections.whole import SnapshotSettings
 from streamwatch.publisher import EmbeddedBroker, Publisher
 from streamwatch.publisher.snapshots import (
     CLEANING_SECONDS,

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from streamwatch.config.models import MqttSettings, SnapshotSettings, TlsSettings
+from streamwatch.config.sections.mqtt import MqttSettings, TlsSettings
+from streamwatch.config.sections.whole import SnapshotSettings
 from streamwatch.publisher import Publisher
 from streamwatch.tls import client_context
 from tests.parts.certificates import Authority, Certificate

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from streamwatch.config.addresses import bracketed
+from streamwatch.config.values.addresses import bracketed
 from tests.parts.certificates import Certificate
 
 FPS = 15

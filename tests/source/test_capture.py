@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamwatch.config.models import CameraSettings
+from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.errors import CredentialsRefused, SourceError
 from streamwatch.records import Image
 from streamwatch.source import Capture, Clock, Decoded, Slot

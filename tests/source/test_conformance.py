@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from streamwatch.config.models import CameraSettings
+from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.source import Clock, Decoded, Source, source_for
 from streamwatch.source.decoding import Input
 from streamwatch.source.live import LiveSource

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamwatch.config.models import CameraSettings
+from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.errors import SourceError
 from streamwatch.source import Decoded, source_for
 from tests.source.clips import write_clip

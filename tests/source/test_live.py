@@ -12,7 +12,7 @@ from itertools import islice, pairwise
 
 import pytest
 
-from streamwatch.config.models import CameraSettings
+from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.errors import CredentialsRefused, SourceError
 from streamwatch.source import Clock, Decoded, decoding, source_for
 from tests.parts import STREET_CLIP, free_port

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from streamwatch.config.models import CameraSettings
+from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.source import Capture, Slot
 from tests.parts import free_port
 from tests.parts.rtsp import RtspServer

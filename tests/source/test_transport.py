@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from streamwatch.config.models import CameraSettings
+from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.errors import CredentialsRefused, SourceError
 from streamwatch.source import Capture, Clock, Decoded, Slot, certificates, source_for
 from tests.parts import free_port

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from streamwatch.config.models import CameraSettings, WatchSettings
+from streamwatch.config.sections.camera import CameraSettings
+from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.geometry import Box
 from streamwatch.records import Detection, Event, Frame
 from streamwatch.watch.camera import CameraRules, CameraWatches

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from streamwatch.config.models import CameraSettings, WatchSettings
+from streamwatch.config.sections.camera import CameraSettings
+from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.geometry import Box, iou
 from streamwatch.records import Detection
 from streamwatch.watch import rules

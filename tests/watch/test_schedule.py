@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from streamwatch.config.hours import hours
+from streamwatch.config.values.hours import hours
 from streamwatch.watch.schedule import Schedule
 
 BERLIN, NEW_YORK, LORD_HOWE = "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"

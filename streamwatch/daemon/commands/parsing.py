@@ -12,11 +12,18 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from streamwatch.config import Edit, Put, Remove, Switch
-from streamwatch.config.edits import Section
-from streamwatch.config.kinds import line
-from streamwatch.config.places import printable
-from streamwatch.config.wording import Wrong, did_you_mean, listing
+from streamwatch.config import (
+    Edit,
+    Put,
+    Remove,
+    Section,
+    Switch,
+    Wrong,
+    did_you_mean,
+    line,
+    listing,
+    printable,
+)
 from streamwatch.publisher import Command
 
 LONGEST_ID = 200

@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import cast
 
-from streamwatch.catalogue import EncoderKind
+from streamwatch.config.catalogue import EncoderKind
 from streamwatch.errors import DetectorError
 from streamwatch.prompts.encoders.protocol import TextEncoder
 from streamwatch.records import TEXT_WIDTH

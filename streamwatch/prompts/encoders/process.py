@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import streamwatch
-from streamwatch.catalogue import EncoderKind
+from streamwatch.config.catalogue import EncoderKind
 from streamwatch.errors import DetectorError
 from streamwatch.records import TEXT_WIDTH, Vectors
 

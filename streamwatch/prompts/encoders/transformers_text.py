@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from streamwatch.catalogue import EncoderKind
+from streamwatch.config.catalogue import EncoderKind
 from streamwatch.errors import DetectorError
 from streamwatch.prompts.encoders.mobileclip import MobileClip
 from streamwatch.prompts.encoders.protocol import TextEncoder

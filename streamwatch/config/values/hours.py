@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
+
+from streamwatch.config.values.texts import as_list, line, one_or_list
 from streamwatch.config.wording import Wrong, did_you_mean
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -77,3 +81,24 @@ def _mistake(text: str) -> str:
     return (
         "is not a time of the week; write one such as mon-fri 22:00-06:00, 22:00-06:00 or sat,sun"
     )
+
+
+def _hours(value: object) -> Hours:
+    return value if isinstance(value, Hours) else hours(line(value))
+
+
+def _any_hours(spans: tuple[Hours, ...]) -> tuple[Hours, ...]:
+    if not spans:
+        raise Wrong("the list is empty; leave the key out where always is meant", subject=False)
+    return spans
+
+
+Times = Annotated[
+    tuple[
+        Annotated[Hours, BeforeValidator(_hours), PlainSerializer(lambda span: span.text, str)], ...
+    ],
+    BeforeValidator(as_list),
+    AfterValidator(_any_hours),
+    WithJsonSchema(one_or_list({"type": "string", "pattern": HOURS_PATTERN})),
+]
+"""Times of the week, one or a list of them."""

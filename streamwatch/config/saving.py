@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from streamwatch.config import reading
-from streamwatch.config.edits import Edit, edited
+from streamwatch.config.document import reading
+from streamwatch.config.document.edits import Edit, edited
+from streamwatch.config.document.splicing import Unspliceable, spliced
 from streamwatch.config.loading import load, parse, text_of
-from streamwatch.config.splicing import Unspliceable, spliced
 from streamwatch.errors import ConfigError, Problem
 
 

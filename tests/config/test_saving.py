@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamwatch.config import Config, Edit, Put, Remove, Switch, load, persist
-from streamwatch.config.edits import edited
+from streamwatch.config.document.edits import edited
+from streamwatch.config.document.splicing import spliced
 from streamwatch.config.loading import parse
-from streamwatch.config.splicing import spliced
 from streamwatch.errors import ConfigError
 from streamwatch.paths import shipped, starter
 
@@ -457,7 +457,7 @@ def test_a_file_changed_at_the_same_moment_is_not_overwritten(
         file.write_text(HEAD + "log: {level: debug}\n")
         return spliced(text, edits)
 
-    monkeypatch.setattr("streamwatch.config.persisting.spliced", slow)
+    monkeypatch.setattr("streamwatch.config.saving.spliced", slow)
     with pytest.raises(ConfigError, match="changed at the same moment"):
         persist(file, [DOG])
     assert file.read_text() == HEAD + "log: {level: debug}\n"

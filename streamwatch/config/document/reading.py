@@ -18,8 +18,8 @@ from yaml.reader import Reader, ReaderError
 from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
-from streamwatch.config import syntax
-from streamwatch.config.places import Entry, Fault, Kind, Loc, Place, is_secret, path_text
+from streamwatch.config.document import syntax
+from streamwatch.config.document.places import Entry, Fault, Kind, Loc, Place, is_secret, path_text
 from streamwatch.errors import ConfigError, Problem
 
 DEEPEST = 40

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from streamwatch.config.phrases import folded, normalised, words
+from streamwatch.config.values.phrases import folded, normalised, words
 from tests.config.conftest import Load
 
 PIECES = "detector: {model: toybox}\ncameras: {a: {url: bundled:street}}\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streamwatch.config.expansion import LARGEST_FILE
+from streamwatch.config.document.expansion import LARGEST_FILE
 from tests.config.conftest import Load
 
 Refused = Callable[[str], list[str]]

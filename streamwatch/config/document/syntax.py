@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import yaml
 
-from streamwatch.config.places import Place
+from streamwatch.config.document.places import Place
 
 _BY_PROBLEM = (
     ("found character '\\t'", "a tab where spaces are wanted; YAML is indented with spaces only"),

@@ -10,8 +10,9 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
 
-from streamwatch.config import kinds
-from streamwatch.config.kinds import Line
+from streamwatch.config.values import texts
+from streamwatch.config.values.paths import absolute, folder_of
+from streamwatch.config.values.texts import Line
 from streamwatch.config.wording import Wrong, did_you_mean, listing
 
 CameraKind = Literal["rtsp", "http", "file", "device"]
@@ -49,7 +50,7 @@ def _camera_url(value: object, info: ValidationInfo) -> str:
             raise Wrong("is not the number of a device; write 0 for /dev/video0")
     if value is None or not isinstance(value, str):
         raise Wrong(f"is not a camera; write {ALLOWED}")
-    text = kinds.line(value, longest=2000).strip()
+    text = texts.line(value, longest=2000).strip()
     if _DEVICE_NUMBER.fullmatch(text):
         return f"/dev/video{int(text)}"
     if text.startswith("bundled:"):
@@ -68,7 +69,7 @@ def _bundled(text: str) -> str:
 def _file(text: str, info: ValidationInfo) -> Path:
     if "@" in text and ":" in text.partition("@")[0] and "/" not in text.partition(":")[0]:
         raise Wrong("looks like an address without its scheme; write rtsp://user:password@host/…")
-    return kinds.absolute(text, kinds.folder_of(info))
+    return absolute(text, folder_of(info))
 
 
 def _network_url(text: str, scheme: str) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from fractions import Fraction
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
 
 from streamwatch.config.wording import Wrong
 
@@ -80,3 +83,51 @@ def size_text(value: int) -> str:
         if value and value % _BYTES[unit.lower()] == 0:
             return f"{value // _BYTES[unit.lower()]}{unit}"
     return f"{value}B"
+
+
+def _duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if isinstance(value, int) and 0 <= value < 1000:
+            raise Wrong(f"lacks a unit; write {value}s, or ms, m, h or d in place of s")
+        raise Wrong("lacks a unit; write it as 500ms, 3s, 1m30s or 7d")
+    if not isinstance(value, str):
+        raise Wrong("is not a duration; write one such as 500ms, 3s, 1m30s or 7d")
+    return duration(value)
+
+
+def _lasting(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise Wrong("is too short; write a duration above 0s")
+    return value
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN}),
+]
+LastingDuration = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    AfterValidator(_lasting),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN}),
+]
+"""A duration above zero."""
+
+
+def _size(value: object, info: ValidationInfo) -> int:
+    if isinstance(value, str):
+        return size(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        if info.context is None:  # made in code, in bytes
+            return value
+        raise Wrong("lacks a unit; write it as 500KB, 10MB or 1GB")
+    raise Wrong("is not a size; write one such as 500KB, 10MB or 1GB")
+
+
+Size = Annotated[
+    int, BeforeValidator(_size), WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN})
+]
+"""Bytes, once loaded."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import yaml
 
-from streamwatch.config.edits import Edit, Put, Remove, Switch
-from streamwatch.config.reading import compose, core_resolvers, read
+from streamwatch.config.document.edits import Edit, Put, Remove, Switch
+from streamwatch.config.document.reading import compose, core_resolvers, read
 
 _COLON = re.compile(r"[ \t]*:")
 _ALIAS = re.compile(r"[ \t]*(\*[^\s,\[\]{}]+)")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
-from streamwatch.config.kinds import Number
+from streamwatch.config.values.numbers import Number
 from streamwatch.config.wording import Wrong
 from streamwatch.geometry import Box, Polygon
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
-from streamwatch.config.kinds import NAME_PATTERN
-from streamwatch.config.models import Config
-from streamwatch.config.units import SIZE_PATTERN, duration_text, size_text
+from streamwatch.config.sections.whole import Config
+from streamwatch.config.values.texts import NAME_PATTERN
+from streamwatch.config.values.units import SIZE_PATTERN, duration_text, size_text
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamwatch.config.units import (
+from streamwatch.config.values.units import (
     DURATION_PATTERN,
     LONGEST,
     SIZE_PATTERN,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamwatch.config.models import TlsSettings
+from streamwatch.config.sections.mqtt import TlsSettings
 from tests.config.conftest import Load
 from tests.parts.certificates import Authority
 

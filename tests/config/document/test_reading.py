@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from streamwatch.config.places import Place
-from streamwatch.config.reading import MOST_VALUES, read
+from streamwatch.config.document.places import Place
+from streamwatch.config.document.reading import MOST_VALUES, read
 from streamwatch.errors import ConfigError
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamwatch.config import Config, config_hash
-from streamwatch.config.hours import DAYS, HOURS_PATTERN, Hours, hours
+from streamwatch.config.values.hours import DAYS, HOURS_PATTERN, Hours, hours
 from streamwatch.config.wording import Wrong
 from tests.config.conftest import Load
 

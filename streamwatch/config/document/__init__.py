@@ -1,0 +1,1 @@
+"""The file as text with places: read, expanded, edited, written back."""

@@ -1,0 +1,130 @@
+"""The settings of each stage, as frozen models: the configuration file's shape.
+
+The docstring of a key is its description in the JSON Schema, which editors show. A key whose
+behaviour does not exist yet is annotated `not_supported_yet` and accepts only its default.
+
+What is checked here concerns one value, or two of the same section; `references.py` checks what
+cameras and watches say of each other, so a `Config` made in code is not checked for that.
+"""
+
+from __future__ import annotations
+
+import zoneinfo
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+)
+
+from streamwatch.config.sections.base import Settings, or_empty
+from streamwatch.config.sections.camera import CameraSettings
+from streamwatch.config.sections.detector import DetectorSettings
+from streamwatch.config.sections.mqtt import MqttSettings
+from streamwatch.config.sections.watch import WatchSettings
+from streamwatch.config.values.addresses import (
+    Host,
+)
+from streamwatch.config.values.numbers import Number, OneOf
+from streamwatch.config.values.paths import FilePath
+from streamwatch.config.values.texts import Line, Name, Secret
+from streamwatch.config.values.units import LastingDuration, Size
+from streamwatch.config.wording import Wrong
+from streamwatch.paths import state_dir
+
+
+class SnapshotSettings(Settings):
+    path: FilePath | None = None
+    """Folder of the pictures; in the state folder where left out."""
+    keep: LastingDuration = timedelta(days=7)
+    """How long pictures stay."""
+    max_size: Size = 1_000_000_000
+    """Room for all of them; the oldest go first."""
+    quality: Annotated[int, Number(at_least=1, at_most=100)] = 85
+    """Quality of the JPEG pictures."""
+
+
+def snapshot_folder(settings: SnapshotSettings) -> Path:
+    """Where the pictures lie. Not created."""
+    return settings.path or state_dir() / "snapshots"
+
+
+class HttpSettings(Settings):
+    host: Host = "127.0.0.1"
+    """Address to listen on."""
+    port: Annotated[int, Number(at_least=1, at_most=65535)] = 8080
+    """Port to listen on."""
+    token: Secret | None = None
+    """What must be presented for the metrics, as `Authorization: Bearer …`."""
+
+
+class LogSettings(Settings):
+    level: Annotated[Literal["debug", "info", "warning", "error"], OneOf()] = "info"
+    """`debug`, `info`, `warning` or `error`."""
+    format: Annotated[Literal["auto", "text", "json"], OneOf()] = "auto"
+    """`auto`, `text` or `json`."""
+
+
+def _time_zone(value: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(value)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise Wrong("is not a time zone; write one such as Europe/Berlin") from None
+    return value
+
+
+def _some(cameras: dict[str, CameraSettings]) -> dict[str, CameraSettings]:
+    if not cameras:
+        raise Wrong("at least one camera is needed, as `porch: {url: …}`", subject=False)
+    return cameras
+
+
+class Config(Settings):
+    """A whole file. Made by `load`; stages get their own section of it, never all of it."""
+
+    mqtt: MqttSettings = MqttSettings()
+    """The broker that alerts are published to."""
+    detector: DetectorSettings
+    """What looks at the pictures."""
+    cameras: Annotated[
+        dict[Name, CameraSettings],
+        BeforeValidator(or_empty),
+        AfterValidator(_some),
+    ]
+    """The cameras, by name."""
+    watches: Annotated[dict[Name, WatchSettings], BeforeValidator(or_empty)] = Field({})
+    """What to watch for, by name."""
+    snapshots: SnapshotSettings = SnapshotSettings()
+    """Pictures kept on disk."""
+    http: HttpSettings | None = None
+    """Health and metrics over HTTP: `{host, port, token}`; off where left out."""
+    timezone: Annotated[Line, AfterValidator(_time_zone)] | None = None
+    """Time zone of `active`, such as `Europe/Berlin`; the system's where left out."""
+    log: LogSettings = LogSettings()
+    """What the daemon says about itself."""
+
+    @property
+    def zone(self) -> zoneinfo.ZoneInfo | None:
+        """The time zone of `active`; None for the system's."""
+        return zoneinfo.ZoneInfo(self.timezone) if self.timezone else None
+
+    def watches_of(self, camera: str) -> dict[str, WatchSettings]:
+        """The enabled watches that apply to `camera`, enabled itself or not, by name."""
+        return {
+            name: watch
+            for name, watch in self.watches.items()
+            if watch.enabled and camera in self.cameras_of(name)
+        }
+
+    def cameras_of(self, watch: str) -> tuple[str, ...]:
+        """The cameras a watch applies to: those it names that have one of its zones at least."""
+        settings = self.watches[watch]
+        return tuple(
+            name
+            for name, camera in self.cameras.items()
+            if (settings.cameras is None or name in settings.cameras)
+            and (settings.zones is None or not camera.zones.keys().isdisjoint(settings.zones))
+        )

@@ -1,0 +1,136 @@
+"""Switches, choices and numbers."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args
+
+from pydantic import (
+    BeforeValidator,
+    GetCoreSchemaHandler,
+)
+from pydantic_core import CoreSchema, core_schema
+
+from streamwatch.config.wording import Wrong, did_you_mean, listing
+
+_INTEGER = re.compile(r"[-+]?[0-9]{1,18}", re.ASCII)
+_DECIMAL = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
+
+
+def _switch(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value in ("true", "True", "TRUE", "false", "False", "FALSE"):
+        return value.lower() == "true"
+    raise Wrong("is neither true nor false; write true or false")
+
+
+Switch = Annotated[bool, BeforeValidator(_switch)]
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Annotates a `Literal`: says what is allowed in our words."""
+
+    def __get_pydantic_core_schema__(
+        self, source: type[Any], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        options: tuple[str, ...] = get_args(source)
+
+        def check(value: object) -> object:
+            if value not in options:
+                hint = did_you_mean(value, options) if isinstance(value, str) else ""
+                raise Wrong(f"is not allowed; write {listing(options)}{hint}")
+            return value
+
+        return core_schema.no_info_before_validator_function(check, handler(source))
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """Annotates `int` or `float` with its range. Numbers in strings are numbers."""
+
+    at_most: float
+    at_least: float | None = None
+    above: float | None = None
+    remark: str = ""
+
+    def __get_pydantic_core_schema__(
+        self, source: type[Any], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        whole = source is int
+        schema = handler(source)
+
+        def check(value: object) -> object:
+            number = _number(value, whole)
+            if number is None or not self._holds(number):
+                raise Wrong(f"is not {self._wanted(whole)}{self.remark}")
+            return number
+
+        return core_schema.no_info_before_validator_function(check, schema)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: Callable[[CoreSchema], dict[str, Any]]
+    ) -> dict[str, Any]:
+        limits = {
+            "minimum": self.at_least,
+            "exclusiveMinimum": self.above,
+            "maximum": self.at_most,
+        }
+        return handler(schema) | {key: limit for key, limit in limits.items() if limit is not None}
+
+    def _holds(self, number: float) -> bool:
+        return (
+            number <= self.at_most
+            and (self.at_least is None or number >= self.at_least)
+            and (self.above is None or number > self.above)
+        )
+
+    def _wanted(self, whole: bool) -> str:
+        kind = "a whole number" if whole else "a number"
+        if self.above is not None:
+            return f"{kind} above {self.above:g} and at most {self.at_most:g}"
+        return f"{kind} from {self.at_least:g} to {self.at_most:g}"
+
+
+def _number(value: object, whole: bool) -> int | float | None:
+    """The number in `value`, or None where there is none, or none that is finite."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        if _INTEGER.fullmatch(value):
+            value = int(value)
+        elif _DECIMAL.fullmatch(value):
+            value = float(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return int(value) if whole and value.is_integer() else None if whole else value
+    return value if isinstance(value, int) else None
+
+
+@dataclass(frozen=True, slots=True)
+class NotSupportedYet:
+    """Annotates a key whose behaviour does not exist yet: only `accepted` values pass.
+
+    The check comes last, so a value that would never be right gets its usual message.
+    """
+
+    accepted: tuple[object, ...]
+
+    def __get_pydantic_core_schema__(
+        self, source: type[Any], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, value: object) -> object:
+        if value in self.accepted:
+            return value
+        if len(self.accepted) > 1:
+            raise Wrong(f"is not supported yet; write {listing(self.accepted)}")
+        raise Wrong("not supported yet; leave it out", subject=False)
+
+
+def not_supported_yet(*accepted: object) -> NotSupportedYet:
+    return NotSupportedYet(accepted)

@@ -1,0 +1,37 @@
+"""Paths, which start at the configuration file's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import (
+    BeforeValidator,
+    ValidationInfo,
+    WithJsonSchema,
+)
+
+from streamwatch.config.values.texts import line
+from streamwatch.config.wording import Wrong
+
+
+def folder_of(info: ValidationInfo) -> Path:
+    """Where relative paths start: the configuration file's folder, which `load` passes along."""
+    return info.context if isinstance(info.context, Path) else Path()
+
+
+def absolute(text: str, folder: Path) -> Path:
+    """`text` as a path that starts at `folder`, unless it says otherwise; `~` is one's home."""
+    try:
+        return folder / Path(text).expanduser()
+    except RuntimeError:
+        raise Wrong("names the home of somebody unknown") from None
+
+
+def _path(value: object, info: ValidationInfo) -> Path:
+    if isinstance(value, Path):
+        return value
+    return absolute(line(value), folder_of(info))
+
+
+FilePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string"})]
