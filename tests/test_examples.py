@@ -15,9 +15,9 @@ from jsonschema import Draft202012Validator
 
 from streamwatch.config import Config, load, schema
 from streamwatch.config.document.reading import read
-from streamwatch.publisher.homeassistant import Discovery
-from streamwatch.publisher.payloads import encode, event_fields
-from streamwatch.publisher.topics import Topics
+from streamwatch.publisher.contract.payloads import encode, event_fields
+from streamwatch.publisher.contract.topics import Topics
+from streamwatch.publisher.homeassistant_discovery import Discovery
 from streamwatch.records import Event
 from streamwatch.status.report import roster
 from tests.publisher.events import MOMENT, end_event, new_event, update_event

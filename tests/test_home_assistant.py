@@ -16,14 +16,14 @@ import pytest
 
 from streamwatch.config.sections.whole import SnapshotSettings
 from streamwatch.publisher import AnnouncedCamera, Publisher, Roster
-from streamwatch.publisher.homeassistant import Discovery
-from streamwatch.publisher.topics import Topics
+from streamwatch.publisher.contract.topics import Topics
+from streamwatch.publisher.homeassistant_discovery import Discovery
 from streamwatch.records import Event
 from tests.parts.home_assistant import HomeAssistant, StartHomeAssistant
 from tests.parts.mosquitto import StartMosquitto, Subscriber
 from tests.publisher.events import end_event, new_event, picture
 from tests.publisher.running import Broker, running, settings
-from tests.publisher.test_announcing import tell
+from tests.publisher.test_homeassistant_announcer import tell
 from tests.publisher.test_publisher import A_STATS, an_info
 
 pytestmark = pytest.mark.timeout(240)

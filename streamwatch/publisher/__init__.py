@@ -7,13 +7,7 @@ publisher.event(event)                        # from any thread; never blocks
 lost = publisher.stop()
 """
 
-from streamwatch.publisher.broker import EmbeddedBroker, EmbeddedBrokers
-from streamwatch.publisher.client import make_client
-from streamwatch.publisher.commands import Command, Reply
-from streamwatch.publisher.drawing import render_all
-from streamwatch.publisher.homeassistant import AnnouncedCamera, Roster
-from streamwatch.publisher.outbox import Outbox, SqliteOutbox, Waiting
-from streamwatch.publisher.payloads import (
+from streamwatch.publisher.contract.payloads import (
     CameraState,
     CameraStats,
     DetectorStats,
@@ -25,9 +19,15 @@ from streamwatch.publisher.payloads import (
     WatchInfo,
     timestamp,
 )
-from streamwatch.publisher.protocol import Publishing
+from streamwatch.publisher.contract.requests import Command, Reply
+from streamwatch.publisher.contract.topics import Topics
+from streamwatch.publisher.homeassistant_discovery import AnnouncedCamera, Roster
+from streamwatch.publisher.mqtt.client import make_client
+from streamwatch.publisher.mqtt.embedded_broker import EmbeddedBroker, EmbeddedBrokers
+from streamwatch.publisher.outbox.outbox import Outbox, Waiting
+from streamwatch.publisher.outbox.sqlite import SqliteOutbox
 from streamwatch.publisher.publisher import Publisher
-from streamwatch.publisher.topics import Topics
+from streamwatch.publisher.snapshot_drawing import render_all
 
 __all__ = [
     "AnnouncedCamera",
@@ -43,7 +43,6 @@ __all__ = [
     "LatencyStats",
     "Outbox",
     "Publisher",
-    "Publishing",
     "Reply",
     "Roster",
     "SqliteOutbox",

@@ -16,23 +16,7 @@ from typing import Any
 import cv2
 
 from streamwatch.config import MqttSettings, OutboxSettings, SnapshotSettings
-from streamwatch.publisher.announcing import Announcer
-from streamwatch.publisher.commands import Command, Reply, answer_fields, answers
-from streamwatch.publisher.connection import (
-    Acknowledged,
-    Arrived,
-    Change,
-    Connection,
-    Notice,
-    Subscribed,
-)
-from streamwatch.publisher.delivery import Delivery, Message
-from streamwatch.publisher.drawing import render, render_crop
-from streamwatch.publisher.durable import DurableOutbox
-from streamwatch.publisher.homeassistant import Device, Roster
-from streamwatch.publisher.listening import Listening
-from streamwatch.publisher.outbox import Outbox, SqliteOutbox, Waiting
-from streamwatch.publisher.payloads import (
+from streamwatch.publisher.contract.payloads import (
     OFF,
     OFFLINE,
     ON,
@@ -44,9 +28,20 @@ from streamwatch.publisher.payloads import (
     encode,
     event_fields,
 )
-from streamwatch.publisher.snapshots import Gallery, SnapshotFolder
-from streamwatch.publisher.sweep import Declared
-from streamwatch.publisher.topics import Pair, Topics
+from streamwatch.publisher.contract.requests import Command, Reply, answer_fields, answers
+from streamwatch.publisher.contract.topics import Pair, Topics
+from streamwatch.publisher.homeassistant_announcer import Announcer
+from streamwatch.publisher.homeassistant_discovery import Device, Roster
+from streamwatch.publisher.mqtt.attempt import Acknowledged, Arrived, Notice, Subscribed
+from streamwatch.publisher.mqtt.connection import Change, Connection
+from streamwatch.publisher.mqtt.delivery import Delivery, Message
+from streamwatch.publisher.mqtt.listening import Listening
+from streamwatch.publisher.mqtt.sweep import Declared
+from streamwatch.publisher.outbox.durable import DurableOutbox
+from streamwatch.publisher.outbox.outbox import Outbox, Waiting
+from streamwatch.publisher.outbox.sqlite import SqliteOutbox
+from streamwatch.publisher.snapshot_drawing import render, render_crop
+from streamwatch.publisher.snapshot_folder import Gallery, SnapshotFolder
 from streamwatch.records import Event, Remembered
 
 logger = logging.getLogger(__name__)

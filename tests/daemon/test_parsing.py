@@ -20,7 +20,7 @@ from streamwatch.daemon.commands.parsing import (
     parse,
 )
 from streamwatch.publisher import Command, Reply
-from streamwatch.publisher.payloads import encode
+from streamwatch.publisher.contract.payloads import encode
 
 
 def read(verb: str, payload: bytes | str | dict[str, Any] = b"") -> Request | Refusal:

@@ -11,8 +11,8 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from streamwatch.config.sections.whole import SnapshotSettings
 from streamwatch.publisher import EmbeddedBroker, ErrorReport, Publisher
-from streamwatch.publisher.sweep import Declared, is_left_over
-from streamwatch.publisher.topics import Topics
+from streamwatch.publisher.contract.topics import Topics
+from streamwatch.publisher.mqtt.sweep import Declared, is_left_over
 from tests.parts import free_port
 from tests.parts.mosquitto import Mosquitto, Received, StartMosquitto, Subscriber
 from tests.publisher.events import end_event, new_event, picture

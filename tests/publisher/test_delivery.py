@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamwatch.publisher.delivery import (
+from streamwatch.publisher.mqtt.delivery import (
     CULPRIT_LOSSES,
     FORBIDDEN_SECONDS,
     MAX_PICTURES,
@@ -10,7 +10,8 @@ from streamwatch.publisher.delivery import (
     Delivery,
     Message,
 )
-from streamwatch.publisher.outbox import SqliteOutbox, Waiting
+from streamwatch.publisher.outbox.outbox import Waiting
+from streamwatch.publisher.outbox.sqlite import SqliteOutbox
 from tests.publisher.events import MOMENT, new_event
 from tests.publisher.running import Clock
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from streamwatch.publisher.connection import WILL_DELAY_SECONDS, Connection, Notice
+from streamwatch.publisher.mqtt.attempt import Notice
+from streamwatch.publisher.mqtt.connection import WILL_DELAY_SECONDS, Connection
 from tests.parts import free_port
 from tests.parts.mosquitto import Mosquitto, Received, StartMosquitto, Subscriber
 from tests.publisher.events import end_event, new_event, picture

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamwatch.publisher.outbox import ROW_BYTES, SqliteOutbox
+from streamwatch.publisher.outbox.sqlite import ROW_BYTES, SqliteOutbox
 from streamwatch.records import Event
 from tests.publisher.events import MOMENT, end_event, new_event, update_event
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamwatch.publisher.payloads import (
+from streamwatch.publisher.contract.payloads import (
     CameraStats,
     DetectorStats,
     LatencyStats,
@@ -19,7 +19,7 @@ from streamwatch.publisher.payloads import (
     event_fields,
     timestamp,
 )
-from streamwatch.publisher.topics import Topics
+from streamwatch.publisher.contract.topics import Topics
 from streamwatch.records import Event
 from tests.publisher.events import MOMENT, end_event, new_event
 

@@ -21,11 +21,10 @@ from streamwatch.publisher import (
     ErrorReport,
     Info,
     LatencyStats,
-    Publishing,
     Stats,
     WatchInfo,
 )
-from streamwatch.publisher.delivery import Delivery
+from streamwatch.publisher.mqtt.delivery import Delivery
 from streamwatch.records import Event, Picture
 from tests.parts.mosquitto import Mosquitto, Received, Subscriber
 from tests.publisher.events import MOMENT, end_event, new_event, picture, update_event
@@ -326,7 +325,7 @@ def test_an_event_that_left_late_says_so(mosquitto: Mosquitto) -> None:
 
 
 def test_the_publisher_fits_its_door(mosquitto: Mosquitto) -> None:
-    publisher: Publishing = make(mosquitto, "door")
+    publisher = make(mosquitto, "door")
     assert publisher.waiting == 0
     assert publisher.stop() == 0
 

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from streamwatch.config.sections.mqtt import MqttSettings
 from streamwatch.config.sections.whole import SnapshotSettings
 from streamwatch.publisher import EmbeddedBroker, Publisher
-from streamwatch.publisher.connection import default_client_id
+from streamwatch.publisher.mqtt.connection import default_client_id
 from streamwatch.records import Picture
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.publisher.events import end_event, new_event, picture

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from streamwatch.config import NAME_PATTERN
-from streamwatch.publisher.topics import Pair, Topics
+from streamwatch.publisher.contract.topics import Pair, Topics
 
 SWEEP_SECONDS = 5.0
 """After the last retained message: the broker does not say that it was the last."""

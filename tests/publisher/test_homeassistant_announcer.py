@@ -12,7 +12,13 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from streamwatch.config.sections.mqtt import HomeAssistantSettings
 from streamwatch.config.sections.whole import SnapshotSettings
-from streamwatch.publisher import AnnouncedCamera, EmbeddedBroker, Publisher, Roster, announcing
+from streamwatch.publisher import (
+    AnnouncedCamera,
+    EmbeddedBroker,
+    Publisher,
+    Roster,
+    homeassistant_announcer,
+)
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.publisher.running import Broker, running, settings, wait_until
 
@@ -120,7 +126,7 @@ def test_what_went_while_we_were_away_is_taken_back(mosquitto: Mosquitto) -> Non
 def test_when_home_assistant_starts_it_is_told_again(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(announcing, "MAX_REPEAT_SECONDS", 0.1)
+    monkeypatch.setattr(homeassistant_announcer, "MAX_REPEAT_SECONDS", 0.1)
     with (
         Subscriber(mosquitto.port, "homeassistant/device/born/#") as subscriber,
         running(publisher(mosquitto, "born")) as told,
@@ -137,7 +143,7 @@ def test_when_home_assistant_starts_it_is_told_again(
 def test_a_birth_from_before_is_no_birth(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(announcing, "MAX_REPEAT_SECONDS", 0.0)
+    monkeypatch.setattr(homeassistant_announcer, "MAX_REPEAT_SECONDS", 0.0)
     say(mosquitto, "ha/old/status", b"online", retain=True)
     old = HomeAssistantSettings(discovery_prefix="ha/old")
     with (

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from streamwatch.publisher.topics import Topics
+from streamwatch.publisher.contract.topics import Topics
 from streamwatch.records import EventType
 
 ORIGIN = "streamwatch"

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from streamwatch.publisher.connection import MAX_INCOMING_BYTES, Arrived
-from streamwatch.publisher.delivery import Message
-from streamwatch.publisher.topics import Topics
+from streamwatch.publisher.contract.topics import Topics
+from streamwatch.publisher.mqtt.attempt import MAX_INCOMING_BYTES, Arrived
+from streamwatch.publisher.mqtt.delivery import Message
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from streamwatch.publisher.homeassistant import (
+from streamwatch.publisher.homeassistant_discovery import (
     Device,
     Discovery,
     Roster,

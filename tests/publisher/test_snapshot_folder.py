@@ -15,7 +15,7 @@ import pytest
 
 from streamwatch.config.sections.whole import SnapshotSettings
 from streamwatch.publisher import EmbeddedBroker, Publisher
-from streamwatch.publisher.snapshots import (
+from streamwatch.publisher.snapshot_folder import (
     CLEANING_SECONDS,
     Gallery,
     SnapshotFolder,

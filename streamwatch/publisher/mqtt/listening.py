@@ -6,14 +6,15 @@ import logging
 from collections.abc import Callable
 
 from streamwatch.config import MqttSettings
-from streamwatch.publisher.announcing import Announcer
-from streamwatch.publisher.commands import Command, answer_fields, answers, understood
-from streamwatch.publisher.connection import Arrived, Connection, Subscribed
-from streamwatch.publisher.delivery import Delivery
-from streamwatch.publisher.homeassistant import BIRTH, Discovery
-from streamwatch.publisher.payloads import encode
-from streamwatch.publisher.sweep import Declared, Sweep, filters, is_left_over
-from streamwatch.publisher.topics import Topics
+from streamwatch.publisher.contract.payloads import encode
+from streamwatch.publisher.contract.requests import Command, answer_fields, answers, understood
+from streamwatch.publisher.contract.topics import Topics
+from streamwatch.publisher.homeassistant_announcer import Announcer
+from streamwatch.publisher.homeassistant_discovery import BIRTH, Discovery
+from streamwatch.publisher.mqtt.attempt import Arrived, Subscribed
+from streamwatch.publisher.mqtt.connection import Connection
+from streamwatch.publisher.mqtt.delivery import Delivery
+from streamwatch.publisher.mqtt.sweep import Declared, Sweep, filters, is_left_over
 
 logger = logging.getLogger(__name__)
 

@@ -14,16 +14,16 @@ from jsonschema import Draft202012Validator
 from streamwatch.config import Edit, Switch
 from streamwatch.daemon.commands.parsing import EditRequest, parse
 from streamwatch.publisher import AnnouncedCamera, Command, Info, Reply, Roster, Stats
-from streamwatch.publisher.announcing import MAX_REPEAT_SECONDS, Announcer
-from streamwatch.publisher.homeassistant import (
+from streamwatch.publisher.contract.payloads import encode, event_fields
+from streamwatch.publisher.contract.topics import Topics
+from streamwatch.publisher.homeassistant_announcer import MAX_REPEAT_SECONDS, Announcer
+from streamwatch.publisher.homeassistant_discovery import (
     Component,
     Device,
     Discovery,
     announced_before,
     replacing,
 )
-from streamwatch.publisher.payloads import encode, event_fields
-from streamwatch.publisher.topics import Topics
 from tests.publisher.events import MOMENT, end_event, new_event, update_event
 from tests.publisher.running import Clock
 from tests.publisher.test_publisher import A_STATS, an_info

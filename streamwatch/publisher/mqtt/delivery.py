@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
-from streamwatch.publisher.outbox import Outbox, Waiting
+from streamwatch.publisher.outbox.outbox import Outbox, Waiting
 from streamwatch.records import Event
 
 MAX_REPORTS = 100

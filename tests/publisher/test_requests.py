@@ -17,7 +17,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from streamwatch.config.sections.whole import SnapshotSettings
 from streamwatch.publisher import Command, EmbeddedBroker, Publisher, Reply
-from streamwatch.publisher.connection import Arrived
+from streamwatch.publisher.mqtt.attempt import Arrived
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.publisher.events import new_event
 from tests.publisher.running import Broker, running, settings, wait_until

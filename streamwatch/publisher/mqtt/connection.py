@@ -4,7 +4,7 @@ paho's own reconnecting is not used. Each attempt has a client of its own, so a 
 connection that is gone can't surface on the next one, and what was not acknowledged is sent again
 from the outbox alone: no two queues that could double or reorder.
 
-paho's types end here. Its network thread calls back into `_Attempt`, which only posts a `Notice`;
+paho's types end here. Its network thread calls back into `Attempt`, which only posts a `Notice`;
 everything else happens in the thread that owns the `Connection`.
 """
 
@@ -12,32 +12,36 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 import random
 import re
 import socket
-import ssl
-import sys
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.client import Client
 from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from streamwatch.config import TLS_PORT, MqttSettings
-from streamwatch.publisher.client import make_client
-from streamwatch.publisher.payloads import OFFLINE
-from streamwatch.tls import TlsFault, UnfitFile, fault
+from streamwatch.publisher.contract.payloads import OFFLINE
+from streamwatch.publisher.mqtt.attempt import (
+    KEEPALIVE_TIMEOUT,
+    NOT_AUTHORISED,
+    Accepted,
+    Attempt,
+    Closed,
+    Limits,
+    NotEncrypted,
+    Notice,
+    Refused,
+)
+from streamwatch.publisher.mqtt.client import make_client
+from streamwatch.tls import UnfitFile
 
 logger = logging.getLogger(__name__)
-
 KEEPALIVE_SECONDS = 10
 """A frozen broker is noticed after one to two of these."""
 WILL_DELAY_SECONDS = 10
@@ -51,8 +55,6 @@ MAX_RETRY_SECONDS = 5.0
 REFUSED_RETRY_SECONDS = 30.0
 """Where the credentials are wrong: they stay wrong, and brokers lock out those who hammer. So do
 certificates."""
-MAX_UNACKNOWLEDGED = 20
-"""Measured: with at most so many on their way the order survives restarts of the broker."""
 SILENT_ENDS_AT_FIRST = 2
 """A broker that does not know the protocol version may close without an answer, or give none at
 all, as amqtt does: after so many attempts the other version is tried."""
@@ -62,14 +64,10 @@ SHORT_LIFE_SECONDS = 10.0
 SHORT_LIVES_BEFORE_WARNING = 3
 GOODBYE_SECONDS = 0.5
 MAX_CLIENT_ID = 64
-MAX_INCOMING_BYTES = 65_536
-"""Of a message that is sent to us; the content of a larger one is let go as it arrives."""
-
 _UNSUPPORTED_VERSION = 132
-_NOT_AUTHORISED = 135
 _CREDENTIALS_REFUSED = {
     134: "bad user name or password",
-    _NOT_AUTHORISED: "not authorised",
+    NOT_AUTHORISED: "not authorised",
     138: "banned",
 }
 _TLS_KEYS = {
@@ -79,193 +77,11 @@ _TLS_KEYS = {
     "protocol": "mqtt.port and mqtt.tls",
 }
 """Where to look, by the kind of a TlsFault."""
-_KEEPALIVE_TIMEOUT = 141
 _SESSION_TAKEN_OVER = 142
 """Reason codes of MQTT 5 (section 2.4); paho gives them for MQTT 3.1.1 too."""
-
 _numbers = itertools.count(1)
 """Of all attempts of all connections, so that none is taken for one of the connection before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the broker said at CONNACK that it takes."""
-
-    packet_bytes: int | None = None
-    unacknowledged: int = MAX_UNACKNOWLEDGED
-    qos: int = 2
-    retain: bool = True
-    wildcards: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    attempt: int
-    limits: Limits
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The broker answered, and said no."""
-
-    attempt: int
-    code: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class NotEncrypted:
-    """The two could not agree on TLS. `Closed` follows."""
-
-    attempt: int
-    fault: TlsFault
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """The attempt or connection is over. `code` is None where no connection was made."""
-
-    attempt: int
-    code: int | None
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
-    """The broker answered a message; `refusal` is why it does not take it, None if it does.
-
-    `forbidden` says that it won't take any of this topic.
-    """
-
-    attempt: int
-    message: int
-    refusal: str | None
-    forbidden: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Subscribed:
-    """The broker answered the subscription of this number; `refusal` as in `Acknowledged`."""
-
-    attempt: int
-    subscription: int
-    refusal: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """A message for us. `retained` ones are from before the subscription.
-
-    `payload` is None where it was larger than MAX_INCOMING_BYTES. `response_topic` and
-    `correlation` are those of an MQTT 5 request.
-    """
-
-    attempt: int
-    topic: str
-    payload: bytes | None
-    retained: bool
-    response_topic: str | None
-    correlation: bytes | None
-
-
-Notice = Accepted | Refused | NotEncrypted | Closed | Acknowledged | Subscribed | Arrived
 Change = Literal["up", "down"]
-
-
-class _Attempt:
-    """paho's callbacks for one client; they run in its network thread and must not raise."""
-
-    def __init__(self, number: int, post: Callable[[Notice], None], *, encrypted: bool) -> None:
-        self.number = number
-        self._encrypted = encrypted
-        self.ended = threading.Event()
-        self.abandoned = False
-        self._post = post
-
-    def on_connect(
-        self,
-        client: Client,
-        _userdata: Any,
-        _flags: ConnectFlags,
-        reason_code: ReasonCode,
-        properties: Properties | None,
-    ) -> None:
-        if self.abandoned:
-            client.disconnect()
-        elif reason_code.is_failure:
-            self._post(Refused(self.number, reason_code.value, str(reason_code)))
-        else:
-            self._post(Accepted(self.number, _limits(properties)))
-
-    def on_connect_fail(self, _client: Client, _userdata: Any) -> None:
-        # paho keeps the reason to itself, but calls from within its `except` block.
-        error = sys.exception()
-        # A reset is noted only here, before a word of MQTT: later it is a broker that died.
-        if self._encrypted and isinstance(error, (ssl.SSLError, ConnectionResetError)):
-            self._post(NotEncrypted(self.number, fault(error)))
-        self._post(Closed(self.number, None, _why(error)))
-        self.ended.set()
-
-    def on_log(self, _client: Client, _userdata: Any, _level: int, _text: str) -> None:
-        # TLS 1.3 refuses a client's certificate after the handshake, in the first answer: to paho
-        # that is a lost connection, which it logs from within its `except` block.
-        error = sys.exception()
-        if isinstance(error, ssl.SSLError):
-            self._post(NotEncrypted(self.number, fault(error)))
-
-    def on_disconnect(
-        self,
-        _client: Client,
-        _userdata: Any,
-        flags: DisconnectFlags,
-        reason_code: ReasonCode,
-        _properties: Properties | None,
-    ) -> None:
-        said = flags.is_disconnect_packet_from_server or reason_code.value == _KEEPALIVE_TIMEOUT
-        reason = str(reason_code).lower() if said else "the broker closed it"
-        self._post(Closed(self.number, reason_code.value, reason))
-        self.ended.set()
-
-    def on_publish(
-        self,
-        _client: Client,
-        _userdata: Any,
-        message: int,
-        reason_code: ReasonCode,
-        _properties: Properties | None,
-    ) -> None:
-        refusal = str(reason_code) if reason_code.is_failure else None
-        forbidden = reason_code.value == _NOT_AUTHORISED
-        self._post(Acknowledged(self.number, message, refusal, forbidden))
-
-    def on_subscribe(
-        self,
-        _client: Client,
-        _userdata: Any,
-        subscription: int,
-        reason_codes: list[ReasonCode],
-        _properties: Properties | None,
-    ) -> None:
-        refusals = [str(code) for code in reason_codes if code.is_failure]
-        self._post(Subscribed(self.number, subscription, refusals[0] if refusals else None))
-
-    def on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            return
-        correlation = getattr(message.properties, "CorrelationData", None)
-        fits = len(message.payload) + len(correlation or b"") <= MAX_INCOMING_BYTES
-        self._post(
-            Arrived(
-                self.number,
-                topic,
-                bytes(message.payload) if fits else None,
-                bool(message.retain),
-                getattr(message.properties, "ResponseTopic", None),
-                correlation if fits else None,
-            )
-        )
 
 
 class Connection:
@@ -295,7 +111,7 @@ class Connection:
         self._version_proven = settings.embedded
         self._client: Client | None = None
         self._encrypted = settings.tls_files is not None
-        self._attempt = _Attempt(next(_numbers), post, encrypted=self._encrypted)
+        self._attempt = Attempt(next(_numbers), post, encrypted=self._encrypted)
         self._limits = Limits()
         self._up_since: float | None = None
         self._refused: Refused | NotEncrypted | None = None
@@ -333,7 +149,7 @@ class Connection:
 
     def attempt(self) -> None:
         """Start connecting; a notice tells how it went."""
-        self._attempt = _Attempt(next(_numbers), self._post, encrypted=self._encrypted)
+        self._attempt = Attempt(next(_numbers), self._post, encrypted=self._encrypted)
         self._refused = None
         try:
             # Within paho this error would end its thread without a word.
@@ -528,7 +344,7 @@ class Connection:
             self._fail(f"{self._broker} is not reachable ({closed.reason})")
         elif refused is None:
             # One that kept silent all the time has cost more of it than one that closed.
-            self._silent_ends += 2 if closed.code == _KEEPALIVE_TIMEOUT else 1
+            self._silent_ends += 2 if closed.code == KEEPALIVE_TIMEOUT else 1
             patience = SILENT_ENDS_ONCE_PROVEN if self._version_proven else SILENT_ENDS_AT_FIRST
             if self._silent_ends >= patience:
                 self._switch_version()
@@ -592,37 +408,12 @@ def default_client_id(topic_prefix: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "-", name)[:MAX_CLIENT_ID]
 
 
-def _limits(properties: Properties | None) -> Limits:
-    """The limits in a CONNACK; MQTT 3.1.1 has none."""
-
-    def said(name: str, default: Any) -> Any:
-        return getattr(properties, name, default)
-
-    return Limits(
-        packet_bytes=said("MaximumPacketSize", None),
-        unacknowledged=min(MAX_UNACKNOWLEDGED, said("ReceiveMaximum", MAX_UNACKNOWLEDGED)),
-        qos=said("MaximumQoS", 2),
-        retain=bool(said("RetainAvailable", 1)),
-        wildcards=bool(said("WildcardSubscriptionAvailable", 1)),
-    )
-
-
 def _cut(client: Client) -> None:
     """Close the socket under paho, whose thread ends then, whatever it still had to send."""
     line = client.socket()
     if isinstance(line, socket.socket):
         with suppress(OSError):
             line.shutdown(socket.SHUT_RDWR)
-
-
-def _why(error: BaseException | None) -> str:
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    if isinstance(error, socket.gaierror) and error.strerror:
-        return error.strerror.lower()
-    if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno).lower()
-    return str(error) or "no reason given"
 
 
 def _jittered(seconds: float) -> float:

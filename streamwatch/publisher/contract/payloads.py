@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from streamwatch.errors import Problem
-from streamwatch.publisher.topics import Topics
+from streamwatch.publisher.contract.topics import Topics
 from streamwatch.records import Event
 
 CameraState = Literal["online", "offline", "disabled"]

@@ -1,4 +1,4 @@
-"""Where events wait until the broker has acknowledged them, and which visits are open."""
+"""An outbox in an SQLite database."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
+from streamwatch.publisher.outbox.outbox import Waiting
 from streamwatch.records import Event
 
 MAX_BYTES = 256_000_000
@@ -21,11 +21,9 @@ LOCK_SECONDS = 0.5
 """How long to wait for a predecessor that is just closing the file."""
 MOST_ON_THEIR_WAY = 100
 """More than are ever handed over at once: so many rows are looked at for one that is free."""
-
 _FIELDS = tuple(field.name for field in fields(Event) if field.name != "picture")
 _MOMENTS = ("captured_at", "started_at", "ended_at")
 _TUPLES = ("box", "frame_size", "zones")
-
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (
     number INTEGER PRIMARY KEY, visit TEXT NOT NULL, type TEXT NOT NULL,
@@ -36,70 +34,6 @@ CREATE INDEX IF NOT EXISTS events_by_type ON events (type, number);
 CREATE TABLE IF NOT EXISTS given_up (visit TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS visits (visit TEXT PRIMARY KEY, event BLOB NOT NULL);
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """An event on its way; `since` is when it came to the publisher."""
-
-    number: int
-    event: Event
-    since: datetime
-
-
-class Outbox(Protocol):
-    """Keeps events in the order they came. Not thread-safe: the publisher's thread owns it.
-
-    `len` may be read from any thread.
-    """
-
-    @property
-    def dropped(self) -> int:
-        """How many events were given up because there was no room, or they were too old."""
-        ...
-
-    @property
-    def lasting(self) -> bool:
-        """Whether what waits outlives the process."""
-        ...
-
-    def add(self, event: Event, since: datetime) -> int:
-        """Keep an event (without its picture) and return its number, which only ever rises.
-
-        Where there is no room something is dropped, which may be this very event.
-        """
-        ...
-
-    def take(self, number: int) -> Waiting | None:
-        """The event to hand over now; it stays here until `remove`. None if it was dropped."""
-        ...
-
-    def remove(self, number: int) -> None:
-        """Forget an event for good: acknowledged, or refused by the broker."""
-        ...
-
-    def rewind(self, now: datetime) -> Sequence[int]:
-        """Count nothing as handed over, drop what is too old, return all numbers, oldest first."""
-        ...
-
-    def limit(self, max_bytes: int, max_age: timedelta) -> None:
-        """Keep to these limits from the next event on."""
-        ...
-
-    def visits(self) -> Sequence[Event]:
-        """The last event of each visit that is open, or that a stop of the daemon has ended."""
-        ...
-
-    def remember(self, visits: Iterable[Event]) -> None:
-        """Let `visits` give these as they are here, and no others.
-
-        One that was not added, or was dropped since, is not remembered either.
-        """
-        ...
-
-    def close(self) -> None: ...
-
-    def __len__(self) -> int: ...
 
 
 class SqliteOutbox:

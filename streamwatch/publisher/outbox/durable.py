@@ -9,7 +9,8 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from streamwatch.publisher.outbox import SqliteOutbox, Waiting
+from streamwatch.publisher.outbox.outbox import Waiting
+from streamwatch.publisher.outbox.sqlite import SqliteOutbox
 from streamwatch.records import Event
 
 log = logging.getLogger(__name__)

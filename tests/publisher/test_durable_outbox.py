@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from streamwatch.publisher.durable import RETRY_SECONDS, DurableOutbox
-from streamwatch.publisher.outbox import SqliteOutbox
+from streamwatch.publisher.outbox.durable import RETRY_SECONDS, DurableOutbox
+from streamwatch.publisher.outbox.sqlite import SqliteOutbox
 from tests.publisher.events import MOMENT, end_event, new_event, update_event
 from tests.publisher.running import Clock
 

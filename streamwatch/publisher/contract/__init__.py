@@ -1,0 +1,1 @@
+"""What is promised to subscribers: topics, payloads, commands."""

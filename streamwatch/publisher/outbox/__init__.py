@@ -1,0 +1,1 @@
+"""Where alerts wait until the broker has acknowledged them."""
