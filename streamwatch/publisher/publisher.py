@@ -8,25 +8,21 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from streamwatch.config import MqttSettings, OutboxSettings, SnapshotSettings
+from streamwatch.publisher.alerts import Alerts, RawPictures
 from streamwatch.publisher.contract.payloads import (
-    OFF,
     OFFLINE,
-    ON,
     ONLINE,
     CameraState,
     ErrorReport,
     Info,
     Stats,
     encode,
-    event_fields,
 )
 from streamwatch.publisher.contract.requests import Command, Reply, answer_fields, answers
 from streamwatch.publisher.contract.topics import Pair, Topics
@@ -40,17 +36,12 @@ from streamwatch.publisher.mqtt.sweep import Declared
 from streamwatch.publisher.outbox.durable import DurableOutbox
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox
-from streamwatch.publisher.snapshot_drawing import render, render_crop
-from streamwatch.publisher.snapshot_folder import Gallery, SnapshotFolder
 from streamwatch.records import Event, Remembered
 
 logger = logging.getLogger(__name__)
 
-DELAYED_AFTER = timedelta(seconds=60)
 MAX_TURN_SECONDS = 5.0
 """However little there is to do, the thread shows that it is alive."""
-MAX_RAW_BYTES = 256_000_000
-"""Frames that wait to be drawn; beyond it an event goes without its picture."""
 GOODBYE_RESERVE_SECONDS = 0.7
 """Of the time `stop` has, what is kept back to disconnect in."""
 LEAVE_SECONDS = 2.0
@@ -89,6 +80,9 @@ class Publisher:
         self._delivery = Delivery(
             self._outbox, compose=self._compose, complain=self._complain, now=now, seconds=seconds
         )
+        self._alerts = Alerts(
+            self._outbox, self._delivery, complain=self._complain, now=now, seconds=seconds
+        )
         self._announcer = Announcer(
             publish=self._publish_device, clear=self._delivery.clear, seconds=seconds
         )
@@ -102,22 +96,16 @@ class Publisher:
         )
         self._move_to: MqttSettings | None = None
         self._leave_by = 0.0
-        self._set_up_snapshots(snapshots, folder)
+        self._alerts.keep_snapshots(snapshots, folder)
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._connected = threading.Event()
         self._tried = False
         self._turned_at = seconds()
         self._stop_by: float | None = None
         self._failure: Exception | None = None
-        self._raw_bytes = 0
-        self._raw_lock = threading.Lock()
+        self._raw_pictures = RawPictures()
         self._remembered = tuple(self._outbox.visits())
-        self._open = _open_visits(self._remembered)
-        self._newest_visit: dict[Pair, str] = {}
         self._last_stats: Stats | None = None
-        self._pictures_left_out = 0
-        self._dropping = False
-        self._dropped_said = 0
 
     @property
     def connected(self) -> bool:
@@ -136,7 +124,7 @@ class Publisher:
     @property
     def open_visits(self) -> dict[Pair, int]:
         """How many visits are open, by camera and watch; for any thread."""
-        return {pair: len(visits) for pair, visits in tuple(self._open.items())}
+        return self._alerts.open_visits
 
     @property
     def waiting(self) -> int:
@@ -187,10 +175,7 @@ class Publisher:
     def event(self, event: Event) -> None:
         """Publish an alert, its picture before it and the state after it."""
         picture_bytes = event.picture.image.nbytes if event.picture else 0
-        with self._raw_lock:
-            fits = self._raw_bytes + picture_bytes <= MAX_RAW_BYTES
-            if fits:
-                self._raw_bytes += picture_bytes
+        fits = self._raw_pictures.reserve(picture_bytes)
         if not fits:
             picture_bytes = 0
             event = replace(event, picture=None)
@@ -293,8 +278,7 @@ class Publisher:
         self._turned_at = self._seconds()
         if self._connection.seconds_to_attempt == 0:
             self._connection.attempt()
-        if self._gallery is not None:
-            self._gallery.clean_if_due()
+        self._alerts.clean_if_due()
         self._listening.turn()
         if self._announcer.seconds_to_repeat == 0:
             self._announcer.repeat()
@@ -358,7 +342,7 @@ class Publisher:
 
     def _take_change(self, change: Change | None) -> None:
         if change == "up":
-            self._say_what_was_dropped()
+            self._alerts.say_how_many_were_dropped()
             self._delivery.connected(self._connection)
             self._connected.set()
             self._listening.connected(self._connection)
@@ -374,8 +358,7 @@ class Publisher:
     def _take_settings(
         self, mqtt: MqttSettings, snapshots: SnapshotSettings, folder: Path | None
     ) -> None:
-        if (snapshots, folder) != (self._snapshots, self._folder):
-            self._set_up_snapshots(snapshots, folder)
+        self._alerts.keep_snapshots(snapshots, folder)
         self._outbox.limit(mqtt.outbox.max_size, mqtt.outbox.max_age)
         if self._move_to is not None:
             self._move_to = mqtt
@@ -387,18 +370,6 @@ class Publisher:
         else:
             self._move_to = mqtt
             self._move()
-
-    def _set_up_snapshots(self, snapshots: SnapshotSettings, folder: Path | None) -> None:
-        self._snapshots = snapshots
-        self._folder = folder
-        self._gallery = None
-        if folder is not None:
-            self._gallery = Gallery(
-                SnapshotFolder(folder, keep=snapshots.keep, max_bytes=snapshots.max_size),
-                complain=self._complain,
-                now=self._now,
-                seconds=self._seconds,
-            )
 
     def _new_connection(self) -> Connection:
         return Connection(
@@ -438,66 +409,23 @@ class Publisher:
     def _take_declared(self, declared: Declared) -> None:
         for pair in declared.pairs:
             if not self._delivery.retains(self._topics.state(*pair)):
-                self._publish_state(pair)
+                self._alerts.publish_state(pair, self._topics)
         self._listening.declare(declared)
 
     def _take_gone(self, cameras: Iterable[str], pairs: Iterable[Pair]) -> None:
         for camera in cameras:
             self._delivery.clear(self._topics.camera_status(camera))
-        for pair in pairs:
-            self._open.pop(pair, None)
-            self._newest_visit.pop(pair, None)
-            self._delivery.clear(self._topics.state(*pair))
-            self._delivery.clear(self._topics.snapshot(*pair))
+        self._alerts.forget(pairs, self._topics)
 
     # --- what is told ----------------------------------------------------------------------------
 
     def _take_event(
         self, event: Event, since: datetime, picture_bytes: int, *, left_out: bool
     ) -> None:
-        pair = event.camera, event.watch
-        if event.type == "new":
-            self._newest_visit[pair] = event.id
         if left_out:
-            self._note_left_out()
-        if event.picture is not None:
-            self._publish_picture(event)
-            with self._raw_lock:
-                self._raw_bytes -= picture_bytes
-        self._delivery.alert(replace(event, picture=None), since)
-        self._note_dropped()
-        self._follow_state(event)
-
-    def _publish_picture(self, event: Event) -> None:
-        if event.picture is None:
-            return
-        try:
-            jpeg = render(event.picture, self._snapshots.quality)
-            if self._gallery is not None:
-                self._gallery.keep(event, jpeg, render_crop(event.picture, self._snapshots.quality))
-        except (ValueError, cv2.error) as error:
-            self._complain(f"a snapshot of {event.camera} can't be drawn: {error}")
-            return
-        pair = event.camera, event.watch
-        # An older visit's better picture must not stand where people look for the newest.
-        if self._newest_visit.get(pair, event.id) == event.id:
-            self._delivery.retain("snapshot", self._topics.snapshot(*pair), jpeg)
-
-    def _follow_state(self, event: Event) -> None:
-        pair = event.camera, event.watch
-        open_visits = self._open.setdefault(pair, set())
-        was_on = bool(open_visits)
-        if event.type == "end":
-            open_visits.discard(event.id)
-        else:
-            open_visits.add(event.id)
-        if was_on != bool(open_visits):
-            self._publish_state(pair)
-
-    def _publish_state(self, pair: Pair) -> None:
-        self._delivery.retain(
-            "state", self._topics.state(*pair), ON if self._open.get(pair) else OFF
-        )
+            self._alerts.note_left_out()
+        self._alerts.take(event, since, self._topics)
+        self._raw_pictures.free(picture_bytes)
 
     def _take_camera_status(self, camera: str, state: CameraState) -> None:
         self._delivery.retain("camera", self._topics.camera_status(camera), state.encode())
@@ -535,48 +463,11 @@ class Publisher:
             return None
 
     def _compose(self, waiting: Waiting) -> Message:
-        event = waiting.event
-        fields = event_fields(
-            event,
-            self._topics,
-            snapshot_path=self._gallery.path_of(event) if self._gallery else None,
-            published_at=self._now(),
-            delayed=self._now() - waiting.since > DELAYED_AFTER,
-        )
-        return Message(self._topics.event(event.camera, event.watch), encode(fields))
+        return self._alerts.compose(waiting, self._topics)
 
     def _complain(self, sentence: str) -> None:
         logger.error("%s", sentence)
         self._take_error(ErrorReport("publisher", sentence, at=self._now()))
-
-    def _note_left_out(self) -> None:
-        self._pictures_left_out += 1
-        if self._pictures_left_out == 1:
-            self._complain("pictures come faster than they can be drawn; some alerts have none")
-
-    def _note_dropped(self) -> None:
-        if self._outbox.dropped > self._dropped_said and not self._dropping:
-            self._dropping = True
-            self._complain(
-                f"{len(self._outbox):,} alerts wait for the broker, there is no room for more:"
-                " updates are dropped, then whole visits, the oldest first"
-            )
-
-    def _say_what_was_dropped(self) -> None:
-        if self._dropping:
-            count = self._outbox.dropped - self._dropped_said
-            logger.warning("%d alerts were dropped while the broker was away", count)
-            self._dropped_said = self._outbox.dropped
-            self._dropping = False
-
-
-def _open_visits(visits: Iterable[Event]) -> dict[Pair, set[str]]:
-    """Those without an `end` yet, by their ids."""
-    found: dict[Pair, set[str]] = {}
-    for last in visits:
-        if last.type != "end":
-            found.setdefault((last.camera, last.watch), set()).add(last.id)
-    return found
 
 
 def _of_connection(mqtt: MqttSettings) -> MqttSettings:

@@ -324,7 +324,7 @@ def test_an_event_that_left_late_says_so(mosquitto: Mosquitto) -> None:
     assert "delayed" not in prompt.json
 
 
-def test_the_publisher_fits_its_door(mosquitto: Mosquitto) -> None:
+def test_one_that_never_started_has_nothing_to_deliver(mosquitto: Mosquitto) -> None:
     publisher = make(mosquitto, "door")
     assert publisher.waiting == 0
     assert publisher.stop() == 0
@@ -335,7 +335,7 @@ def test_frames_that_wait_to_be_drawn_are_bounded(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame_bytes = picture().image.nbytes
-    monkeypatch.setattr("streamwatch.publisher.publisher.MAX_RAW_BYTES", 2 * frame_bytes)
+    monkeypatch.setattr("streamwatch.publisher.alerts.MAX_RAW_BYTES", 2 * frame_bytes)
     publisher = make(mosquitto, "raw")
     for _ in range(5):
         publisher.event(new_event(snapshot=True, picture=picture()))

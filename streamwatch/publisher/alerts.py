@@ -1,0 +1,186 @@
+"""Alerts: an event's picture, the state it leads to, and its row in the outbox."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import cv2
+
+from streamwatch.config import SnapshotSettings
+from streamwatch.publisher.contract.payloads import OFF, ON, encode, event_fields
+from streamwatch.publisher.contract.topics import Pair, Topics
+from streamwatch.publisher.mqtt.delivery import Delivery, Message
+from streamwatch.publisher.outbox.outbox import Outbox, Waiting
+from streamwatch.publisher.snapshot_drawing import render, render_crop
+from streamwatch.publisher.snapshot_folder import Gallery, SnapshotFolder
+from streamwatch.records import Event
+
+logger = logging.getLogger(__name__)
+
+DELAYED_AFTER = timedelta(seconds=60)
+MAX_RAW_BYTES = 256_000_000
+"""Frames that wait to be drawn; beyond it an event goes without its picture."""
+
+
+class RawPictures:
+    """How many bytes of frames wait to be drawn. Any thread reserves, and frees."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def reserve(self, size: int) -> bool:
+        """Whether there is room for a picture of so many bytes."""
+        with self._lock:
+            fits = self._bytes + size <= MAX_RAW_BYTES
+            if fits:
+                self._bytes += size
+        return fits
+
+    def free(self, size: int) -> None:
+        with self._lock:
+            self._bytes -= size
+
+
+class Alerts:
+    """Sees events to the delivery, each after its picture and before the state it leads to.
+
+    For the publisher's thread alone, but for `open_visits`. `folder` is where snapshots are kept,
+    None for nowhere; `complain` is told what goes wrong, in a sentence.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        delivery: Delivery,
+        *,
+        complain: Callable[[str], None],
+        now: Callable[[], datetime],
+        seconds: Callable[[], float],
+    ) -> None:
+        self._outbox = outbox
+        self._delivery = delivery
+        self._complain = complain
+        self._now = now
+        self._seconds = seconds
+        self._snapshots = SnapshotSettings()
+        self._folder: Path | None = None
+        self._gallery: Gallery | None = None
+        self._open: dict[Pair, set[str]] = {}
+        """The ids of the visits without an `end` yet."""
+        for last in outbox.visits():
+            if last.type != "end":
+                self._open.setdefault((last.camera, last.watch), set()).add(last.id)
+        self._newest_visit: dict[Pair, str] = {}
+        self._pictures_left_out = 0
+        self._dropping = False
+        self._dropped_said = 0
+
+    @property
+    def open_visits(self) -> dict[Pair, int]:
+        """How many visits are open, by camera and watch; for any thread."""
+        return {pair: len(visits) for pair, visits in tuple(self._open.items())}
+
+    def keep_snapshots(self, settings: SnapshotSettings, folder: Path | None) -> None:
+        """From now on like this."""
+        if (settings, folder) == (self._snapshots, self._folder):
+            return
+        self._snapshots, self._folder, self._gallery = settings, folder, None
+        if folder is not None:
+            self._gallery = Gallery(
+                SnapshotFolder(folder, keep=settings.keep, max_bytes=settings.max_size),
+                complain=self._complain,
+                now=self._now,
+                seconds=self._seconds,
+            )
+
+    def clean_if_due(self) -> None:
+        """Remove snapshots that are too old or too many."""
+        if self._gallery is not None:
+            self._gallery.clean_if_due()
+
+    def take(self, event: Event, since: datetime, topics: Topics) -> None:
+        """See to an event that came to the publisher at `since`."""
+        if event.type == "new":
+            self._newest_visit[event.camera, event.watch] = event.id
+        if event.picture is not None:
+            self._publish_picture(event, topics)
+        self._delivery.alert(replace(event, picture=None), since)
+        self._say_that_some_are_dropped()
+        self._follow_state(event, topics)
+
+    def note_left_out(self) -> None:
+        """A picture was left out, since too many wait to be drawn."""
+        self._pictures_left_out += 1
+        if self._pictures_left_out == 1:
+            self._complain("pictures come faster than they can be drawn; some alerts have none")
+
+    def compose(self, waiting: Waiting, topics: Topics) -> Message:
+        """The message of an event that waits in the outbox, as it is sent now."""
+        event = waiting.event
+        fields = event_fields(
+            event,
+            topics,
+            snapshot_path=self._gallery.path_of(event) if self._gallery else None,
+            published_at=self._now(),
+            delayed=self._now() - waiting.since > DELAYED_AFTER,
+        )
+        return Message(topics.event(event.camera, event.watch), encode(fields))
+
+    def publish_state(self, pair: Pair, topics: Topics) -> None:
+        self._delivery.retain("state", topics.state(*pair), ON if self._open.get(pair) else OFF)
+
+    def forget(self, pairs: Iterable[Pair], topics: Topics) -> None:
+        """Clear the retained topics of these pairs."""
+        for pair in pairs:
+            self._open.pop(pair, None)
+            self._newest_visit.pop(pair, None)
+            self._delivery.clear(topics.state(*pair))
+            self._delivery.clear(topics.snapshot(*pair))
+
+    def say_how_many_were_dropped(self) -> None:
+        """For when the broker is back."""
+        if self._dropping:
+            count = self._outbox.dropped - self._dropped_said
+            logger.warning("%d alerts were dropped while the broker was away", count)
+            self._dropped_said = self._outbox.dropped
+            self._dropping = False
+
+    def _publish_picture(self, event: Event, topics: Topics) -> None:
+        if event.picture is None:
+            return
+        try:
+            jpeg = render(event.picture, self._snapshots.quality)
+            if self._gallery is not None:
+                self._gallery.keep(event, jpeg, render_crop(event.picture, self._snapshots.quality))
+        except (ValueError, cv2.error) as error:
+            self._complain(f"a snapshot of {event.camera} can't be drawn: {error}")
+            return
+        pair = event.camera, event.watch
+        # An older visit's better picture must not stand where people look for the newest.
+        if self._newest_visit.get(pair, event.id) == event.id:
+            self._delivery.retain("snapshot", topics.snapshot(*pair), jpeg)
+
+    def _follow_state(self, event: Event, topics: Topics) -> None:
+        pair = event.camera, event.watch
+        open_visits = self._open.setdefault(pair, set())
+        was_on = bool(open_visits)
+        if event.type == "end":
+            open_visits.discard(event.id)
+        else:
+            open_visits.add(event.id)
+        if was_on != bool(open_visits):
+            self.publish_state(pair, topics)
+
+    def _say_that_some_are_dropped(self) -> None:
+        if self._outbox.dropped > self._dropped_said and not self._dropping:
+            self._dropping = True
+            self._complain(
+                f"{len(self._outbox):,} alerts wait for the broker, there is no room for more:"
+                " updates are dropped, then whole visits, the oldest first"
+            )
