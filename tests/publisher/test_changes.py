@@ -259,7 +259,7 @@ def test_what_an_earlier_life_left_is_cleared(start_mosquitto: StartMosquitto) -
                 return not any(now.get(topic) for topic in gone)
 
             subscriber.wait_for(cleared)
-            wait_until(lambda: not publisher._listening.is_sweeping)
+            wait_until(lambda: not publisher._loop._listening.is_sweeping)
     assert set(retained(broker.port, "#", 10)) == {
         *("home/eyes/status", "home/eyes/cameras/yard/status"),
         *("home/eyes/state/yard/car", "home/eyes/snapshot/yard/car"),
@@ -302,7 +302,7 @@ def test_nothing_is_left_over_in_the_embedded_broker() -> None:
             subscriber.wait_for_payload("inside/cameras/porch/status", b"online")
             publisher.forget(["porch"], [("porch", "car")])
             subscriber.wait_for_payload("inside/state/porch/car", b"")
-            assert not publisher._listening.is_sweeping
+            assert not publisher._loop._listening.is_sweeping
 
 
 def test_amqtt_as_a_broker_of_its_own_is_swept_too() -> None:

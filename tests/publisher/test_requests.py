@@ -121,8 +121,8 @@ def test_no_answer_goes_where_it_would_be_taken_for_something_else(
         requester.clear()
         if "+" in topic or "#" in topic:
             # mosquitto takes such a topic for malformed: a broker that does not is played.
-            number = listener.publisher._connection.number
-            listener.publisher._note_notice(
+            number = listener.publisher._loop._connection.number
+            listener.publisher._loop._post(
                 Arrived(number, "refused/command/reload", b"{}", False, topic, b"7")
             )
         else:

@@ -27,7 +27,7 @@ import time
 from streamwatch.daemon import supervision
 from streamwatch.status import liveness
 from streamwatch.detector.world import WorldDetector
-from streamwatch.publisher import Publisher
+from streamwatch.publisher.loop import PublisherLoop
 from streamwatch.cli.app import main
 liveness.STUCK_SECONDS = 6.5
 step = {part}
@@ -211,7 +211,7 @@ def test_a_dead_camera_does_not_set_off_the_watchdog(
     ("part", "sentence"),
     [
         ("WorldDetector.detect", "the detector's thread has done nothing"),
-        ("Publisher._turn", "the publisher's thread has done nothing"),
+        ("PublisherLoop._turn", "the publisher's thread has done nothing"),
     ],
 )
 def test_a_thread_that_hangs_sets_off_the_watchdog(

@@ -168,7 +168,7 @@ class Connection:
         client.reconnect_delay_set(0, 0)
         client.connect_timeout = CONNECT_TIMEOUT_SECONDS
         client.max_inflight_messages_set(0)
-        will, session = self._patience()
+        will, session = _patience(self._version)
         client.will_set(self._will_topic, OFFLINE, qos=1, retain=True, properties=will)
         client.on_connect = self._attempt.on_connect
         client.on_connect_fail = self._attempt.on_connect_fail
@@ -187,16 +187,6 @@ class Connection:
         )
         client.loop_start()
         self._client = client
-
-    def _patience(self) -> tuple[Properties | None, Properties | None]:
-        """The properties of the will and of the session; None for MQTT 3.1.1, which has neither."""
-        if self._version is MQTTProtocolVersion.MQTTv311:
-            return None, None
-        will = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
-        will.WillDelayInterval = WILL_DELAY_SECONDS
-        session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        session.SessionExpiryInterval = SESSION_SECONDS
-        return will, session
 
     def take(self, notice: Accepted | Refused | NotEncrypted | Closed) -> Change | None:
         """What a notice changes: messages may be sent from `up` on, and no more after `down`."""
@@ -250,7 +240,7 @@ class Connection:
             payload,
             qos=min(qos, self._limits.qos),
             retain=retain and self._limits.retain,
-            properties=self._properties(correlation),
+            properties=_properties(correlation, self._version),
         ).mid
 
     def subscribe(self, filters: Sequence[str], *, retained: bool) -> int | None:
@@ -348,9 +338,8 @@ class Connection:
             patience = SILENT_ENDS_ONCE_PROVEN if self._version_proven else SILENT_ENDS_AT_FIRST
             if self._silent_ends >= patience:
                 self._switch_version()
-            self._fail(
-                f"{self._broker} does not answer as an MQTT broker ({closed.reason}{self._guess()})"
-            )
+            guess = _guess(self._settings)
+            self._fail(f"{self._broker} does not answer as an MQTT broker ({closed.reason}{guess})")
         elif refused.code == _UNSUPPORTED_VERSION:
             self._switch_version()
             self._fail(f"{self._broker} refuses the connection ({refused.reason.lower()})")
@@ -362,21 +351,6 @@ class Connection:
             )
         else:
             self._fail(f"{self._broker} refuses the connection ({refused.reason.lower()})")
-
-    def _properties(self, correlation: bytes | None) -> Properties | None:
-        if correlation is None or self._version is MQTTProtocolVersion.MQTTv311:
-            return None
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.CorrelationData = correlation
-        return properties
-
-    def _guess(self) -> str:
-        files = self._settings.tls_files
-        if files is None and self._settings.port == TLS_PORT:
-            return "; perhaps it wants mqtt.tls: true"
-        if files is not None and files.certificate is None:
-            return "; perhaps it wants a client certificate, see mqtt.tls.certificate"
-        return ""
 
     def _fail(self, sentence: str, retry_seconds: float | None = None) -> None:
         self._failures += 1
@@ -406,6 +380,36 @@ def default_client_id(topic_prefix: str) -> str:
     """One per host and prefix, the same at every start."""
     name = f"streamwatch-{socket.gethostname()}-{topic_prefix}"
     return re.sub(r"[^A-Za-z0-9_-]", "-", name)[:MAX_CLIENT_ID]
+
+
+def _patience(
+    version: MQTTProtocolVersion,
+) -> tuple[Properties | None, Properties | None]:
+    """The properties of the will and of the session; None for MQTT 3.1.1, which has neither."""
+    if version is MQTTProtocolVersion.MQTTv311:
+        return None, None
+    will = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
+    will.WillDelayInterval = WILL_DELAY_SECONDS
+    session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    session.SessionExpiryInterval = SESSION_SECONDS
+    return will, session
+
+
+def _properties(correlation: bytes | None, version: MQTTProtocolVersion) -> Properties | None:
+    if correlation is None or version is MQTTProtocolVersion.MQTTv311:
+        return None
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.CorrelationData = correlation
+    return properties
+
+
+def _guess(settings: MqttSettings) -> str:
+    files = settings.tls_files
+    if files is None and settings.port == TLS_PORT:
+        return "; perhaps it wants mqtt.tls: true"
+    if files is not None and files.certificate is None:
+        return "; perhaps it wants a client certificate, see mqtt.tls.certificate"
+    return ""
 
 
 def _cut(client: Client) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -39,6 +39,11 @@ class Message:
     topic: str
     payload: bytes
     correlation: bytes | None = None
+
+    def moved(self, before: str, now: str) -> Message:
+        """As it is where it lies below the prefix `now` in place of `before`."""
+        below = self.topic.removeprefix(f"{before}/")
+        return self if below == self.topic else replace(self, topic=f"{now}/{below}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,17 +249,13 @@ class Delivery:
             self._clearings.clear()
         elif not cleared:
             self._clearings |= {topic: _Clearing(topic) for topic in old}
-
-        def moved(message: Message) -> Message:
-            below = message.topic.removeprefix(f"{before}/")
-            return message if below == message.topic else Message(f"{now}/{below}", message.payload)
-
         for kind, messages in self._newest.items():
             self._newest[kind] = {
-                new.topic: new for new in (moved(message) for message in messages.values())
+                new.topic: new for new in (each.moved(before, now) for each in messages.values())
             }
         self._reports = deque(
-            (_Report(moved(report.message)) for report in self._reports), maxlen=MAX_REPORTS
+            (_Report(report.message.moved(before, now)) for report in self._reports),
+            maxlen=MAX_REPORTS,
         )
         self._forbidden_until.clear()
         self._complained.clear()

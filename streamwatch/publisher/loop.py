@@ -1,0 +1,310 @@
+"""The publisher's thread: one task after another, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from streamwatch.config import MqttSettings, SnapshotSettings
+from streamwatch.publisher.alerts import Alerts
+from streamwatch.publisher.contract.payloads import (
+    OFFLINE,
+    ONLINE,
+    CameraState,
+    ErrorReport,
+    Info,
+    Stats,
+    encode,
+)
+from streamwatch.publisher.contract.requests import Command, Reply, answers
+from streamwatch.publisher.contract.topics import Pair, Topics
+from streamwatch.publisher.homeassistant_announcer import Announcer
+from streamwatch.publisher.homeassistant_discovery import Device
+from streamwatch.publisher.mqtt.attempt import Acknowledged, Arrived, Notice, Subscribed
+from streamwatch.publisher.mqtt.connection import Change, Connection
+from streamwatch.publisher.mqtt.delivery import Delivery, Message
+from streamwatch.publisher.mqtt.listening import Listening
+from streamwatch.publisher.mqtt.sweep import Declared
+from streamwatch.publisher.outbox.outbox import Outbox, Waiting
+from streamwatch.records import Event
+
+logger = logging.getLogger(__name__)
+
+MAX_TURN_SECONDS = 5.0
+"""However little there is to do, the thread shows that it is alive."""
+LEAVE_SECONDS = 2.0
+"""To say goodbye to a broker that the settings name no more."""
+
+
+class PublisherLoop:
+    """What the thread `publisher` does; it alone calls the methods, as tasks of the queue.
+
+    The attributes may be read by any thread. `run` returns once a stop is through.
+    """
+
+    def __init__(
+        self,
+        mqtt: MqttSettings,
+        tasks: queue.SimpleQueue[Callable[[], None]],
+        outbox: Outbox,
+        *,
+        on_command: Callable[[Command], None] | None,
+        now: Callable[[], datetime],
+        seconds: Callable[[], float],
+    ) -> None:
+        self._mqtt = mqtt
+        self._tasks = tasks
+        self._outbox = outbox
+        self._now = now
+        self._seconds = seconds
+        self._topics = Topics(mqtt.topic_prefix)
+        self._connection = self._new_connection()
+        self._delivery = Delivery(
+            outbox, compose=self._compose, complain=self.complain, now=now, seconds=seconds
+        )
+        self.alerts = Alerts(
+            outbox, self._delivery, complain=self.complain, now=now, seconds=seconds
+        )
+        self.announcer = Announcer(
+            publish=self._publish_device, clear=self._delivery.clear, seconds=seconds
+        )
+        self._listening = Listening(
+            mqtt,
+            self._delivery,
+            self.announcer,
+            on_command,
+            complain=self.complain,
+            seconds=seconds,
+        )
+        self._move_to: MqttSettings | None = None
+        self._leave_by = 0.0
+        self._stop_by: float | None = None
+        self._last_stats: Stats | None = None
+        self.connected = threading.Event()
+        self.tried = False
+        """Whether it is known by now if the broker can be reached."""
+        self.turned_at = seconds()
+        """When the thread came round last, in monotonic seconds."""
+        self.failure: Exception | None = None
+        """What ended the thread, if anything did: nothing is published any more then."""
+        self._delivery.retain("status", self._topics.status, ONLINE)
+
+    def run(self) -> None:
+        try:
+            while not self._finished():
+                self._turn()
+        except Exception as error:
+            self.failure = error
+            logger.exception("the publisher has stopped, nothing is published any more")
+        finally:
+            self.connected.clear()
+            self._connection.close(will=self.failure is not None or not self._delivery.idle)
+            self._outbox.close()
+
+    def _turn(self) -> None:
+        self.turned_at = self._seconds()
+        if self._connection.seconds_to_attempt == 0:
+            self._connection.attempt()
+        self.alerts.clean_if_due()
+        self._listening.turn()
+        if self.announcer.seconds_to_repeat == 0:
+            self.announcer.repeat()
+        try:
+            task = self._tasks.get(timeout=self._patience_seconds())
+        except queue.Empty:
+            pass
+        else:
+            task()
+        self._delivery.pump()
+        if self._move_to is not None and (self._delivery.idle or self._seconds() >= self._leave_by):
+            self._move()
+
+    def _patience_seconds(self) -> float:
+        """How long nothing needs to be done unless somebody tells something."""
+        times = [MAX_TURN_SECONDS]
+        if self._connection.seconds_to_attempt is not None:
+            times.append(self._connection.seconds_to_attempt)
+        if self._listening.seconds_to_turn is not None:
+            times.append(self._listening.seconds_to_turn)
+        if self.announcer.seconds_to_repeat is not None:
+            times.append(self.announcer.seconds_to_repeat)
+        if self._move_to is not None:
+            times.append(self._leave_by - self._seconds())
+        if self._stop_by is not None:
+            times.append(self._stop_by - self._seconds())
+        return max(0.0, min(times))
+
+    def _finished(self) -> bool:
+        if self._stop_by is None:
+            return False
+        if self._seconds() >= self._stop_by:
+            return True
+        if not self._tasks.empty():
+            return False
+        return self._delivery.idle if self._connection.up else len(self._outbox) == 0
+
+    def begin_stop(self, stop_by: float) -> None:
+        self._stop_by = stop_by
+        if self._move_to is not None:
+            self._move()
+        self._delivery.retain("status", self._topics.status, OFFLINE)
+        if not self._connection.up:
+            self._connection.hurry()
+
+    def take_notice(self, notice: Notice) -> None:
+        if notice.attempt != self._connection.number:
+            return
+        match notice:
+            case Acknowledged():
+                self._delivery.acknowledged(
+                    notice.message, notice.refusal, forbidden=notice.forbidden
+                )
+            case Subscribed():
+                self._listening.subscribed(notice)
+            case Arrived():
+                self._listening.arrived(notice)
+            case _:
+                self._take_change(self._connection.take(notice))
+                self.tried = True
+
+    def _take_change(self, change: Change | None) -> None:
+        if change == "up":
+            self.alerts.say_how_many_were_dropped()
+            self._delivery.connected(self._connection)
+            self.connected.set()
+            self._listening.connected(self._connection)
+        elif change == "down":
+            self.connected.clear()
+            self._delivery.lost()
+            self._listening.lost()
+            if self._move_to is not None:
+                self._move()
+
+    # --- other settings --------------------------------------------------------------------------
+
+    def take_settings(
+        self, mqtt: MqttSettings, snapshots: SnapshotSettings, folder: Path | None
+    ) -> None:
+        self.alerts.keep_snapshots(snapshots, folder)
+        self._outbox.limit(mqtt.outbox.max_size, mqtt.outbox.max_age)
+        if self._move_to is not None:
+            self._move_to = mqtt
+        elif _of_connection(mqtt) == _of_connection(self._mqtt):
+            self._mqtt = mqtt
+            self._listening.change(mqtt)
+        elif self._connection.up:
+            self._leave_for(mqtt)
+        else:
+            self._move_to = mqtt
+            self._move()
+
+    def _new_connection(self) -> Connection:
+        return Connection(self._mqtt, self._topics.status, post=self._post, seconds=self._seconds)
+
+    def _post(self, notice: Notice) -> None:
+        """From paho's thread."""
+        self._tasks.put(partial(self.take_notice, notice))
+
+    def _leave_for(self, mqtt: MqttSettings) -> None:
+        """Say goodbye, then `_move`."""
+        self._move_to = mqtt
+        self._leave_by = self._seconds() + LEAVE_SECONDS
+        old, new = self._mqtt.topic_prefix, mqtt.topic_prefix
+        self._delivery.leave(
+            Message(self._topics.status, OFFLINE), clear_below=None if old == new else old
+        )
+
+    def _move(self) -> None:
+        """End the connection there was, and begin another."""
+        if self._move_to is None:
+            return
+        before, self._mqtt, self._move_to = self._mqtt, self._move_to, None
+        said_goodbye = self._connection.up and self._delivery.idle
+        self._connection.close(will=not said_goodbye)
+        self.connected.clear()
+        self._delivery.left()
+        self._delivery.move(
+            before.topic_prefix,
+            self._mqtt.topic_prefix,
+            same_broker=before.address == self._mqtt.address,
+            cleared=said_goodbye,
+        )
+        self._topics = Topics(self._mqtt.topic_prefix)
+        self._connection = self._new_connection()
+        self._listening.moved(self._mqtt)
+
+    # --- what there is, and what there was ------------------------------------------------------
+
+    def take_declared(self, declared: Declared) -> None:
+        for pair in declared.pairs:
+            if not self._delivery.retains(self._topics.state(*pair)):
+                self.alerts.publish_state(pair, self._topics)
+        self._listening.declare(declared)
+
+    def take_gone(self, cameras: Iterable[str], pairs: Iterable[Pair]) -> None:
+        for camera in cameras:
+            self._delivery.clear(self._topics.camera_status(camera))
+        self.alerts.forget(pairs, self._topics)
+
+    # --- what is told ----------------------------------------------------------------------------
+
+    def take_event(self, event: Event, since: datetime, *, left_out: bool) -> None:
+        """With `left_out` its picture was, since too many waited to be drawn."""
+        if left_out:
+            self.alerts.note_left_out()
+        self.alerts.take(event, since, self._topics)
+
+    def take_camera_status(self, camera: str, state: CameraState) -> None:
+        self._delivery.retain("camera", self._topics.camera_status(camera), state.encode())
+
+    def _publish_device(self, topic: str, device: Device) -> None:
+        payload = self._encode(topic, device)
+        if payload is not None:
+            self._delivery.retain("discovery", topic, payload)
+
+    def take_info(self, info: Info) -> None:
+        payload = self._encode(self._topics.info, info.fields())
+        if payload is not None:
+            self._delivery.retain("info", self._topics.info, payload)
+
+    def take_stats(self, stats: Stats) -> None:
+        payload = self._encode(self._topics.stats, stats.fields(self._last_stats))
+        self._last_stats = stats
+        if payload is not None:
+            self._delivery.stats(Message(self._topics.stats, payload))
+
+    def take_error(self, report: ErrorReport) -> None:
+        payload = self._encode(self._topics.errors, report.fields())
+        if payload is not None:
+            self._delivery.report(Message(self._topics.errors, payload))
+
+    def take_answer(self, reply: Reply, verb: str, payload: bytes) -> None:
+        for answer in answers(self._topics, reply, verb, payload):
+            self._delivery.answer(answer)
+
+    def _encode(self, topic: str, fields: Mapping[str, Any]) -> bytes | None:
+        try:
+            return encode(fields)
+        except ValueError as error:
+            logger.error("a message to %s can't be sent: %s", topic, error)
+            return None
+
+    def _compose(self, waiting: Waiting) -> Message:
+        return self.alerts.compose(waiting, self._topics)
+
+    def complain(self, sentence: str) -> None:
+        logger.error("%s", sentence)
+        self.take_error(ErrorReport("publisher", sentence, at=self._now()))
+
+
+def _of_connection(mqtt: MqttSettings) -> MqttSettings:
+    """The settings without those that a connection goes on with when they change."""
+    defaults = MqttSettings()
+    kept = ("commands", "homeassistant", "outbox")
+    return mqtt.model_copy(update={key: getattr(defaults, key) for key in kept})
