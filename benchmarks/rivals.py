@@ -9,9 +9,9 @@ false alert, see `NOT`; "distractors" are those of the encoder's row in the cata
 looks at 5 frames a second; the watches run on those, and on one of five.
 
 Then, for choosing an encoder's distractors: how sure the detector is of what the clip shows, each
-prompt alone on its camera and beside the others; and what another `kin` (see `catalogue.Encoder`)
-would do. The higher it is, the more wrong words are beaten, and the more words for a kind of one of
-the distractors: a "husky" by "dog".
+prompt alone on its camera and beside the others; and what another `spared_from_cosine` (see
+`catalogue.Encoder`) would do. The higher it is, the more wrong words are beaten, and the more words
+for a kind of one of the distractors: a "husky" by "dog".
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ PICTURES = (
     ),
 )
 """Things that stand before the street."""
-KIN = (0.0, 0.3, 0.34, 0.38, 0.42, 0.44, 0.46, 0.48, 0.5, 0.55, 0.6, 0.7)
+BOUNDS = (0.0, 0.3, 0.34, 0.38, 0.42, 0.44, 0.46, 0.48, 0.5, 0.55, 0.6, 0.7)
 
 
 # --- looking -------------------------------------------------------------------------------------
@@ -407,16 +407,16 @@ class Reading:
     """A word found in one of `PICTURES` beside the distractors.
 
     `wrong` if it is of `WRONG`, or else on a thing of its kind. `beaten_above` is the least cosine
-    of a distractor that is surer of that place, which beats the word with every higher `kin`; None
-    where there is no such distractor.
+    of a distractor that is surer of that place, which beats the word with every higher
+    `spared_from_cosine`; None where there is no such distractor.
     """
 
     word: str
     wrong: bool
     beaten_above: float | None
 
-    def stays(self, kin: float) -> bool:
-        return self.beaten_above is None or self.beaten_above >= kin
+    def stays(self, spared_from_cosine: float) -> bool:
+        return self.beaten_above is None or self.beaten_above >= spared_from_cosine
 
 
 def readings(bench: Bench, settings: DetectorSettings) -> Iterator[Reading]:
@@ -491,14 +491,14 @@ def sureness(bench: Bench) -> Table:
 
 
 def bounds(bench: Bench, settings: DetectorSettings) -> Table:
-    """What another `kin` would do to words that are right and to words that are wrong."""
+    """What another bound would do to words that are right and to words that are wrong."""
     table = Table(title=f"found in {len(PICTURES)} pictures, and not beaten by a distractor")
-    for heading in ("kin", "words for a kind of distractor", "wrong words"):
+    for heading in ("spared from", "words for a kind of distractor", "wrong words"):
         table.add_column(heading, justify="right")
     found = [*readings(bench, settings)]
-    for kin in KIN:
-        wrong = [reading.wrong for reading in found if reading.stays(kin)]
-        table.add_row(f"{kin:.2f}", str(wrong.count(False)), str(wrong.count(True)))
+    for bound in BOUNDS:
+        wrong = [reading.wrong for reading in found if reading.stays(bound)]
+        table.add_row(f"{bound:.2f}", str(wrong.count(False)), str(wrong.count(True)))
     return table
 
 

@@ -39,7 +39,7 @@ from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.vocabulary import searched, vocabulary
 from streamwatch.records import Detection, Event, Frame, Vectors
 from streamwatch.scheduler.rate import Rate
-from streamwatch.watch import company, rules, tracker
+from streamwatch.watch import companions, rules, tracker
 from streamwatch.watch.camera import CameraRules, CameraWatches
 from tests.truth import Truth, Visit
 from tests.truth.scenes import Scene, Thing
@@ -340,7 +340,7 @@ VARIANTS: Mapping[str, Switch] = {
     "words not merged": lambda: patch.object(rules, "merge", tuple),
     "zones do not hold": lambda: patch.object(rules, "HOLD_HEIGHTS", 0.0),
     "companions not remembered": lambda: patch.object(
-        company.Company, "change_rate", lambda *_: None
+        companions.Companions, "change_rate", lambda *_: None
     ),
 }
 OUTCOMES = ("found", "missed", "split", "doubled", "swapped", "false", "changes")

@@ -5,7 +5,7 @@
     ├── SourceError           a camera can't be read now; the supervisor around it retries
     │   └── CredentialsRefused    ... and retries slowly, since the password is wrong
     ├── DetectorError         weights or encoder missing, broken or unfit
-    │   └── UnfitSetting          ... by a setting that is right in itself: a GPU that is not there
+    │   └── UnavailableSetting    ... a setting right in itself: a GPU that is not there
     └── PublisherError        the broker or the embedded broker can't be used at all
 
 Their texts are shown to people as they are: one sentence, no secret in it.
@@ -60,7 +60,7 @@ class DetectorError(StreamwatchError):
     """The detector can't be built: weights or encoder missing, broken or unfit."""
 
 
-class UnfitSetting(DetectorError):  # noqa: N818 - reads as what it is
+class UnavailableSetting(DetectorError):  # noqa: N818 - reads as what it is
     """A setting that is right in itself and can't be had on this machine.
 
     `path` is dotted, as in `Problem`; with the file it came from it makes a `ConfigError`.

@@ -17,7 +17,7 @@ _NO_KNOWN_ISSUER = {18, 19, 20, 21}
 _OTHER_NAME = {62, 64}
 
 
-class UnfitFile(StreamwatchError):  # noqa: N818 - reads as what is wrong
+class BadFile(StreamwatchError):  # noqa: N818 - reads as what is wrong
     """A file of certificates or with a key that can't be used; `predicate` says why."""
 
     def __init__(self, path: Path, predicate: str) -> None:
@@ -26,7 +26,7 @@ class UnfitFile(StreamwatchError):  # noqa: N818 - reads as what is wrong
 
 
 @dataclass(frozen=True, slots=True)
-class TlsFault:
+class TlsProblem:
     """Why TLS with a peer failed; `text` continues a sentence that begins with the peer's name."""
 
     kind: Literal["authority", "name", "time", "client certificate", "protocol", "other"]
@@ -39,7 +39,7 @@ def client_context(
     """Verifies the peer and its host name, by the system's authorities or by those in `ca`.
 
     `certificate` is shown to a peer that asks; its file may hold the key as well. All in PEM.
-    Raises UnfitFile.
+    Raises BadFile.
     """
     context = ssl.create_default_context() if ca is None else _trusting(ca)
     # Python 3.13 asks more of certificates than OpenSSL, and than most home-made ones have.
@@ -52,7 +52,7 @@ def client_context(
 
 
 def check_certificates(path: Path) -> None:
-    """Raises UnfitFile unless the file holds certificates."""
+    """Raises BadFile unless the file holds certificates."""
     _trusting(path)
 
 
@@ -67,38 +67,40 @@ def expires_at(path: Path) -> datetime | None:
         return None
 
 
-def fault(error: ssl.SSLError | ConnectionResetError) -> TlsFault:
+def problem(error: ssl.SSLError | ConnectionResetError) -> TlsProblem:
     """What an exception of a handshake, or of the first answer after it, means."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _refusal(error)
     if isinstance(error, (ssl.SSLEOFError, ConnectionResetError)):
-        return TlsFault("protocol", "closes the connection instead of speaking TLS")
+        return TlsProblem("protocol", "closes the connection instead of speaking TLS")
     reason = error.reason or ""
     said = reason.rpartition("ALERT_")[2].replace("_", " ").lower()
     if reason.endswith("ALERT_CERTIFICATE_REQUIRED"):
-        return TlsFault("client certificate", "wants a client certificate")
+        return TlsProblem("client certificate", "wants a client certificate")
     if "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
-        return TlsFault("client certificate", f"refuses the client certificate ({said})")
+        return TlsProblem("client certificate", f"refuses the client certificate ({said})")
     if reason == "SSLV3_ALERT_HANDSHAKE_FAILURE":  # how TLS 1.2 asks for one that is missing
-        return TlsFault(
+        return TlsProblem(
             "client certificate", "can't agree on TLS; perhaps it wants a client certificate"
         )
     if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
-        return TlsFault("protocol", "does not speak TLS on this port")
-    return TlsFault("other", f"can't agree on TLS ({said or 'no reason given'})")
+        return TlsProblem("protocol", "does not speak TLS on this port")
+    return TlsProblem("other", f"can't agree on TLS ({said or 'no reason given'})")
 
 
-def _refusal(error: ssl.SSLCertVerificationError) -> TlsFault:
+def _refusal(error: ssl.SSLCertVerificationError) -> TlsProblem:
     code = error.verify_code
     if code == _EXPIRED:
-        return TlsFault("time", "shows a certificate that has expired")
+        return TlsProblem("time", "shows a certificate that has expired")
     if code == _NOT_YET_VALID:
-        return TlsFault("time", "shows a certificate that is not valid yet by this machine's clock")
+        return TlsProblem(
+            "time", "shows a certificate that is not valid yet by this machine's clock"
+        )
     if code in _OTHER_NAME:
-        return TlsFault("name", "shows a certificate for another host name")
+        return TlsProblem("name", "shows a certificate for another host name")
     if code in _NO_KNOWN_ISSUER:
-        return TlsFault("authority", "shows a certificate of an authority that is not trusted")
-    return TlsFault("other", f"shows a certificate that is refused ({error.verify_message})")
+        return TlsProblem("authority", "shows a certificate of an authority that is not trusted")
+    return TlsProblem("other", f"shows a certificate that is refused ({error.verify_message})")
 
 
 def _trusting(path: Path) -> ssl.SSLContext:
@@ -106,7 +108,7 @@ def _trusting(path: Path) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=path)
     except ssl.SSLError:
-        raise UnfitFile(path, "holds no certificate in PEM") from None
+        raise BadFile(path, "holds no certificate in PEM") from None
 
 
 def _show(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
@@ -116,7 +118,7 @@ def _show(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
 
     def locked() -> str:
         # Without this, OpenSSL asks on the terminal.
-        raise UnfitFile(key or certificate, "is locked with a passphrase; write one without")
+        raise BadFile(key or certificate, "is locked with a passphrase; write one without")
 
     try:
         context.load_cert_chain(certificate, key, locked)
@@ -125,19 +127,19 @@ def _show(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
             predicate = "does not belong to the certificate"
         else:
             predicate = "holds no private key in PEM"
-        raise UnfitFile(key or certificate, predicate) from None
+        raise BadFile(key or certificate, predicate) from None
 
 
 def _check_readable(path: Path) -> None:
     try:
         if not path.is_file() and path.exists():  # a pipe would be waited for, /dev/zero never ends
-            raise UnfitFile(path, "is not a file")
+            raise BadFile(path, "is not a file")
         with path.open("rb") as file:
             file.read(1)
     except FileNotFoundError:
-        raise UnfitFile(path, "does not exist") from None
+        raise BadFile(path, "does not exist") from None
     except PermissionError:
-        raise UnfitFile(path, "may not be read by the user that runs this") from None
+        raise BadFile(path, "may not be read by the user that runs this") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or "no such name is possible"
-        raise UnfitFile(path, f"can't be read: {reason.lower()}") from None
+        raise BadFile(path, f"can't be read: {reason.lower()}") from None

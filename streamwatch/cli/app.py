@@ -14,7 +14,7 @@ from typing import Annotated, Never
 import typer
 
 from streamwatch import __version__
-from streamwatch.errors import ConfigError, StreamwatchError, UnfitSetting
+from streamwatch.errors import ConfigError, StreamwatchError, UnavailableSetting
 
 EXIT_CONFIG = 1
 EXIT_TROUBLED = 1
@@ -116,7 +116,7 @@ def run(
             daemon,
         ):
             daemon.run()
-    except UnfitSetting as error:
+    except UnavailableSetting as error:
         _fail_at(path, error)
     except StreamwatchError as error:
         _fail(error)
@@ -145,7 +145,7 @@ def check(
         _require_device(settings.detector.device)
         fetched, advice = what_is_fetched(settings.detector)
         advice += suggestions(settings)
-    except UnfitSetting as error:
+    except UnavailableSetting as error:
         _fail_at(path, error)
     except StreamwatchError as error:
         _fail(error)
@@ -223,7 +223,7 @@ def demo(config: ConfigOption = None) -> None:
         from streamwatch.cli.demo import demo as show
 
         show(settings, console)
-    except UnfitSetting as error:
+    except UnavailableSetting as error:
         _fail_at(path, error)
     except StreamwatchError as error:
         _fail(error)
@@ -299,14 +299,14 @@ def init(
 
 
 def _require_device(device: str) -> None:
-    """Before anything is fetched or opened. Raises UnfitSetting."""
+    """Before anything is fetched or opened. Raises UnavailableSetting."""
     if device.startswith("cuda"):  # the others are never missing: no need to wait for PyTorch
         from streamwatch.detector.loading import pick_device
 
         pick_device(device)
 
 
-def _fail_at(file: Path, error: UnfitSetting) -> Never:
+def _fail_at(file: Path, error: UnavailableSetting) -> Never:
     """As for any mistake in the file: it is the file that has to be changed."""
     from streamwatch.config import located
 

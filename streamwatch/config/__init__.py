@@ -6,9 +6,9 @@ for advice in config.warnings(settings, path):
     …
 """
 
-from streamwatch.config.advice import Advice, unfit_model, warnings
+from streamwatch.config.advice import Advice, model_advice, warnings
 from streamwatch.config.document.edits import Edit, Put, Remove, Section, Switch
-from streamwatch.config.document.places import printable
+from streamwatch.config.document.positions import printable
 from streamwatch.config.fingerprint import config_hash
 from streamwatch.config.following import POLL_SECONDS, SavedFile
 from streamwatch.config.last_good import keep_last_good, load_last_good
@@ -78,13 +78,13 @@ __all__ = [
     "located",
     "mask_secrets_in",
     "mask_url",
+    "model_advice",
     "normalised",
     "persist",
     "printable",
     "schema",
     "snapshot_folder",
     "text_of",
-    "unfit_model",
     "warnings",
     "with_credentials",
     "words",

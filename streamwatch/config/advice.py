@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from streamwatch.config.catalogue import ENCODERS, MODELS, RECOMMENDED
 from streamwatch.config.document.expansion import holds_reference
-from streamwatch.config.document.places import is_secret, path_text
+from streamwatch.config.document.positions import is_secret, path_text
 from streamwatch.config.loading import parse
 from streamwatch.config.secrets import mask_secrets_in, mask_url
 from streamwatch.config.sections.camera import CameraSettings
@@ -109,7 +109,7 @@ def _detector(config: Config) -> Iterator[Advice]:
     yield from (
         Advice("detector.confidence", said) for said in _confidence(config.detector.confidence)
     )
-    yield from unfit_model(config)
+    yield from model_advice(config)
     if config.detector.model not in MODELS and not _is_there(Path(config.detector.model)):
         yield Advice("detector.model", f"the file {config.detector.model} does not exist now")
     encoder = config.detector.text_encoder
@@ -117,7 +117,7 @@ def _detector(config: Config) -> Iterator[Advice]:
         yield Advice("detector.text_encoder", f"there is no model in the folder {encoder} now")
 
 
-def unfit_model(config: Config) -> Iterator[Advice]:
+def model_advice(config: Config) -> Iterator[Advice]:
     """That toybox, which is for trying things out, is put on cameras that see the world."""
     real = [
         name for name, camera in config.cameras.items() if camera.enabled and camera.kind != "file"

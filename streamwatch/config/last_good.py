@@ -17,7 +17,7 @@ def keep_last_good(path: Path, text: str) -> None:
 
     Raises OSError.
     """
-    kept = _place(path)
+    kept = _position(path)
     with suppress(OSError, UnicodeDecodeError):
         if kept.read_text(encoding="utf-8") == text:
             return
@@ -40,9 +40,9 @@ def load_last_good(path: Path) -> Config | None:
 
     Raises ConfigError: what was right then may name a certificate that is gone now.
     """
-    kept = _place(path)
+    kept = _position(path)
     return load(path, text_of(kept)) if kept.is_file() else None
 
 
-def _place(path: Path) -> Path:
+def _position(path: Path) -> Path:
     return state_file("last-good", path, ".yaml")

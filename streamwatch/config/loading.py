@@ -13,12 +13,12 @@ from streamwatch.config import problems, references
 from streamwatch.config.document import reading
 from streamwatch.config.document.edits import Edit, edited
 from streamwatch.config.document.expansion import expanded
-from streamwatch.config.document.places import Entry, Fault, Loc
+from streamwatch.config.document.positions import Entry, Fault, Loc
 from streamwatch.config.document.reading import Document
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.config.sections.whole import Config
-from streamwatch.errors import ConfigError, Problem, UnfitSetting
+from streamwatch.errors import ConfigError, Problem, UnavailableSetting
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -61,19 +61,19 @@ def load(path: Path, text: str | None = None, edits: Iterable[Edit] = ()) -> Con
     if not {(), ("cameras",)} & {fault.loc for fault in faults}:  # else some cameras are missing
         faults += _crossing(content, folder, lost, document.entries)
     if config is None or faults:
-        faults.sort(key=lambda fault: (fault.place.line, fault.place.column))
+        faults.sort(key=lambda fault: (fault.position.line, fault.position.column))
         raise ConfigError([fault.problem(str(path)) for fault in faults])
     return config
 
 
-def located(error: UnfitSetting, path: Path, text: str | None = None) -> ConfigError:
+def located(error: UnavailableSetting, path: Path, text: str | None = None) -> ConfigError:
     """`error` with the place in the file at `path` that the setting came from.
 
     For a default, which stands nowhere, that is the key it belongs under.
     """
     loc = tuple(error.path.split("."))
-    place = problems.place_of(loc, parse(path, text).entries)
-    fault = Fault(loc, place, error.message)
+    position = problems.position_of(loc, parse(path, text).entries)
+    fault = Fault(loc, position, error.message)
     return ConfigError([fault.problem(str(path))])
 
 

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from streamwatch.config.document.places import Entry, Fault, Loc, Place, printable, subject
+from streamwatch.config.document.positions import Entry, Fault, Loc, Position, printable, subject
 from streamwatch.config.sections.whole import Config
 from streamwatch.config.wording import Wrong, did_you_mean
 
@@ -33,15 +33,15 @@ def faults(error: ValidationError, entries: Mapping[Loc, Entry]) -> Iterator[Fau
         if details["type"] == _NO_DEFAULT:
             continue
         loc = _written_loc(details, entries)
-        yield Fault(loc, _place(loc, details, entries), _message(loc, details, entries))
+        yield Fault(loc, _position(loc, details, entries), _message(loc, details, entries))
 
 
 def fault(loc: Loc, wrong: Wrong, entries: Mapping[Loc, Entry]) -> Fault:
     what = subject(loc, entries[loc]) if loc in entries else ""
-    return Fault(loc, place_of(loc, entries), _sentence(what, wrong))
+    return Fault(loc, position_of(loc, entries), _sentence(what, wrong))
 
 
-def place_of(loc: Loc, entries: Mapping[Loc, Entry]) -> Place:
+def position_of(loc: Loc, entries: Mapping[Loc, Entry]) -> Position:
     """Where `loc` stands; for what is not in the file, the key it belongs under."""
     if loc in entries:
         return entries[loc].value
@@ -65,11 +65,11 @@ def _is_about_key(loc: Loc, details: ErrorDetails) -> bool:
     return details["loc"][-1:] == (_KEY,) and len(loc) < len(details["loc"])
 
 
-def _place(loc: Loc, details: ErrorDetails, entries: Mapping[Loc, Entry]) -> Place:
+def _position(loc: Loc, details: ErrorDetails, entries: Mapping[Loc, Entry]) -> Position:
     unknown = details["type"] == "extra_forbidden"
     if (unknown or _is_about_key(loc, details)) and (key := entries[loc].key):
         return key
-    return place_of(loc, entries)
+    return position_of(loc, entries)
 
 
 def _message(loc: Loc, details: ErrorDetails, entries: Mapping[Loc, Entry]) -> str:

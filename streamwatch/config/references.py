@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
-from streamwatch.config.document.places import Loc
+from streamwatch.config.document.positions import Loc
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.config.values.units import duration_text

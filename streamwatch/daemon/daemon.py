@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from streamwatch import logs
-from streamwatch.config import Config, MqttSettings, snapshot_folder, unfit_model
+from streamwatch.config import Config, MqttSettings, model_advice, snapshot_folder
 from streamwatch.daemon.commands.answering import Commands
 from streamwatch.daemon.fetch_first import prepare
 from streamwatch.daemon.reloading import (
@@ -72,7 +72,7 @@ class Daemon:
 
     def __enter__(self) -> Self:
         config = self._first_config
-        for advice in unfit_model(config):
+        for advice in model_advice(config):
             log.warning("%s", advice)
         with ExitStack() as started:
             started.callback(self._brokers.close)
@@ -129,10 +129,10 @@ class Daemon:
         self._declare()
         status = None
         if self._followed is not None:
-            if self._followed.fault is None:
+            if self._followed.error is None:
                 keep(self._followed.path, self._followed.text)
             else:
-                self._tell(Outcome(fault=self._followed.fault))
+                self._tell(Outcome(error=self._followed.error))
             status = StatusServer(status_socket(self._followed.path), self._status)
         try:
             self._pipeline.start()
@@ -207,17 +207,17 @@ class Daemon:
 
     def _tell(self, outcome: Outcome) -> None:
         """Say what became of a reload, everywhere where somebody may look."""
-        if outcome.fault is None:
+        if outcome.error is None:
             if self._problems:
                 self._problems = ()
                 self._declare()
             return
-        for line in str(outcome.fault).splitlines():
+        for line in str(outcome.error).splitlines():
             log.error("%s", line)
         told = ErrorReport(
             "config",
             "the configuration is not taken over, what ran before goes on: "
-            + str(outcome.fault).partition("\n")[0],
+            + str(outcome.error).partition("\n")[0],
             errors=outcome.problems or None,
             at=datetime.now(UTC),
         )

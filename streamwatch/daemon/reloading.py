@@ -25,7 +25,7 @@ from streamwatch.config import (
     text_of,
 )
 from streamwatch.config import persist as save
-from streamwatch.errors import ConfigError, Problem, StreamwatchError, UnfitSetting
+from streamwatch.errors import ConfigError, Problem, StreamwatchError, UnavailableSetting
 
 log = logging.getLogger(__name__)
 
@@ -40,26 +40,26 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a reload; with a `fault` everything runs on as it did."""
+    """What became of a reload; with a `error` everything runs on as it did."""
 
     changes: tuple[str, ...] = ()
-    fault: StreamwatchError | None = None
+    error: StreamwatchError | None = None
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        return self.fault.problems if isinstance(self.fault, ConfigError) else ()
+        return self.error.problems if isinstance(self.error, ConfigError) else ()
 
 
 @dataclass(frozen=True, slots=True)
 class Followed:
     """The file that a configuration came from, and what stood in it.
 
-    With a `fault` that was wrong, and the last good configuration runs instead.
+    With a `error` that was wrong, and the last good configuration runs instead.
     """
 
     path: Path
     text: str
-    fault: ConfigError | None = None
+    error: ConfigError | None = None
 
 
 def start(path: Path, *, last_good: bool) -> tuple[Config, Followed]:
@@ -129,7 +129,7 @@ class Reloading:
             self._edits = self._still_fitting(text)
             applied = self._take_over(text, self._edits)
         except StreamwatchError as error:
-            outcome = Outcome(fault=error)
+            outcome = Outcome(error=error)
             self._tell(outcome)
             return outcome
         outcome = self._live(applied, noticed)
@@ -145,13 +145,13 @@ class Reloading:
             try:
                 save(self._path, [edit])
             except StreamwatchError as error:
-                return Outcome(fault=error)
+                return Outcome(error=error)
             self._edits = [held for held in self._edits if not _is_outdone(held, edit)]
             return self.reload()
         try:
             applied = self._take_over(self._text, [*self._edits, edit])
         except StreamwatchError as error:
-            return Outcome(fault=error)
+            return Outcome(error=error)
         self._edits = _condensed(self._edits, edit)
         return self._live(applied, noticed)
 
@@ -187,7 +187,7 @@ class Reloading:
         config = load(self._path, text, edits)
         try:
             return self._apply(config)
-        except UnfitSetting as error:
+        except UnavailableSetting as error:
             raise located(error, self._path, text) from error
 
     def _still_fitting(self, text: str) -> list[Edit]:

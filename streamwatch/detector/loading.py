@@ -10,11 +10,11 @@ import torch
 
 from streamwatch.config import DetectorSettings
 from streamwatch.config.catalogue import NetworkKind
-from streamwatch.detector.network import TorchNetwork
+from streamwatch.detector.detector import WorldDetector
+from streamwatch.detector.networks.yolo_world import TorchNetwork
+from streamwatch.detector.networks.yoloe import YoloeNetwork
 from streamwatch.detector.protocol import Network
-from streamwatch.detector.world import WorldDetector
-from streamwatch.detector.yoloe import YoloeNetwork
-from streamwatch.errors import DetectorError, UnfitSetting
+from streamwatch.errors import DetectorError, UnavailableSetting
 from streamwatch.models.provision import choose, found
 from streamwatch.records import TEXT_WIDTH
 
@@ -45,7 +45,7 @@ def load_detector(settings: DetectorSettings) -> WorldDetector:
 def pick_device(setting: str) -> torch.device:
     """The torch device for `detector.device`; `auto` takes the GPU where there is one.
 
-    Raises UnfitSetting where the machine lacks the device.
+    Raises UnavailableSetting where the machine lacks the device.
     """
     if setting == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -53,7 +53,7 @@ def pick_device(setting: str) -> torch.device:
     if device.type == "cuda":
         present = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= present:
-            raise UnfitSetting(
+            raise UnavailableSetting(
                 "detector.device",
                 f"{setting} is not on this machine, which has {present} CUDA devices; write auto "
                 "or cpu",

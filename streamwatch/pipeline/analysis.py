@@ -16,7 +16,7 @@ from streamwatch.detector.protocol import Detector, View
 from streamwatch.geometry import Box
 from streamwatch.pipeline.counts import Counts
 from streamwatch.records import Detection, Event, Frame, Vocabulary
-from streamwatch.scheduler.scheduler import FrameSlot, Scheduler
+from streamwatch.scheduler.batches import FrameSlot, Scheduler
 from streamwatch.watch.protocol import Watcher
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from streamwatch.records import EndReason, Event, Remembered, Vocabulary
 from streamwatch.scheduler.rate import Rate
 from streamwatch.source import Capture, Slot
 from streamwatch.watch.camera import CameraRules, CameraWatches
-from streamwatch.watch.past import ends
+from streamwatch.watch.remembered import ends
 
 _REOPENED = ("url", "username", "password", "transport", "loop", "pace")
 """The settings that a camera has to be opened anew for."""

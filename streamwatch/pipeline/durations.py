@@ -6,7 +6,7 @@ import bisect
 from collections.abc import Sequence
 
 
-class Tally:
+class Durations:
     """A histogram since the start. One thread observes, any may read."""
 
     def __init__(self, bounds_seconds: Sequence[float]) -> None:

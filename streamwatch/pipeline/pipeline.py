@@ -95,7 +95,8 @@ class Pipeline:
     ) -> None:
         """Load the model and search once, so that whoever waits knows that it works.
 
-        Takes seconds, and starts nothing. Raises DetectorError or UnfitSetting; never fetches.
+        Takes seconds, and starts nothing. Never fetches. Raises DetectorError or
+        UnavailableSetting.
         """
         ready = threading.Condition()
         self._maker = CameraMaker(ready, on_problem)
@@ -202,7 +203,7 @@ class Pipeline:
     def prepare(self, config: Config) -> Setup:
         """Do all that is slow for another configuration, beside what runs; nothing is changed.
 
-        Raises DetectorError or UnfitSetting; never fetches.
+        Raises DetectorError or UnavailableSetting; never fetches.
         """
         before = self._current
         old, new = before.config.detector, config.detector

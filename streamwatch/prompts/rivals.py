@@ -26,28 +26,34 @@ def rivals_of(
     """
     encoder = _encoder(settings)
     built_in = distractors(settings)
-    kin = 1.0 if encoder is None else encoder.kin
+    spared_from_cosine = 1.0 if encoder is None else encoder.spared_from_cosine
     return {
         name: tuple(
-            dict.fromkeys((*watch.not_, *distractors_for(watch.prompt, vectors, built_in, kin)))
+            dict.fromkeys(
+                (*watch.not_, *distractors_for(watch.prompt, vectors, built_in, spared_from_cosine))
+            )
         )
         for name, watch in watches.items()
     }
 
 
 def distractors_for(
-    prompts: Sequence[str], vectors: Mapping[str, Vectors], among: Sequence[str], kin: float
+    prompts: Sequence[str],
+    vectors: Mapping[str, Vectors],
+    among: Sequence[str],
+    spared_from_cosine: float,
 ) -> tuple[str, ...]:
     """Those of the distractors `among` that are far enough in meaning from each of the prompts.
 
     "car" must not silence "red car", nor "vehicle", which it has found as well. The first names it,
-    the second is near it: see `catalogue.Encoder.kin`.
+    the second is near it: see `catalogue.Encoder.spared_from_cosine`.
     """
     return tuple(
         distractor
         for distractor in among
         if not any(
-            _names(prompt, distractor) or float(vectors[distractor] @ vectors[prompt]) >= kin
+            _names(prompt, distractor)
+            or float(vectors[distractor] @ vectors[prompt]) >= spared_from_cosine
             for prompt in prompts
         )
     )

@@ -7,7 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from streamwatch.config import CameraSettings
@@ -17,8 +17,8 @@ from streamwatch.records import Frame, Image
 from streamwatch.source.choice import source_for
 from streamwatch.source.clock import Clock
 from streamwatch.source.mask import Mask
+from streamwatch.source.outage import STEADY_SECONDS, Outage, retry_seconds
 from streamwatch.source.protocol import Decoded, Source
-from streamwatch.source.retry import retry_seconds
 from streamwatch.source.slot import Slot
 from streamwatch.source.stillness import STILL_SECONDS, Stillness
 from streamwatch.source.timing import Cadence
@@ -34,10 +34,6 @@ hangs in the driver or in FFmpeg."""
 
 MOST_LEFT_BEHIND = 3
 """Threads that hang can't be ended. After these the camera is left alone, lest they pile up."""
-
-STEADY_SECONDS = 5.0
-"""Frames must have come for this long before an outage is over; else a camera that gives one frame
-a connection would be hammered, and each of its failures told anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +65,6 @@ class CaptureCounts:
             self.reconnects + earlier.reconnects,
             self.age_seconds,
         )
-
-
-@dataclass(slots=True)
-class _Outage:
-    since: float
-    problem: str
-    failures: int = 0
-    said: set[str] = field(default_factory=set)
 
 
 class _Reading:
@@ -138,7 +126,7 @@ class Capture:
         self._reconnects = 0
         self._blocked = False
         self._ended = False
-        self._outage: _Outage | None = None
+        self._outage: Outage | None = None
         self._frames_since: float | None = None
         """When the first frame of this connection came."""
         self._stands_still = False
@@ -312,7 +300,7 @@ class Capture:
 
     def _arrived(self, picture: Decoded) -> None:
         now = self._clock.monotonic()
-        over: _Outage | None = None
+        over: Outage | None = None
         with self._lock:
             self._frames += 1
             if self._stands_still:
@@ -336,7 +324,7 @@ class Capture:
             self._failures += 1
             self._frames_since = None
             if self._outage is None:
-                self._outage = _Outage(since=now, problem=problem)
+                self._outage = Outage(since=now, problem=problem)
             outage = self._outage
             outage.problem = problem
             outage.failures += 1
@@ -357,7 +345,7 @@ class Capture:
             self._say_over(over, self._clock.monotonic())
         log.info("camera %s: the file has ended", self._camera)
 
-    def _say_over(self, outage: _Outage, now: float) -> None:
+    def _say_over(self, outage: Outage, now: float) -> None:
         log.info(
             "camera %s: frames again after %d failures in %.0f s",
             self._camera,

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from streamwatch.config import is_certified, is_encrypted
-from streamwatch.tls import client_context, fault
+from streamwatch.tls import client_context, problem
 
 _BUNDLES = (
     Path("/etc/ssl/certs/ca-certificates.crt"),  # Debian, Arch, Gentoo
@@ -35,7 +35,7 @@ def tls_options(url: str) -> Mapping[str, str]:
     return {"tls_verify": "1"} | ({} if bundle is None else {"ca_file": str(bundle)})
 
 
-def tls_fault(url: str, timeout_seconds: float) -> str | None:
+def tls_problem(url: str, timeout_seconds: float) -> str | None:
     """Why TLS with the host of an encrypted `url` fails, None where it doesn't.
 
     FFmpeg keeps the reason to itself (it is an input/output error to it), so we shake hands too.
@@ -51,7 +51,7 @@ def tls_fault(url: str, timeout_seconds: float) -> str | None:
         ):
             return None
     except (ssl.SSLError, ConnectionResetError) as error:
-        return fault(error).text
+        return problem(error).text
     except OSError:
         return None
 

@@ -22,7 +22,7 @@ from av.video.stream import VideoStream
 from streamwatch.config import is_encrypted, mask_secrets_in
 from streamwatch.errors import CredentialsRefused, SourceError
 from streamwatch.records import Image
-from streamwatch.source.certificates import tls_fault
+from streamwatch.source.certificates import tls_problem
 
 OPEN_SECONDS = 5.0
 """For connecting, and again for learning what the stream holds."""
@@ -176,9 +176,9 @@ def _while_opening(error: Exception, target: Input, elapsed_seconds: float) -> S
             return SourceError(f"{shown}: this is not a camera")
         # How an unknown host name ends too, and everything that TLS may run into.
         case OSError(errno=errno.EIO) if is_encrypted(target.address) and (
-            fault := tls_fault(target.address, OPEN_SECONDS)
+            problem := tls_problem(target.address, OPEN_SECONDS)
         ):
-            return SourceError(f"{shown}: the camera {fault}")
+            return SourceError(f"{shown}: the camera {problem}")
         case OSError(errno=errno.EIO) if "://" in shown:
             return SourceError(f"{shown}: the host is unknown or can't be reached")
         # A peer that says nothing ends as InvalidDataError as well as ExitError.

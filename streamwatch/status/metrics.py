@@ -15,7 +15,7 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from streamwatch.pipeline.durations import Tally
+from streamwatch.pipeline.durations import Durations
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Metrics:
     build: Mapping[str, str]
     cameras: Mapping[str, CameraMetrics]
     events: Mapping[tuple[str, str, str], int]
-    inference: Tally
-    capture_to_publish: Tally
+    inference: Durations
+    capture_to_publish: Durations
     outbox: int
     mqtt_connected: bool
     healthy: bool
@@ -116,7 +116,7 @@ def _of_cameras(cameras: Mapping[str, CameraMetrics]) -> Iterable[Metric]:
     yield from (online, age)
 
 
-def _histogram(name: str, text: str, tally: Tally) -> HistogramMetricFamily:
+def _histogram(name: str, text: str, tally: Durations) -> HistogramMetricFamily:
     family = HistogramMetricFamily(name, text)
     buckets = [
         ("+Inf" if bound == float("inf") else str(bound), float(count))

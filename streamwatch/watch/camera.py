@@ -9,8 +9,7 @@ from datetime import tzinfo
 
 from streamwatch.config import CameraSettings, WatchSettings
 from streamwatch.records import Detection, EndReason, Event, Frame, Remembered
-from streamwatch.watch.past import ends
-from streamwatch.watch.timeline import Timeline
+from streamwatch.watch.remembered import ends
 from streamwatch.watch.watch import Conditions, Watch
 
 
@@ -41,7 +40,7 @@ class CameraWatches:
 
     def __init__(self, camera: str, rules: CameraRules, new_id: Callable[[], str]) -> None:
         self._camera = camera
-        self._timeline = Timeline()
+        self._timeline = _Timeline()
         self._tracks = itertools.count(1)
         self._new_id = new_id
         self._watches: dict[str, Watch] = {}
@@ -103,3 +102,23 @@ class CameraWatches:
         """Number tracks from after `last` on, if that is not so yet."""
         while last > 0 and next(self._tracks) < last:
             pass
+
+
+class _Timeline:
+    """Keeps the seconds of a camera's frames rising where its source begins to count anew.
+
+    A file that is opened again starts at 0, and durations must not wait for it to catch up. Where
+    time falls or stands still, `step_seconds` are taken to have passed.
+    """
+
+    def __init__(self) -> None:
+        self.step_seconds = 1.0
+        self._shift = 0.0
+        self._last = float("-inf")
+
+    def at(self, seconds: float) -> float:
+        """The time of the next frame, whose source says that it is `seconds`."""
+        if seconds + self._shift <= self._last:
+            self._shift = self._last + self.step_seconds - seconds
+        self._last = seconds + self._shift
+        return self._last

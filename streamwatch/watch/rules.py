@@ -47,10 +47,10 @@ def merge(detections: Sequence[Detection]) -> tuple[Detection, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Zones:
     """Where things count: zones by name and areas that are ignored, in shares of the frame."""
 
-    zones: Mapping[str, Polygon]
+    polygons: Mapping[str, Polygon]
     ignore: tuple[Polygon, ...]
 
     def zones_at(
@@ -61,7 +61,7 @@ class Place:
         hold_px = max(EDGE_PX, HOLD_HEIGHTS * (box[3] - box[1]))
         return tuple(
             name
-            for name, polygon in self.zones.items()
+            for name, polygon in self.polygons.items()
             if distance(_in_pixels(polygon, size), foot(box))
             <= (hold_px if name in held else EDGE_PX)
         )
@@ -77,7 +77,7 @@ class Counting:
     confidence: float
     areas: tuple[float, float]
     wanted_zones: frozenset[str] | None
-    place: Place
+    zones: Zones
 
     def zones_if_counts(
         self, track: Track, size: tuple[int, int], held: Collection[str]
@@ -91,9 +91,9 @@ class Counting:
         width, height = size
         if not self.areas[0] <= area(track.box) / (width * height) <= self.areas[1]:
             return None
-        if self.place.ignores(track.box, size):
+        if self.zones.ignores(track.box, size):
             return None
-        zones = self.place.zones_at(track.box, size, held)
+        zones = self.zones.zones_at(track.box, size, held)
         if self.wanted_zones is not None and self.wanted_zones.isdisjoint(zones):
             return None
         return zones

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, tzinfo
+from dataclasses import dataclass, replace
+from datetime import tzinfo
 
 from streamwatch.config import CameraSettings, WatchSettings
 from streamwatch.records import (
@@ -19,10 +18,11 @@ from streamwatch.records import (
     Track,
 )
 from streamwatch.watch import rules
-from streamwatch.watch.company import Company
-from streamwatch.watch.past import MEMORY_SECONDS, Past, ends
-from streamwatch.watch.schedule import Schedule
+from streamwatch.watch.active_hours import ActiveHours
+from streamwatch.watch.companions import Companions
+from streamwatch.watch.remembered import MEMORY_SECONDS, RememberedVisits, ends
 from streamwatch.watch.tracker import Tracker
+from streamwatch.watch.visit import Sighting, Visit
 
 UPDATE_CONFIDENCE = 0.05
 """How much better a sighting must be than what was told last."""
@@ -30,58 +30,6 @@ UPDATE_SECONDS = 1.0
 """The shortest time between two events of one visit."""
 TRACK_SECONDS = 2.0
 """A track is kept for `leave`, and for this at the least: a frame or two at 1 fps."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Sighting:
-    """A frame in which the thing counted."""
-
-    track: Track
-    seconds: float
-    captured_at: datetime
-    position: float | None
-    size: tuple[int, int]
-    zones: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class _Visit:
-    """One thing's stay, from its first counting frame on; `id` once it has been told.
-
-    `started_at` and `track` are those of the visit before a crash where it goes on with one;
-    `first_seconds` is this life's. `changes` are sightings in other zones than those before, still
-    to be told.
-    """
-
-    track: int
-    started_at: datetime
-    first_seconds: float
-    last: _Sighting
-    best: Picture
-    best_confidence: float
-    hits: deque[float] = field(default_factory=deque)
-    appeared: bool = False
-    id: str | None = None
-    continues: str | None = None
-    sequence: int = 0
-    told_at: float = 0.0
-    told_confidence: float = 0.0
-    told_zones: frozenset[str] = frozenset()
-    changes: deque[_Sighting] = field(default_factory=deque)
-
-    def note_zones(self) -> None:
-        """Queue the last sighting if its zones differ from those told or queued before.
-
-        Coming back to zones that wait already drops what lies between, so that a thing that goes
-        to and fro never makes the queue longer than there are zones to be in.
-        """
-        zones = frozenset(self.last.zones)
-        waiting = [frozenset(change.zones) for change in self.changes]
-        if zones in waiting:
-            while frozenset(self.changes[-1].zones) != zones:
-                self.changes.pop()
-        elif self.changes or zones != self.told_zones:
-            self.changes.append(self.last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +66,7 @@ class Watch:
         self._settings = settings
         self._confidence = confidence
         self._prompts = frozenset(settings.prompt)
-        self._company = Company(settings, confidence)
+        self._company = Companions(settings, confidence)
         self.move(conditions)
         self.floor = rules.floor(confidence)
         self._hits = settings.appear.hits
@@ -132,8 +80,8 @@ class Watch:
             keep_seconds=max(self._leave, TRACK_SECONDS),
             ids=ids,
         )
-        self._visits: dict[int, _Visit] = {}
-        self._past = Past()
+        self._visits: dict[int, Visit] = {}
+        self._past = RememberedVisits()
         self._quiet_until = float("-inf")
 
     def is_of(self, settings: WatchSettings, confidence: float) -> bool:
@@ -147,13 +95,13 @@ class Watch:
         camera = conditions.camera
         self._rivals = frozenset(conditions.rivals)
         self._rivals_seen: tuple[Detection, ...] = ()
-        self._schedule = Schedule(self._settings.active, conditions.zone)
+        self._schedule = ActiveHours(self._settings.active, conditions.zone)
         self._company.change_rate(camera.fps)
         self._counting = rules.Counting(
             self._confidence,
             (self._settings.min_area, self._settings.max_area),
             None if self._settings.zones is None else frozenset(self._settings.zones),
-            rules.Place(camera.zones, camera.ignore),
+            rules.Zones(camera.zones, camera.ignore),
         )
         # Frames are due every 1/fps, give or take: half of that more lets the last one be late.
         self._within = self._settings.appear.within.total_seconds() + 0.5 / camera.fps
@@ -171,7 +119,7 @@ class Watch:
         others = [
             detection
             for detection in detections
-            if not self._counting.place.ignores(detection.box, frame.size)
+            if not self._counting.zones.ignores(detection.box, frame.size)
         ]
         in_company = self._company.update(frame.seconds, frame.size, others, things)
         for track in things:
@@ -227,12 +175,12 @@ class Watch:
         return () if before is None else before.last.zones
 
     def _sight(self, frame: Frame, track: Track, zones: tuple[str, ...]) -> None:
-        sighting = _Sighting(
+        sighting = Sighting(
             track, frame.seconds, frame.captured_at, frame.position, frame.size, zones
         )
         visit = self._visits.get(track.id)
         if visit is None:
-            visit = _Visit(
+            visit = Visit(
                 track.id,
                 frame.captured_at,
                 frame.seconds,
@@ -252,7 +200,7 @@ class Watch:
         if visit.id is not None:
             visit.note_zones()
 
-    def _tell(self, visit: _Visit, now: float) -> list[Event]:
+    def _tell(self, visit: Visit, now: float) -> list[Event]:
         """`new` or `update`, where one is due at `now`, seen in this frame or not."""
         if visit.id is None:
             return self._tell_new(visit)
@@ -263,7 +211,7 @@ class Watch:
         visit.told_at = now
         return [self._event(visit, "update", sighting, with_picture=better)]
 
-    def _tell_new(self, visit: _Visit) -> list[Event]:
+    def _tell_new(self, visit: Visit) -> list[Event]:
         now = visit.last.seconds
         stayed = now - visit.first_seconds >= self._dwell
         if not (visit.appeared and stayed and now >= self._quiet_until):
@@ -272,7 +220,7 @@ class Watch:
             return []
         return [self._begin(visit)]
 
-    def _begin(self, visit: _Visit) -> Event:
+    def _begin(self, visit: Visit) -> Event:
         visit.id = self._new_id()
         visit.told_at = visit.last.seconds
         return self._event(visit, "new", visit.last, with_picture=True)
@@ -294,7 +242,7 @@ class Watch:
             for number, before in self._past.take_matches(untold, frame.size)
         ]
 
-    def _resume(self, visit: _Visit, before: Event) -> Event:
+    def _resume(self, visit: Visit, before: Event) -> Event:
         """Go on with a visit that a crash left open: it is the same."""
         better = visit.best_confidence > before.best_confidence
         visit.id, visit.continues = before.id, before.continues
@@ -305,7 +253,7 @@ class Watch:
         visit.told_at = visit.last.seconds
         return self._event(visit, "update", visit.last, with_picture=better)
 
-    def _continue(self, visit: _Visit, before: Event) -> Event:
+    def _continue(self, visit: Visit, before: Event) -> Event:
         """Begin a visit that goes on with one that a clean stop has ended."""
         visit.continues = before.id
         visit.appeared = True
@@ -329,7 +277,7 @@ class Watch:
         self._visits.clear()
         return events
 
-    def _end(self, visit: _Visit, reason: EndReason) -> Event:
+    def _end(self, visit: Visit, reason: EndReason) -> Event:
         self._keep_quiet(visit.last.seconds)
         return self._event(visit, "end", visit.last, reason=reason)
 
@@ -338,9 +286,9 @@ class Watch:
 
     def _event(
         self,
-        visit: _Visit,
+        visit: Visit,
         kind: EventType,
-        sighting: _Sighting,
+        sighting: Sighting,
         *,
         with_picture: bool = False,
         reason: EndReason | None = None,
@@ -356,7 +304,7 @@ class Watch:
         visit.told_zones = frozenset(sighting.zones)
         return event
 
-    def _at(self, visit: _Visit, sighting: _Sighting, kind: EventType, sequence: int) -> Event:
+    def _at(self, visit: Visit, sighting: Sighting, kind: EventType, sequence: int) -> Event:
         """The visit as it was at `sighting`."""
         assert visit.id is not None
         return Event(

@@ -14,7 +14,7 @@ from typing import Any
 
 from streamwatch import __version__
 from streamwatch.config import HttpSettings, bracketed
-from streamwatch.errors import UnfitSetting
+from streamwatch.errors import UnavailableSetting
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +58,13 @@ class Web:
             self._on_change()
 
     def change(self, before: HttpSettings | None, now: HttpSettings | None) -> None:
-        """Listen as is wanted now. Raises UnfitSetting, listening as before."""
+        """Listen as is wanted now. Raises UnavailableSetting, listening as before."""
         same_place = before and now and (before.host, before.port) == (now.host, now.port)
         if same_place:
             self.close()
         try:
             listener = None if now is None else Listener(now, self._pages)
-        except UnfitSetting:
+        except UnavailableSetting:
             if same_place:
                 self.open(before)
             raise
@@ -83,9 +83,9 @@ class Web:
 class Listener:
     """Listens at one address from the start on, and serves until `close`.
 
-    Where it can't listen, that is an UnfitSetting. With `later` it is an error in the log and a
-    `problem` until it can, which is tried every now and then; `later` is called then, in the thread
-    `http`.
+    Where it can't listen, that is an UnavailableSetting. With `later` it is an error in the log and
+    a `problem` until it can, which is tried every now and then; `later` is called then, in the
+    thread `http`.
 
     Where a `token` is set, `/metrics` asks for it (`Authorization: Bearer …`); the two others hold
     nothing that needs one.
@@ -104,7 +104,7 @@ class Listener:
         self._server: _Server | None = None
         try:
             self._server = self._listening()
-        except UnfitSetting as error:
+        except UnavailableSetting as error:
             if later is None:
                 raise
             self.problem = str(error)
@@ -131,20 +131,20 @@ class Listener:
         with self._lock:
             if self._closed.is_set():
                 return
-            with suppress(UnfitSetting):
+            with suppress(UnavailableSetting):
                 self._server = self._listening()
         if self._server is not None and self._later is not None:
             self.problem = None
             self._later()
 
     def _listening(self) -> _Server:
-        """Raises UnfitSetting."""
+        """Raises UnavailableSetting."""
         host, port = self.settings.host, self.settings.port
         try:
             server = _Server(self, host, port)
         except OSError as error:
             reason = (error.strerror or type(error).__name__).lower()
-            raise UnfitSetting(
+            raise UnavailableSetting(
                 "http.port", f"can't listen on {bracketed(host)}:{port} ({reason})"
             ) from None
         log.info("listening on http://%s:%d", bracketed(host), port)

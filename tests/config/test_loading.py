@@ -408,10 +408,10 @@ def test_the_first_place_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         tmp_path / "home" / ".config" / "streamwatch" / "config.yaml",
         Path("config.yaml"),
     ]
-    for place in places:  # from the last looked at to the first
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.touch()
-        assert find() == place
+    for position in places:  # from the last looked at to the first
+        position.parent.mkdir(parents=True, exist_ok=True)
+        position.touch()
+        assert find() == position
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     Path("config.yaml").unlink()
     assert find() == tmp_path / "unit" / "config.yaml"

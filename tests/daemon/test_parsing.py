@@ -13,7 +13,7 @@ from streamwatch.config import Edit, Put, Remove, Switch
 from streamwatch.daemon.commands.parsing import (
     DetectRequest,
     EditRequest,
-    Refusal,
+    Rejected,
     ReloadRequest,
     Request,
     SnapshotRequest,
@@ -23,7 +23,7 @@ from streamwatch.publisher import Command, Reply
 from streamwatch.publisher.contract.payloads import encode
 
 
-def read(verb: str, payload: bytes | str | dict[str, Any] = b"") -> Request | Refusal:
+def read(verb: str, payload: bytes | str | dict[str, Any] = b"") -> Request | Rejected:
     if isinstance(payload, dict):
         payload = json.dumps(payload)
     return parse(
@@ -166,7 +166,7 @@ def test_requests(verb: str, payload: Any, request_: Request) -> None:
 )
 def test_refusals(verb: str, payload: Any, refusal: str) -> None:
     known = isinstance(payload, dict) and payload.get("id") == "a" and verb != "watch/ad"
-    assert read(verb, payload) == Refusal("a" if known else None, refusal)
+    assert read(verb, payload) == Rejected("a" if known else None, refusal)
 
 
 VALUES = (
@@ -180,7 +180,7 @@ VALUES = (
 
 def test_an_unknown_verb_is_told_of_those_there_are() -> None:
     refusal = read("x" * 100)
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, Rejected)
     assert refusal.message.startswith(f"'{'x' * 59}…' is not a command; there is watch/set, watch/")
 
 
@@ -198,4 +198,4 @@ def test_any_bytes_are_read_or_refused(verb: str, payload: bytes) -> None:
 )
 def test_any_fields_are_read_or_refused(verb: str, fields: dict[str, Any]) -> None:
     answer = read(verb, fields)
-    encode({"id": answer.id, "message": answer.message if isinstance(answer, Refusal) else ""})
+    encode({"id": answer.id, "message": answer.message if isinstance(answer, Rejected) else ""})

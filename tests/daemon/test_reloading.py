@@ -396,7 +396,7 @@ def test_the_last_good_file_is_kept_unexpanded(
     assert config.mqtt.password is not None
     assert config.mqtt.password.get_secret_value() == "s3cret"
     assert isinstance(followed, Followed)
-    assert "does not exist" in str(followed.fault)
+    assert "does not exist" in str(followed.error)
 
 
 @pytest.mark.expects_errors

@@ -20,11 +20,11 @@ from ultralytics.utils.nms import non_max_suppression
 from ultralytics.utils.ops import scale_boxes
 
 from streamwatch.config.sections.detector import DetectorSettings
+from streamwatch.detector.detector import WorldDetector, stack_texts
 from streamwatch.detector.letterbox import letterbox
 from streamwatch.detector.loading import load_detector, pick_device
-from streamwatch.detector.network import TorchNetwork
+from streamwatch.detector.networks.yolo_world import TorchNetwork
 from streamwatch.detector.protocol import View
-from streamwatch.detector.world import WorldDetector, stack_texts
 from streamwatch.errors import DetectorError
 from streamwatch.geometry import iou
 from streamwatch.prompts.embeddings import Embeddings

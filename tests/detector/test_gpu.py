@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from streamwatch.config.sections.detector import DetectorSettings
+from streamwatch.detector.detector import WorldDetector
 from streamwatch.detector.loading import load_detector, pick_device
-from streamwatch.detector.network import TorchNetwork
+from streamwatch.detector.networks.yolo_world import TorchNetwork
+from streamwatch.detector.networks.yoloe import TextModel, YoloeNetwork
 from streamwatch.detector.protocol import View
-from streamwatch.detector.world import WorldDetector
-from streamwatch.detector.yoloe import TextModel, YoloeNetwork
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.records import Detection, Image, Vocabulary
 from tests.parts import STREET_CLIP, TOYBOX

@@ -17,9 +17,9 @@ from ultralytics import YOLO
 from ultralytics.nn.tasks import load_checkpoint
 from ultralytics.utils.nms import non_max_suppression
 
+from streamwatch.detector.detector import WorldDetector
+from streamwatch.detector.networks.yoloe import TextModel, YoloeNetwork
 from streamwatch.detector.protocol import View
-from streamwatch.detector.world import WorldDetector
-from streamwatch.detector.yoloe import TextModel, YoloeNetwork
 from streamwatch.errors import DetectorError
 from streamwatch.records import Vectors, Vocabulary
 from tests.parts import TOYBOX

@@ -22,7 +22,7 @@ VECTORS = at_angles(
         "house tree": 0, "big tree house": 0,
     }
 )  # fmt: skip
-KIN = 0.5
+SPARED_FROM = 0.5
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ KIN = 0.5
 def test_a_distractor_that_may_mean_the_prompt_is_no_rival(
     prompts: Sequence[str], among: Sequence[str], rivals: Sequence[str]
 ) -> None:
-    assert distractors_for(prompts, VECTORS, among, KIN) == tuple(rivals)
+    assert distractors_for(prompts, VECTORS, among, SPARED_FROM) == tuple(rivals)
 
 
 def test_rivals_are_those_of_not_and_the_distractors_each_once() -> None:
@@ -86,18 +86,20 @@ def test_a_folder_of_ones_own_has_no_distractors() -> None:
 def test_every_encoder_of_the_catalogue_has_distractors(model: str, encoder: str) -> None:
     settings = DetectorSettings(model=model)
     assert distractors(settings) == ENCODERS[encoder].distractors != ()
-    assert 0 < ENCODERS[encoder].kin < 1
+    assert 0 < ENCODERS[encoder].spared_from_cosine < 1
     assert distractors(settings.model_copy(update={"distractors": False})) == ()
 
 
-def test_the_kin_of_minilm_spares_most_words_for_a_distractor() -> None:
+def test_the_bound_of_minilm_spares_most_words_for_a_distractor() -> None:
     """Those that it does not spare `toybox` does not find, see benchmarks/rivals.py."""
     settings = DetectorSettings(model="toybox")
     words = {word for kinds in KINDS.values() for word in kinds}
     vectors = Embeddings(settings).vectors((*sorted(words), *distractors(settings)))
-    kin = ENCODERS["minilm"].kin
+    spared_from_cosine = ENCODERS["minilm"].spared_from_cosine
     beaten = {
-        kind: [word for word in of_kind if distractors_for([word], vectors, [kind], kin)]
+        kind: [
+            word for word in of_kind if distractors_for([word], vectors, [kind], spared_from_cosine)
+        ]
         for kind, of_kind in KINDS.items()
     }
     assert set(KINDS) == set(distractors(settings))

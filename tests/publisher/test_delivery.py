@@ -26,7 +26,7 @@ class Wire:
         self._delivery = delivery
         self._answered = 0
 
-    def fault(self, topic: str, payload: bytes, correlation: bytes | None = None) -> str | None:
+    def refusal(self, topic: str, payload: bytes, correlation: bytes | None = None) -> str | None:
         return self.faults.get(topic)
 
     def publish(

@@ -21,8 +21,8 @@ from rich.console import Console
 
 from streamwatch.cli.status import show
 from streamwatch.config import HttpSettings
-from streamwatch.errors import UnfitSetting
-from streamwatch.pipeline.durations import Tally
+from streamwatch.errors import UnavailableSetting
+from streamwatch.pipeline.durations import Durations
 from streamwatch.status.socket import ask
 from streamwatch.web.server import Listener, Pages
 from tests.parts import STREET_CLIP, free_port
@@ -98,7 +98,7 @@ def test_a_port_that_is_taken_is_one_sentence() -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(UnfitSetting) as caught:
+        with pytest.raises(UnavailableSetting) as caught:
             Listener(HttpSettings.model_validate({"port": port}), pages)
     assert str(caught.value) == (
         f"http.port: can't listen on 127.0.0.1:{port} (address already in use)"
@@ -130,7 +130,7 @@ def test_a_taken_port_is_had_later(
 
 
 def test_a_tally_counts_up_to_its_bounds() -> None:
-    tally = Tally((0.1, 0.2))
+    tally = Durations((0.1, 0.2))
     for seconds in (0.05, 0.1, 0.15, 7):
         tally.observe(seconds)
     assert tally.cumulative() == [(0.1, 2), (0.2, 3), (float("inf"), 4)]

@@ -26,7 +26,7 @@ HANG = """
 import time
 from streamwatch.daemon import supervision
 from streamwatch.status import liveness
-from streamwatch.detector.world import WorldDetector
+from streamwatch.detector.detector import WorldDetector
 from streamwatch.publisher.loop import PublisherLoop
 from streamwatch.cli.app import main
 liveness.STUCK_SECONDS = 6.5

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from streamwatch.records import Detection, Event
-from streamwatch.watch.rules import Place
+from streamwatch.watch.rules import Zones
 from tests.watch.scenes import SIZE, Seen, camera_watches, frame, person, play, told
 
 PAVEMENT = {"pavement": [(0, 0.5), (1, 0.5), (1, 1), (0, 1)]}  # from 180 px down
@@ -59,7 +59,7 @@ def test_a_border_is_crossed_by_entering_not_by_coming_near() -> None:
 @pytest.mark.parametrize(("y", "stays"), [(180.0, True), (172.1, True), (171.9, False)])
 def test_how_far_out_is_out(y: float, stays: bool) -> None:
     """A tenth of the height of 80 px; to come in, no more than a pixel may be missing."""
-    place = Place({"pavement": ((0.0, 0.5), (1.0, 0.5), (1.0, 1.0), (0.0, 1.0))}, ())
+    place = Zones({"pavement": ((0.0, 0.5), (1.0, 0.5), (1.0, 1.0), (0.0, 1.0))}, ())
     box = person(300, y=y).box
     assert (place.zones_at(box, SIZE, held=["pavement"]) == ("pavement",)) is stays
     assert (place.zones_at(box, SIZE) == ("pavement",)) is (y == 180)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from streamwatch.config.document.expansion import holds_reference
-from streamwatch.config.document.places import COMMAND, Entry, Fault, Kind, Loc
+from streamwatch.config.document.positions import COMMAND, Entry, Fault, Kind, Loc
 from streamwatch.config.document.reading import DEEPEST, Document
 from streamwatch.config.wording import did_you_mean, listing
 
@@ -107,7 +107,9 @@ class _Editing:
         for known in [known for known in self.entries if known[: len(loc)] == loc]:
             del self.entries[known]
         self.faults = [
-            fault for fault in self.faults if fault.place == COMMAND or fault.loc[: len(loc)] != loc
+            fault
+            for fault in self.faults
+            if fault.position == COMMAND or fault.loc[: len(loc)] != loc
         ]
 
     def _refuse(self, loc: Loc, message: str) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from streamwatch.config.document.places import Entry, Fault, Loc, printable
+from streamwatch.config.document.positions import Entry, Fault, Loc, printable
 
 LARGEST_FILE = 65_536
 """Characters taken from a `${file:…}` or credential; a certificate bundle is no password."""

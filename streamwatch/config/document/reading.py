@@ -19,7 +19,15 @@ from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
 from streamwatch.config.document import syntax
-from streamwatch.config.document.places import Entry, Fault, Kind, Loc, Place, is_secret, path_text
+from streamwatch.config.document.positions import (
+    Entry,
+    Fault,
+    Kind,
+    Loc,
+    Position,
+    is_secret,
+    path_text,
+)
 from streamwatch.errors import ConfigError, Problem
 
 DEEPEST = 40
@@ -72,14 +80,14 @@ def read(text: str, file: str) -> Document:
         builder = _Builder()
         content = builder.build(node, (), None, ())
     except _Hopeless as error:
-        raise _refusal(file, error.place, (), str(error)) from None
+        raise _refusal(file, error.position, (), str(error)) from None
     except yaml.MarkedYAMLError as error:
-        raise _refusal(file, syntax.place(error), (), syntax.sentence(error)) from None
+        raise _refusal(file, syntax.position(error), (), syntax.sentence(error)) from None
     except ReaderError as error:
         before = text[: error.position]
-        place = Place(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+        position = Position(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
         message = f"the character U+{ord(text[error.position]):04X} may not stand in a file"
-        raise _refusal(file, place, (), message) from None
+        raise _refusal(file, position, (), message) from None
     except (ValueError, OverflowError):
         # PyYAML lets int() and chr() raise: "\UFFFFFFFF", a %YAML directive of 5,000 digits
         message = "an escape or directive holds a number that is too large"
@@ -98,17 +106,17 @@ def core_resolvers() -> Iterator[tuple[str, re.Pattern[str], list[str]]]:
         yield f"{_CORE}{name}", pattern, first
 
 
-def _refusal(file: str, place: Place | None, loc: Loc, message: str) -> ConfigError:
-    line, column = (place.line, place.column) if place else (None, None)
+def _refusal(file: str, position: Position | None, loc: Loc, message: str) -> ConfigError:
+    line, column = (position.line, position.column) if position else (None, None)
     return ConfigError([Problem(file, line, column, path_text(loc), message)])
 
 
 class _Hopeless(Exception):  # noqa: N818 - reads as what happened
     """The file can't be understood any further."""
 
-    def __init__(self, place: Place | None, message: str) -> None:
+    def __init__(self, position: Position | None, message: str) -> None:
         super().__init__(message)
-        self.place = place
+        self.position = position
 
 
 class _CoreComposer(Reader, Scanner, Parser, Composer, BaseResolver):
@@ -125,7 +133,7 @@ class _CoreComposer(Reader, Scanner, Parser, Composer, BaseResolver):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self._depth += 1
         if self._depth > DEEPEST and parent is not None:
-            raise _Hopeless(_place(parent), f"nested too deeply; at most {DEEPEST} levels")
+            raise _Hopeless(_position(parent), f"nested too deeply; at most {DEEPEST} levels")
         node = super().compose_node(parent, index)
         self._depth -= 1
         if isinstance(node, yaml.ScalarNode):
@@ -138,7 +146,7 @@ def _joined(node: yaml.ScalarNode) -> str:
     try:
         return str(node.value).encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeDecodeError:
-        raise _Hopeless(_place(node), "half of a surrogate pair is no character") from None
+        raise _Hopeless(_position(node), "half of a surrogate pair is no character") from None
 
 
 for _tag, _pattern, _first in core_resolvers():
@@ -152,24 +160,24 @@ class _Builder:
     count: int = 0
 
     def build(
-        self, node: yaml.Node, loc: Loc, key: Place | None, above: tuple[yaml.Node, ...]
+        self, node: yaml.Node, loc: Loc, key: Position | None, above: tuple[yaml.Node, ...]
     ) -> object:
         """The value of `node`. `above` are the nodes it lies in, to notice an alias to itself."""
-        place = _place(node)
+        position = _position(node)
         self.count += 1
         if self.count > MOST_VALUES:
-            raise _Hopeless(place, f"too much: aliases unfold to more than {MOST_VALUES} values")
+            raise _Hopeless(position, f"too much: aliases unfold to more than {MOST_VALUES} values")
         if any(node is other for other in above):
-            raise _Hopeless(place, "an alias that contains itself")
+            raise _Hopeless(position, "an alias that contains itself")
         if len(above) >= DEEPEST:
-            raise _Hopeless(place, f"nested too deeply; at most {DEEPEST} levels")
+            raise _Hopeless(position, f"nested too deeply; at most {DEEPEST} levels")
         kind = _KINDS.get(node.tag)
         if kind is None or not _fits(node, kind):
-            self.entries[loc] = Entry(key, place, "nothing")
-            self.faults.append(Fault(loc, place, _tag_message(node.tag, loc), lost=True))
+            self.entries[loc] = Entry(key, position, "nothing")
+            self.faults.append(Fault(loc, position, _tag_message(node.tag, loc), lost=True))
             return None
         written = node.value if isinstance(node, yaml.ScalarNode) else ""
-        self.entries[loc] = Entry(key, place, kind, written)
+        self.entries[loc] = Entry(key, position, kind, written)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, loc, (*above, node))
         if isinstance(node, yaml.SequenceNode):
@@ -177,48 +185,52 @@ class _Builder:
                 self.build(item, (*loc, index), None, (*above, node))
                 for index, item in enumerate(node.value)
             ]
-        return self._scalar(kind, written, loc, place)
+        return self._scalar(kind, written, loc, position)
 
     def _mapping(
         self, node: yaml.MappingNode, loc: Loc, above: tuple[yaml.Node, ...]
     ) -> dict[str, object]:
         content: dict[str, object] = {}
-        first: dict[str, Place] = {}
+        first: dict[str, Position] = {}
         for key_node, value_node in node.value:
-            place = _place(key_node)
+            position = _position(key_node)
             if not isinstance(key_node, yaml.ScalarNode):
-                self.faults.append(Fault(loc, place, "a key must be a plain text"))
+                self.faults.append(Fault(loc, position, "a key must be a plain text"))
                 continue
             key = key_node.value
             key_loc = (*loc, key)
             if _KINDS.get(key_node.tag) is None:
-                self.faults.append(Fault(loc, place, "a key must be a plain text, without a tag"))
+                self.faults.append(
+                    Fault(loc, position, "a key must be a plain text, without a tag")
+                )
             elif key == "<<" and key_node.style is None:
                 message = (
                     "merging with '<<' is not supported; write the keys out, or use an alias (*) "
                     "for a whole value"
                 )
-                self.faults.append(Fault(key_loc, place, message))
+                self.faults.append(Fault(key_loc, position, message))
             elif key in first:
                 message = f"given twice; the first stands in line {first[key].line}"
-                self.faults.append(Fault(key_loc, place, message))
+                self.faults.append(Fault(key_loc, position, message))
             else:
-                first[key] = place
-                content[key] = self.build(value_node, key_loc, place, above)
+                first[key] = position
+                content[key] = self.build(value_node, key_loc, position, above)
         return content
 
-    def _scalar(self, kind: Kind, written: str, loc: Loc, place: Place) -> object:
+    def _scalar(self, kind: Kind, written: str, loc: Loc, position: Position) -> object:
         if kind == "nothing":
             return None
         if kind == "switch":
             return written.lower() == "true"
         if kind == "number":
-            return self._number(written, loc, place)
+            return self._number(written, loc, position)
         return written
 
-    def _number(self, written: str, loc: Loc, place: Place) -> int | float | None:
+    def _number(self, written: str, loc: Loc, position: Position) -> int | float | None:
         if len(written) > LONGEST_NUMBER:
-            self.faults.append(Fault(loc, place, "a number this long is not understood", lost=True))
+            self.faults.append(
+                Fault(loc, position, "a number this long is not understood", lost=True)
+            )
             return None
         if written.startswith(("0o", "0x")):
             return int(written, 0)
@@ -253,5 +265,5 @@ def _tag_message(tag: str, loc: Loc) -> str:
     )
 
 
-def _place(node: yaml.Node) -> Place:
-    return Place(node.start_mark.line + 1, node.start_mark.column + 1)
+def _position(node: yaml.Node) -> Position:
+    return Position(node.start_mark.line + 1, node.start_mark.column + 1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import yaml
 
-from streamwatch.config.document.places import Place
+from streamwatch.config.document.positions import Position
 
 _BY_PROBLEM = (
     ("found character '\\t'", "a tab where spaces are wanted; YAML is indented with spaces only"),
@@ -67,7 +67,7 @@ def sentence(error: yaml.MarkedYAMLError) -> str:
     return "this is not valid YAML"
 
 
-def place(error: yaml.MarkedYAMLError) -> Place:
+def position(error: yaml.MarkedYAMLError) -> Position:
     early = (error.problem or "").startswith(_AT_ITS_START)
     mark = (error.context_mark if early else None) or error.problem_mark
-    return Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
+    return Position(mark.line + 1, mark.column + 1) if mark else Position(1, 1)

@@ -28,7 +28,7 @@ from streamwatch.config.values.paths import FilePath
 from streamwatch.config.values.texts import Line, Secret
 from streamwatch.config.values.units import LastingDuration, Size
 from streamwatch.config.wording import Wrong
-from streamwatch.tls import UnfitFile, check_certificates, client_context
+from streamwatch.tls import BadFile, check_certificates, client_context
 
 PLAIN_PORT, TLS_PORT = 1883, 8883
 """Registered with IANA as mqtt and secure-mqtt."""
@@ -66,7 +66,7 @@ class TlsSettings(Settings):
         if self.certificate is not None and self.key is None:
             try:
                 client_context(certificate=self.certificate)
-            except UnfitFile:
+            except BadFile:
                 raise Wrong(
                     "the certificate needs its key; write key: FILE too", subject=False
                 ) from None
@@ -76,7 +76,7 @@ class TlsSettings(Settings):
 def _fit(read: Callable[[], object]) -> None:
     try:
         read()
-    except UnfitFile as unfit:
+    except BadFile as unfit:
         raise Wrong(unfit.predicate) from None
 
 

@@ -13,7 +13,7 @@ from streamwatch.config import Config, config_hash
 from streamwatch.daemon.commands.parsing import (
     DetectRequest,
     EditRequest,
-    Refusal,
+    Rejected,
     ReloadRequest,
     SnapshotRequest,
     parse,
@@ -45,7 +45,7 @@ class Commands:
     def _answer(self, command: Command) -> None:
         request = parse(command)
         answer = partial(self._publisher.answer, command.reply, command.verb, request.id)
-        if isinstance(request, Refusal):
+        if isinstance(request, Rejected):
             answer(ok=False, message=request.message)
             return
         try:
@@ -70,8 +70,8 @@ class Commands:
                 return self._snapshot(request)
 
     def _told(self, outcome: Outcome) -> Mapping[str, Any]:
-        if outcome.fault is not None:
-            raise outcome.fault
+        if outcome.error is not None:
+            raise outcome.error
         return {"changes": list(outcome.changes), "config_hash": config_hash(self._config)}
 
     def _detections(self, request: DetectRequest) -> Mapping[str, Any]:

@@ -71,33 +71,33 @@ Request = EditRequest | ReloadRequest | SnapshotRequest | DetectRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Rejected:
     """Why a command can't be taken, in one sentence for whoever sent it."""
 
     id: Id
     message: str
 
 
-class _Unfit(Exception):  # noqa: N818 - reads as what happened
+class _Rejection(Exception):  # noqa: N818 - reads as what happened
     """Says why."""
 
 
-def parse(command: Command) -> Request | Refusal:
+def parse(command: Command) -> Request | Rejected:
     """Any bytes are either a request or refused."""
     try:
         verb = _VERBS.get(command.verb)
         if verb is None:
             known = did_you_mean(command.verb, _VERBS) or f"; there is {listing(_VERBS, 'and')}"
-            raise _Unfit(f"'{printable(command.verb)}' is not a command{known}")
+            raise _Rejection(f"'{printable(command.verb)}' is not a command{known}")
         fields = _fields(command.payload, plain=verb.plain)
         id = _id(fields.get("id"))
-    except _Unfit as unfit:
-        return Refusal(None, str(unfit))
+    except _Rejection as rejection:
+        return Rejected(None, str(rejection))
     try:
         _check_keys(fields, verb)
         return verb.build(_Fields(id, fields))
-    except _Unfit as unfit:
-        return Refusal(id, str(unfit))
+    except _Rejection as rejection:
+        return Rejected(id, str(rejection))
 
 
 # --- payloads ------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def _fields(payload: bytes, *, plain: bool) -> dict[str, object]:
     try:
         text = payload.decode()
     except UnicodeDecodeError:
-        raise _Unfit("the payload is not text in UTF-8") from None
+        raise _Rejection("the payload is not text in UTF-8") from None
     if not text.strip():
         return {}
     if plain and not text.lstrip().startswith("{"):
@@ -116,13 +116,13 @@ def _fields(payload: bytes, *, plain: bool) -> dict[str, object]:
         fields = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise _Unfit(f"the payload is not JSON ({place})") from None
+        raise _Rejection(f"the payload is not JSON ({place})") from None
     except ValueError:  # int() of thousands of digits
-        raise _Unfit("the payload holds a number that is too long") from None
+        raise _Rejection("the payload holds a number that is too long") from None
     except RecursionError:
-        raise _Unfit("the payload is nested too deeply") from None
+        raise _Rejection("the payload is nested too deeply") from None
     if not isinstance(fields, dict):
-        raise _Unfit('the payload must be a JSON object, as {"name": …}')
+        raise _Rejection('the payload must be a JSON object, as {"name": …}')
     return fields
 
 
@@ -130,13 +130,13 @@ def _once(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
     fields: dict[str, object] = {}
     for key, value in pairs:
         if key in fields:
-            raise _Unfit(f"the key '{printable(key)}' is given twice")
+            raise _Rejection(f"the key '{printable(key)}' is given twice")
         fields[key] = value
     return fields
 
 
 def _no_number(constant: str) -> None:
-    raise _Unfit(f"{constant} is not JSON")
+    raise _Rejection(f"{constant} is not JSON")
 
 
 def _id(value: object) -> Id:
@@ -150,7 +150,7 @@ def _id(value: object) -> Id:
             return value
         case str() if len(value) <= LONGEST_ID and _is_utf8(value):
             return value
-    raise _Unfit(f"id must be a text of at most {LONGEST_ID} characters, or a number")
+    raise _Rejection(f"id must be a text of at most {LONGEST_ID} characters, or a number")
 
 
 def _is_utf8(text: str) -> bool:
@@ -163,10 +163,10 @@ def _check_keys(fields: Collection[str], verb: _Verb) -> None:
     for key in fields:
         if key not in known:
             hint = did_you_mean(key, known) or f"; allowed are {', '.join(known)}"
-            raise _Unfit(f"unknown key '{printable(key)}'{hint}")
+            raise _Rejection(f"unknown key '{printable(key)}'{hint}")
     for key in verb.needed:
         if key not in fields:
-            raise _Unfit(f"{key} is missing")
+            raise _Rejection(f"{key} is missing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +180,14 @@ class _Fields:
     def persist(self) -> bool:
         value = self.fields.get("persist", False)
         if not isinstance(value, bool):
-            raise _Unfit("persist must be true or false")
+            raise _Rejection("persist must be true or false")
         return value
 
     @property
     def watch_settings(self) -> dict[str, object]:
         value = self.fields["watch"]
         if not isinstance(value, dict):
-            raise _Unfit('watch must be a JSON object, as {"prompt": "red car"}')
+            raise _Rejection('watch must be a JSON object, as {"prompt": "red car"}')
         return value
 
     @property
@@ -197,14 +197,14 @@ class _Fields:
             return None
         prompts = value if isinstance(value, list) else [value]
         if not 0 < len(prompts) <= MOST_PROMPTS:
-            raise _Unfit(f"prompts must be a text, or a list of 1 to {MOST_PROMPTS}")
+            raise _Rejection(f"prompts must be a text, or a list of 1 to {MOST_PROMPTS}")
         return tuple(dict.fromkeys(_line(prompt, "a prompt").strip() for prompt in prompts))
 
     @property
     def enabled(self) -> bool:
         value = self.fields["enabled"]
         if not isinstance(value, bool):
-            raise _Unfit("enabled must be true or false")
+            raise _Rejection("enabled must be true or false")
         return value
 
     def text(self, key: str) -> str:
@@ -218,7 +218,7 @@ def _line(value: object, what: str) -> str:
     try:
         return line(value)
     except Wrong as wrong:
-        raise _Unfit(f"{what} {wrong.predicate}") from None
+        raise _Rejection(f"{what} {wrong.predicate}") from None
 
 
 # --- verbs ---------------------------------------------------------------------------------------

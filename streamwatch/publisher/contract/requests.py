@@ -29,7 +29,7 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Unfit:
+class Rejected:
     """A message that is not even looked into."""
 
     verb: str
@@ -37,14 +37,14 @@ class Unfit:
     message: str
 
 
-def understood(arrived: Arrived, topics: Topics) -> Command | Unfit:
+def understood(arrived: Arrived, topics: Topics) -> Command | Rejected:
     verb = topics.verb(arrived.topic)
-    fault = _fault(arrived.response_topic, topics)
-    if fault is not None:
-        return Unfit(verb, Reply(None, arrived.correlation), fault)
+    refusal = _refusal(arrived.response_topic, topics)
+    if refusal is not None:
+        return Rejected(verb, Reply(None, arrived.correlation), refusal)
     reply = Reply(arrived.response_topic, arrived.correlation)
     if arrived.payload is None:
-        return Unfit(verb, reply, f"a command has at most {MAX_INCOMING_BYTES:,} bytes")
+        return Rejected(verb, reply, f"a command has at most {MAX_INCOMING_BYTES:,} bytes")
     return Command(verb, arrived.payload, reply)
 
 
@@ -70,7 +70,7 @@ def answer_fields(
     return fields
 
 
-def _fault(topic: str | None, topics: Topics) -> str | None:
+def _refusal(topic: str | None, topics: Topics) -> str | None:
     """Why no answer goes to a requester's response topic, None if it does.
 
     Who may only send commands must not have us forge an alert, a state or another command.

@@ -18,7 +18,7 @@ from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from streamwatch.tls import TlsFault, fault
+from streamwatch.tls import TlsProblem, problem
 
 MAX_UNACKNOWLEDGED = 20
 """Measured: with at most so many on their way the order survives restarts of the broker."""
@@ -59,7 +59,7 @@ class NotEncrypted:
     """The two could not agree on TLS. `Closed` follows."""
 
     attempt: int
-    fault: TlsFault
+    problem: TlsProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class Attempt:
         error = sys.exception()
         # A reset is noted only here, before a word of MQTT: later it is a broker that died.
         if self._encrypted and isinstance(error, (ssl.SSLError, ConnectionResetError)):
-            self._post(NotEncrypted(self.number, fault(error)))
+            self._post(NotEncrypted(self.number, problem(error)))
         self._post(Closed(self.number, None, _why(error)))
         self.ended.set()
 
@@ -151,7 +151,7 @@ class Attempt:
         # that is a lost connection, which it logs from within its `except` block.
         error = sys.exception()
         if isinstance(error, ssl.SSLError):
-            self._post(NotEncrypted(self.number, fault(error)))
+            self._post(NotEncrypted(self.number, problem(error)))
 
     def on_disconnect(
         self,

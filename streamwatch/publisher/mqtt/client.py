@@ -14,7 +14,7 @@ from streamwatch.tls import client_context
 def make_client(
     settings: MqttSettings, version: MQTTProtocolVersion, client_id: str = "", *, retry: bool = True
 ) -> Client:
-    """Not connected yet. Raises UnfitFile where a file of `mqtt.tls` became unfit meanwhile."""
+    """Not connected yet. Raises BadFile where a file of `mqtt.tls` became unfit meanwhile."""
     client = Client(
         CallbackAPIVersion.VERSION2,
         client_id=client_id,

@@ -39,7 +39,7 @@ from streamwatch.publisher.mqtt.attempt import (
     Refused,
 )
 from streamwatch.publisher.mqtt.client import make_client
-from streamwatch.tls import UnfitFile
+from streamwatch.tls import BadFile
 
 logger = logging.getLogger(__name__)
 KEEPALIVE_SECONDS = 10
@@ -76,7 +76,7 @@ _TLS_KEYS = {
     "client certificate": "mqtt.tls.certificate",
     "protocol": "mqtt.port and mqtt.tls",
 }
-"""Where to look, by the kind of a TlsFault."""
+"""Where to look, by the kind of a TlsProblem."""
 _SESSION_TAKEN_OVER = 142
 """Reason codes of MQTT 5 (section 2.4); paho gives them for MQTT 3.1.1 too."""
 _numbers = itertools.count(1)
@@ -161,7 +161,7 @@ class Connection:
         try:
             # Read anew each time, so that a renewed certificate needs no restart.
             client = make_client(self._settings, self._version, self._client_id, retry=False)
-        except UnfitFile as unfit:
+        except BadFile as unfit:
             self._client = None
             self._fail(f"{self._broker} can't be connected to: {unfit}")
             return
@@ -208,7 +208,7 @@ class Connection:
                 self._not_connected(notice)
                 return None
 
-    def fault(self, topic: str, payload: bytes, correlation: bytes | None = None) -> str | None:
+    def refusal(self, topic: str, payload: bytes, correlation: bytes | None = None) -> str | None:
         """Why the broker would close the connection over this message, None if it would not."""
         if not topic or "\0" in topic or "+" in topic or "#" in topic:
             return f"{topic!r} is no topic that can be published to"
@@ -325,7 +325,7 @@ class Connection:
     def _not_connected(self, closed: Closed) -> None:
         refused = self._refused
         if isinstance(refused, NotEncrypted):
-            kind, text = refused.fault.kind, refused.fault.text
+            kind, text = refused.problem.kind, refused.problem.text
             self._fail(
                 f"{self._broker} {text}{f'; see {_TLS_KEYS[kind]}' if kind in _TLS_KEYS else ''}",
                 retry_seconds=None if kind in ("protocol", "other") else REFUSED_RETRY_SECONDS,

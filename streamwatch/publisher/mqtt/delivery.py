@@ -92,7 +92,7 @@ class Wire(Protocol):
     @property
     def max_unacknowledged(self) -> int: ...
 
-    def fault(self, topic: str, payload: bytes, correlation: bytes | None = None) -> str | None:
+    def refusal(self, topic: str, payload: bytes, correlation: bytes | None = None) -> str | None:
         """Why this message would break the connection, None if it would not."""
         ...
 
@@ -279,10 +279,10 @@ class Delivery:
         while self._line and self._has_room(self._wire):
             self._send(self._wire, self._line.popleft())
         if self._stats is not None and self._has_room(self._wire):
-            if (fault := self._wire.fault(self._stats.topic, self._stats.payload)) is None:
+            if (refusal := self._wire.refusal(self._stats.topic, self._stats.payload)) is None:
                 self._wire.publish(self._stats.topic, self._stats.payload, qos=0, retain=False)
             else:
-                self._complain_once(self._stats.topic, fault)
+                self._complain_once(self._stats.topic, refusal)
             self._stats = None
 
     @property
@@ -303,9 +303,9 @@ class Delivery:
         if self._seconds() < self._forbidden_until.get(message.topic, 0.0):
             self._let_go(step)
             return
-        fault = wire.fault(message.topic, message.payload, message.correlation)
-        if fault is not None:
-            self._give_up(step, message.topic, fault)
+        refusal = wire.refusal(message.topic, message.payload, message.correlation)
+        if refusal is not None:
+            self._give_up(step, message.topic, refusal)
             return
         number = wire.publish(
             message.topic,

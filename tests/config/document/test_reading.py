@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from streamwatch.config.document.places import Place
+from streamwatch.config.document.positions import Position
 from streamwatch.config.document.reading import MOST_VALUES, read
 from streamwatch.errors import ConfigError
 
@@ -82,10 +82,13 @@ def test_keys_that_differ_in_text_only_are_different() -> None:
 
 def test_every_value_has_its_place_and_what_was_written() -> None:
     entries = read('a:\n  - "${X}"\n  - {b: 0x10}\n', "c.yaml").entries
-    assert entries[("a",)].key == Place(1, 1)
-    assert entries[("a",)].value == Place(2, 3)
-    assert (entries[("a", 0)].value, entries[("a", 0)].written) == (Place(2, 5), "${X}")
-    assert (entries[("a", 1, "b")].key, entries[("a", 1, "b")].value) == (Place(3, 6), Place(3, 9))
+    assert entries[("a",)].key == Position(1, 1)
+    assert entries[("a",)].value == Position(2, 3)
+    assert (entries[("a", 0)].value, entries[("a", 0)].written) == (Position(2, 5), "${X}")
+    assert (entries[("a", 1, "b")].key, entries[("a", 1, "b")].value) == (
+        Position(3, 6),
+        Position(3, 9),
+    )
     assert (entries[("a", 1, "b")].kind, entries[("a", 1, "b")].written) == ("number", "0x10")
 
 
@@ -96,7 +99,7 @@ def test_aliases_repeat_a_value() -> None:
         "c": {"b": [1]},
         "d": [{"b": [1]}, {"b": [1]}],
     }
-    assert document.entries[("c", "b", 0)].value == Place(1, 12)
+    assert document.entries[("c", "b", 0)].value == Position(1, 12)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from streamwatch.records import Frame
-from streamwatch.scheduler.scheduler import BATCH_LIMIT, Scheduler
+from streamwatch.scheduler.batches import BATCH_LIMIT, Scheduler
 
 
 def frame(camera: str, index: int = 0) -> Frame:

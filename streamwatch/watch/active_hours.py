@@ -8,7 +8,7 @@ from datetime import datetime, tzinfo
 from streamwatch.config import Hours
 
 
-class Schedule:
+class ActiveHours:
     """Hours of the week by the clock on the wall in `zone`; the system's zone where it is None.
 
     The clock on the wall decides alone: of the hour that comes twice when clocks are set back both

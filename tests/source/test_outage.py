@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamwatch.source.retry import retry_seconds
+from streamwatch.source.outage import retry_seconds
 
 
 def test_the_wait_doubles_up_to_5_s() -> None:

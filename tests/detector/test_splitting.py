@@ -9,9 +9,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from streamwatch.detector.memory import SplittingNetwork
+from streamwatch.detector.detector import WorldDetector
+from streamwatch.detector.networks.splitting import SplittingNetwork
 from streamwatch.detector.protocol import View
-from streamwatch.detector.world import WorldDetector
 from streamwatch.errors import DetectorError
 from streamwatch.records import Vectors, Vocabulary
 

@@ -29,7 +29,7 @@ def ends(visits: Iterable[Remembered], reason: EndReason) -> list[Event]:
     ]
 
 
-class Past:
+class RememberedVisits:
     """The visits of one watch that wait for their things to be seen again. Not thread-safe."""
 
     def __init__(self) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streamwatch.detector.checkpoint import pick_precision, read_checkpoint, to_pixels
-from streamwatch.detector.yoloe import encoder_name
+from streamwatch.detector.networks.checkpoint import pick_precision, read_checkpoint, to_pixels
+from streamwatch.detector.networks.yoloe import encoder_name
 from streamwatch.errors import DetectorError
 from streamwatch.records import TEXT_WIDTH, Vectors
 

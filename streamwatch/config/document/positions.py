@@ -17,14 +17,14 @@ _LONGEST_QUOTE = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Position:
     """Both count from 1."""
 
     line: int
     column: int
 
 
-COMMAND = Place(0, 0)
+COMMAND = Position(0, 0)
 """Of what came by a command and stands nowhere in the file."""
 
 
@@ -36,8 +36,8 @@ class Entry:
     `${…}` is expanded, and empty for lists and mappings.
     """
 
-    key: Place | None
-    value: Place
+    key: Position | None
+    value: Position
     kind: Kind
     written: str = ""
 
@@ -51,15 +51,15 @@ class Fault:
     """
 
     loc: Loc
-    place: Place
+    position: Position
     message: str
     lost: bool = False
 
     def problem(self, file: str) -> Problem:
         path = path_text(self.loc)
-        if self.place == COMMAND:
+        if self.position == COMMAND:
             return Problem("command", None, None, path, self.message)
-        return Problem(file, self.place.line, self.place.column, path, self.message)
+        return Problem(file, self.position.line, self.position.column, path, self.message)
 
 
 def path_text(loc: Loc) -> str:

@@ -17,7 +17,7 @@ MEMORY_SECONDS = 1.0
 a detector misses what it sees a moment later, and doubt must not make an alert."""
 
 
-class Company:
+class Companions:
     """Tells of each thing of a watch whether it is in the company that the watch asks for.
 
     A companion is there from its first detection of at least the watch's confidence, and as long

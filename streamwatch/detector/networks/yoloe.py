@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streamwatch.detector.checkpoint import pick_precision, read_checkpoint, to_pixels
+from streamwatch.detector.networks.checkpoint import pick_precision, read_checkpoint, to_pixels
 from streamwatch.errors import DetectorError
 from streamwatch.records import Vectors
 

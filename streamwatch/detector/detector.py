@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ultralytics.utils.nms import non_max_suppression
 
 from streamwatch.detector.letterbox import Fit, letterbox
-from streamwatch.detector.memory import SplittingNetwork
+from streamwatch.detector.networks.splitting import SplittingNetwork
 from streamwatch.detector.protocol import Network, View
 from streamwatch.geometry import Box
 from streamwatch.records import Detection, Image, Vectors, Vocabulary

@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from streamwatch.config.values.hours import hours
-from streamwatch.watch.schedule import Schedule
+from streamwatch.watch.active_hours import ActiveHours
 
 BERLIN, NEW_YORK, LORD_HOWE = "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"
 
 
 def active(text: str, zone: str, utc: str) -> bool:
-    schedule = Schedule([hours(part) for part in text.split(" + ")], ZoneInfo(zone))
+    schedule = ActiveHours([hours(part) for part in text.split(" + ")], ZoneInfo(zone))
     return schedule.active(datetime.fromisoformat(f"{utc}+00:00"))
 
 
@@ -109,13 +109,13 @@ def test_active(text: str, zone: str, utc: str, expected: bool) -> None:
 
 
 def test_without_hours_it_is_always_active() -> None:
-    assert Schedule([], None).active(datetime(2026, 6, 1, tzinfo=UTC))
+    assert ActiveHours([], None).active(datetime(2026, 6, 1, tzinfo=UTC))
 
 
 @pytest.mark.parametrize("zone", [BERLIN, NEW_YORK, LORD_HOWE, "UTC"])
 def test_a_part_of_the_day_and_the_rest_make_up_the_year(zone: str) -> None:
-    night = Schedule([hours("22:00-06:00")], ZoneInfo(zone))
-    day = Schedule([hours("06:00-22:00")], ZoneInfo(zone))
+    night = ActiveHours([hours("22:00-06:00")], ZoneInfo(zone))
+    day = ActiveHours([hours("06:00-22:00")], ZoneInfo(zone))
     start = datetime(2026, 1, 1, tzinfo=UTC)
     moments = [start + timedelta(minutes=15 * number) for number in range(366 * 96)]
     assert all(night.active(moment) is not day.active(moment) for moment in moments)
@@ -135,8 +135,8 @@ def system_in_new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_without_a_zone_the_systems_counts(month: int) -> None:
     """In summer and in winter, whichever of them it is now."""
     assert os.environ["TZ"] == NEW_YORK
-    schedule = Schedule([hours("08:00-09:00")], None)
-    named = Schedule([hours("08:00-09:00")], ZoneInfo(NEW_YORK))
+    schedule = ActiveHours([hours("08:00-09:00")], None)
+    named = ActiveHours([hours("08:00-09:00")], ZoneInfo(NEW_YORK))
     found = [
         (schedule.active(moment), named.active(moment))
         for hour in range(24)

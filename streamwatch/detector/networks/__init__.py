@@ -1,0 +1,1 @@
+"""The networks that a checkpoint may hold, each a `Network`."""
