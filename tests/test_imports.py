@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "streamwatch"
 LEVELS = (
     {"errors"},
-    {"geometry", "tls", "paths", "logs"},
+    {"geometry", "tls", "paths", "logs", "files"},
     {"records"},
     {"config"},
     {"models"},

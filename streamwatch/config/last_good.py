@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from streamwatch import files
 from streamwatch.config.loading import load, text_of
 from streamwatch.config.sections.whole import Config
 from streamwatch.paths import state_file
@@ -17,22 +16,12 @@ def keep_last_good(path: Path, text: str) -> None:
 
     Raises OSError.
     """
-    kept = _position(path)
+    kept = _kept(path)
     with suppress(OSError, UnicodeDecodeError):
         if kept.read_text(encoding="utf-8") == text:
             return
     kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # mkstemp makes it 0600; renamed, so that a cut power line leaves the old one or the new one.
-    descriptor, new = tempfile.mkstemp(dir=kept.parent, prefix=f".{kept.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(new).replace(kept)
-    except BaseException:
-        Path(new).unlink(missing_ok=True)
-        raise
+    files.replace(kept, text.encode(), on_disk=True)
 
 
 def load_last_good(path: Path) -> Config | None:
@@ -40,9 +29,9 @@ def load_last_good(path: Path) -> Config | None:
 
     Raises ConfigError: what was right then may name a certificate that is gone now.
     """
-    kept = _position(path)
+    kept = _kept(path)
     return load(path, text_of(kept)) if kept.is_file() else None
 
 
-def _position(path: Path) -> Path:
+def _kept(path: Path) -> Path:
     return state_file("last-good", path, ".yaml")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
-import tempfile
 from codecs import BOM_UTF8
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from streamwatch import files
 from streamwatch.config.document import reading
 from streamwatch.config.document.edits import Edit, edited
 from streamwatch.config.document.splicing import Unspliceable, spliced
@@ -86,16 +87,13 @@ def _replace(target: Path, found: os.stat_result, content: bytes) -> bool:
     """
     if found.st_nlink > 1:
         return False
-    try:
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    except OSError:
-        return False
-    new = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+    with ExitStack() as unfinished:
+        try:
+            new = unfinished.enter_context(files.beside(target, content, on_disk=True))
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):  # no better in place
+                raise
+            return False
         if not _made_alike(target, new, found):
             return False
         try:
@@ -104,8 +102,6 @@ def _replace(target: Path, found: os.stat_result, content: bytes) -> bool:
             return False
         _sync_folder(target.parent)
         return True
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def _made_alike(target: Path, new: Path, found: os.stat_result) -> bool:

@@ -24,6 +24,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from streamwatch import files
 from streamwatch.config.catalogue import Asset, Bundled, HubFolder, Local, Source
 from streamwatch.errors import DetectorError
 from streamwatch.models.fetching import Fetcher, Progress
@@ -121,9 +122,8 @@ class Store:
                     remote.name: self._fetch(remote, folder, recorded.get(remote.name), progress)
                     for remote in self._remotes(source)
                 }
-                part = folder / f"{SUMS}.part"
-                part.write_text("".join(f"{sha}  {name}\n" for name, sha in fetched.items()))
-                part.replace(folder / SUMS)
+                sums = "".join(f"{sha}  {name}\n" for name, sha in fetched.items())
+                files.replace(folder / SUMS, sums.encode(), mode=0o644)
         except OSError as error:
             raise DetectorError(
                 f"{error.filename or folder} can't be written: {error.strerror}"

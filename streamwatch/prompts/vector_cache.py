@@ -12,12 +12,12 @@ import hashlib
 import logging
 import os
 import struct
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
+from streamwatch import files
 from streamwatch.prompts.encoders.process import Encoded
 from streamwatch.records import TEXT_WIDTH
 
@@ -58,7 +58,9 @@ class VectorCache:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for key, one in encoded.items():
-                self._write(self._path(key), _written(key, one))
+                # Private, as prompts may tell what somebody is looking for.
+                with suppress(FileNotFoundError):  # another process made room with it
+                    files.replace(self._path(key), _written(key, one))
             self._prune()
         except OSError as error:
             if not self._told:
@@ -70,19 +72,6 @@ class VectorCache:
 
     def _path(self, key: str) -> Path:
         return self.folder / hashlib.sha256(key.encode()).hexdigest()
-
-    def _write(self, path: Path, content: bytes) -> None:
-        # Born private, as prompts may tell what somebody is looking for.
-        descriptor, part = tempfile.mkstemp(dir=self.folder)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            with suppress(FileNotFoundError):  # another process made room with it
-                Path(part).replace(path)
-        except OSError:
-            with suppress(OSError):
-                Path(part).unlink()
-            raise
 
     def _prune(self) -> None:
         """Also takes what a crash left half written, in its time."""

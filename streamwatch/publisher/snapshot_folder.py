@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from streamwatch import files
 from streamwatch.records import Event
 
 logger = logging.getLogger(__name__)
@@ -79,18 +80,7 @@ class SnapshotFolder:
         return target
 
     def _write(self, target: Path, jpeg: bytes) -> None:
-        part = self._path / f".{target.name}.part"
-        try:
-            descriptor = os.open(
-                part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-            )
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(jpeg)
-            part.replace(target)
-        except OSError:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise
+        files.replace(target, jpeg, part=self._path / f".{target.name}.part")
         self._bytes += len(jpeg)
 
     def clean(self, now: datetime) -> int:

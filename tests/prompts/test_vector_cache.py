@@ -8,6 +8,7 @@ import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,8 +149,8 @@ def test_a_full_disk_is_told_once_and_leaves_nothing_behind(
     cache.keep({"dog": encoded(2)})
     make = tempfile.mkstemp
 
-    def on_a_full_disk(dir: Path) -> tuple[int, str]:
-        descriptor, name = make(dir=dir)
+    def on_a_full_disk(**where: Any) -> tuple[int, str]:
+        descriptor, name = make(**where)
         os.close(descriptor)
         return os.open("/dev/full", os.O_WRONLY), name
 

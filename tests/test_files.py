@@ -1,0 +1,54 @@
+"""A file is replaced whole, or stays as it was."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from streamwatch import files
+
+
+def test_a_file_gets_other_content_and_is_private(tmp_path: Path) -> None:
+    target = tmp_path / "kept"
+    files.replace(target, b"one")
+    files.replace(target, b"two", on_disk=True)
+    assert target.read_bytes() == b"two"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_mode_of_its_own(tmp_path: Path) -> None:
+    files.replace(tmp_path / "kept", b"one", mode=0o644)
+    assert stat.S_IMODE((tmp_path / "kept").stat().st_mode) == 0o644
+
+
+def test_the_unfinished_file_is_named_as_asked_and_never_a_link(tmp_path: Path) -> None:
+    target, part, elsewhere = tmp_path / "kept", tmp_path / "kept.part", tmp_path / "elsewhere"
+    with files.beside(target, b"one", part=part) as new:
+        assert new == part
+        assert not target.exists()
+    assert not part.exists()
+    elsewhere.write_bytes(b"mine")
+    part.symlink_to(elsewhere)
+    with pytest.raises(OSError, match="symbolic links"):
+        files.replace(target, b"two", part=part)
+    assert elsewhere.read_bytes() == b"mine"
+
+
+def test_what_fails_leaves_everything_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "kept"
+    target.write_bytes(b"one")
+
+    def full(descriptor: int) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="the disk is full"):
+        files.replace(target, b"two", on_disk=True)
+    assert target.read_bytes() == b"one"
+    assert list(tmp_path.iterdir()) == [target]
