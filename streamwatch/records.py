@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Literal
 
@@ -79,6 +79,38 @@ class Track:
     last_seen: float
     confidence: float
     best_confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class CameraCounts:
+    """What became of one camera's frames since the start.
+
+    `frames` were decoded; those that were due were `offered` to the detector. Of these `dropped`
+    were replaced before it took them, `gated` left out because nothing moved, and `analysed` looked
+    at. `corrupt` counts packets, `failures` attempts to open or read that failed, `reconnects` how
+    often frames came again after that. `age_seconds` is the age of the newest frame, None before
+    the first; `online` tells whether frames come.
+    """
+
+    frames: int = 0
+    offered: int = 0
+    analysed: int = 0
+    gated: int = 0
+    dropped: int = 0
+    corrupt: int = 0
+    failures: int = 0
+    reconnects: int = 0
+    age_seconds: float | None = None
+    online: bool = False
+
+    def after(self, earlier: CameraCounts) -> CameraCounts:
+        """These with those of an earlier capture of the same camera."""
+        return replace(
+            self, **{name: getattr(self, name) + getattr(earlier, name) for name in _COUNTERS}
+        )
+
+
+_COUNTERS = tuple(field.name for field in fields(CameraCounts) if field.type == "int")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -85,8 +85,7 @@ class Supervision:
             systemd.ready()
         if not stuck:
             systemd.alive()
-        setup = self._pipeline.current
-        line = report.status_line(setup.config, setup.captures, self._publisher.waiting, stuck, now)
+        line = report.status_line(self._pipeline, self._publisher, stuck, now)
         if line != self._status_line:
             self._status_line = line
             systemd.status(line)
@@ -141,34 +140,19 @@ class Supervision:
         return (*idle("the main thread", self._checked_at, time.monotonic()), *self._stuck)
 
     def metrics(self) -> Metrics:
-        setup = self._pipeline.current
-        return report.metrics(
-            setup.config,
-            setup.detector.device,
-            setup.captures,
-            self._pipeline.counts,
-            self._publisher,
-            healthy=not self.what_is_stuck(),
-        )
+        return report.metrics(self._pipeline, self._publisher, healthy=not self.what_is_stuck())
 
     def status(self, path: Path, problems: Iterable[ErrorReport]) -> dict[str, Any]:
         """What `streamwatch status` shows; `path` is the configuration's."""
-        setup = self._pipeline.current
         return report.status_document(
-            setup.config,
+            self._pipeline,
+            self._publisher,
             path,
             self._stats[0] if self._stats else None,
             self._stats_now(),
-            setup.captures,
-            self._publisher,
             tuple(problems),
             self.what_is_stuck(),
         )
 
     def _stats_now(self) -> Stats:
-        return report.stats(
-            self._started,
-            self._pipeline.current.captures,
-            self._pipeline.counts,
-            self._publisher.waiting,
-        )
+        return report.stats(self._pipeline, self._publisher, self._started)

@@ -193,17 +193,14 @@ class Analysis:
         views = [self._view(frame) for frame in batch]
         found = self._detector.detect(views)
         self.counts.batches += 1
-        seconds = time.monotonic() - started
-        self.counts.batch_seconds.append(seconds)
-        self.counts.batches_by_seconds.observe(seconds)
+        self.counts.inference.observe(time.monotonic() - started)
         for frame, detections in zip(batch, found, strict=True):
             camera = self._cameras[frame.camera]
             self._publish_all(camera.watcher.update(frame, detections))
-            self.counts.frames[frame.camera] += 1
+            self.counts.analysed[frame.camera] += 1
             if camera.live:
                 age = (datetime.now(UTC) - frame.captured_at).total_seconds()
-                self.counts.latency_seconds.append(age)
-                self.counts.latencies_by_seconds.observe(age)
+                self.counts.latency.observe(age)
             for question in self._questions_of(frame.camera):
                 self._answer(question, frame, detections)
 

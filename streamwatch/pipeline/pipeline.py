@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Literal, Self
 
@@ -29,7 +29,7 @@ from streamwatch.pipeline.camera import CameraMaker, RunningCamera, let_go, reca
 from streamwatch.pipeline.counts import Counts
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.vocabulary import Vocabularies, vocabularies, vocabulary
-from streamwatch.records import Event, Remembered
+from streamwatch.records import CameraCounts, Event, Remembered
 from streamwatch.source import Capture
 
 log = logging.getLogger(__name__)
@@ -130,6 +130,13 @@ class Pipeline:
     @property
     def counts(self) -> Counts:
         return self._analysis.counts
+
+    def camera_counts(self, now: float) -> dict[str, CameraCounts]:
+        """Of every enabled camera; `now` in monotonic seconds."""
+        return {
+            name: replace(capture.counts(now), analysed=self.counts.analysed[name])
+            for name, capture in self._current.captures.items()
+        }
 
     @property
     def turned_at(self) -> float:

@@ -9,7 +9,6 @@ lost = publisher.stop()
 
 from streamwatch.publisher.contract.payloads import (
     CameraState,
-    CameraStats,
     DetectorStats,
     ErrorKind,
     ErrorReport,
@@ -32,7 +31,6 @@ from streamwatch.publisher.snapshot_drawing import render_all
 __all__ = [
     "AnnouncedCamera",
     "CameraState",
-    "CameraStats",
     "Command",
     "DetectorStats",
     "EmbeddedBroker",

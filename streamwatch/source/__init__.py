@@ -8,10 +8,10 @@ with condition:
     condition.wait_for(lambda: (frame := slot.take()) or slot.drained)
 """
 
-from streamwatch.source.capture import Capture, CaptureCounts
+from streamwatch.source.capture import Capture
 from streamwatch.source.choice import source_for
 from streamwatch.source.clock import Clock
 from streamwatch.source.protocol import Decoded, Source
 from streamwatch.source.slot import Slot
 
-__all__ = ["Capture", "CaptureCounts", "Clock", "Decoded", "Slot", "Source", "source_for"]
+__all__ = ["Capture", "Clock", "Decoded", "Slot", "Source", "source_for"]

@@ -7,13 +7,12 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 
 from streamwatch.config import CameraSettings
 from streamwatch.errors import CredentialsRefused, SourceError
 from streamwatch.geometry import Polygon
-from streamwatch.records import Frame, Image
+from streamwatch.records import CameraCounts, Frame, Image
 from streamwatch.source.choice import source_for
 from streamwatch.source.clock import Clock
 from streamwatch.source.mask import Mask
@@ -34,37 +33,6 @@ hangs in the driver or in FFmpeg."""
 
 MOST_LEFT_BEHIND = 3
 """Threads that hang can't be ended. After these the camera is left alone, lest they pile up."""
-
-
-@dataclass(frozen=True, slots=True)
-class CaptureCounts:
-    """What one camera did since the start.
-
-    `frames` were decoded and `offered` put into the slot, of which `dropped` were replaced before
-    the detector took them. `corrupt` counts packets, `failures` attempts to open or read that
-    failed, `reconnects` how often frames came again after that. `age_seconds` is the time since
-    the last frame arrived, None before the first.
-    """
-
-    frames: int
-    offered: int
-    dropped: int
-    corrupt: int
-    failures: int
-    reconnects: int
-    age_seconds: float | None
-
-    def after(self, earlier: CaptureCounts) -> CaptureCounts:
-        """These with those of an earlier capture of the same camera."""
-        return CaptureCounts(
-            self.frames + earlier.frames,
-            self.offered + earlier.offered,
-            self.dropped + earlier.dropped,
-            self.corrupt + earlier.corrupt,
-            self.failures + earlier.failures,
-            self.reconnects + earlier.reconnects,
-            self.age_seconds,
-        )
 
 
 class _Reading:
@@ -100,7 +68,7 @@ class Capture:
         make_source: Callable[[CameraSettings, Clock], Source] = source_for,
         clock: Clock | None = None,
         chance: Callable[[], float] = random.random,
-        counted: CaptureCounts | None = None,
+        counted: CameraCounts | None = None,
     ) -> None:
         """`counted` is what an earlier capture of this camera did, to go on counting from."""
         self._camera = camera
@@ -208,15 +176,21 @@ class Capture:
         A capture that waits for the detector could deliver, and counts as online.
         """
         with self._lock:
-            flowing = self._blocked or not self._cadence.silent(now)
-            return flowing and not self._stands_still
+            return self._comes(now)
 
-    def counts(self, now: float) -> CaptureCounts:
-        """The counters at this moment; `now` in monotonic seconds."""
+    def _comes(self, now: float) -> bool:
+        flowing = self._blocked or not self._cadence.silent(now)
+        return flowing and not self._stands_still
+
+    def counts(self, now: float) -> CameraCounts:
+        """The counters at this moment, but for `analysed` and `gated`, which the detector counts.
+
+        `now` in monotonic seconds.
+        """
         # Outside our lock: whoever holds the slot's condition may ask us something.
         dropped = self._slot.dropped
         with self._lock:
-            counts = CaptureCounts(
+            counts = CameraCounts(
                 frames=self._frames,
                 offered=self._offered,
                 dropped=dropped,
@@ -226,6 +200,7 @@ class Capture:
                 failures=self._failures,
                 reconnects=self._reconnects,
                 age_seconds=self._cadence.age_seconds(now),
+                online=self._comes(now),
             )
         return counts.after(self._counted) if self._counted else counts
 

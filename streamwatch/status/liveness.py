@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from streamwatch.records import CameraCounts
+
 STUCK_SECONDS = 30.0
 """The longest that anything but a defect takes between two signs of life; systemd's watchdog waits
 for another half minute."""
-
-
-@dataclass(frozen=True, slots=True)
-class CameraPulse:
-    """`offered` frames were there for the detector, `analysed` were looked at, since the start."""
-
-    online: bool
-    offered: int
-    analysed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +22,14 @@ class Pulse:
 
     detector_at: float
     publisher_at: float
-    cameras: Mapping[str, CameraPulse]
+    cameras: Mapping[str, CameraCounts]
 
 
 class Liveness:
     """Tells what is stuck, from one pulse after another. A camera that is away is not."""
 
     def __init__(self) -> None:
-        self._well: dict[str, tuple[CameraPulse, float]] = {}
+        self._well: dict[str, tuple[CameraCounts, float]] = {}
         """By camera, its pulse when it was last seen to be all right, and when that was."""
 
     def stuck(self, pulse: Pulse, now: float) -> tuple[str, ...]:

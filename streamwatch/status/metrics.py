@@ -16,20 +16,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from streamwatch.pipeline.durations import Durations
-
-
-@dataclass(frozen=True, slots=True)
-class CameraMetrics:
-    """Counters since the start; `age_seconds` is the age of the newest frame, None before it."""
-
-    online: bool
-    frames: int
-    analysed: int
-    gated: int
-    dropped: int
-    corrupt: int
-    reconnects: int
-    age_seconds: float | None
+from streamwatch.records import CameraCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +24,7 @@ class Metrics:
     """All of them at a moment. `events` are counted by camera, watch and type."""
 
     build: Mapping[str, str]
-    cameras: Mapping[str, CameraMetrics]
+    cameras: Mapping[str, CameraCounts]
     events: Mapping[tuple[str, str, str], int]
     inference: Durations
     capture_to_publish: Durations
@@ -89,8 +76,8 @@ class _Ours(Collector):
             yield GaugeMetricFamily(f"streamwatch_{name}", text, value=float(value))
 
 
-def _of_cameras(cameras: Mapping[str, CameraMetrics]) -> Iterable[Metric]:
-    counters: tuple[tuple[str, str, Callable[[CameraMetrics], int]], ...] = (
+def _of_cameras(cameras: Mapping[str, CameraCounts]) -> Iterable[Metric]:
+    counters: tuple[tuple[str, str, Callable[[CameraCounts], int]], ...] = (
         ("frames", "Frames read.", lambda c: c.frames),
         ("frames_analysed", "Frames the detector looked at.", lambda c: c.analysed),
         ("frames_gated", "Frames left out because nothing moved.", lambda c: c.gated),
@@ -100,8 +87,8 @@ def _of_cameras(cameras: Mapping[str, CameraMetrics]) -> Iterable[Metric]:
     )
     for name, text, read in counters:
         counter = CounterMetricFamily(f"streamwatch_camera_{name}", text, labels=("camera",))
-        for camera, metrics in cameras.items():
-            counter.add_metric((camera,), read(metrics))
+        for camera, counts in cameras.items():
+            counter.add_metric((camera,), read(counts))
         yield counter
     online = GaugeMetricFamily(
         "streamwatch_camera_online", "Whether frames come.", labels=("camera",)
@@ -109,18 +96,18 @@ def _of_cameras(cameras: Mapping[str, CameraMetrics]) -> Iterable[Metric]:
     age = GaugeMetricFamily(
         "streamwatch_camera_frame_age_seconds", "Age of the newest frame.", labels=("camera",)
     )
-    for camera, metrics in cameras.items():
-        online.add_metric((camera,), metrics.online)
-        if metrics.age_seconds is not None:
-            age.add_metric((camera,), metrics.age_seconds)
+    for camera, counts in cameras.items():
+        online.add_metric((camera,), counts.online)
+        if counts.age_seconds is not None:
+            age.add_metric((camera,), counts.age_seconds)
     yield from (online, age)
 
 
-def _histogram(name: str, text: str, tally: Durations) -> HistogramMetricFamily:
+def _histogram(name: str, text: str, durations: Durations) -> HistogramMetricFamily:
     family = HistogramMetricFamily(name, text)
     buckets = [
         ("+Inf" if bound == float("inf") else str(bound), float(count))
-        for bound, count in tally.cumulative()
+        for bound, count in durations.cumulative()
     ]
-    family.add_metric((), buckets, tally.sum_seconds)
+    family.add_metric((), buckets, durations.sum_seconds)
     return family

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 
 from streamwatch import __version__
 from streamwatch.config import Config, config_hash
-from streamwatch.pipeline.counts import Counts
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.publisher import (
     AnnouncedCamera,
-    CameraStats,
     DetectorStats,
     ErrorReport,
     Info,
@@ -27,9 +24,8 @@ from streamwatch.publisher import (
     Stats,
     WatchInfo,
 )
-from streamwatch.source import Capture
-from streamwatch.status.liveness import CameraPulse, Pulse
-from streamwatch.status.metrics import CameraMetrics, Metrics
+from streamwatch.status.liveness import Pulse
+from streamwatch.status.metrics import Metrics
 
 
 def info(
@@ -71,95 +67,53 @@ def roster(config: Config) -> Roster:
     )
 
 
-def stats(started: float, captures: Mapping[str, Capture], counts: Counts, waiting: int) -> Stats:
-    """Counters since `started`, in monotonic seconds; `waiting` is the outbox' length."""
-    now = time.monotonic()
+def stats(pipeline: Pipeline, publisher: Publisher, started: float) -> Stats:
+    """Counters since `started`, in monotonic seconds."""
+    now, counts = time.monotonic(), pipeline.counts
     return Stats(
         uptime_s=round(now - started, 1),
-        cameras={
-            name: CameraStats(
-                frames=c.frames,
-                analysed=counts.frames[name],
-                gated=0,
-                dropped=c.dropped,
-                age_s=None if c.age_seconds is None else round(c.age_seconds, 3),
-                reconnects=c.reconnects,
-            )
-            for name, c in ((n, capture.counts(now)) for n, capture in captures.items())
-        },
+        cameras=pipeline.camera_counts(now),
         detector=DetectorStats(
-            counts.batches,
-            sum(counts.frames.values()),
-            *_percentiles_ms(tuple(counts.batch_seconds)),
+            counts.batches, counts.analysed.total(), *counts.inference.percentiles_ms()
         ),
-        latency_ms=LatencyStats(*_percentiles_ms(tuple(counts.latency_seconds))),
-        outbox=waiting,
+        latency_ms=LatencyStats(*counts.latency.percentiles_ms()),
+        outbox=publisher.waiting,
         rss_bytes=psutil.Process().memory_info().rss,
     )
 
 
 def pulse(pipeline: Pipeline, publisher: Publisher, now: float) -> Pulse:
     """The signs of life of all parts; `now` in monotonic seconds."""
-    return Pulse(
-        pipeline.turned_at,
-        publisher.turned_at,
-        {
-            name: CameraPulse(
-                capture.online(now), capture.counts(now).offered, pipeline.counts.frames[name]
-            )
-            for name, capture in pipeline.current.captures.items()
-        },
-    )
+    return Pulse(pipeline.turned_at, publisher.turned_at, pipeline.camera_counts(now))
 
 
-def status_line(
-    config: Config,
-    captures: Mapping[str, Capture],
-    waiting: int,
-    stuck: Sequence[str],
-    now: float,
-) -> str:
+def status_line(pipeline: Pipeline, publisher: Publisher, stuck: Sequence[str], now: float) -> str:
     """How it goes in one line, as for `systemctl status`."""
+    setup = pipeline.current
     offline = [
         f"{name} is offline ({capture.problem or 'no frame yet'})"
-        for name, capture in captures.items()
+        for name, capture in setup.captures.items()
         if not capture.online(now)
     ]
-    watches = sum(watch.enabled for watch in config.watches.values())
-    parts = [*stuck, f"cameras: {len(captures)}", *offline, f"watches: {watches}"]
-    if waiting:
-        parts.append(f"alerts waiting: {waiting}")
+    watches = sum(watch.enabled for watch in setup.config.watches.values())
+    parts = [*stuck, f"cameras: {len(setup.cameras)}", *offline, f"watches: {watches}"]
+    if publisher.waiting:
+        parts.append(f"alerts waiting: {publisher.waiting}")
     return "; ".join(parts)
 
 
-def metrics(
-    config: Config,
-    device: str,
-    captures: Mapping[str, Capture],
-    counts: Counts,
-    publisher: Publisher,
-    *,
-    healthy: bool,
-) -> Metrics:
-    now = time.monotonic()
+def metrics(pipeline: Pipeline, publisher: Publisher, *, healthy: bool) -> Metrics:
+    setup, counts = pipeline.current, pipeline.counts
     return Metrics(
-        {"version": __version__, "model": config.detector.model, "device": device},
         {
-            name: CameraMetrics(
-                online=capture.online(now),
-                frames=c.frames,
-                analysed=counts.frames[name],
-                gated=0,
-                dropped=c.dropped,
-                corrupt=c.corrupt,
-                reconnects=c.reconnects,
-                age_seconds=c.age_seconds,
-            )
-            for name, capture, c in ((n, each, each.counts(now)) for n, each in captures.items())
+            "version": __version__,
+            "model": setup.config.detector.model,
+            "device": setup.detector.device,
         },
+        pipeline.camera_counts(time.monotonic()),
         dict(counts.events),
-        counts.batches_by_seconds,
-        counts.latencies_by_seconds,
+        counts.inference,
+        counts.latency,
         publisher.waiting,
         publisher.connected,
         healthy,
@@ -167,16 +121,16 @@ def metrics(
 
 
 def status_document(
-    config: Config,
+    pipeline: Pipeline,
+    publisher: Publisher,
     path: Path,
     before: Stats | None,
     now: Stats,
-    captures: Mapping[str, Capture],
-    publisher: Publisher,
     problems: Sequence[ErrorReport],
     stuck: Sequence[str],
 ) -> dict[str, Any]:
     """How it goes, for `streamwatch status`; frames a second are since `before`."""
+    config, captures = pipeline.current.config, pipeline.current.captures
     told = now.fields(before)
     moment = time.monotonic()
     visits = publisher.open_visits
@@ -217,11 +171,3 @@ def status_document(
         },
         "problems": [*stuck, *(problem.message for problem in problems)],
     }
-
-
-def _percentiles_ms(seconds: tuple[float, ...]) -> tuple[float | None, float | None]:
-    """Median and 95th percentile in milliseconds; None where nothing was measured yet."""
-    if not seconds:
-        return None, None
-    p50, p95 = np.percentile(np.array(seconds) * 1000, [50, 95])
-    return round(float(p50), 1), round(float(p95), 1)

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from streamwatch.publisher.contract.payloads import (
-    CameraStats,
     DetectorStats,
     LatencyStats,
     Stats,
@@ -20,7 +19,7 @@ from streamwatch.publisher.contract.payloads import (
     timestamp,
 )
 from streamwatch.publisher.contract.topics import Topics
-from streamwatch.records import Event
+from streamwatch.records import CameraCounts, Event
 from tests.publisher.events import MOMENT, end_event, new_event
 
 
@@ -94,7 +93,7 @@ def test_the_path_of_the_picture_is_text_or_nothing() -> None:
 def stats(uptime_s: float, analysed: int) -> Stats:
     return Stats(
         uptime_s,
-        {"porch": CameraStats(0, analysed, 0, 0, None, 0)},
+        {"porch": CameraCounts(analysed=analysed)},
         DetectorStats(0, 0, None, None),
         LatencyStats(None, None),
         0,

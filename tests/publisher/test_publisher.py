@@ -16,7 +16,6 @@ import pytest
 
 from streamwatch.errors import Problem
 from streamwatch.publisher import (
-    CameraStats,
     DetectorStats,
     ErrorReport,
     Info,
@@ -25,7 +24,7 @@ from streamwatch.publisher import (
     WatchInfo,
 )
 from streamwatch.publisher.mqtt.delivery import Delivery
-from streamwatch.records import Event, Picture
+from streamwatch.records import CameraCounts, Event, Picture
 from tests.parts.mosquitto import Mosquitto, Received, Subscriber
 from tests.publisher.events import MOMENT, end_event, new_event, picture, update_event
 from tests.publisher.running import make, running
@@ -155,7 +154,7 @@ def an_info() -> Info:
 
 A_STATS = Stats(
     uptime_s=10.0,
-    cameras={"porch": CameraStats(100, 50, 40, 10, 0.2, 0)},
+    cameras={"porch": CameraCounts(frames=100, analysed=50, gated=40, dropped=10, age_seconds=0.2)},
     detector=DetectorStats(25, 50, 80.0, 120.0),
     latency_ms=LatencyStats(150.0, None),
     outbox=0,

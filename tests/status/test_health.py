@@ -129,12 +129,14 @@ def test_a_taken_port_is_had_later(
     listener.close()
 
 
-def test_a_tally_counts_up_to_its_bounds() -> None:
-    tally = Durations((0.1, 0.2))
+def test_durations_are_counted_up_to_their_bounds() -> None:
+    durations = Durations((0.1, 0.2))
+    assert durations.percentiles_ms() == (None, None)
     for seconds in (0.05, 0.1, 0.15, 7):
-        tally.observe(seconds)
-    assert tally.cumulative() == [(0.1, 2), (0.2, 3), (float("inf"), 4)]
-    assert tally.sum_seconds == pytest.approx(7.3)
+        durations.observe(seconds)
+    assert durations.cumulative() == [(0.1, 2), (0.2, 3), (float("inf"), 4)]
+    assert durations.sum_seconds == pytest.approx(7.3)
+    assert durations.percentiles_ms() == (125.0, 5972.5)
 
 
 # --- on the screen -------------------------------------------------------------------------------

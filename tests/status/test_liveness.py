@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 import yaml
 
+from streamwatch.records import CameraCounts
 from streamwatch.status import systemd as sd_notify
-from streamwatch.status.liveness import STUCK_SECONDS, CameraPulse, Liveness, Pulse
+from streamwatch.status.liveness import STUCK_SECONDS, Liveness, Pulse
 from tests.parts import STREET_CLIP, free_port
 from tests.parts.daemon import private_environment
 
@@ -49,15 +50,15 @@ def pulse(
     *,
     detector: float | None = None,
     publisher: float | None = None,
-    **cameras: CameraPulse,
+    **cameras: CameraCounts,
 ) -> Pulse:
     return Pulse(
         now if detector is None else detector, now if publisher is None else publisher, cameras
     )
 
 
-def camera(offered: int, analysed: int, online: bool = True) -> CameraPulse:
-    return CameraPulse(online, offered, analysed)
+def camera(offered: int, analysed: int, online: bool = True) -> CameraCounts:
+    return CameraCounts(online=online, offered=offered, analysed=analysed)
 
 
 def test_threads_that_come_round_are_alive() -> None:
@@ -86,7 +87,7 @@ def test_a_thread_that_does_not_come_round_is_stuck(part: str) -> None:
     ],
 )
 def test_a_camera_whose_frames_nobody_looks_at_is_stuck(
-    pulses: Callable[[int], CameraPulse], stuck: bool
+    pulses: Callable[[int], CameraCounts], stuck: bool
 ) -> None:
     liveness = Liveness()
     said = [liveness.stuck(pulse(second, porch=pulses(second)), second) for second in range(60)]

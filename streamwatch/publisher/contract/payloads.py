@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from streamwatch.errors import Problem
 from streamwatch.publisher.contract.topics import Topics
-from streamwatch.records import Event
+from streamwatch.records import CameraCounts, Event
 
 CameraState = Literal["online", "offline", "disabled"]
 ErrorKind = Literal["config", "camera", "detector", "publisher"]
@@ -95,18 +95,6 @@ class Info:
 
 
 @dataclass(frozen=True, slots=True)
-class CameraStats:
-    """Counters since the start. `age_s` is the age of the newest frame, None before the first."""
-
-    frames: int
-    analysed: int
-    gated: int
-    dropped: int
-    age_s: float | None
-    reconnects: int
-
-
-@dataclass(frozen=True, slots=True)
 class DetectorStats:
     """Counters since the start; the milliseconds are those of one batch, None before the first."""
 
@@ -129,7 +117,7 @@ class Stats:
     """The daemon's counters, for `P/stats`. `outbox` is the number of events that wait."""
 
     uptime_s: float
-    cameras: Mapping[str, CameraStats]
+    cameras: Mapping[str, CameraCounts]
     detector: DetectorStats
     latency_ms: LatencyStats
     outbox: int
@@ -140,8 +128,8 @@ class Stats:
         return {
             "uptime_s": self.uptime_s,
             "cameras": {
-                name: {**asdict(camera), "fps": self._fps(name, before)}
-                for name, camera in self.cameras.items()
+                name: {**_camera_fields(counts), "fps": self._fps(name, before)}
+                for name, counts in self.cameras.items()
             },
             "detector": asdict(self.detector),
             "latency_ms": asdict(self.latency_ms),
@@ -157,6 +145,18 @@ class Stats:
         if frames < 0 or seconds <= 0:  # counted anew
             return None
         return round(frames / seconds, 2)
+
+
+def _camera_fields(counts: CameraCounts) -> dict[str, Any]:
+    age = counts.age_seconds
+    return {
+        "frames": counts.frames,
+        "analysed": counts.analysed,
+        "gated": counts.gated,
+        "dropped": counts.dropped,
+        "age_s": None if age is None else round(age, 3),
+        "reconnects": counts.reconnects,
+    }
 
 
 def event_fields(
