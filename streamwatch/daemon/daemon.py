@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from types import TracebackType
@@ -63,7 +65,14 @@ class Daemon:
         self._commands: Commands | None = None
         self._reloading: Reloading | None = None
         if followed is not None:
-            self._reloading = Reloading(followed, apply=self._apply, tell=self._tell)
+            self._reloading = Reloading(
+                config,
+                followed,
+                apply=self._apply,
+                unknown=self._unknown,
+                encode=self._encode,
+                tell=self._tell,
+            )
 
     @property
     def mqtt(self) -> MqttSettings:
@@ -96,7 +105,9 @@ class Daemon:
             )
             if self._reloading is not None:
                 self._commands = Commands(self._reloading, self._publisher, self._pipeline)
-            self._supervision = Supervision(self._pipeline, self._publisher, self._failed)
+            self._supervision = Supervision(
+                self._pipeline, self._publisher, self._reloading, self._failed
+            )
             pages = Pages(
                 self._supervision.what_is_stuck,
                 lambda: self._supervision.ready,
@@ -185,9 +196,6 @@ class Daemon:
         changes = differences(before, config)
         if not changes:
             return Applied((), time.monotonic())
-        old, new = before.detector, config.detector
-        if (old.model, old.text_encoder) != (new.model, new.text_encoder):
-            prepare(new)
         prepared = self._pipeline.prepare(config)
         mqtt = self._brokers.reachable(config.mqtt)
         if before.http != config.http:
@@ -204,6 +212,20 @@ class Daemon:
             logs.set_up(config.log.level, config.log.format)
         self._pipeline.join_replaced()
         return Applied(changes, live_at)
+
+    def _unknown(self, config: Config) -> tuple[str, ...]:
+        """The prompts whose vectors have to be made first; fetches the model that makes them."""
+        old, new = self._pipeline.current.config.detector, config.detector
+        if (old.model, old.text_encoder) != (new.model, new.text_encoder):
+            prepare(new, self._show_life)
+        return self._pipeline.unknown(config)
+
+    def _encode(self, prompts: Sequence[str], config: Config) -> Future[Any]:
+        return self._pipeline.encode(tuple(prompts), config.detector)
+
+    def _show_life(self) -> None:
+        if self._reloading is not None:
+            self._reloading.turned_at = time.monotonic()
 
     def _tell(self, outcome: Outcome) -> None:
         """Say what became of a reload, everywhere where somebody may look."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from streamwatch.config import Advice, DetectorSettings, listing
 from streamwatch.models.fetching import megabytes
@@ -17,13 +18,13 @@ LOG_SECONDS, STATUS_SECONDS = 10.0, 1.0
 """How often a fetch says how far it is."""
 
 
-def prepare(settings: DetectorSettings) -> None:
+def prepare(settings: DetectorSettings, on_progress: Callable[[], None] = lambda: None) -> None:
     """Fetch what `run` needs and may fetch, saying so in the log and to systemd.
 
-    Raises DetectorError, at once where nothing can be done: neither PyTorch nor a camera is
-    touched.
+    `on_progress` is called as more arrives. Raises DetectorError, at once where nothing can be
+    done: neither PyTorch nor a camera is touched.
     """
-    provide(settings, default_store(), _Told())
+    provide(settings, default_store(), _Told(on_progress))
 
 
 def what_is_fetched(settings: DetectorSettings) -> tuple[list[str], list[Advice]]:
@@ -44,11 +45,13 @@ def what_is_fetched(settings: DetectorSettings) -> tuple[list[str], list[Advice]
 class _Told:
     """Progress for those who look at a log or at `systemctl status`."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_progress: Callable[[], None]) -> None:
+        self._on_progress = on_progress
         self._next_log = time.monotonic() + LOG_SECONDS
         self._next_status = 0.0
 
     def __call__(self, name: str, done: int, total: int | None) -> None:
+        self._on_progress()
         now = time.monotonic()
         if now >= self._next_status:
             self._next_status = now + STATUS_SECONDS

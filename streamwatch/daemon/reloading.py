@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from streamwatch.config import (
     POLL_SECONDS,
@@ -19,6 +25,7 @@ from streamwatch.config import (
     SavedFile,
     Switch,
     keep_last_good,
+    listing,
     load,
     load_last_good,
     located,
@@ -26,8 +33,13 @@ from streamwatch.config import (
 )
 from streamwatch.config import persist as save
 from streamwatch.errors import ConfigError, Problem, StreamwatchError, UnavailableSetting
+from streamwatch.prompts.embeddings import other_vectors
+from streamwatch.prompts.vocabulary import prompts_of
 
 log = logging.getLogger(__name__)
+
+SHOWN = 5
+"""So many prompts are named in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,33 +90,54 @@ def start(path: Path, *, last_good: bool) -> tuple[Config, Followed]:
         return kept, Followed(path, text, error)
 
 
+Then = Callable[[Outcome], None]
+"""What is done with an outcome."""
+
+
 class Reloading:
     """Follows the configuration file in a thread of its own, `reload`, and does what it is asked.
 
-    `apply` puts a configuration into force; it raises StreamwatchError,
-    having changed nothing. `tell` is given each outcome. Both are called in the thread.
+    Nothing waits there for a text encoder or a camera: what needs vectors of new prompts goes into
+    force when they are made, and all else in the meantime.
+
+    `apply` puts a configuration into force; it raises StreamwatchError, having changed nothing.
+    `unknown` are the prompts whose vectors it would have to wait for, and `encode` has them made.
+    `tell` is given each outcome. All are called in the thread.
     """
 
     def __init__(
         self,
+        config: Config,
         followed: Followed,
         *,
         apply: Callable[[Config], Applied],
+        unknown: Callable[[Config], Sequence[str]],
+        encode: Callable[[Sequence[str], Config], Future[Any]],
         tell: Callable[[Outcome], None],
     ) -> None:
+        self._running = config
         self._path = followed.path
         self._text = followed.text
         self._file = SavedFile(followed.path)
         self._apply = apply
+        self._unknown = unknown
+        self._encode = encode
         self._tell = tell
         self._edits: list[Edit] = []
         """Of commands, in force beside the file."""
-        self._requests: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self._waiting: frozenset[str] = frozenset()
+        """The prompts that the file as it is now waits for."""
+        self._tasks: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self._later: list[tuple[float, int, Callable[[], object]]] = []
+        self._numbers = itertools.count()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
+        self.turned_at = time.monotonic()
+        """When the thread came round last, or fetched more of a model, in monotonic seconds."""
         self.failure: Exception | None = None
 
     def start(self) -> None:
+        self.turned_at = time.monotonic()
         self._thread.start()
 
     def request_stop(self) -> None:
@@ -113,47 +146,139 @@ class Reloading:
 
     def request(self) -> None:
         """Read the file again; from any thread, and from a signal handler."""
-        self._requests.put(self.reload)
+        self._tasks.put(self.reload)
 
-    def do(self, task: Callable[[], None]) -> None:
-        """Let the thread do this in its turn; from any thread."""
-        self._requests.put(task)
+    def do(self, task: Callable[[], object]) -> None:
+        """Let the thread do this in its turn; from any thread. It must not wait for anything."""
+        self._tasks.put(task)
 
     # From here on everything is for the thread `reload` alone.
 
-    def reload(self) -> Outcome:
-        """Read the file again, and put what stands there into force with the edits that hold."""
+    def later(self, seconds: float, task: Callable[[], object]) -> None:
+        """Do this when so many seconds have passed."""
+        heapq.heappush(self._later, (time.monotonic() + seconds, next(self._numbers), task))
+
+    def reload(self, then: Then = lambda _: None) -> None:
+        """Read the file again, and put what stands there into force with the edits that hold.
+
+        `then` is given the outcome.
+        """
         noticed = time.monotonic()
+
+        def done(outcome: Outcome) -> None:
+            self._tell(outcome)
+            if outcome.error is None:
+                keep(self._path, self._text)
+            then(outcome)
+
         try:
             text = text_of(self._path)
-            self._edits = self._still_fitting(text)
-            applied = self._take_over(text, self._edits)
+            edits = self._still_fitting(text)
+            config = load(self._path, text, edits)
+            unknown = frozenset(self._unknown(config))
+            applied = self._put_into_force(config, text)
         except StreamwatchError as error:
-            outcome = Outcome(error=error)
-            self._tell(outcome)
-            return outcome
-        outcome = self._live(applied, noticed)
-        self._tell(outcome)
-        self._text = text
-        keep(self._path, text)
-        return outcome
+            done(Outcome(error=error))
+            return
+        self._text, self._edits, self._waiting = text, edits, unknown
+        if not unknown:
+            done(self._live(applied, noticed))
+            return
+        if applied.changes:
+            self._live(applied, noticed)
+        self._wait(unknown, config, partial(self._file_is_encoded, noticed, done), done)
 
-    def edit(self, edit: Edit, *, persist: bool) -> Outcome:
+    def edit(self, edit: Edit, *, persist: bool, then: Then) -> None:
         """Put an edit into force: until the daemon ends or, with `persist`, in the file."""
-        noticed = time.monotonic()
-        if persist:
-            try:
-                save(self._path, [edit])
-            except StreamwatchError as error:
-                return Outcome(error=error)
-            self._edits = [held for held in self._edits if not _is_outdone(held, edit)]
-            return self.reload()
+        if not persist:
+            self._put(edit, time.monotonic(), then)
+            return
         try:
-            applied = self._take_over(self._text, [*self._edits, edit])
+            save(self._path, [edit])
         except StreamwatchError as error:
-            return Outcome(error=error)
+            then(Outcome(error=error))
+            return
+        self._edits = [held for held in self._edits if not _is_outdone(held, edit)]
+        self.reload(then)
+
+    def _put(self, edit: Edit, noticed: float, then: Then) -> None:
+        """Put an edit into force beside the file, as soon as its prompts are encoded."""
+        try:
+            config = load(self._path, self._text, [*self._edits, edit])
+            own = frozenset(self._unknown(config)) - self._waiting
+            if own:
+                self._wait(own, config, partial(self._put, edit, noticed, then), then)
+                return
+            applied = self._put_into_force(config, self._text)
+        except StreamwatchError as error:
+            then(Outcome(error=error))
+            return
         self._edits = _condensed(self._edits, edit)
-        return self._live(applied, noticed)
+        then(self._live(applied, noticed))
+
+    def _file_is_encoded(self, noticed: float, done: Then) -> None:
+        """Put what the file has waited for into force; it may have been saved again since."""
+        try:
+            config = load(self._path, self._text, self._edits)
+            self._waiting = frozenset(self._unknown(config))
+            applied = self._put_into_force(config, self._text)
+        except StreamwatchError as error:
+            done(Outcome(error=error))
+            return
+        done(self._live(applied, noticed))
+
+    def _wait(
+        self, prompts: Collection[str], config: Config, go_on: Callable[[], None], then: Then
+    ) -> None:
+        """Have prompts encoded, and go on; where that fails, `then` is given the error."""
+        names = sorted(prompts)
+        log.info(
+            "%s: %s: waiting for the text encoder to read %s",
+            self._path,
+            ", ".join(differences(self._running, config)),
+            listing([f"'{name}'" for name in names[:SHOWN]], "and")
+            + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""),
+        )
+
+        def encoded(done: Future[Any]) -> None:
+            try:
+                done.result()
+            except CancelledError:  # the daemon is stopping
+                return
+            except StreamwatchError as error:
+                then(Outcome(error=error))
+            else:
+                go_on()
+
+        future = self._encode(names, config)
+        future.add_done_callback(lambda done: self.do(partial(encoded, done)))
+
+    def _put_into_force(self, config: Config, text: str) -> Applied:
+        """All of it, but for what has to wait for vectors; `text` is where a mistake is placed."""
+        now = self._meanwhile(config)
+        try:
+            applied = self._apply(now)
+        except UnavailableSetting as error:
+            raise located(error, self._path, text) from error
+        self._running = now
+        return applied
+
+    def _meanwhile(self, config: Config) -> Config:
+        """The configuration with what needs vectors that are not made yet left as it is now."""
+        if not self._unknown(config):
+            return config
+        if other_vectors(self._running.detector, config.detector):
+            config = config.model_copy(update={"detector": self._running.detector})
+        unknown = frozenset(self._unknown(config))
+        watches = {
+            name: watch
+            if unknown.isdisjoint(prompts_of(watch))
+            else self._running.watches.get(name)
+            for name, watch in config.watches.items()
+        }
+        return config.model_copy(
+            update={"watches": {name: watch for name, watch in watches.items() if watch}}
+        )
 
     def _run(self) -> None:
         try:
@@ -166,13 +291,13 @@ class Reloading:
             self.failure = error
 
     def _turn(self) -> None:
-        try:
-            request = self._requests.get(timeout=POLL_SECONDS)
-        except queue.Empty:
-            if self._file.saved(time.monotonic()):
-                self.reload()
-        else:
-            request()
+        self.turned_at = time.monotonic()
+        with suppress(queue.Empty):
+            self._tasks.get(timeout=POLL_SECONDS)()
+        while self._later and self._later[0][0] <= time.monotonic():
+            heapq.heappop(self._later)[2]()
+        if self._file.saved(time.monotonic()):
+            self.reload()
 
     def _live(self, applied: Applied, noticed: float) -> Outcome:
         log.info(
@@ -182,13 +307,6 @@ class Reloading:
             ", ".join(applied.changes) or "nothing changed",
         )
         return Outcome(applied.changes)
-
-    def _take_over(self, text: str, edits: Sequence[Edit]) -> Applied:
-        config = load(self._path, text, edits)
-        try:
-            return self._apply(config)
-        except UnavailableSetting as error:
-            raise located(error, self._path, text) from error
 
     def _still_fitting(self, text: str) -> list[Edit]:
         """The edits that hold and go with what stands in the file now, which is right itself."""

@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from streamwatch.daemon.reloading import Reloading
 from streamwatch.errors import StreamwatchError
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.publisher import CameraState, ErrorReport, Publisher, Stats
 from streamwatch.status import report, systemd
-from streamwatch.status.liveness import Liveness, idle
+from streamwatch.status.liveness import Liveness, Pulse, idle
 from streamwatch.status.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -34,10 +35,12 @@ class Supervision:
         self,
         pipeline: Pipeline,
         publisher: Publisher,
+        reloading: Reloading | None,
         failed: Callable[[], Iterable[tuple[str, BaseException | None, ErrorReport]]],
     ) -> None:
         self._pipeline = pipeline
         self._publisher = publisher
+        self._reloading = reloading
         self._failed = failed
         self._started = time.monotonic()
         self._statuses: dict[str, CameraState] = {}
@@ -76,7 +79,7 @@ class Supervision:
     def _tell_systemd(self) -> None:
         """Where a part is stuck, the watchdog is left to run out, and the service starts anew."""
         self._checked_at = now = time.monotonic()
-        stuck = self._liveness.stuck(report.pulse(self._pipeline, self._publisher, now), now)
+        stuck = self._liveness.stuck(self._pulse(now), now)
         if len(stuck) > len(self._stuck):
             log.error("%s", "; ".join(stuck))
         self._stuck = stuck
@@ -89,6 +92,10 @@ class Supervision:
         if line != self._status_line:
             self._status_line = line
             systemd.status(line)
+
+    def _pulse(self, now: float) -> Pulse:
+        reload_at = None if self._reloading is None else self._reloading.turned_at
+        return report.pulse(self._pipeline, self._publisher, reload_at, now)
 
     def _publish_statuses(self) -> None:
         with self._status_lock:

@@ -209,6 +209,8 @@ class Analysis:
         return View(frame.image, camera.vocabulary, camera.watcher.floor, camera.crop)
 
     def _answer(self, question: _Question, frame: Frame, detections: tuple[Detection, ...]) -> None:
+        if not question.answer.set_running_or_notify_cancel():
+            return  # it came too late for who asked
         if question.vocabulary is not None:
             crop = self._cameras[frame.camera].crop
             view = View(frame.image, question.vocabulary, question.floor, crop)

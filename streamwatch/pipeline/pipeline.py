@@ -27,9 +27,10 @@ from streamwatch.errors import StreamwatchError
 from streamwatch.pipeline.analysis import Analysis, Answer, Changeover, Watched
 from streamwatch.pipeline.camera import CameraMaker, RunningCamera, let_go, recall, take_over
 from streamwatch.pipeline.counts import Counts
-from streamwatch.prompts.embeddings import Embeddings
-from streamwatch.prompts.vocabulary import Vocabularies, vocabularies, vocabulary
-from streamwatch.records import CameraCounts, Event, Remembered
+from streamwatch.pipeline.encoding import Encoding
+from streamwatch.prompts.embeddings import Embeddings, other_vectors
+from streamwatch.prompts.vocabulary import Vocabularies, needed, vocabularies
+from streamwatch.records import CameraCounts, Event, Remembered, Vectors, Vocabulary
 from streamwatch.source import Capture
 
 log = logging.getLogger(__name__)
@@ -104,6 +105,9 @@ class Pipeline:
         """Held while `current` is replaced, so that a stop sees all captures."""
         self._stopping = threading.Event()
         self._replaced: set[Capture] = set()
+        self._encoding = Encoding()
+        self._next_embeddings: tuple[DetectorSettings, Embeddings] | None = None
+        """Of the settings that are being gone over to."""
         self._current = self._first(config)
         _warm_up(self._current)
         self._analysis = Analysis(
@@ -202,21 +206,40 @@ class Pipeline:
         with self._lock:
             self._stopping.set()
             captures = {*self._current.captures.values(), *self._replaced}
+        self._encoding.stop()
         _stop(captures)
         return self._analysis.stop(timeout)
 
     # --- changing ---------------------------------------------------------------------------------
 
+    def unknown(self, config: Config) -> tuple[str, ...]:
+        """The prompts of a configuration whose vectors have to be made before it can be prepared.
+
+        Takes milliseconds. Raises DetectorError; never fetches.
+        """
+        embeddings, known = self._embeddings_for(config.detector)
+        return embeddings.unknown([prompt for prompt in needed(config) if prompt not in known])
+
+    def encode(
+        self, prompts: tuple[str, ...], settings: DetectorSettings | None = None
+    ) -> Future[Mapping[str, Vectors]]:
+        """Make the vectors of prompts beside all else, which takes seconds where they are new.
+
+        By the present settings, or by those that are being gone over to. The future gives them by
+        prompt, `(512,)` each, or DetectorError.
+        """
+        embeddings, _ = self._embeddings_for(settings or self._current.config.detector)
+        return self._encoding.order(embeddings, prompts)
+
     def prepare(self, config: Config) -> Setup:
         """Do all that is slow for another configuration, beside what runs; nothing is changed.
 
-        Raises DetectorError or UnavailableSetting; never fetches.
+        Waits for the vectors of `unknown` prompts. Raises DetectorError or UnavailableSetting;
+        never fetches.
         """
         before = self._current
         old, new = before.config.detector, config.detector
-        embeddings, known = before.embeddings, before.vocabularies.vectors
-        if _other_vectors(old, new):
-            embeddings, known = Embeddings(new), {}
+        embeddings, known = self._embeddings_for(new)
         words = vocabularies(config, embeddings, known)
         detector = before.detector
         if _other_detector(old, new):
@@ -272,12 +295,8 @@ class Pipeline:
 
     # --- being asked ------------------------------------------------------------------------------
 
-    def look(self, camera: str, prompts: tuple[str, ...] | None) -> Future[Answer]:
-        """The camera's next frame with what is found of `prompts`, or of its own.
-
-        Takes seconds where prompts are new. The future is cancelled if the camera goes before that.
-        Raises StreamwatchError where the camera is not there to be looked at.
-        """
+    def require(self, camera: str) -> RunningCamera:
+        """The camera, which gives frames; raises StreamwatchError where it does not."""
         current = self._current
         found = current.cameras.get(camera)
         if found is None:
@@ -285,9 +304,15 @@ class Pipeline:
             raise StreamwatchError(f"{camera} {known}")
         if not found.capture.online(time.monotonic()):
             raise StreamwatchError(f"{camera} is offline: {found.capture.problem or 'no frame'}")
-        words = None
-        if prompts is not None:
-            words = vocabulary(prompts, current.embeddings.vectors(prompts))
+        return found
+
+    def look(self, camera: str, words: Vocabulary | None = None) -> Future[Answer]:
+        """The camera's next frame with what is found of `words`, or of its own prompts.
+
+        The future is cancelled if the camera goes before that, and may be cancelled by who waits.
+        Raises StreamwatchError where the camera gives no frames.
+        """
+        found = self.require(camera)
         answer = self._analysis.look(camera, words, LOOK_FLOOR)
         found.rate.hurry()
         return answer
@@ -309,6 +334,18 @@ class Pipeline:
             len(words.named),
         )
         return Setup(config, detector, embeddings, words, self._cameras(config, words, before={}))
+
+    def _embeddings_for(
+        self, settings: DetectorSettings
+    ) -> tuple[Embeddings, Mapping[str, Vectors]]:
+        """What makes vectors by these settings, and those that are there already."""
+        current = self._current
+        if not other_vectors(current.config.detector, settings):
+            return current.embeddings, current.vocabularies.vectors
+        following = self._next_embeddings
+        if following is None or other_vectors(following[0], settings):
+            following = self._next_embeddings = settings, Embeddings(settings)
+        return following[1], {}
 
     def _cameras(
         self, config: Config, words: Vocabularies, before: Mapping[str, RunningCamera]
@@ -339,12 +376,6 @@ def _warm_up(setup: Setup) -> None:
             blank = np.zeros((360, 640, 3), np.uint8)
             setup.detector.detect([View(blank, watched.vocabulary, floor=1.0)])
             return
-
-
-def _other_vectors(old: DetectorSettings, new: DetectorSettings) -> bool:
-    """Whether the same prompt has another vector now."""
-    keys = ("model", "text_encoder", "template")
-    return any(getattr(old, key) != getattr(new, key) for key in keys)
 
 
 def _other_detector(old: DetectorSettings, new: DetectorSettings) -> bool:

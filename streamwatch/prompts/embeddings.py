@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +16,8 @@ from streamwatch.prompts.encoders.process import Encoded, EncoderFiles, EncoderP
 from streamwatch.prompts.vector_cache import VectorCache
 from streamwatch.records import Vectors
 
+MOST_IN_MEMORY = 4000
+"""Vectors, of 2 KB each."""
 MADE_BY = 1
 """To be counted up whenever our own part in making a vector changes."""
 
@@ -23,8 +26,8 @@ class Embeddings:
     """The vectors of prompts, as the text encoder of some settings gives them.
 
     Known prompts take about a millisecond. New ones take seconds if none were asked for lately,
-    and no memory of this process: see `EncoderProcess`. Not for the detector's thread, and for one
-    thread at a time.
+    and no memory of this process: see `EncoderProcess`. Not for the detector's thread; a thread
+    that asks for new ones waits for any other that does.
 
     `folder` is that of the cache, `embeddings` in the cache folder where left out.
     """
@@ -33,6 +36,18 @@ class Embeddings:
         self._settings = settings
         self._cache = VectorCache(folder or cache_dir() / "embeddings")
         self._process = EncoderProcess()
+        self._encoding = threading.Lock()
+        """Held while the process is asked, which is for one thread at a time."""
+        self._made: dict[str, Encoded] = {}
+        """The newest by their keys, for where the cache can't be written."""
+
+    def unknown(self, prompts: Sequence[str]) -> tuple[str, ...]:
+        """Those that `vectors` would have to encode. Raises DetectorError; never fetches."""
+        if not prompts:
+            return ()
+        texts, keys = self._texts_and_keys(prompts, self._settings.template)
+        known = self._known(keys)
+        return tuple(prompt for prompt in prompts if texts[prompt] not in known)
 
     def vectors(self, prompts: Sequence[str]) -> dict[str, Vectors]:
         """The vector of each prompt, `(512,)`. Raises DetectorError; never fetches."""
@@ -45,18 +60,40 @@ class Embeddings:
         """
         if not prompts:
             return {}
-        kind, fingerprint = identify_encoder(self._settings)
-        texts = {prompt: text_of(prompt, template or self._settings.template) for prompt in prompts}
-        keys = {text: _key(kind, fingerprint, text) for text in texts.values()}
-        found = {text: self._cache.find(key) for text, key in keys.items()}
-        known = {text: encoded for text, encoded in found.items() if encoded is not None}
+        texts, keys = self._texts_and_keys(prompts, template or self._settings.template)
+        known = self._known(keys)
         new = [text for text in keys if text not in known]
         if new:
+            kind, fingerprint = identify_encoder(self._settings)
             files = EncoderFiles(kind, fingerprint, find_encoder(self._settings))
-            made = dict(zip(new, self._process.encode(files, new), strict=True))
-            self._cache.keep({keys[text]: encoded for text, encoded in made.items()})
+            with self._encoding:
+                made = dict(zip(new, self._process.encode(files, new), strict=True))
+            self._keep({keys[text]: encoded for text, encoded in made.items()})
             known |= made
         return {prompt: known[text] for prompt, text in texts.items()}
+
+    def _texts_and_keys(
+        self, prompts: Sequence[str], template: str
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """By prompt what the encoder reads, and by that the key of its vector."""
+        kind, fingerprint = identify_encoder(self._settings)
+        texts = {prompt: text_of(prompt, template) for prompt in prompts}
+        return texts, {text: _key(kind, fingerprint, text) for text in texts.values()}
+
+    def _known(self, keys: Mapping[str, str]) -> dict[str, Encoded]:
+        found = {text: self._made.get(key) or self._cache.find(key) for text, key in keys.items()}
+        return {text: encoded for text, encoded in found.items() if encoded is not None}
+
+    def _keep(self, made: dict[str, Encoded]) -> None:
+        self._cache.keep(made)
+        newest = [*self._made.items(), *made.items()][-MOST_IN_MEMORY:]
+        self._made = dict(newest)
+
+
+def other_vectors(old: DetectorSettings, new: DetectorSettings) -> bool:
+    """Whether the same prompt has another vector now."""
+    keys = ("model", "text_encoder", "template")
+    return any(getattr(old, key) != getattr(new, key) for key in keys)
 
 
 def text_of(prompt: str, template: str) -> str:

@@ -32,20 +32,24 @@ def vocabularies(
     config: Config, embeddings: Embeddings, known: Mapping[str, Vectors]
 ) -> Vocabularies:
     """Encodes the prompts whose vectors are not `known`. Raises DetectorError; never fetches."""
-    watches = {camera: config.watches_of(camera) for camera in config.cameras}
-    used = {name: watch for of_camera in watches.values() for name, watch in of_camera.items()}
-    named = tuple(dict.fromkeys(prompt for watch in used.values() for prompt in _named(watch)))
-    needed = tuple(dict.fromkeys((*named, *distractors(config.detector)))) if named else ()
-    new = tuple(prompt for prompt in needed if prompt not in known)
+    prompts = needed(config)
+    new = tuple(prompt for prompt in prompts if prompt not in known)
     found = {**known, **embeddings.vectors(new)}
-    vectors = {prompt: found[prompt] for prompt in needed}
-    rivals = rivals_of(used, config.detector, vectors)
+    vectors = {prompt: found[prompt] for prompt in prompts}
+    rivals = rivals_of(_used(config), config.detector, vectors)
+    watches = {camera: config.watches_of(camera) for camera in config.cameras}
     return Vocabularies(
-        named,
+        _named(config),
         vectors,
         rivals,
         {camera: vocabulary(searched(own, rivals), vectors) for camera, own in watches.items()},
     )
+
+
+def needed(config: Config) -> tuple[str, ...]:
+    """The prompts whose vectors a configuration takes: those named, and the distractors."""
+    named = _named(config)
+    return tuple(dict.fromkeys((*named, *distractors(config.detector)))) if named else ()
 
 
 def vocabulary(prompts: tuple[str, ...], vectors: Mapping[str, Vectors]) -> Vocabulary:
@@ -68,5 +72,20 @@ def searched(
     return tuple(dict.fromkeys(reported + near + beaten))
 
 
-def _named(watch: WatchSettings) -> tuple[str, ...]:
+def prompts_of(watch: WatchSettings) -> tuple[str, ...]:
+    """All that a watch names: what it reports, what must be near or not, and what it must beat."""
     return (*watch.prompt, *watch.companions, *watch.not_)
+
+
+def _named(config: Config) -> tuple[str, ...]:
+    used = _used(config).values()
+    return tuple(dict.fromkeys(prompt for watch in used for prompt in prompts_of(watch)))
+
+
+def _used(config: Config) -> dict[str, WatchSettings]:
+    """The watches that apply to a camera, by name."""
+    return {
+        name: watch
+        for camera in config.cameras
+        for name, watch in config.watches_of(camera).items()
+    }

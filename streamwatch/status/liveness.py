@@ -10,19 +10,23 @@ from streamwatch.records import CameraCounts
 STUCK_SECONDS = 30.0
 """The longest that anything but a defect takes between two signs of life; systemd's watchdog waits
 for another half minute."""
+RELOAD_STUCK_SECONDS = 600.0
+"""The same for the thread that takes over what is saved: loading another model may take minutes on
+a small machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
     """Signs of life at a moment; the times are monotonic seconds.
 
-    `detector_at` and `publisher_at` are when their loops came round last. `cameras` are the enabled
-    ones.
+    `detector_at`, `publisher_at` and `reload_at` are when their loops came round last; the last is
+    None where no file is followed. `cameras` are the enabled ones.
     """
 
     detector_at: float
     publisher_at: float
     cameras: Mapping[str, CameraCounts]
+    reload_at: float | None = None
 
 
 class Liveness:
@@ -38,6 +42,7 @@ class Liveness:
             *idle("the detector's thread", pulse.detector_at, now),
             *idle("the publisher's thread", pulse.publisher_at, now),
             *self._unseen_cameras(pulse, now),
+            *idle("the reloading thread", pulse.reload_at or now, now, RELOAD_STUCK_SECONDS),
         )
 
     def _unseen_cameras(self, pulse: Pulse, now: float) -> Iterator[str]:
@@ -55,7 +60,7 @@ class Liveness:
                 yield f"no frame of {name} was analysed for {now - at:.0f} s, though they come"
 
 
-def idle(what: str, at: float, now: float) -> Iterator[str]:
+def idle(what: str, at: float, now: float, longest_seconds: float | None = None) -> Iterator[str]:
     """A sentence if `what` came round last too long ago."""
-    if now - at > STUCK_SECONDS:
+    if now - at > (STUCK_SECONDS if longest_seconds is None else longest_seconds):
         yield f"{what} has done nothing for {now - at:.0f} s"

@@ -82,9 +82,9 @@ def stats(pipeline: Pipeline, publisher: Publisher, started: float) -> Stats:
     )
 
 
-def pulse(pipeline: Pipeline, publisher: Publisher, now: float) -> Pulse:
-    """The signs of life of all parts; `now` in monotonic seconds."""
-    return Pulse(pipeline.turned_at, publisher.turned_at, pipeline.camera_counts(now))
+def pulse(pipeline: Pipeline, publisher: Publisher, reload_at: float | None, now: float) -> Pulse:
+    """The signs of life of all parts; times in monotonic seconds."""
+    return Pulse(pipeline.turned_at, publisher.turned_at, pipeline.camera_counts(now), reload_at)
 
 
 def status_line(pipeline: Pipeline, publisher: Publisher, stuck: Sequence[str], now: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+import logging
 import os
 import socket
 import threading
@@ -15,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -24,7 +26,8 @@ from streamwatch.daemon.reloading import Followed, start
 from streamwatch.detector.protocol import View
 from streamwatch.errors import ConfigError, DetectorError
 from streamwatch.pipeline import pipeline as pipeline_module
-from streamwatch.records import Detection
+from streamwatch.prompts.embeddings import Embeddings
+from streamwatch.records import Detection, Vectors
 from tests.parts import STREET_CLIP
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.parts.vectors import fake_vectors
@@ -39,8 +42,11 @@ class EverythingIsThere:
 
     def __init__(self) -> None:
         self.searched: list[tuple[str, ...]] = []
+        self.seconds = 0.0
+        """How long it takes for a batch."""
 
     def detect(self, views: Sequence[View]) -> list[tuple[Detection, ...]]:
+        time.sleep(self.seconds)
         self.searched += [view.vocabulary.prompts for view in views]
         return [
             tuple(Detection(prompt, 0.9, (10, 10, 90, 90)) for prompt in view.vocabulary.prompts)
@@ -473,10 +479,13 @@ class Asking:
     def __call__(self, verb: str, payload: Any) -> Any:
         topic = f"{self.bench.prefix}/result/{verb}"
         before = len(self.bench.subscriber.of(topic))
-        text = payload if isinstance(payload, str) else json.dumps(payload)
-        self.bench.subscriber.publish(f"{self.bench.prefix}/command/{verb}", text.encode())
+        self.send(verb, payload)
         wait_until(lambda: len(self.bench.subscriber.of(topic)) > before)
         return self.bench.subscriber.of(topic)[before].json
+
+    def send(self, verb: str, payload: Any) -> None:
+        text = payload if isinstance(payload, str) else json.dumps(payload)
+        self.bench.subscriber.publish(f"{self.bench.prefix}/command/{verb}", text.encode())
 
 
 @pytest.fixture
@@ -552,3 +561,168 @@ def test_a_command_is_told_what_a_camera_shows(bench: Bench, obedient: Asking) -
     shown = obedient("snapshot", {"camera": "left", "watch": "car"})["result"]
     assert base64.b64decode(shown["jpeg"])[:2] == b"\xff\xd8"
     assert obedient("detect", {"camera": "front"})["message"] == "front is none of the cameras"
+
+
+def test_commands_that_wait_for_frames_do_not_hold_up_an_edit(
+    bench: Bench, obedient: Asking
+) -> None:
+    """Two are always under way, and no camera gives a frame while they are."""
+    for detector in bench.detectors:
+        detector.seconds = 1.0
+    over = threading.Event()
+
+    def ask(number: int) -> None:
+        while not over.is_set():
+            obedient.send("detect", {"id": number, "camera": "left"})
+            time.sleep(0.05)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        time.sleep(1)
+        bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
+        wait_until(lambda: "bag" in bench.info()["watches"])
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_look_that_no_frame_comes_for_is_answered(
+    bench: Bench, obedient: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamwatch.daemon.commands.answering.FRAME_SECONDS", 0.3)
+    for detector in bench.detectors:
+        detector.seconds = 2.0
+    time.sleep(0.1)
+    answer = obedient("detect", {"camera": "left"})
+    assert answer["message"] == "no frame came within 0 s"
+
+
+# --- new words ------------------------------------------------------------------------------------
+
+
+class SlowEncoder:
+    """Knows the words of the bench; all others it reads only when it is `released`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.known = {"red car", "dog"}
+        self.released = threading.Event()
+        self.error: DetectorError | None = None
+        monkeypatch.setattr(Embeddings, "unknown", lambda _, prompts: self.unknown(prompts))
+        monkeypatch.setattr(Embeddings, "vectors", lambda _, prompts: self.vectors(prompts))
+
+    def unknown(self, prompts: Sequence[str]) -> tuple[str, ...]:
+        return tuple(prompt for prompt in prompts if prompt not in self.known)
+
+    def vectors(self, prompts: Sequence[str]) -> dict[str, Vectors]:
+        if self.unknown(prompts):
+            assert threading.current_thread().name == "prompts"
+            assert self.released.wait(30)
+            if self.error is not None:
+                raise self.error
+            self.known.update(prompts)
+        return {prompt: np.zeros(512, np.float32) for prompt in prompts}
+
+
+@pytest.fixture
+def slow_encoder(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> SlowEncoder:
+    return SlowEncoder(monkeypatch)
+
+
+def test_only_what_needs_new_vectors_waits_for_the_encoder(
+    bench: Bench, slow_encoder: SlowEncoder, daemon: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    bench.wait_all_open()
+
+    def change(tree: Tree) -> None:
+        tree["watches"]["bag"] = {"prompt": "a bag"}
+        tree["watches"]["dog"] = {"prompt": "a poodle"}
+        tree["watches"]["car"] = {"prompt": "red car", "confidence": 0.5}
+
+    bench.save(change)
+    bench.wait_told("new", "changed", "new")  # the car, whose words are known
+    assert "bag" not in bench.info()["watches"]
+    assert bench.told(watch="dog") == ["new"]  # looked for as before
+    assert bench.errors() == []
+    said = [r.getMessage() for r in caplog.records]
+    assert (
+        f"{bench.path}: watch bag added, watch dog changed: waiting for the text encoder to read "
+        "'a bag' and 'a poodle'"
+    ) in said
+    slow_encoder.released.set()
+    bench.wait_told("new", watch="bag")
+    bench.wait_told("new", "changed", "new", watch="dog")
+
+
+@pytest.mark.expects_errors
+def test_a_mistake_is_told_and_an_edit_is_live_while_another_waits(
+    bench: Bench, slow_encoder: SlowEncoder, daemon: Daemon
+) -> None:
+    bench.wait_all_open()
+    bench.save(lambda tree: tree["watches"].update(bag={"prompt": "a bag"}))
+    bench.save(lambda tree: tree["watches"].update(cat={"promt": "a cat"}))
+    wait_until(lambda: bench.info()["problems"])
+    bench.save(lambda tree: tree["watches"].pop("cat"))
+    bench.save(lambda tree: tree["watches"].pop("car"))
+    bench.wait_told("new", "removed")
+    assert "bag" not in bench.info()["watches"]
+    slow_encoder.released.set()
+    bench.wait_told("new", watch="bag")
+    wait_until(lambda: not bench.info()["problems"])
+
+
+@pytest.mark.expects_errors
+def test_an_encoder_that_fails_leaves_the_watch_and_all_else_goes_on(
+    bench: Bench, slow_encoder: SlowEncoder, daemon: Daemon
+) -> None:
+    bench.wait_all_open()
+    slow_encoder.error = DetectorError("the text encoder's process was killed")
+    slow_encoder.released.set()
+    bench.save(lambda tree: tree["watches"].update(dog={"prompt": "a poodle"}))
+    wait_until(lambda: bench.info()["problems"])
+    assert "the text encoder's process was killed" in bench.info()["problems"][0]["message"]
+    assert bench.told(watch="dog") == ["new"]
+    slow_encoder.error = None
+    bench.save(lambda tree: tree["watches"].update(dog={"prompt": "a poodle", "name": "P"}))
+    bench.wait_told("new", "changed", "new", watch="dog")
+    wait_until(lambda: not bench.info()["problems"])
+
+
+def test_another_template_is_in_force_when_every_prompt_is_encoded(
+    bench: Bench, slow_encoder: SlowEncoder, daemon: Daemon
+) -> None:
+    bench.wait_all_open()
+    slow_encoder.known.clear()
+
+    def change(tree: Tree) -> None:
+        tree["detector"]["template"] = "a photo of {}"
+        tree["cameras"].pop("right")
+
+    bench.save(change)
+    wait_until(lambda: bench.info()["cameras"] == ["left"])
+    slow_encoder.released.set()
+    wait_until(lambda: slow_encoder.known == {"red car", "dog"})
+    time.sleep(0.5)
+    assert bench.told() == ["new"]
+
+
+def test_commands_are_answered_while_one_waits_for_the_encoder(
+    bench: Bench, slow_encoder: SlowEncoder, obedient: Asking
+) -> None:
+    obedient.send("watch/add", {"id": "slow", "name": "bag", "watch": {"prompt": "a bag"}})
+    obedient.send("detect", {"id": "slow too", "camera": "left", "prompts": ["a cat"]})
+    assert obedient("watch/disable", "dog")["ok"]
+    assert obedient("detect", {"camera": "left"})["ok"]
+    assert not bench.subscriber.of(f"{bench.prefix}/result/watch/add")
+    slow_encoder.released.set()
+    bench.wait_told("new", watch="bag")
+    (added,) = bench.subscriber.of(f"{bench.prefix}/result/watch/add")
+    assert (added.json["id"], added.json["ok"]) == ("slow", True)
+    wait_until(lambda: len(bench.subscriber.of(f"{bench.prefix}/result/detect")) == 2)
+    late = bench.subscriber.of(f"{bench.prefix}/result/detect")[-1].json
+    assert late["id"] == "slow too"
+    assert [found["prompt"] for found in late["result"]["detections"]] == ["a cat"]
+    assert "dog" not in bench.info()["watches"]

@@ -18,6 +18,7 @@ def fake_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
         "vectors",
         lambda _, prompts: {prompt: np.zeros(512, np.float32) for prompt in prompts},
     )
+    monkeypatch.setattr(Embeddings, "unknown", lambda _, prompts: ())
 
 
 def at_angles(degrees: Mapping[str, float]) -> dict[str, Vectors]:

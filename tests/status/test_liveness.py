@@ -99,6 +99,14 @@ def test_a_camera_whose_frames_nobody_looks_at_is_stuck(
         )
 
 
+def test_a_reloading_thread_that_does_not_come_round_is_stuck() -> None:
+    """After ten minutes: it may be loading another model."""
+    liveness = Liveness()
+    assert not liveness.stuck(Pulse(1000, 1000, {}, reload_at=401), 1000)
+    (sentence,) = liveness.stuck(Pulse(1000, 1000, {}, reload_at=399), 1000)
+    assert sentence == "the reloading thread has done nothing for 601 s"
+
+
 def test_a_camera_that_goes_is_forgotten() -> None:
     liveness = Liveness()
     for second in range(100):

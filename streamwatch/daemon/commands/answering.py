@@ -7,14 +7,16 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from streamwatch.config import Config, config_hash
 from streamwatch.daemon.commands.parsing import (
     DetectRequest,
     EditRequest,
+    Id,
     Rejected,
     ReloadRequest,
+    Request,
     SnapshotRequest,
     parse,
 )
@@ -22,12 +24,16 @@ from streamwatch.daemon.reloading import Outcome, Reloading
 from streamwatch.errors import StreamwatchError
 from streamwatch.pipeline.analysis import Answer
 from streamwatch.pipeline.pipeline import Pipeline
+from streamwatch.prompts.vocabulary import vocabulary
 from streamwatch.publisher import Command, Publisher, render_all, timestamp
+from streamwatch.records import Vectors, Vocabulary
 
 log = logging.getLogger(__name__)
 
 FRAME_SECONDS = 5.0
 """How long to wait for a camera's next frame."""
+
+_Result = TypeVar("_Result")
 
 
 class Commands:
@@ -40,68 +46,83 @@ class Commands:
 
     def take(self, command: Command) -> None:
         """Answer a command when its turn comes; for any thread, and never waits."""
-        self._reloading.do(partial(self._answer, command))
+        self._reloading.do(partial(self._begin, command))
 
-    def _answer(self, command: Command) -> None:
+    # From here on everything runs in the thread `reload`.
+
+    def _begin(self, command: Command) -> None:
         request = parse(command)
-        answer = partial(self._publisher.answer, command.reply, command.verb, request.id)
+        asked = _Asked(self._publisher, command, request.id)
         if isinstance(request, Rejected):
-            answer(ok=False, message=request.message)
+            asked.refuse(request.message)
             return
         try:
-            result = self._done(request)
+            self._start(request, asked)
         except StreamwatchError as error:
-            answer(ok=False, message=str(error))
-        else:
-            log.info("did what was asked for by the command %s", command.verb)
-            answer(ok=True, result=result)
+            asked.refuse(str(error))
 
-    def _done(
-        self, request: EditRequest | ReloadRequest | SnapshotRequest | DetectRequest
-    ) -> Mapping[str, Any]:
+    def _start(self, request: Request, asked: _Asked) -> None:
+        """Do what needs no waiting, and have the rest done when it can be. Raises
+        StreamwatchError."""
         match request:
             case EditRequest():
-                return self._told(self._reloading.edit(request.edit, persist=request.persist))
+                then = partial(self._tell, asked)
+                self._reloading.edit(request.edit, persist=request.persist, then=then)
             case ReloadRequest():
-                return self._told(self._reloading.reload())
+                self._reloading.reload(partial(self._tell, asked))
             case DetectRequest():
-                return self._detections(request)
+                self._detect(request, asked)
             case SnapshotRequest():
-                return self._snapshot(request)
+                self._snapshot(request, asked)
 
-    def _told(self, outcome: Outcome) -> Mapping[str, Any]:
+    def _tell(self, asked: _Asked, outcome: Outcome) -> None:
         if outcome.error is not None:
-            raise outcome.error
-        return {"changes": list(outcome.changes), "config_hash": config_hash(self._config)}
+            asked.refuse(str(outcome.error))
+            return
+        asked.answer({"changes": list(outcome.changes), "config_hash": config_hash(self._config)})
 
-    def _detections(self, request: DetectRequest) -> Mapping[str, Any]:
-        seen = self._seen(lambda: self._pipeline.look(request.camera, request.prompts))
-        return {
-            **_frame(request.camera, seen),
-            "detections": [
-                {
-                    "prompt": detection.prompt,
-                    "confidence": round(detection.confidence, 3),
-                    "box": [round(edge, 1) for edge in detection.box],
-                }
-                for detection in seen.detections
-            ],
-        }
+    def _detect(self, request: DetectRequest, asked: _Asked) -> None:
+        def shown(seen: Answer) -> Mapping[str, Any]:
+            return {
+                **_frame(request.camera, seen),
+                "detections": [
+                    {
+                        "prompt": detection.prompt,
+                        "confidence": round(detection.confidence, 3),
+                        "box": [round(edge, 1) for edge in detection.box],
+                    }
+                    for detection in seen.detections
+                ],
+            }
 
-    def _snapshot(self, request: SnapshotRequest) -> Mapping[str, Any]:
+        prompts = request.prompts
+        if prompts is None:
+            self._look(request.camera, None, asked, shown)
+            return
+
+        def look(vectors: Mapping[str, Vectors]) -> None:
+            self._look(request.camera, vocabulary(prompts, vectors), asked, shown)
+
+        self._pipeline.require(request.camera)
+        self._when_done(self._pipeline.encode(prompts), asked, look)
+
+    def _snapshot(self, request: SnapshotRequest, asked: _Asked) -> None:
         """The picture itself, in base64: a topic of its own would show it to everybody."""
         prompts: tuple[str, ...] = ()
         least = 1.0
         if request.watch is not None:
             prompts, least = self._looked_for(request.camera, request.watch)
-        seen = self._seen(lambda: self._pipeline.look(request.camera, None))
-        marks = [
-            (detection.box, f"{detection.prompt} {detection.confidence:.0%}")
-            for detection in seen.detections
-            if detection.prompt in prompts and detection.confidence >= least
-        ]
-        jpeg = render_all(seen.frame.image, marks, self._config.snapshots.quality)
-        return {**_frame(request.camera, seen), "jpeg": base64.b64encode(jpeg).decode()}
+
+        def shown(seen: Answer) -> Mapping[str, Any]:
+            marks = [
+                (detection.box, f"{detection.prompt} {detection.confidence:.0%}")
+                for detection in seen.detections
+                if detection.prompt in prompts and detection.confidence >= least
+            ]
+            jpeg = render_all(seen.frame.image, marks, self._config.snapshots.quality)
+            return {**_frame(request.camera, seen), "jpeg": base64.b64encode(jpeg).decode()}
+
+        self._look(request.camera, None, asked, shown)
 
     @property
     def _config(self) -> Config:
@@ -114,13 +135,54 @@ class Commands:
             raise StreamwatchError(f"{watch} is not watched for on {camera}")
         return settings.prompt, settings.confidence or self._config.detector.confidence
 
-    def _seen(self, look: Callable[[], Future[Answer]]) -> Answer:
-        try:
-            return look().result(FRAME_SECONDS)
-        except CancelledError:
-            raise StreamwatchError("the camera does not run any more") from None
-        except TimeoutError:
-            raise StreamwatchError(f"no frame came within {FRAME_SECONDS:.0f} s") from None
+    def _look(
+        self,
+        camera: str,
+        words: Vocabulary | None,
+        asked: _Asked,
+        shown: Callable[[Answer], Mapping[str, Any]],
+    ) -> None:
+        """Answer with what the camera's next frame shows."""
+        seen = self._pipeline.look(camera, words)
+
+        def give_up() -> None:
+            asked.cancelled = f"no frame came within {FRAME_SECONDS:.0f} s"
+            seen.cancel()
+
+        asked.cancelled = "the camera does not run any more"
+        self._reloading.later(FRAME_SECONDS, give_up)
+        self._when_done(seen, asked, lambda answer: asked.answer(shown(answer)))
+
+    def _when_done(
+        self, future: Future[_Result], asked: _Asked, go_on: Callable[[_Result], None]
+    ) -> None:
+        """Go on in this thread with what a future gives; what it raises is the answer."""
+
+        def take() -> None:
+            try:
+                go_on(future.result())
+            except CancelledError:
+                asked.refuse(asked.cancelled)
+            except StreamwatchError as error:
+                asked.refuse(str(error))
+
+        future.add_done_callback(lambda _: self._reloading.do(take))
+
+
+class _Asked:
+    """A command under way, to be answered once. `cancelled` is what a cancelled look means."""
+
+    def __init__(self, publisher: Publisher, command: Command, id: Id) -> None:
+        self._verb = command.verb
+        self._answer = partial(publisher.answer, command.reply, command.verb, id)
+        self.cancelled = ""
+
+    def answer(self, result: Mapping[str, Any]) -> None:
+        log.info("did what was asked for by the command %s", self._verb)
+        self._answer(ok=True, result=result)
+
+    def refuse(self, message: str) -> None:
+        self._answer(ok=False, message=message)
 
 
 def _frame(camera: str, answer: Answer) -> dict[str, Any]:

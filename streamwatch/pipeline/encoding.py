@@ -1,0 +1,54 @@
+"""The thread in which the vectors of new prompts are made, so that nobody else waits for them."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from streamwatch.prompts.embeddings import Embeddings
+from streamwatch.records import Vectors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Order:
+    embeddings: Embeddings
+    prompts: tuple[str, ...]
+    done: Future[Mapping[str, Vectors]]
+
+
+class Encoding:
+    """Encodes one order after another in the thread `prompts`, which starts with the first."""
+
+    def __init__(self) -> None:
+        self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="prompts", daemon=True)
+        self._lock = threading.Lock()
+
+    def order(
+        self, embeddings: Embeddings, prompts: tuple[str, ...]
+    ) -> Future[Mapping[str, Vectors]]:
+        """The vector of each prompt, `(512,)`, or DetectorError. From any thread."""
+        done: Future[Mapping[str, Vectors]] = Future()
+        self._orders.put(_Order(embeddings, prompts, done))
+        with self._lock:
+            if self._thread.ident is None:
+                self._thread.start()
+        return done
+
+    def stop(self) -> None:
+        """Take no more orders; one that is under way ends as it can."""
+        self._orders.put(None)
+
+    def _run(self) -> None:
+        while (order := self._orders.get()) is not None:
+            if not order.done.set_running_or_notify_cancel():
+                continue
+            try:
+                vectors = order.embeddings.vectors(order.prompts)
+            except Exception as error:
+                order.done.set_exception(error)
+            else:
+                order.done.set_result(vectors)
