@@ -16,7 +16,7 @@ LEVELS = (
     {"models"},
     {"prompts", "source", "scheduler", "detector", "watch", "publisher", "web"},
     {"pipeline"},
-    {"status"},
+    {"status", "python"},
     {"daemon"},
     {"cli"},
     {"__main__"},
@@ -53,7 +53,7 @@ def imports(path: Path) -> set[str]:
 
 def allowed(name: str) -> set[str]:
     if name == "__init__":
-        return {"errors", "paths"}
+        return {"errors", "paths", "python"}  # the last when it is first asked for
     found = {name}
     for level in LEVELS:
         if name in level:
