@@ -1,11 +1,11 @@
 """Every error streamwatch raises on purpose; foreign exceptions become these at one edge.
 
     StreamwatchError
-    ├── ConfigError           the configuration file is wrong; carries every problem with its place
+    ├── ConfigError           the configuration file is wrong; holds every problem with its position
     ├── SourceError           a camera can't be read now; the supervisor around it retries
     │   └── CredentialsRefused    ... and retries slowly, since the password is wrong
-    ├── DetectorError         weights or encoder missing, broken or unfit
-    │   └── UnavailableSetting    ... a setting right in itself: a GPU that is not there
+    ├── DetectorError         weights or encoder missing, broken or of the wrong kind
+    │   └── UnavailableSetting    ... a valid setting, but this machine lacks the GPU
     └── PublisherError        the broker or the embedded broker can't be used at all
 
 Their texts are shown to people as they are: one sentence, no secret in it.
@@ -25,8 +25,8 @@ class StreamwatchError(Exception):
 class Problem:
     """One mistake in a configuration file.
 
-    `line` and `column` count from 1, or are None where the file as a whole is meant.
-    `path` is dotted, as the person would say it: `cameras.porch.url`; empty for the whole file.
+    `line` and `column` count from 1, or are None for the file as a whole. `path` is dotted, as in
+    `cameras.porch.url`; empty for the whole file.
     """
 
     file: str
@@ -36,8 +36,8 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        place = self.file if self.line is None else f"{self.file}:{self.line}:{self.column}"
-        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+        where = self.file if self.line is None else f"{self.file}:{self.line}:{self.column}"
+        return f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
 
 
 class ConfigError(StreamwatchError):
@@ -57,13 +57,13 @@ class CredentialsRefused(SourceError):  # noqa: N818 - reads as what happened
 
 
 class DetectorError(StreamwatchError):
-    """The detector can't be built: weights or encoder missing, broken or unfit."""
+    """The detector can't be built: weights or encoder missing, broken or of the wrong kind."""
 
 
 class UnavailableSetting(DetectorError):  # noqa: N818 - reads as what it is
-    """A setting that is right in itself and can't be had on this machine.
+    """A setting that is valid, but that this machine can't provide.
 
-    `path` is dotted, as in `Problem`; with the file it came from it makes a `ConfigError`.
+    `path` is dotted, as in `Problem`; together with its file it becomes a `ConfigError`.
     """
 
     def __init__(self, path: str, message: str) -> None:
@@ -73,4 +73,4 @@ class UnavailableSetting(DetectorError):  # noqa: N818 - reads as what it is
 
 
 class PublisherError(StreamwatchError):
-    """Publishing can't start: the embedded broker's port is taken, for instance."""
+    """Publishing can't start, for instance because the embedded broker's port is taken."""

@@ -18,7 +18,7 @@ class _JournalFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         priority = JOURNAL_PRIORITY.get(record.levelname, 6)
-        # journald takes each line for an entry of its own.
+        # journald makes an entry of each line.
         return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
 
 
@@ -40,7 +40,7 @@ def set_up(
     level: Literal["debug", "info", "warning", "error"],
     style: Literal["auto", "text", "json"],
 ) -> None:
-    """Send streamwatch's log to stderr, and of the libraries' only what warns."""
+    """Send streamwatch's log to stderr, and warnings and errors of the libraries."""
     handler = logging.StreamHandler(sys.stderr)
     if style == "json":
         handler.setFormatter(_JsonFormatter())

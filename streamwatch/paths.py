@@ -1,4 +1,4 @@
-"""Where configuration, state, cache and shipped files lie: systemd's directories, else XDG's.
+"""Folders of configuration, state and cache (systemd's, else XDG's), and the shipped files.
 
 https://specifications.freedesktop.org/basedir-spec/latest/ and systemd.exec(5).
 """
@@ -19,18 +19,18 @@ _PACKAGE = Path(__file__).parent
 
 
 def config_dir() -> Path:
-    """Where a person's configuration file belongs."""
+    """The folder for the configuration file."""
     return _directory("CONFIGURATION_DIRECTORY", "XDG_CONFIG_HOME", ".config")
 
 
 def state_dir() -> Path:
-    """Where what must survive a restart lies. Not created."""
+    """The folder for what must survive a restart. Not created."""
     return _directory("STATE_DIRECTORY", "XDG_STATE_HOME", ".local/state")
 
 
 def state_file(kind: str, config: Path, suffix: str) -> Path:
-    """A file of that kind in the state folder, one for each configuration path: two instances
-    never share one. Not created."""
+    """A file in the state folder that belongs to one configuration path, so that instances don't
+    share it. Not created."""
     return state_dir() / kind / f"{_name_of(config)}{suffix}"
 
 
@@ -40,19 +40,19 @@ def status_socket(config: Path) -> Path:
 
 
 def status_sockets(config: Path) -> list[Path]:
-    """Where it may listen, if it was started by somebody else, as by systemd."""
+    """Every place where it may listen, also when another user or systemd has started it."""
     name = f"{_name_of(config)}.sock"
     own = [folder / name for folder in _runtime_dirs()]
     return list(dict.fromkeys([*own, _RUN / _PROGRAM / name, *_RUN.glob(f"{_PROGRAM}-*/{name}")]))
 
 
 def cache_dir() -> Path:
-    """Where what can be fetched or computed again lies. Not created."""
+    """The folder for what can be fetched or computed again. Not created."""
     return _directory("CACHE_DIRECTORY", "XDG_CACHE_HOME", ".cache")
 
 
 def config_candidates() -> list[Path]:
-    """Every place a configuration file is looked for, first come first served."""
+    """Every place where a configuration file is looked for; the first that exists is taken."""
     own = _xdg("XDG_CONFIG_HOME", ".config")
     folders = [Path(), own, *_systemd("CONFIGURATION_DIRECTORY"), Path("/etc") / _PROGRAM]
     files = [folder / FILE_NAME for folder in folders if folder is not None]
@@ -100,7 +100,7 @@ def _systemd(variable: str) -> list[Path]:
 
 
 def _xdg(variable: str, below_home: str) -> Path | None:
-    """The specification has relative paths ignored. None where nobody's home is known."""
+    """None if the user has no home folder. The specification says to ignore relative paths."""
     base = Path(os.environ.get(variable, ""))
     if base.is_absolute():
         return base / _PROGRAM

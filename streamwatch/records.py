@@ -26,11 +26,11 @@ EndReason = Literal["left", "lost", "removed", "changed", "disabled", "shutdown"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture of one camera; whoever holds it must not write into `image`.
+    """One picture of one camera. `image` is shared: never write into it.
 
     `index` counts the decoded frames of this camera from 0, those not analysed included.
     `seconds` is monotonic and drives every duration; media time over all passes for a file.
-    `captured_at` is timezone-aware; for a file the moment of opening plus the media position.
+    `captured_at` is timezone-aware; for a file the time of opening plus the media position.
     `position` is seconds into a file, else None.
     """
 
@@ -89,7 +89,7 @@ class CameraCounts:
     were replaced before it took them, `gated` left out because nothing moved, and `analysed` looked
     at. `corrupt` counts packets, `failures` attempts to open or read that failed, `reconnects` how
     often frames came again after that. `age_seconds` is the age of the newest frame, None before
-    the first; `online` tells whether frames come.
+    the first; `online` says whether frames arrive.
     """
 
     frames: int = 0
@@ -130,7 +130,7 @@ class Event:
     `new` or `update`; for an `end` the last frame in which the thing counted, so `captured_at`
     equals `ended_at` there. `picture` is set where a new snapshot is to be published with it;
     `snapshot` tells whether this visit has one at all. `continues` is the id of the visit that a
-    stop of the daemon ended and this one goes on with.
+    stop of the daemon ended and this one continues.
     """
 
     id: str
@@ -157,10 +157,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Remembered:
-    """A visit of an earlier life of the daemon, which may go on in this one.
+    """A visit of the daemon's previous run, which may go on in this one.
 
-    `last` is its last event, brought up to date with its last sighting: an `end` where a clean stop
-    has ended it. `age_seconds` is how long ago that sighting was.
+    `last` is its last event, updated with its last sighting; an `end` if a clean stop ended it.
+    `age_seconds` is how long ago that sighting was.
     """
 
     last: Event
@@ -168,5 +168,5 @@ class Remembered:
 
     @property
     def open(self) -> bool:
-        """Whether it still lacks its `end`, since the daemon did not get to it."""
+        """Whether its `end` was never published, because the daemon crashed."""
         return self.last.type != "end"

@@ -1,4 +1,4 @@
-"""TLS as a client speaks it: whom it trusts, what it shows of itself, why nothing came of it."""
+"""TLS as a client: which authorities are trusted, client certificates, and why it failed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OTHER_NAME = {62, 64}
 
 
 class BadFile(StreamwatchError):  # noqa: N818 - reads as what is wrong
-    """A file of certificates or with a key that can't be used; `predicate` says why."""
+    """A certificate or key file that can't be used; `predicate` says why."""
 
     def __init__(self, path: Path, predicate: str) -> None:
         super().__init__(f"{path} {predicate}")
@@ -38,13 +38,14 @@ def client_context(
 ) -> ssl.SSLContext:
     """Verifies the peer and its host name, by the system's authorities or by those in `ca`.
 
-    `certificate` is shown to a peer that asks; its file may hold the key as well. All in PEM.
+    `certificate` is the client's, for a peer that asks for one; its file may hold the key too. All
+    files are PEM.
     Raises BadFile.
     """
     context = ssl.create_default_context() if ca is None else _trusting(ca)
-    # Python 3.13 asks more of certificates than OpenSSL, and than most home-made ones have.
+    # Python 3.13 is stricter than OpenSSL, and most self-made certificates would fail.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    # The peer's own certificate may stand in `ca`, with no authority behind it.
+    # `ca` may hold the peer's own certificate instead of an authority's.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if certificate is not None:
         _show(context, certificate, key)
@@ -57,18 +58,17 @@ def check_certificates(path: Path) -> None:
 
 
 def expires_at(path: Path) -> datetime | None:
-    """When the certificate that a peer is shown from the file ends, in UTC; None where it can't be
-    told."""
-    from cryptography import x509  # takes a moment, and only `check` asks
+    """When the client certificate in the file expires, in UTC; None if it can't be read."""
+    from cryptography import x509  # slow to import, and only `check` needs it
 
     try:
         return x509.load_pem_x509_certificates(path.read_bytes())[0].not_valid_after_utc
-    except (OSError, ValueError):  # it is stricter than OpenSSL, which has read the file before
+    except (OSError, ValueError):  # stricter than OpenSSL, which accepted the file before
         return None
 
 
 def problem(error: ssl.SSLError | ConnectionResetError) -> TlsProblem:
-    """What an exception of a handshake, or of the first answer after it, means."""
+    """What an exception during the handshake, or at the first answer after it, means."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _refusal(error)
     if isinstance(error, (ssl.SSLEOFError, ConnectionResetError)):
@@ -79,7 +79,9 @@ def problem(error: ssl.SSLError | ConnectionResetError) -> TlsProblem:
         return TlsProblem("client certificate", "wants a client certificate")
     if "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
         return TlsProblem("client certificate", f"refuses the client certificate ({said})")
-    if reason == "SSLV3_ALERT_HANDSHAKE_FAILURE":  # how TLS 1.2 asks for one that is missing
+    if (
+        reason == "SSLV3_ALERT_HANDSHAKE_FAILURE"
+    ):  # what TLS 1.2 says when a client certificate is missing
         return TlsProblem(
             "client certificate", "can't agree on TLS; perhaps it wants a client certificate"
         )
@@ -132,7 +134,7 @@ def _show(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
 
 def _check_readable(path: Path) -> None:
     try:
-        if not path.is_file() and path.exists():  # a pipe would be waited for, /dev/zero never ends
+        if not path.is_file() and path.exists():  # reading a pipe or /dev/zero would never end
             raise BadFile(path, "is not a file")
         with path.open("rb") as file:
             file.read(1)

@@ -9,7 +9,7 @@ from typing import Protocol
 from streamwatch.records import Frame
 
 BATCH_LIMIT = 8
-"""Frames a batch at most, so that no camera waits for a long one."""
+"""Most frames in a batch, so that no camera waits long."""
 
 
 class FrameSlot(Protocol):
@@ -33,7 +33,8 @@ class Scheduler:
         self._woken = False
 
     def next_batch(self, timeout: float) -> list[Frame]:
-        """Frames in the order of their turn; empty if none came within `timeout` seconds."""
+        """At most one frame per camera, cameras taking turns; empty if none came within `timeout`
+        s."""
         with self._ready:
             batch = self._collect()
             if not batch and not self._woken:
@@ -43,7 +44,7 @@ class Scheduler:
             return batch
 
     def wake(self) -> None:
-        """Let `next_batch` return at once, now or when it is called next; from any thread."""
+        """Make the present or next call of `next_batch` return at once; from any thread."""
         with self._ready:
             self._woken = True
             self._ready.notify_all()
@@ -55,7 +56,7 @@ class Scheduler:
             self._start = 0
 
     def _collect(self) -> list[Frame]:
-        """One frame a camera, from where the last batch stopped: at overload all wait alike."""
+        """One frame per camera, starting after the last batch's last, so that all wait equally."""
         batch: list[Frame] = []
         count = len(self._slots)
         for offset in range(count):

@@ -1,4 +1,4 @@
-"""When a watch may tell of something new. Pure."""
+"""The hours in which a watch may publish new events (`active`). Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from streamwatch.config import Hours
 
 
 class ActiveHours:
-    """Hours of the week by the clock on the wall in `zone`; the system's zone where it is None.
+    """Hours of the week in local time of `zone`, or of the system's zone if it is None.
 
-    The clock on the wall decides alone: of the hour that comes twice when clocks are set back both
-    count, and the one that is skipped in spring simply isn't there. Hours over midnight belong to
-    the day on which they begin. Without any hours it is always active.
+    Local time alone decides: the hour that comes twice when clocks are set back counts twice, and
+    the one skipped in spring does not occur. Hours over midnight belong to the day on which they
+    begin. With no hours it is always active.
     """
 
     def __init__(self, hours: Sequence[Hours], zone: tzinfo | None) -> None:
@@ -21,7 +21,7 @@ class ActiveHours:
         self._zone = zone
 
     def active(self, at: datetime) -> bool:
-        """Whether the hours hold at a moment, which must be timezone-aware."""
+        """Whether `at`, which must be timezone-aware, is within the hours."""
         local = at.astimezone(self._zone)
         minute = local.hour * 60 + local.minute
         return not self._hours or any(

@@ -15,10 +15,10 @@ from streamwatch.watch.watch import Conditions, Watch
 
 @dataclass(frozen=True, slots=True)
 class CameraRules:
-    """What the watches of a camera go by.
+    """The settings that the watches of a camera apply.
 
-    `default_confidence` is for those that name none. `zone` is the time zone of `active`, None for
-    the system's. `rivals` are the prompts that each watch must beat, by its name.
+    `default_confidence` is for watches without their own. `zone` is the time zone of `active`, None
+    for the system's. `rivals` are the prompts that each watch must beat, by its name.
     """
 
     settings: CameraSettings
@@ -49,10 +49,10 @@ class CameraWatches:
     def adopt(
         self, rules: CameraRules, why_gone: Callable[[str], EndReason] = lambda _: "removed"
     ) -> tuple[Event, ...]:
-        """Go on with other rules; the events are the ends of what they end.
+        """Continue with other rules; returns the `end` of each visit that this ends.
 
-        A watch whose settings are the same goes on with what it follows, even where the camera's
-        own have changed. `why_gone` is asked for each watch that is no longer there.
+        A watch with the same settings keeps its tracks and visits, even if the camera's settings
+        have changed. `why_gone` gives the reason for each watch that no longer exists.
         """
         self._timeline.step_seconds = 1 / rules.settings.fps
         before, self._watches = self._watches, {}
@@ -74,9 +74,9 @@ class CameraWatches:
         return tuple(events)
 
     def recall(self, visits: Sequence[Remembered]) -> tuple[Event, ...]:
-        """Let visits of an earlier life go on where their things are seen again.
+        """Continue visits of the previous run when their things are seen again.
 
-        Before the first frame. The events are the ends of what no watch here can go on with.
+        Call before the first frame. Returns the `end` of each visit that no watch can continue.
         """
         self._pass_numbers(max((visit.last.track for visit in visits), default=0))
         events: list[Event] = []
@@ -99,16 +99,16 @@ class CameraWatches:
         return tuple(e for watch in self._watches.values() for e in watch.close(reason))
 
     def _pass_numbers(self, last: int) -> None:
-        """Number tracks from after `last` on, if that is not so yet."""
+        """Continue numbering tracks after `last`, if that is higher."""
         while last > 0 and next(self._tracks) < last:
             pass
 
 
 class _Timeline:
-    """Keeps the seconds of a camera's frames rising where its source begins to count anew.
+    """Keeps the seconds of a camera's frames rising when its source starts counting again.
 
-    A file that is opened again starts at 0, and durations must not wait for it to catch up. Where
-    time falls or stands still, `step_seconds` are taken to have passed.
+    A file that is opened again starts at 0, and durations must not wait until it has caught up.
+    When time goes back or stands still, `step_seconds` are assumed to have passed.
     """
 
     def __init__(self) -> None:
@@ -117,7 +117,7 @@ class _Timeline:
         self._last = float("-inf")
 
     def at(self, seconds: float) -> float:
-        """The time of the next frame, whose source says that it is `seconds`."""
+        """The time of the next frame, which the source puts at `seconds`."""
         if seconds + self._shift <= self._last:
             self._shift = self._last + self.step_seconds - seconds
         self._last = seconds + self._shift

@@ -13,16 +13,16 @@ from streamwatch.watch import rules
 from streamwatch.watch.tracker import Tracker
 
 MEMORY_SECONDS = 1.0
-"""A companion unseen for so long, or for one frame if that is longer, is taken to be where it was:
-a detector misses what it sees a moment later, and doubt must not make an alert."""
+"""A companion unseen for this long, or for one frame if that is longer, is assumed to be still
+there: a detector misses a thing in one frame and finds it in the next."""
 
 
 class Companions:
-    """Tells of each thing of a watch whether it is in the company that the watch asks for.
+    """Checks each thing of a watch against `with` and `without`.
 
-    A companion is there from its first detection of at least the watch's confidence, and as long
-    as weaker ones follow. For `without` it is remembered for a moment; for `with` it must be seen
-    in the same frame, since there memory would turn one false sighting into many.
+    A companion counts from its first detection with at least the watch's confidence, and as long as
+    weaker ones follow. For `without` it is remembered for MEMORY_SECONDS; for `with` it must be
+    seen in the same frame, since remembering would turn one false detection into many.
     """
 
     def __init__(self, settings: WatchSettings, confidence: float) -> None:
@@ -31,7 +31,7 @@ class Companions:
         self._unwanted = _Group(settings.without, confidence) if settings.without else None
 
     def change_rate(self, fps: float) -> None:
-        """Frames come so often from now on; to be called before the first."""
+        """The camera's frame rate from now on; call before the first frame."""
         if self._unwanted is not None:
             self._unwanted.remember(max(MEMORY_SECONDS, 1.5 / fps))
 
@@ -42,7 +42,7 @@ class Companions:
         detections: Sequence[Detection],
         things: Sequence[Track],
     ) -> frozenset[int]:
-        """The ids of those `things`, all seen now, whose company is right.
+        """The ids of those `things`, all seen in this frame, that satisfy both keys.
 
         `detections` may hold other prompts.
         """
@@ -56,7 +56,7 @@ class Companions:
 
 
 class _Group:
-    """The companions of one of the two keys."""
+    """The companions of one key, `with` or `without`."""
 
     def __init__(self, prompts: Sequence[str], confidence: float) -> None:
         self._prompts = frozenset(prompts)
@@ -67,10 +67,10 @@ class _Group:
             ids=itertools.count(),
         )
         self._selves: dict[int, frozenset[int]] = {}
-        """By companion, the things that it turned out to be itself when it was seen last."""
+        """By companion, the things that are the same object as it, when it was last seen."""
 
     def remember(self, seconds: float) -> None:
-        """Take a companion to be where it was for so long after it was seen last."""
+        """Assume that a companion is still there for this long after it was last seen."""
         self._memory_seconds = self._tracker.keep_seconds = seconds
 
     def beside(

@@ -1,4 +1,4 @@
-"""The watch stage's door: detections of one camera in, events out."""
+"""The watch stage's interface: detections of one camera in, events out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Watcher(Protocol):
 
     @property
     def floor(self) -> float:
-        """The least confidence that is of use."""
+        """Detections below this confidence are not used."""
         ...
 
     def update(self, frame: Frame, detections: Sequence[Detection]) -> tuple[Event, ...]:
@@ -21,16 +21,16 @@ class Watcher(Protocol):
         ...
 
     def recall(self, visits: Sequence[Remembered]) -> tuple[Event, ...]:
-        """Before the first frame: go on with these where their things are seen again, and end
-        those with which that can't be."""
+        """Before the first frame: continue these visits when their things are seen again. Returns
+        the `end` of those that can't be continued."""
         ...
 
     def open_visits(self) -> tuple[Event, ...]:
-        """The visits that would go on after a restart now, each as its newest event."""
+        """The open visits, each as its newest event, to be continued after a restart."""
         ...
 
     def lost(self, gone_seconds: float) -> tuple[Event, ...]:
-        """End what can't be seen any more, the camera having been gone for `gone_seconds`."""
+        """End visits because the camera has given no frame for `gone_seconds`."""
         ...
 
     def close(self, reason: EndReason) -> tuple[Event, ...]:

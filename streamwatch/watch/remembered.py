@@ -1,4 +1,4 @@
-"""What an earlier life of the daemon has left: visits that may go on in this one."""
+"""Visits of the daemon's previous run that may go on in this one."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from streamwatch.geometry import Box, iou, rescaled
 from streamwatch.records import EndReason, Event, Frame, Remembered
 
 MEMORY_SECONDS = 600.0
-"""For so long after it was seen last, a thing may go on with its visit."""
+"""A visit may be continued for this long after its thing was last seen."""
 SAME_PLACE_IOU = 0.5
-"""From this IoU on with where it was seen last, it is taken to be the same thing."""
+"""From this IoU on with its last box, a thing is assumed to be the same."""
 
 
 def ends(visits: Iterable[Remembered], reason: EndReason) -> list[Event]:
-    """The ends of those that are open, as they were seen last; the others have theirs."""
+    """The `end` of each visit that has none yet, with its last sighting."""
     return [
         replace(
             visit.last,
@@ -46,9 +46,9 @@ class RememberedVisits:
         self._visits.append(visit)
 
     def pass_time(self, frame: Frame) -> None:
-        """Grow older, up to `frame`.
+        """Update the visits' ages to `frame`.
 
-        By the time of day where frames begin, since nobody counted the seconds until then.
+        At the first frame by the time of day, since seconds start anew with each run.
         """
         begins = self._first_seconds is None
         elapsed = frame.seconds - self._newest_seconds
@@ -64,26 +64,27 @@ class RememberedVisits:
             self._visits[number] = replace(visit, age_seconds=age)
 
     def at(self, box: Box, size: tuple[int, int]) -> Remembered | None:
-        """The visit that would go on with a thing in `box`, in a frame of this size."""
+        """The visit that a thing in `box`, in a frame of this size, would continue."""
         return next((visit for _, visit in self._matches({0: box}, size)), None)
 
     def take_matches(
         self, boxes: Mapping[int, Box], size: tuple[int, int]
     ) -> list[tuple[int, Remembered]]:
-        """Which visits go on, with the key of the box each goes on in; the best IoU first."""
+        """Remove and return the visits that continue, each after the key of its box; best IoU
+        first."""
         matches = self._matches(boxes, size)
         taken = [visit for _, visit in matches]
         self._take(lambda visit: visit in taken)
         return matches
 
     def take_gone(self, leave_seconds: float) -> list[Remembered]:
-        """Those missed through `leave_seconds` of frames, or for longer than is remembered."""
+        """Remove and return those unseen for `leave_seconds` of frames or for MEMORY_SECONDS."""
         first = self._newest_seconds if self._first_seconds is None else self._first_seconds
         gone = self._newest_seconds - first >= leave_seconds
         return self._take(lambda visit: gone or visit.age_seconds > MEMORY_SECONDS)
 
     def take_lost(self, gone_seconds: float) -> list[Remembered]:
-        """The camera has given no frame for `gone_seconds`: those that are too old by now."""
+        """Remove and return those too old after the camera gave no frame for `gone_seconds`."""
         self._first_seconds = None
         return self._take(lambda visit: visit.age_seconds + gone_seconds > MEMORY_SECONDS)
 

@@ -9,25 +9,25 @@ from streamwatch.geometry import Box, Polygon, area, contains, distance, foot, i
 from streamwatch.records import Detection, Track
 
 MERGE_IOU = 0.7
-"""From this IoU on, two prompts of one watch have found one thing."""
+"""From this IoU on, detections of two prompts of one watch are the same thing."""
 RIVAL_IOU = 0.5
-"""From this IoU on, a prompt and its rival speak of one thing."""
+"""From this IoU on, a detection and a rival's are the same thing."""
 ALIVE_CONFIDENCE = 0.1
-"""Weaker detections than the watch's threshold keep a track alive from here on."""
+"""Detections below the watch's threshold keep a track alive from this confidence on."""
 HOLD_HEIGHTS = 0.1
 """How far a thing's foot must be out of a zone to have left it, in heights of its box."""
 EDGE_PX = 1.0
-"""Boxes are cut at the edge of what is looked at, which is rounded to whole pixels: so far outside
-a zone that is drawn to that edge, a foot is still in it."""
+"""Boxes are cut at the edge of the crop, which is rounded to whole pixels: a foot this far outside
+a zone that ends at that edge is still inside."""
 
 
 def floor(threshold: float) -> float:
-    """The least confidence that is of any use to a watch with this threshold."""
+    """The least confidence that a watch with this threshold uses."""
     return min(ALIVE_CONFIDENCE, threshold / 2)
 
 
 def beaten(found: Detection | Track, rivals: Sequence[Detection]) -> bool:
-    """Whether one of `rivals`, all of this frame, is surer that the thing is something else."""
+    """Whether one of `rivals`, all of this frame, finds the same thing with higher confidence."""
     return any(
         rival.confidence > found.confidence and iou(rival.box, found.box) >= RIVAL_IOU
         for rival in rivals
@@ -35,7 +35,8 @@ def beaten(found: Detection | Track, rivals: Sequence[Detection]) -> bool:
 
 
 def merge(detections: Sequence[Detection]) -> tuple[Detection, ...]:
-    """The prompts of a watch are alternatives: of those that overlap, the surest stays."""
+    """The prompts of a watch are alternatives: of overlapping detections the most confident
+    stays."""
     merged: list[Detection] = []
     for detection in sorted(detections, key=lambda d: d.confidence, reverse=True):
         if all(

@@ -1,14 +1,14 @@
-"""Following things from frame to frame: ByteTrack's idea, told in seconds instead of frames.
+"""Tracking things from frame to frame: ByteTrack's idea, in seconds instead of frames.
 
 What is taken from Ultralytics: the Kalman filter (constant velocity over centre, aspect, height)
 and the linear assignment. What is changed, so that identity holds at 1 frame a second as at 15:
 
-- the filter steps by elapsed seconds, and a track speaks from its first strong detection;
+- the filter steps by elapsed seconds, and a track is returned from its first strong detection;
 - strong detections are matched to predictions by IoU, then weak ones keep the rest alive (Zhang et
   al., "ByteTrack", ECCV 2022, https://arxiv.org/abs/2110.06864), and then what is left of both is
   matched by distance over elapsed time, since at 1 fps a walker's boxes no longer overlap;
-- a strong detection around a thing followed already, or a part of it, starts no track of its own,
-  and a track that lies on an older one again and again is dropped.
+- a strong detection around a tracked thing, or around a part of it, starts no second track, and a
+  track that overlaps an older one in half of its sightings is dropped.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ STRONG_IOU = 0.2
 WEAK_IOU = 0.5
 """The least IoU of a weak detection with a prediction (ByteTrack: 0.5)."""
 SAME_THING_IOU = 0.5
-"""From this IoU on, a second detection beside a followed thing is a double, not a neighbour."""
+"""From this IoU on, a second detection on a tracked thing is a double, not a neighbour."""
 PART_INSIDE = 0.8
-"""So much of a box within a followed thing's, it may be around a part of it; see SIZE_RATIO."""
+"""With this share of a box inside a tracked thing's, it may be a part of it; see SIZE_RATIO."""
 COAST_SECONDS = 2.0
-"""An unseen thing is taken to move on for this long; after it, to wait where it was."""
+"""An unseen thing is assumed to move on for this long, and to stand still after that."""
 NEWCOMER_SPEED = 2.5
-"""Box diagonals a second at most for a thing seen once: a runner is near 2, a passing car near 1.5
-(measured on drawn and filmed streets)."""
+"""Greatest speed of a thing seen once, in box diagonals a second: a runner is near 2, a car near
+1.5 (measured on drawn and filmed streets)."""
 SETTLED_SPEED = 1.5
 """The same around the prediction once its velocity is known: a parked truck may drive off."""
 REACH = 0.5
-"""Box diagonals it may be off at any time."""
+"""How far off it may be at any speed, in box diagonals."""
 SIZE_RATIO = 3.0
-"""How much larger or smaller a thing's box may become between two sightings matched by distance,
-and how much larger it is at most than a box around a part of it."""
+"""The greatest change of a box's area between two sightings matched by distance, and the greatest
+ratio of a thing's box to a box around a part of it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -83,8 +83,8 @@ class _Followed:
 class Tracker:
     """Follows the things of one camera and watch.
 
-    `strong` tells which detections may start a track or be matched by distance; the others only
-    keep tracks alive. `ids` numbers the tracks; one unseen for `keep_seconds` is dropped.
+    `strong` says which detections may start a track or be matched by distance; the others only keep
+    tracks alive. `ids` numbers the tracks; a track unseen for `keep_seconds` is dropped.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Tracker:
     ) -> tuple[Track, ...]:
         """The tracks seen at `seconds` (`Frame.seconds`), each with its detection of this frame.
 
-        `size` is the frame's; where it changes, what is followed is taken to change with it.
+        `size` is the frame's; when it changes, the tracked boxes are scaled with it.
         """
         self._fit(size)
         self._followed = [
@@ -125,7 +125,7 @@ class Tracker:
         return tuple(followed.track() for followed in self._without_doubles(seen))
 
     def _without_doubles(self, seen: Sequence[_Followed]) -> list[_Followed]:
-        """Drop who lay on an older one in half of its sightings: a double that began a bit off."""
+        """Drop tracks that overlapped an older one in half of their sightings: doubles."""
         for followed in seen:
             followed.doubled += any(
                 _same_thing(followed.box, other.box) for other in seen if other.id < followed.id
@@ -135,7 +135,7 @@ class Tracker:
         return [followed for followed in seen if followed not in doubles]
 
     def recent(self, memory_seconds: float) -> tuple[Track, ...]:
-        """The tracks seen within this time before the last update, as they were seen last."""
+        """The tracks seen within this time before the last update, as last seen."""
         assert self._seconds is not None
         return tuple(
             followed.track()
@@ -168,7 +168,7 @@ class Tracker:
         seconds: float,
         seen: list[_Followed],
     ) -> tuple[list[_Followed], list[Detection]]:
-        """Assign with least total cost; the matched go to `seen`, what is left of both returns."""
+        """Assign with least total cost; appends matches to `seen`, returns what is left of both."""
         if not followed or not detections:
             return list(followed), list(detections)
         costs = np.array([[cost(f, d) for d in detections] for f in followed], np.float64)
@@ -206,7 +206,7 @@ class Tracker:
 
 
 class _SecondsFilter(KalmanFilterXYAH):  # type: ignore[misc]
-    """Ultralytics' filter, its step a span of seconds and its velocities a second's.
+    """Ultralytics' filter with steps in seconds and velocities per second.
 
     Noises are shares of the box's height: an unknown velocity is within 2 heights a second, and
     changes by 0.2 of a height a second, as a random walk.
@@ -219,7 +219,7 @@ class _SecondsFilter(KalmanFilterXYAH):  # type: ignore[misc]
     def step(
         self, mean: NDArray[np.float64], covariance: NDArray[np.float64], elapsed: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """State and covariance `elapsed` seconds later; the shape is taken to stay as it is."""
+        """State and covariance `elapsed` seconds later; the box's shape is assumed constant."""
         transition = np.eye(8)
         transition[[0, 1], [4, 5]] = elapsed
         height = mean[3]
@@ -244,7 +244,7 @@ def _predicted(followed: _Followed) -> Box:
 
 
 def _by_iou(least: float) -> Callable[[_Followed, Detection], float]:
-    """1 at the least IoU and at most 1 for what may be matched."""
+    """A cost of at most 1 for what may be matched; 1 at the least IoU."""
 
     def cost(followed: _Followed, detection: Detection) -> float:
         return (1 - iou(_predicted(followed), detection.box)) / (1 - least)
@@ -253,9 +253,9 @@ def _by_iou(least: float) -> Callable[[_Followed, Detection], float]:
 
 
 def _by_distance(seconds: float) -> Callable[[_Followed, Detection], float]:
-    """Distance as a share of what the thing can have moved; 1 at the limit.
+    """Distance as a share of how far the thing can have moved; 1 at the limit.
 
-    From the prediction, or from where it was seen last, whichever is nearer: it may stop or turn.
+    Measured from the prediction or from the last box, whichever is nearer: it may stop or turn.
     """
 
     def cost(followed: _Followed, detection: Detection) -> float:
@@ -273,14 +273,13 @@ def _by_distance(seconds: float) -> Callable[[_Followed, Detection], float]:
 
 
 def _same_thing(box: Box, other: Box) -> bool:
-    """Whether `box` is a second box around the thing in `other`, half of it or more."""
+    """Whether `box` is a second box around the thing in `other`."""
     return iou(box, other) >= SAME_THING_IOU
 
 
 def _may_be_part(box: Box, other: Box) -> bool:
-    """Whether `box` is a second box around the thing in `other`, or around a good part of it.
-
-    The same goes for one of two people whom the detector put into one box for a moment.
+    """Whether `box` is a second box around the thing in `other`, or around a large part of it, as
+    one of two people whom the detector put into one box.
     """
     inside = intersection(box, other) >= PART_INSIDE * area(box)
     return _same_thing(box, other) or (inside and area(other) <= SIZE_RATIO * area(box))

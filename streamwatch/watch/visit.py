@@ -26,11 +26,11 @@ class Sighting:
 
 @dataclass(slots=True)
 class Visit:
-    """One thing's stay, from its first counting frame on; `id` once it has been told.
+    """One thing's stay, from its first counting frame on; it has an `id` once `new` was published.
 
-    `started_at` and `track` are those of the visit before a crash where it goes on with one;
-    `first_seconds` is this life's. `changes` are sightings in other zones than those before, still
-    to be told.
+    `started_at` and `track` are those from before a crash if it continues such a visit;
+    `first_seconds` is of this run. `changes` are sightings in other zones than before, not yet
+    published.
     """
 
     track: int
@@ -50,10 +50,10 @@ class Visit:
     changes: deque[Sighting] = field(default_factory=deque)
 
     def note_zones(self) -> None:
-        """Queue the last sighting if its zones differ from those told or queued before.
+        """Queue the last sighting if its zones differ from those published or queued before.
 
-        Coming back to zones that wait already drops what lies between, so that a thing that goes
-        to and fro never makes the queue longer than there are zones to be in.
+        Returning to zones that are queued already drops what lies between, so that going to and
+        fro can't make the queue longer than the number of zones.
         """
         zones = frozenset(self.last.zones)
         waiting = [frozenset(change.zones) for change in self.changes]

@@ -25,19 +25,19 @@ from streamwatch.watch.tracker import Tracker
 from streamwatch.watch.visit import Sighting, Visit
 
 UPDATE_CONFIDENCE = 0.05
-"""How much better a sighting must be than what was told last."""
+"""An `update` is due when confidence is this much above the last published one."""
 UPDATE_SECONDS = 1.0
-"""The shortest time between two events of one visit."""
+"""The least time between two events of one visit."""
 TRACK_SECONDS = 2.0
-"""A track is kept for `leave`, and for this at the least: a frame or two at 1 fps."""
+"""A track is kept for `leave`, but at least for this: a frame or two at 1 fps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What surrounds a watch and may change under it, while it goes on with what it follows.
+    """What may change around a watch without ending its visits.
 
-    `zone` is the time zone of `active`, None for the system's. What is surer to be one of `rivals`,
-    which are prompts too, does not count.
+    `zone` is the time zone of `active`, None for the system's. A thing that one of the prompts
+    `rivals` finds with higher confidence does not count.
     """
 
     camera: CameraSettings
@@ -48,7 +48,7 @@ class Conditions:
 class Watch:
     """The rules of one watch applied to one camera's frames. Not thread-safe.
 
-    `ids` numbers the camera's tracks; `new_id` makes the identity of a visit.
+    `ids` numbers the camera's tracks; `new_id` makes the id of a visit.
     """
 
     def __init__(
@@ -85,13 +85,13 @@ class Watch:
         self._quiet_until = float("-inf")
 
     def is_of(self, settings: WatchSettings, confidence: float) -> bool:
-        """Whether these are its settings, but for the name that people call it."""
+        """Whether these are its settings; its display name may differ."""
         return confidence == self._confidence and settings == self._settings.model_copy(
             update={"name": settings.name}
         )
 
     def move(self, conditions: Conditions) -> None:
-        """Go on in other conditions."""
+        """Continue under other conditions."""
         camera = conditions.camera
         self._rivals = frozenset(conditions.rivals)
         self._rivals_seen: tuple[Detection, ...] = ()
@@ -103,7 +103,7 @@ class Watch:
             None if self._settings.zones is None else frozenset(self._settings.zones),
             rules.Zones(camera.zones, camera.ignore),
         )
-        # Frames are due every 1/fps, give or take: half of that more lets the last one be late.
+        # Frames come every 1/fps with some jitter: half a frame's time more lets the last be late.
         self._within = self._settings.appear.within.total_seconds() + 0.5 / camera.fps
 
     def update(self, frame: Frame, detections: Sequence[Detection]) -> list[Event]:
@@ -138,7 +138,7 @@ class Watch:
         return sure and not rules.beaten(detection, self._rivals_seen)
 
     def recall(self, visits: Iterable[Remembered]) -> list[Event]:
-        """Let these go on where their things are seen again; ends what can't be one of them."""
+        """Continue these when their things are seen again; returns the `end` of all others."""
         others = []
         for visit in visits:
             if visit.last.prompt in self._prompts and visit.age_seconds <= MEMORY_SECONDS:
@@ -148,7 +148,7 @@ class Watch:
         return ends(others, "restart")
 
     def open_visits(self) -> list[Event]:
-        """The visits that would go on after a restart now, as they stand."""
+        """The open visits as they are now, to be continued after a restart."""
         now = [
             self._at(visit, visit.last, "update", visit.sequence - 1)
             for visit in self._visits.values()
@@ -162,12 +162,12 @@ class Watch:
         return events + ends(self._past.take_lost(gone_seconds), "restart")
 
     def close(self, reason: EndReason) -> list[Event]:
-        """End the open visits and forget the others."""
+        """End the open visits and forget those that have not appeared."""
         return self._end_all(reason) + ends(self._past.take_all(), reason)
 
     def _held(self, track: Track, size: tuple[int, int]) -> tuple[str, ...]:
-        """The zones that hold a thing until it has clearly left them: none before it appeared,
-        be it before a restart."""
+        """The zones that a thing is in until it has clearly left them: none before it appeared,
+        which may have been before a restart."""
         visit = self._visits.get(track.id)
         if visit is not None and visit.appeared:
             return visit.last.zones
@@ -201,7 +201,7 @@ class Watch:
             visit.note_zones()
 
     def _tell(self, visit: Visit, now: float) -> list[Event]:
-        """`new` or `update`, where one is due at `now`, seen in this frame or not."""
+        """`new` or `update`, if one is due at `now`, whether seen in this frame or not."""
         if visit.id is None:
             return self._tell_new(visit)
         better = visit.best_confidence - visit.told_confidence >= UPDATE_CONFIDENCE
@@ -226,9 +226,9 @@ class Watch:
         return self._event(visit, "new", visit.last, with_picture=True)
 
     def _go_on(self, frame: Frame) -> list[Event]:
-        """Go on with visits of an earlier life whose things count in `frame`, where they were.
+        """Continue visits of the previous run whose things count in `frame`, in the same place.
 
-        They have been told, so neither `appear` and `dwell` nor `cooldown` and `active` matter.
+        They were published already, so `appear`, `dwell`, `cooldown` and `active` don't apply.
         """
         untold = {
             number: visit.last.track.box
@@ -243,7 +243,7 @@ class Watch:
         ]
 
     def _resume(self, visit: Visit, before: Event) -> Event:
-        """Go on with a visit that a crash left open: it is the same."""
+        """Continue a visit that a crash left open, under the same id."""
         better = visit.best_confidence > before.best_confidence
         visit.id, visit.continues = before.id, before.continues
         visit.track, visit.started_at = before.track, before.started_at
@@ -254,7 +254,7 @@ class Watch:
         return self._event(visit, "update", visit.last, with_picture=better)
 
     def _continue(self, visit: Visit, before: Event) -> Event:
-        """Begin a visit that goes on with one that a clean stop has ended."""
+        """Begin a visit that continues one that a clean stop ended."""
         visit.continues = before.id
         visit.appeared = True
         return self._begin(visit)
@@ -293,7 +293,8 @@ class Watch:
         with_picture: bool = False,
         reason: EndReason | None = None,
     ) -> Event:
-        """The visit as it was at `sighting`, numbered; remembers what was told."""
+        """The visit as it was at `sighting`, with the next sequence number; notes what is
+        published."""
         event = replace(
             self._at(visit, sighting, kind, visit.sequence),
             reason=reason,
