@@ -1,4 +1,4 @@
-"""The last stage: events become messages, snapshots and states on an MQTT broker.
+"""The last stage: publishes events, snapshots and states to an MQTT broker.
 
 with EmbeddedBroker() as broker: ...          # or one of your own
 publisher = Publisher(mqtt, snapshots, folder)

@@ -24,18 +24,18 @@ logger = logging.getLogger(__name__)
 
 DELAYED_AFTER = timedelta(seconds=60)
 MAX_RAW_BYTES = 256_000_000
-"""Frames that wait to be drawn; beyond it an event goes without its picture."""
+"""Limit for frames that wait to be drawn; beyond it an event is published without its picture."""
 
 
 class RawPictures:
-    """How many bytes of frames wait to be drawn. Any thread reserves, and frees."""
+    """Counts the bytes of frames that wait to be drawn. Thread-safe."""
 
     def __init__(self) -> None:
         self._bytes = 0
         self._lock = threading.Lock()
 
     def reserve(self, size: int) -> bool:
-        """Whether there is room for a picture of so many bytes."""
+        """Reserve room for a picture of this many bytes; False if there is none."""
         with self._lock:
             fits = self._bytes + size <= MAX_RAW_BYTES
             if fits:
@@ -48,10 +48,10 @@ class RawPictures:
 
 
 class Alerts:
-    """Sees events to the delivery, each after its picture and before the state it leads to.
+    """Queues each event for delivery, after its picture and before the state that it causes.
 
-    For the publisher's thread alone, but for `open_visits`. `folder` is where snapshots are kept,
-    None for nowhere; `complain` is told what goes wrong, in a sentence.
+    Only for the publisher's thread, except `open_visits`. `complain` is called with a sentence when
+    something goes wrong.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Alerts:
         return {pair: len(visits) for pair, visits in tuple(self._open.items())}
 
     def keep_snapshots(self, settings: SnapshotSettings, folder: Path | None) -> None:
-        """From now on like this."""
+        """Apply these settings; `folder` is where snapshots are kept, None for nowhere."""
         if (settings, folder) == (self._snapshots, self._folder):
             return
         self._snapshots, self._folder, self._gallery = settings, folder, None
@@ -105,7 +105,7 @@ class Alerts:
             self._gallery.clean_if_due()
 
     def take(self, event: Event, since: datetime, topics: Topics) -> None:
-        """See to an event that came to the publisher at `since`."""
+        """Publish an event that came to the publisher at `since`."""
         if event.type == "new":
             self._newest_visit[event.camera, event.watch] = event.id
         if event.picture is not None:
@@ -115,13 +115,13 @@ class Alerts:
         self._follow_state(event, topics)
 
     def note_left_out(self) -> None:
-        """A picture was left out, since too many wait to be drawn."""
+        """Report once that pictures are left out."""
         self._pictures_left_out += 1
         if self._pictures_left_out == 1:
             self._complain("pictures come faster than they can be drawn; some alerts have none")
 
     def compose(self, waiting: Waiting, topics: Topics) -> Message:
-        """The message of an event that waits in the outbox, as it is sent now."""
+        """The message of an event in the outbox, to be sent now."""
         event = waiting.event
         fields = event_fields(
             event,
@@ -144,7 +144,7 @@ class Alerts:
             self._delivery.clear(topics.snapshot(*pair))
 
     def say_how_many_were_dropped(self) -> None:
-        """For when the broker is back."""
+        """After a connect: log how many alerts were dropped meanwhile."""
         if self._dropping:
             count = self._outbox.dropped - self._dropped_said
             logger.warning("%d alerts were dropped while the broker was away", count)
@@ -162,7 +162,7 @@ class Alerts:
             self._complain(f"a snapshot of {event.camera} can't be drawn: {error}")
             return
         pair = event.camera, event.watch
-        # An older visit's better picture must not stand where people look for the newest.
+        # A better picture of an older visit must not replace the newest visit's.
         if self._newest_visit.get(pair, event.id) == event.id:
             self._delivery.retain("snapshot", topics.snapshot(*pair), jpeg)
 

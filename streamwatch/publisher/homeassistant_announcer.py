@@ -1,4 +1,4 @@
-"""Keeping Home Assistant told of what there is, and of what there is no more."""
+"""Publishes Home Assistant's discovery messages, and clears those of what is gone."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from streamwatch.publisher.homeassistant_discovery import (
 )
 
 MAX_REPEAT_SECONDS = 5.0
-"""Home Assistant asks for a random delay: all that it knows comes when it has started."""
+"""Home Assistant asks for a random delay, since all devices answer when it has started."""
 
 
 class Announcer:
-    """Announces a roster by way of a `Discovery`, while it has both. Not thread-safe.
+    """Announces a roster with a `Discovery`, once it has both. Not thread-safe.
 
-    `publish` is to retain a device's message at a topic, `clear` to take away what is retained.
+    `publish` retains a device's message at a topic, `clear` clears a retained topic.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Announcer:
         self._discovery: Discovery | None = None
         self._roster: Roster | None = None
         self._announced: dict[str, Device] = {}
-        """As it is, without word of what is gone."""
+        """The devices as they are, without the entries that remove former components."""
         self._found: dict[str, Device] = {}
         self._repeat_at: float | None = None
 
@@ -46,11 +46,11 @@ class Announcer:
 
     @property
     def seconds_to_repeat(self) -> float | None:
-        """Until `repeat` is due; None while it isn't asked for."""
+        """Seconds until `repeat` is due; None if it was not asked for."""
         return None if self._repeat_at is None else max(0.0, self._repeat_at - self._seconds())
 
     def use(self, discovery: Discovery | None) -> None:
-        """Announce by way of this from now on; what another has announced is taken back."""
+        """Announce with this from now on; what was announced with another is cleared."""
         if discovery != self._discovery:
             self._discovery = discovery
             self._update()
@@ -60,7 +60,7 @@ class Announcer:
         self._update()
 
     def found(self, topic: str, payload: bytes) -> None:
-        """A message that the broker has retained since an earlier life."""
+        """A discovery message that the broker retained from the previous run."""
         former = announced_before(payload)
         if former is None:
             return
@@ -68,8 +68,8 @@ class Announcer:
             self._found[topic] = former
         elif topic not in self._announced:
             self._clear(topic)
-        elif (told := replacing(self._announced[topic], former)) != self._announced[topic]:
-            self._publish(topic, told)
+        elif (new := replacing(self._announced[topic], former)) != self._announced[topic]:
+            self._publish(topic, new)
 
     def ask_to_repeat(self) -> None:
         """Home Assistant has started."""

@@ -1,10 +1,9 @@
-"""What Home Assistant is told of the daemon: MQTT discovery in its device form, pure.
+"""The messages of Home Assistant's MQTT discovery, in its device form. Pure.
 
-One device a camera and one for the daemon, each announced whole in one retained message, as Home
-Assistant knows it since 2024.11:
+One device per camera and one for the daemon, each in one retained message (Home Assistant 2024.11
+or newer):
 https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload
-The names of keys are Home Assistant's own. Templates hold names of cameras and watches, which are
-made of a-z, 0-9, _ and -, but never what people call them.
+Templates hold names of cameras and watches (a-z, 0-9, _ and -), never their display names.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from streamwatch.records import EventType
 
 ORIGIN = "streamwatch"
 BIRTH = b"online"
-"""What Home Assistant says at `Discovery.birth_topic` when it has started."""
+"""The payload at `Discovery.birth_topic` when Home Assistant has started."""
 
 Component = dict[str, Any]
 Device = dict[str, Any]
@@ -30,7 +29,7 @@ Device = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class AnnouncedCamera:
-    """A camera, enabled or not: what people call it, and the watches that apply to it."""
+    """A camera, enabled or not: its display name, and the watches that apply to it."""
 
     title: str | None
     watches: Sequence[str]
@@ -38,7 +37,7 @@ class AnnouncedCamera:
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """All that is announced. `watches` are enabled or not, with what people call them."""
+    """All that is announced. `watches` gives display names, of disabled watches too."""
 
     version: str
     cameras: Mapping[str, AnnouncedCamera]
@@ -64,11 +63,11 @@ class Discovery:
 
     @property
     def filters(self) -> tuple[str, str]:
-        """Topic filters that match every message of this daemon, and hardly any other."""
+        """Topic filters that match every discovery message of this daemon."""
         return self._topic(), self._topic("+")
 
     def devices(self, roster: Roster) -> dict[str, Device]:
-        """The messages by topic, the daemon's first: Home Assistant puts the cameras below it."""
+        """The messages by topic, the daemon's first, since Home Assistant links cameras to it."""
         cameras = {
             self._topic(name): self._camera(name, camera, roster)
             for name, camera in roster.cameras.items()
@@ -80,7 +79,7 @@ class Discovery:
 
     @property
     def _id(self) -> str:
-        """The topic prefix as a level of a discovery topic takes it, different for each."""
+        """The topic prefix as one level of a discovery topic, unique per prefix."""
         plain = re.sub(r"[^a-zA-Z0-9_-]", "_", self.topics.prefix)
         if plain == self.topics.prefix:
             return plain
@@ -243,8 +242,8 @@ class Discovery:
         return component
 
     def _of_a_watch(self, camera: str, watch: str, title: str) -> dict[str, Component]:
-        """What is there now, which means nothing without camera and watch; and of the newest alert
-        what stays true without them, and is wanted most where somebody has cut the cable.
+        """Whether something is there, available only while the camera is online and the watch
+        exists; and the newest alert, which stays available when the camera goes offline.
         """
         place = camera, watch
         running = [
@@ -336,10 +335,10 @@ class Discovery:
 
 
 def replacing(device: Device, former: Device) -> Device:
-    """`device` with word that what only `former` had is gone: else it would stay for ever.
+    """`device` with entries that remove the components that only `former` had.
 
-    Home Assistant removes a component that is left with nothing but its platform. Those come first,
-    since it stops reading at a component that it is still busy with from the message before.
+    Home Assistant removes a component that has nothing but its platform. These come first, since it
+    stops reading at a component that it is still processing from the former message.
     """
     gone = {
         name: {"platform": component["platform"]}
@@ -350,7 +349,7 @@ def replacing(device: Device, former: Device) -> Device:
 
 
 def announced_before(payload: bytes) -> Device | None:
-    """A device found at the broker; None where the message is none of ours."""
+    """A device found on the broker; None if the message is not ours."""
     try:
         device = json.loads(payload)
         ours = device["origin"]["name"] == ORIGIN
@@ -363,11 +362,11 @@ def announced_before(payload: bytes) -> Device | None:
 
 
 def _entity_id(platform: str, *parts: str) -> str:
-    """What it is called in automations, unless a person says otherwise or it is taken."""
+    """The default entity id, unless the user chose another or it is taken."""
     name = re.sub("[^a-z0-9]+", "_", "_".join(parts).lower()).strip("_")
     return f"{platform}.{name or 'unnamed'}"
 
 
 def _title(name: str, title: str | None) -> str:
-    """What people call it; where they have not said, the name as a title: `front-door`."""
+    """The display name; without one, the name as a title: `front-door` becomes `Front door`."""
     return title or re.sub(r"[_-]+", " ", name).strip().capitalize() or name

@@ -37,15 +37,15 @@ from streamwatch.records import Event
 logger = logging.getLogger(__name__)
 
 MAX_TURN_SECONDS = 5.0
-"""However little there is to do, the thread shows that it is alive."""
+"""The thread turns at least this often, to show that it is alive."""
 LEAVE_SECONDS = 2.0
-"""To say goodbye to a broker that the settings name no more."""
+"""Time to disconnect properly from a broker that the settings no longer name."""
 
 
 class PublisherLoop:
-    """What the thread `publisher` does; it alone calls the methods, as tasks of the queue.
+    """The work of the thread `publisher`, which alone calls the methods, as tasks from the queue.
 
-    The attributes may be read by any thread. `run` returns once a stop is through.
+    Public attributes may be read by any thread. `run` returns after a stop.
     """
 
     def __init__(
@@ -88,11 +88,12 @@ class PublisherLoop:
         self._last_stats: Stats | None = None
         self.connected = threading.Event()
         self.tried = False
-        """Whether it is known by now if the broker can be reached."""
+        """Whether connecting was tried at least once."""
         self.turned_at = seconds()
         """When the thread came round last, in monotonic seconds."""
         self.failure: Exception | None = None
-        """What ended the thread, if anything did: nothing is published any more then."""
+        """The unexpected error that ended the thread, if any: then nothing is published any
+        more."""
         self._delivery.retain("status", self._topics.status, ONLINE)
 
     def run(self) -> None:
@@ -126,7 +127,7 @@ class PublisherLoop:
             self._move()
 
     def _patience_seconds(self) -> float:
-        """How long nothing needs to be done unless somebody tells something."""
+        """How long to wait for a task before something else is due."""
         times = [MAX_TURN_SECONDS]
         if self._connection.seconds_to_attempt is not None:
             times.append(self._connection.seconds_to_attempt)
@@ -212,7 +213,7 @@ class PublisherLoop:
         self._tasks.put(partial(self.take_notice, notice))
 
     def _leave_for(self, mqtt: MqttSettings) -> None:
-        """Say goodbye, then `_move`."""
+        """Disconnect properly, then `_move`."""
         self._move_to = mqtt
         self._leave_by = self._seconds() + LEAVE_SECONDS
         old, new = self._mqtt.topic_prefix, mqtt.topic_prefix
@@ -221,7 +222,7 @@ class PublisherLoop:
         )
 
     def _move(self) -> None:
-        """End the connection there was, and begin another."""
+        """Close the connection and open one with the new settings."""
         if self._move_to is None:
             return
         before, self._mqtt, self._move_to = self._mqtt, self._move_to, None
@@ -255,7 +256,7 @@ class PublisherLoop:
     # --- what is told ----------------------------------------------------------------------------
 
     def take_event(self, event: Event, since: datetime, *, left_out: bool) -> None:
-        """With `left_out` its picture was, since too many waited to be drawn."""
+        """`left_out` means that its picture was dropped, since too many waited to be drawn."""
         if left_out:
             self.alerts.note_left_out()
         self.alerts.take(event, since, self._topics)
@@ -304,7 +305,7 @@ class PublisherLoop:
 
 
 def _of_connection(mqtt: MqttSettings) -> MqttSettings:
-    """The settings without those that a connection goes on with when they change."""
+    """The settings without those that may change without a new connection."""
     defaults = MqttSettings()
     kept = ("commands", "homeassistant", "outbox")
     return mqtt.model_copy(update={key: getattr(defaults, key) for key in kept})

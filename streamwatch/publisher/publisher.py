@@ -1,4 +1,4 @@
-"""The door of the publisher: what is told here from any thread is seen through to the broker."""
+"""The publisher: takes events and reports from any thread, and delivers them to the broker."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from streamwatch.records import Event, Remembered
 logger = logging.getLogger(__name__)
 
 GOODBYE_RESERVE_SECONDS = 0.7
-"""Of the time `stop` has, what is kept back to disconnect in."""
+"""The part of `stop`'s time that is reserved for disconnecting."""
 
 
 class Publisher:
     """Publishes alerts, in a thread of its own; every method may be called from any thread.
 
-    None but `wait_connected` and `stop` blocks, whatever the broker and the disk do: a call is
-    noted, and drawing, saving and sending happen in the thread `publisher`. `folder` is where
+    Only `wait_connected` and `stop` block, whatever the broker and the disk do: a call is queued,
+    and drawing, saving and sending happen in the thread `publisher`. `folder` is where
     snapshots are kept, None for nowhere. The file `outbox` keeps the events until they are
     acknowledged; without it they die with the process. `on_command` is called in that thread with
     each command, while `mqtt.commands` is true; it must not block. `now` gives the time of day
@@ -78,7 +78,7 @@ class Publisher:
 
     @property
     def tried(self) -> bool:
-        """Whether it is known by now if the broker can be reached."""
+        """Whether connecting was tried at least once."""
         return self._loop.tried
 
     @property
@@ -103,7 +103,7 @@ class Publisher:
 
     @property
     def remembered(self) -> tuple[Remembered, ...]:
-        """The visits of the life before this one: those it left open, and those its stop ended."""
+        """The visits of the previous run: those it left open, and those its stop ended."""
         now = self._now()
         return tuple(
             Remembered(last, max(0.0, (now - last.captured_at).total_seconds()))
@@ -111,7 +111,7 @@ class Publisher:
         )
 
     def start(self) -> None:
-        """Begin to connect; a broker that is away is no error."""
+        """Start connecting; an unreachable broker is not an error."""
         self._thread.start()
 
     def wait_connected(self, timeout: float) -> bool:
@@ -119,10 +119,11 @@ class Publisher:
         return self._loop.connected.wait(timeout)
 
     def stop(self, timeout: float = 5.0) -> int:
-        """Deliver what waits, publish `offline`, disconnect; returns how many events were lost.
+        """Deliver what waits, publish `offline`, disconnect; returns how many events were not
+        delivered.
 
-        It takes `timeout` seconds at most, and less where there is nothing to wait for. What is
-        told afterwards is not published. A second call does nothing.
+        Takes at most `timeout` seconds, and less if there is nothing to wait for. Later calls of
+        other methods publish nothing. A second call does nothing.
         """
         if not self._thread.is_alive():
             return self.waiting
@@ -152,14 +153,14 @@ class Publisher:
         self._tasks.put(take)
 
     def remember(self, visits: Iterable[Event]) -> None:
-        """Keep how the visits stand that would go on after a restart now: these and no others."""
+        """Store the open visits, each as its newest event, to be continued after a crash."""
         self._tasks.put(partial(self._outbox.remember, tuple(visits)))
 
     def info(self, info: Info) -> None:
         self._tasks.put(partial(self._loop.take_info, info))
 
     def stats(self, stats: Stats) -> None:
-        """Publish counters; while the broker is away they are dropped."""
+        """Publish counters; dropped while the broker is away."""
         self._tasks.put(partial(self._loop.take_stats, stats))
 
     def error(self, report: ErrorReport) -> None:
@@ -170,17 +171,17 @@ class Publisher:
         self._tasks.put(partial(self._loop.take_camera_status, camera, state))
 
     def declare(self, cameras: Iterable[str], pairs: Iterable[Pair]) -> None:
-        """Tell all that there is; a state is published for each pair that has none yet.
+        """Set which cameras and (camera, watch) pairs exist, and publish each pair's state.
 
-        That is `ON` where a visit of an earlier life is still open, else `OFF`. The first time,
-        what an earlier life left of anything else is looked for, and cleared.
+        `ON` if a visit of the previous run is still open, else `OFF`. The first time, retained
+        topics of anything else are looked for on the broker and cleared.
         """
         self._tasks.put(
             partial(self._loop.take_declared, Declared(frozenset(cameras), tuple(pairs)))
         )
 
     def forget(self, cameras: Iterable[str], pairs: Iterable[Pair]) -> None:
-        """Clear the retained topics of what there is no more, after all that was told of it."""
+        """Clear the retained topics of what no longer exists, after its last messages."""
         self._tasks.put(partial(self._loop.take_gone, tuple(cameras), tuple(pairs)))
 
     def answer(
@@ -192,9 +193,8 @@ class Publisher:
         message: str | None = None,
         result: Mapping[str, Any] | None = None,
     ) -> None:
-        """Answer a command; without a connection nobody waits for that any more.
-
-        Raises ValueError where `result` holds what JSON can't.
+        """Answer a command; dropped while disconnected. Raises ValueError if `result` is not valid
+        JSON.
         """
         payload = encode(answer_fields(id, ok=ok, message=message, result=result))
         self._tasks.put(partial(self._loop.take_answer, reply, verb, payload))
@@ -202,17 +202,17 @@ class Publisher:
     def reconfigure(
         self, mqtt: MqttSettings, snapshots: SnapshotSettings, folder: Path | None
     ) -> None:
-        """Go over to other settings; what is the same in them goes on untouched.
+        """Apply other settings; what did not change continues untouched.
 
-        Another broker or prefix gets all that is retained, and the alerts that still wait. The
-        broker before is told `offline`; topics of a prefix before are cleared.
+        A new broker or prefix gets all retained messages and the alerts that still wait. The former
+        broker gets `offline`; topics of a former prefix are cleared.
         """
         self._tasks.put(partial(self._loop.take_settings, mqtt, snapshots, folder))
 
     def announce(self, roster: Roster) -> None:
-        """Tell Home Assistant, where `mqtt.homeassistant` says so, what there is from now on.
+        """Announce cameras and watches to Home Assistant, if `mqtt.homeassistant` says so.
 
-        After `declare`, which looks for what is to be taken back before it is written over.
+        Call after `declare`, which finds former announcements before they are overwritten.
         """
         self._tasks.put(partial(self._loop.announcer.announce, roster))
 

@@ -12,7 +12,7 @@ from streamwatch.geometry import Box
 from streamwatch.records import Image, Picture
 
 PLATE_BGR = (64, 200, 255)
-"""Amber: it stands out from grass, tarmac, sky and skin, and carries dark text."""
+"""Amber: it contrasts with grass, tarmac, sky and skin, and dark text is readable on it."""
 TEXT_BGR = (24, 24, 24)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 LETTER_SHARE = 0.034
@@ -72,8 +72,8 @@ def render_all(image: Image, marks: Iterable[tuple[Box, str]], quality: int) -> 
 def render_crop(picture: Picture, quality: int) -> bytes:
     """The box with a margin, nothing drawn on it, as a JPEG of `quality` (1 to 100).
 
-    Raises ValueError for an image without pixels. A box at or beyond an edge gives what there is
-    of it, one pixel at least.
+    Raises ValueError for an image without pixels. A box at or beyond an edge is cut, to one pixel
+    at least.
     """
     image = picture.image
     if image.size == 0:
@@ -97,7 +97,7 @@ def _jpeg(image: Image, quality: int) -> bytes:
 
 
 def _write(image: Image, label: str, box_left: int, box_top: int, box_bottom: int) -> None:
-    """Put the label above the box; where there is no room below it, else inside its top."""
+    """Put the label above the box; if there is no room, below it, else inside at its top."""
     height, width = image.shape[:2]
     letters = _lettering(label, height, width)
     if box_top >= letters.plate_height:

@@ -23,7 +23,8 @@ _NAME = (
 )
 _OURS = re.compile(rf"{_NAME}|\.{_NAME}\.part")
 _ROOM_AFTER_CLEANING = 0.95
-"""Of the size allowed, what cleaning leaves at most, so that not every picture cleans again."""
+"""Cleaning leaves at most this share of the allowed size, so that not every picture cleans
+again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,8 @@ def file_name(event: Event) -> str:
 class SnapshotFolder:
     """A folder of JPEGs, kept for `keep` and below `max_bytes`. Every method may raise OSError.
 
-    A visit has two: the whole picture, and beside it `….crop.jpg`, the thing alone.
-    It deletes regular files directly in the folder that are named as it names them, nothing else:
-    a folder that somebody keeps other things in is safe. Not thread-safe.
+    A visit has two: the whole picture, and `….crop.jpg`, the thing alone. Only regular files
+    directly in the folder and with such names are deleted, never anything else. Not thread-safe.
     """
 
     def __init__(self, path: Path, *, keep: timedelta, max_bytes: int) -> None:
@@ -60,7 +60,7 @@ class SnapshotFolder:
 
     @property
     def full(self) -> bool:
-        """Whether `clean` is due because of what was saved since the last time."""
+        """Whether the folder is over its limit, so that `clean` is due."""
         return self._bytes > self._max_bytes
 
     def path_of(self, event: Event) -> Path:
@@ -68,10 +68,10 @@ class SnapshotFolder:
         return self._path / file_name(event)
 
     def save(self, event: Event, jpeg: bytes, crop: bytes) -> Path:
-        """Write the pictures of `event`'s visit over earlier ones; returns the whole's path.
+        """Write the pictures of `event`'s visit over earlier ones; returns the whole picture's
+        path.
 
-        Only the owner may read them. A reader sees the earlier picture or the new one, never a
-        part, and no whole picture without a crop beside it.
+        Only the owner may read them. Each is replaced as a whole, the crop first.
         """
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
         target = self.path_of(event)
@@ -116,9 +116,9 @@ class SnapshotFolder:
 
 
 class Gallery:
-    """A snapshot folder whose troubles stop nobody: said once, counted, said again when over.
+    """A snapshot folder whose errors are reported instead of raised: once, and when they are over.
 
-    Not thread-safe. `complain` is told in one sentence what people should know.
+    Not thread-safe. `complain` is called with one sentence.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Gallery:
             self._unsaved = 0
 
     def clean_if_due(self) -> None:
-        """Tidy up at the start, every ten minutes, and when there is too much."""
+        """Clean at the start, every ten minutes, and when the folder is over its limit."""
         if self._seconds() < self._next_cleaning and not self._folder.full:
             return
         self._next_cleaning = self._seconds() + CLEANING_SECONDS

@@ -1,4 +1,4 @@
-"""What everything published looks like: the payloads of the MQTT contract."""
+"""The payloads of the MQTT contract."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OFF = b"OFF"
 class ErrorReport:
     """Something that went wrong, for `P/errors` and the `problems` of `P/info`.
 
-    `errors` are the places in a configuration file. `at` is when it was noticed; where it is None,
+    `errors` are positions in a configuration file. `at` is when it was noticed; if None,
     `Publisher.error` fills in the time of its call.
     """
 
@@ -50,7 +50,7 @@ class ErrorReport:
 
 @dataclass(frozen=True, slots=True)
 class WatchInfo:
-    """One watch as it runs. `rivals` is what the configuration calls `not`."""
+    """One enabled watch. `rivals` is `not` of the configuration."""
 
     prompts: Sequence[str]
     rivals: Sequence[str]
@@ -124,7 +124,8 @@ class Stats:
     rss_bytes: int
 
     def fields(self, before: Stats | None) -> dict[str, Any]:
-        """`before` are those published last, None at first: the frames a second are since then."""
+        """`before` are those published last, None at first; frames per second are measured since
+        then."""
         return {
             "uptime_s": self.uptime_s,
             "cameras": {

@@ -1,4 +1,4 @@
-"""What is asked of the daemon over MQTT, and where its answer may go."""
+"""Commands over MQTT as they arrive, and where their answers go."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamwatch.publisher.mqtt.delivery import Message
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Where an answer goes besides `P/result/<verb>`, and what tells the request: MQTT 5 alone."""
+    """Response topic and correlation data of an MQTT 5 request; None for MQTT 3.1.1."""
 
     topic: str | None = None
     correlation: bytes | None = None
@@ -21,7 +21,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A message as it came: `verb` is what followed `P/command/`, and may be anything."""
+    """A command, not parsed yet: `verb` is what follows `P/command/`, and may be anything."""
 
     verb: str
     payload: bytes
@@ -30,7 +30,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A message that is not even looked into."""
+    """A message that is refused without being parsed."""
 
     verb: str
     reply: Reply
@@ -49,7 +49,7 @@ def understood(arrived: Arrived, topics: Topics) -> Command | Rejected:
 
 
 def answers(topics: Topics, reply: Reply, verb: str, payload: bytes) -> Iterator[Message]:
-    """An answer, once for each topic where somebody may wait for it."""
+    """An answer as messages, for each topic where the requester may wait for it."""
     yield Message(topics.result(verb), payload, reply.correlation)
     if reply.topic is not None and reply.topic != topics.result(verb):
         yield Message(reply.topic, payload, reply.correlation)
@@ -71,9 +71,9 @@ def answer_fields(
 
 
 def _refusal(topic: str | None, topics: Topics) -> str | None:
-    """Why no answer goes to a requester's response topic, None if it does.
+    """Why no answer is sent to a response topic; None if one is.
 
-    Who may only send commands must not have us forge an alert, a state or another command.
+    A client that may only send commands must not make us publish a false alert, state or command.
     """
     if topic is None:
         return None

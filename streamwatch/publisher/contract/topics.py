@@ -1,4 +1,4 @@
-"""Where everything is published: the topics of the MQTT contract."""
+"""The topics of the MQTT contract."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Topics:
         return f"{self.prefix}/command/#"
 
     def verb(self, topic: str) -> str:
-        """What a command's topic asks for: `watch/set` of `P/command/watch/set`."""
+        """The verb of a command's topic: `watch/set` for `P/command/watch/set`."""
         return topic.removeprefix(f"{self.prefix}/command").removeprefix("/")
 
     def result(self, verb: str) -> str:

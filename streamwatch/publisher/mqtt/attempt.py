@@ -21,16 +21,16 @@ from paho.mqtt.reasoncodes import ReasonCode
 from streamwatch.tls import TlsProblem, problem
 
 MAX_UNACKNOWLEDGED = 20
-"""Measured: with at most so many on their way the order survives restarts of the broker."""
+"""With at most this many unacknowledged, the order survives restarts of the broker (measured)."""
 MAX_INCOMING_BYTES = 65_536
-"""Of a message that is sent to us; the content of a larger one is let go as it arrives."""
+"""Largest message we accept; the payload of a larger one is dropped on arrival."""
 NOT_AUTHORISED = 135
 KEEPALIVE_TIMEOUT = 141
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the broker said at CONNACK that it takes."""
+    """The broker's limits, as stated in CONNACK."""
 
     packet_bytes: int | None = None
     unacknowledged: int = MAX_UNACKNOWLEDGED
@@ -56,7 +56,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class NotEncrypted:
-    """The two could not agree on TLS. `Closed` follows."""
+    """TLS failed. `Closed` follows."""
 
     attempt: int
     problem: TlsProblem
@@ -73,9 +73,9 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The broker answered a message; `refusal` is why it does not take it, None if it does.
+    """The broker acknowledged a message; `refusal` is why it was not accepted, None if it was.
 
-    `forbidden` says that it won't take any of this topic.
+    `forbidden` means that it accepts none for this topic.
     """
 
     attempt: int
@@ -95,7 +95,7 @@ class Subscribed:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A message for us. `retained` ones are from before the subscription.
+    """A message that we subscribed to; `retained` if it was sent before we did.
 
     `payload` is None where it was larger than MAX_INCOMING_BYTES. `response_topic` and
     `correlation` are those of an MQTT 5 request.
@@ -138,17 +138,17 @@ class Attempt:
             self._post(Accepted(self.number, _limits(properties)))
 
     def on_connect_fail(self, _client: Client, _userdata: Any) -> None:
-        # paho keeps the reason to itself, but calls from within its `except` block.
+        # paho does not pass the reason, but calls this within its `except` block.
         error = sys.exception()
-        # A reset is noted only here, before a word of MQTT: later it is a broker that died.
+        # Only here, before MQTT has begun, is a reset a TLS failure: later the broker has died.
         if self._encrypted and isinstance(error, (ssl.SSLError, ConnectionResetError)):
             self._post(NotEncrypted(self.number, problem(error)))
         self._post(Closed(self.number, None, _why(error)))
         self.ended.set()
 
     def on_log(self, _client: Client, _userdata: Any, _level: int, _text: str) -> None:
-        # TLS 1.3 refuses a client's certificate after the handshake, in the first answer: to paho
-        # that is a lost connection, which it logs from within its `except` block.
+        # TLS 1.3 refuses a client certificate after the handshake, in the first answer: paho takes
+        # that for a lost connection and logs it within its `except` block.
         error = sys.exception()
         if isinstance(error, ssl.SSLError):
             self._post(NotEncrypted(self.number, problem(error)))

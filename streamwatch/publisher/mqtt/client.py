@@ -14,7 +14,7 @@ from streamwatch.tls import client_context
 def make_client(
     settings: MqttSettings, version: MQTTProtocolVersion, client_id: str = "", *, retry: bool = True
 ) -> Client:
-    """Not connected yet. Raises BadFile where a file of `mqtt.tls` became unfit meanwhile."""
+    """Not connected yet. Raises BadFile if a file of `mqtt.tls` has become unusable."""
     client = Client(
         CallbackAPIVersion.VERSION2,
         client_id=client_id,
@@ -33,7 +33,7 @@ def make_client(
 
 
 class _Line(ssl.SSLSocket):
-    """Closes itself where no TLS comes about; paho forgets to."""
+    """Closes itself if the TLS handshake fails; paho does not."""
 
     def do_handshake(self, block: bool = False) -> None:
         try:

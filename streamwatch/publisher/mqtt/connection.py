@@ -1,8 +1,8 @@
-"""The connection to the broker: one paho client an attempt, and all that can go wrong with it.
+"""The connection to the broker: one paho client per attempt, and how failures are handled.
 
-paho's own reconnecting is not used. Each attempt has a client of its own, so a message handed to a
-connection that is gone can't surface on the next one, and what was not acknowledged is sent again
-from the outbox alone: no two queues that could double or reorder.
+paho's own reconnecting is not used. Each attempt has a client of its own, so a message given to a
+lost connection can't be sent on the next one, and what was not acknowledged is resent from the
+outbox alone: there are no two queues that could repeat or reorder messages.
 
 paho's types end here. Its network thread calls back into `Attempt`, which only posts a `Notice`;
 everything else happens in the thread that owns the `Connection`.
@@ -45,21 +45,21 @@ logger = logging.getLogger(__name__)
 KEEPALIVE_SECONDS = 10
 """A frozen broker is noticed after one to two of these."""
 WILL_DELAY_SECONDS = 10
-"""So long the broker waits before it says `offline` for us: a short break or a restart after a
-crash is nothing that anybody must hear of."""
+"""How long the broker waits before it publishes the will `offline`, so that a short interruption or
+a restart after a crash does not show."""
 SESSION_SECONDS = 60
-"""The will's delay ends with the session. Nothing else is kept in it."""
+"""The will's delay is limited by the session's expiry, so the session is kept for this long."""
 CONNECT_TIMEOUT_SECONDS = 5.0
 MIN_RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 5.0
 REFUSED_RETRY_SECONDS = 30.0
-"""Where the credentials are wrong: they stay wrong, and brokers lock out those who hammer. So do
-certificates."""
+"""After wrong credentials or certificates: they stay wrong, and brokers may lock out a client that
+retries fast."""
 SILENT_ENDS_AT_FIRST = 2
-"""A broker that does not know the protocol version may close without an answer, or give none at
-all, as amqtt does: after so many attempts the other version is tried."""
+"""A broker that does not know the protocol version may close the connection or, as amqtt does, not
+answer at all: after this many such attempts the other version is tried."""
 SILENT_ENDS_ONCE_PROVEN = 10
-"""The same for a version that has worked: a proxy before a stopped broker looks like that too."""
+"""The same for a version that has worked: a proxy in front of a stopped broker looks the same."""
 SHORT_LIFE_SECONDS = 10.0
 SHORT_LIVES_BEFORE_WARNING = 3
 GOODBYE_SECONDS = 0.5
@@ -76,19 +76,19 @@ _TLS_KEYS = {
     "client certificate": "mqtt.tls.certificate",
     "protocol": "mqtt.port and mqtt.tls",
 }
-"""Where to look, by the kind of a TlsProblem."""
+"""The configuration key to look at, by the kind of TlsProblem."""
 _SESSION_TAKEN_OVER = 142
 """Reason codes of MQTT 5 (section 2.4); paho gives them for MQTT 3.1.1 too."""
 _numbers = itertools.count(1)
-"""Of all attempts of all connections, so that none is taken for one of the connection before."""
+"""Unique across all connections, so that notices of a former connection are recognised."""
 Change = Literal["up", "down"]
 
 
 class Connection:
-    """Keeps trying to be connected. Not thread-safe: one thread owns it and never waits for it.
+    """Connects and reconnects. Not thread-safe: one thread owns it, and no method blocks.
 
-    The owner calls `attempt` when `seconds_to_attempt` is 0, and passes every notice it was posted
-    to `take`. `post` is called from other threads.
+    The owner calls `attempt` when `seconds_to_attempt` is 0, and passes every posted notice to
+    `take`. `post` is called from other threads.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Connection:
 
     @property
     def number(self) -> int:
-        """Which attempt this is: an acknowledgement of another one means nothing any more."""
+        """The number of the present attempt; notices of other attempts are outdated."""
         return self._attempt.number
 
     @property
@@ -137,29 +137,30 @@ class Connection:
 
     @property
     def seconds_to_attempt(self) -> float | None:
-        """Until the next attempt is due; None while one is under way or the connection stands."""
+        """Seconds until the next attempt is due; None while connecting or connected."""
         if self._client is not None:
             return None
         return max(0.0, self._next_attempt - self._seconds())
 
     def hurry(self) -> None:
-        """Attempt at once, and never wait long again: there will be no other chance."""
+        """Attempt at once, and wait only briefly between attempts from now on: the daemon is
+        stopping."""
         self._hurried = True
         self._next_attempt = self._seconds()
 
     def attempt(self) -> None:
-        """Start connecting; a notice tells how it went."""
+        """Start connecting; the result is posted as a notice."""
         self._attempt = Attempt(next(_numbers), self._post, encrypted=self._encrypted)
         self._refused = None
         try:
-            # Within paho this error would end its thread without a word.
+            # Within paho this error would end its thread silently.
             self._settings.host.encode("idna")
         except UnicodeError:
             self._client = None
             self._fail(f"{self._broker} is not reachable (not a valid host name)")
             return
         try:
-            # Read anew each time, so that a renewed certificate needs no restart.
+            # Read again at each attempt, so that a renewed certificate needs no restart.
             client = make_client(self._settings, self._version, self._client_id, retry=False)
         except BadFile as unfit:
             self._client = None
@@ -181,7 +182,7 @@ class Connection:
             self._settings.host,
             self._settings.port,
             KEEPALIVE_SECONDS,
-            # Beginning a session anew would end the one before, and have its will published.
+            # A clean start would end the former session and publish its will.
             clean_start=session is None,
             properties=session,
         )
@@ -189,7 +190,7 @@ class Connection:
         self._client = client
 
     def take(self, notice: Accepted | Refused | NotEncrypted | Closed) -> Change | None:
-        """What a notice changes: messages may be sent from `up` on, and no more after `down`."""
+        """Handle a notice; messages may be sent from `up` on, and not after `down`."""
         if notice.attempt != self._attempt.number or self._client is None:
             return None
         match notice:
@@ -209,7 +210,7 @@ class Connection:
                 return None
 
     def refusal(self, topic: str, payload: bytes, correlation: bytes | None = None) -> str | None:
-        """Why the broker would close the connection over this message, None if it would not."""
+        """Why the broker would close the connection at this message; None if it would not."""
         if not topic or "\0" in topic or "+" in topic or "#" in topic:
             return f"{topic!r} is no topic that can be published to"
         limit = self._limits.packet_bytes
@@ -229,9 +230,9 @@ class Connection:
         retain: bool,
         correlation: bytes | None = None,
     ) -> int:
-        """Hand a message over, to be sent once; returns the number that acknowledges it.
+        """Send a message once; returns the number that its acknowledgement will have.
 
-        `correlation` tells an MQTT 5 requester what is answered; MQTT 3.1.1 has nothing of it.
+        `correlation` lets an MQTT 5 requester match the answer; MQTT 3.1.1 has no such thing.
         """
         if self._client is None:
             raise RuntimeError("published without a connection")
@@ -244,10 +245,10 @@ class Connection:
         ).mid
 
     def subscribe(self, filters: Sequence[str], *, retained: bool) -> int | None:
-        """Ask for messages, those `retained` from before too or only new ones from others.
+        """Subscribe, either with `retained` messages or only to new ones of other clients.
 
-        Returns the number that `Subscribed` will tell; None where the broker knows no wildcards.
-        MQTT 3.1.1 can't choose: there, retained and own messages come in any case.
+        Returns the number that `Subscribed` will have; None if the broker has no wildcards.
+        With MQTT 3.1.1, retained and own messages come in any case.
         """
         if self._client is None:
             raise RuntimeError("subscribed without a connection")
@@ -256,7 +257,7 @@ class Connection:
         if self._version is MQTTProtocolVersion.MQTTv311:
             return self._client.subscribe([(topic, 1) for topic in filters])[1]
         options = SubscribeOptions(
-            qos=0,  # nothing is to be kept for us: what was asked while we were away is past
+            qos=0,  # commands sent while we are away must not be kept for us
             noLocal=True,
             retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
             if retained
@@ -269,7 +270,7 @@ class Connection:
             self._client.unsubscribe(list(filters))
 
     def close(self, *, will: bool) -> None:
-        """End it; with `will` abruptly, so that the broker publishes `offline` in our place."""
+        """Disconnect; with `will` abruptly, so that the broker publishes the will `offline`."""
         client, self._client = self._client, None
         attempt, was_up, self._up_since = self._attempt, self.up, None
         if client is None:
@@ -283,7 +284,7 @@ class Connection:
                 _cut(client)
         if was_up or attempt.ended.is_set():
             client.loop_stop()
-        # Else its thread may be stuck in the resolver; it says goodbye itself if it gets through.
+        # Else its thread may hang in the resolver; it disconnects by itself if it gets through.
 
     def _accepted(self, notice: Accepted) -> None:
         self._limits = notice.limits
@@ -333,7 +334,7 @@ class Connection:
         elif refused is None and closed.code is None:
             self._fail(f"{self._broker} is not reachable ({closed.reason})")
         elif refused is None:
-            # One that kept silent all the time has cost more of it than one that closed.
+            # A broker that never answered has cost more time than one that closed the connection.
             self._silent_ends += 2 if closed.code == KEEPALIVE_TIMEOUT else 1
             patience = SILENT_ENDS_ONCE_PROVEN if self._version_proven else SILENT_ENDS_AT_FIRST
             if self._silent_ends >= patience:
@@ -361,7 +362,7 @@ class Connection:
         self._say(f"{sentence}; retrying, alerts wait")
 
     def _say(self, sentence: str) -> None:
-        """Warn, once for each thing that is wrong until the connection stands again."""
+        """Warn, once per sentence until connected again."""
         if sentence not in self._said:
             self._said.add(sentence)
             logger.warning("%s", sentence)
@@ -385,7 +386,7 @@ def default_client_id(topic_prefix: str) -> str:
 def _patience(
     version: MQTTProtocolVersion,
 ) -> tuple[Properties | None, Properties | None]:
-    """The properties of the will and of the session; None for MQTT 3.1.1, which has neither."""
+    """The properties of will and session for MQTT 5; None for MQTT 3.1.1."""
     if version is MQTTProtocolVersion.MQTTv311:
         return None, None
     will = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
@@ -413,7 +414,7 @@ def _guess(settings: MqttSettings) -> str:
 
 
 def _cut(client: Client) -> None:
-    """Close the socket under paho, whose thread ends then, whatever it still had to send."""
+    """Close paho's socket, which ends its thread, whatever it still had to send."""
     line = client.socket()
     if isinstance(line, socket.socket):
         with suppress(OSError):
@@ -421,5 +422,5 @@ def _cut(client: Client) -> None:
 
 
 def _jittered(seconds: float) -> float:
-    """Daemons that lost the same broker don't all come back at the same moment."""
+    """Spread reconnects, so that daemons that lost the same broker don't all return at once."""
     return seconds * random.uniform(0.8, 1.2)

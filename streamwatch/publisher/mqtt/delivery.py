@@ -1,9 +1,9 @@
-"""In which order messages leave, and what is sent again.
+"""The order in which messages are sent, and what is sent again.
 
-While connected everything leaves in the order it came. While the broker is away events wait in the
-outbox and reports in a short list; of what is retained only the newest counts. With every new
-connection all retained messages go first, then the reports, then the events, and last the topics to
-be cleared. Answers are for those who wait for them now: with the connection they are let go.
+While connected, messages are sent in the order they came. While the broker is away, events wait in
+the outbox and reports in a short list; of retained messages only the newest is kept. After each
+connect all retained messages are sent first, then the reports, then the events, and last the topics
+to be cleared. Answers to commands are dropped with the connection: nobody waits for them any more.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from streamwatch.records import Event
 
 MAX_REPORTS = 100
 MAX_PICTURES = 100
-"""Snapshots in line for a broker that hangs; with more, the oldest of those outdone go unsent."""
+"""Most snapshots queued for a broker that hangs; beyond that, outdated ones are dropped first."""
 FORBIDDEN_SECONDS = 600.0
-"""How long a topic is left alone that the broker does not allow: mosquitto 2.0.11 closes the
-connection after it has said so."""
+"""How long nothing is sent to a topic that the broker does not allow: mosquitto 2.0.11 closes the
+connection after such a message."""
 CULPRIT_LOSSES = 2
 CULPRIT_SECONDS = 2.0
-"""A message at which alone the connection broke so often, each time so soon, is what breaks it."""
+"""A message is given up when the connection broke this often, this soon after it alone was sent."""
 
 Kind = Literal["status", "info", "camera", "state", "discovery", "snapshot"]
 RETAINED: tuple[Kind, ...] = ("status", "info", "camera", "state", "discovery", "snapshot")
-"""What is retained, in the order it is sent with a new connection."""
+"""The kinds of retained messages, in the order in which they are sent after a connect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Message:
     correlation: bytes | None = None
 
     def moved(self, before: str, now: str) -> Message:
-        """As it is where it lies below the prefix `now` in place of `before`."""
+        """The same message under the prefix `now` instead of `before`."""
         below = self.topic.removeprefix(f"{before}/")
         return self if below == self.topic else replace(self, topic=f"{now}/{below}")
 
@@ -59,14 +59,14 @@ class _Report:
 
 @dataclass(frozen=True, slots=True)
 class _Alert:
-    """An event by its number in the outbox: its payload is made when it leaves."""
+    """An event by its number in the outbox; its payload is made when it is sent."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Clearing:
-    """An empty retained message, which takes away what the broker keeps of a topic."""
+    """An empty retained message, which clears what the broker retains for a topic."""
 
     topic: str
 
@@ -87,13 +87,13 @@ class _Sent:
 
 
 class Wire(Protocol):
-    """A connection that stands."""
+    """An open connection."""
 
     @property
     def max_unacknowledged(self) -> int: ...
 
     def refusal(self, topic: str, payload: bytes, correlation: bytes | None = None) -> str | None:
-        """Why this message would break the connection, None if it would not."""
+        """Why this message would break the connection; None if it would not."""
         ...
 
     def publish(
@@ -105,15 +105,15 @@ class Wire(Protocol):
         retain: bool,
         correlation: bytes | None = None,
     ) -> int:
-        """Send once; returns the number that will acknowledge it."""
+        """Send once; returns the number that its acknowledgement will have."""
         ...
 
 
 class Delivery:
     """The queue of what is to be sent. Not thread-safe: the publisher's thread owns it.
 
-    `compose` makes an event's message, at the moment it leaves; ValueError from it drops the event.
-    `complain` is told, once for each topic and reason, why a message will never arrive.
+    `compose` makes an event's message when it is sent; if it raises ValueError the event is
+    dropped. `complain` is called once per topic and reason with why a message can't be delivered.
     """
 
     def __init__(
@@ -152,11 +152,11 @@ class Delivery:
         return not self._line and not self._sent
 
     def retains(self, topic: str) -> bool:
-        """Whether something is kept of this topic, to be sent with each connection."""
+        """Whether a retained message for this topic is kept, to be sent after each connect."""
         return any(topic in messages for messages in self._newest.values())
 
     def retain(self, kind: Kind, topic: str, payload: bytes) -> None:
-        """Send now or with the next connection, and again with each one after that."""
+        """Send a retained message now or after the next connect, and again after each later one."""
         message = Message(topic, payload)
         self._newest[kind][topic] = message
         self._clearings.pop(topic, None)
@@ -166,7 +166,7 @@ class Delivery:
             self._line.append(_Retained(kind, message))
 
     def clear(self, topic: str) -> None:
-        """Take away what is retained of a topic, after all that is in line; it is kept no more."""
+        """Clear a retained topic, after everything that is queued."""
         for messages in self._newest.values():
             messages.pop(topic, None)
         self._clearings[topic] = _Clearing(topic)
@@ -174,7 +174,7 @@ class Delivery:
             self._line.append(_Clearing(topic))
 
     def answer(self, message: Message) -> None:
-        """Send once if there is a connection."""
+        """Send once if connected."""
         if self._wire is not None:
             self._line.append(_Answer(message))
 
@@ -190,7 +190,7 @@ class Delivery:
             self._reports.append(_Report(message))
 
     def stats(self, message: Message) -> None:
-        """Send once if there is a connection; a newer one takes its place while it waits."""
+        """Send once if connected; a newer one replaces it while it waits."""
         if self._open:
             self._stats = message
 
@@ -209,15 +209,16 @@ class Delivery:
         self._line.extend(self._clearings.values())
 
     def lost(self) -> None:
-        """Nothing more leaves; what was not acknowledged will be sent again."""
+        """The connection is lost; what was not acknowledged is sent again after the next
+        connect."""
         self._suspect()
         self.left()
 
     def leave(self, goodbye: Message, clear_below: str | None) -> None:
-        """Say goodbye to this broker: only answers, what is to be cleared and `goodbye` still go.
+        """Before a planned disconnect: send only answers, topics to clear and `goodbye`.
 
-        With `clear_below`, all that is retained below that prefix is cleared in the end; it is kept
-        all the same. What comes from now on waits for the next connection, with what was in line.
+        With `clear_below`, all retained topics below that prefix are cleared last; the messages are
+        kept for the next broker. Everything else waits for the next connection.
         """
         answers = [step for step in self._line if isinstance(step, _Answer)]
         self._keep_reports(self._line)
@@ -229,7 +230,7 @@ class Delivery:
         self._leaving = True
 
     def left(self) -> None:
-        """The connection was ended on purpose, or is gone: what is unfinished waits for another."""
+        """The connection has ended; what is unfinished waits for the next."""
         self._wire = None
         self._leaving = False
         self._keep_reports(self._unfinished())
@@ -238,10 +239,10 @@ class Delivery:
         self._stats = None
 
     def move(self, before: str, now: str, *, same_broker: bool, cleared: bool) -> None:
-        """Without a connection: send what lies below the prefix `before` below `now`.
+        """While disconnected: use the prefix `now` instead of `before`, perhaps on another broker.
 
-        What another broker was to clear is none of this one's concern. On the `same_broker` the
-        topics before are to be cleared, if they were not `cleared` in leaving. What was refused is
+        Topics that the former broker was to clear are forgotten. On the `same_broker` the topics of
+        the old prefix are cleared, unless they were `cleared` while leaving. What was refused is
         tried again.
         """
         old = tuple(self._topics_below(before)) if before != now else ()
@@ -261,7 +262,7 @@ class Delivery:
         self._complained.clear()
 
     def acknowledged(self, number: int, refusal: str | None, *, forbidden: bool) -> None:
-        """The broker's answer to the message of this number; a refused one is let go."""
+        """The broker's answer to the message of this number; a refused message is dropped."""
         sent = self._sent.pop(number, None)
         if sent is None:
             return
@@ -273,7 +274,7 @@ class Delivery:
         self._let_go(sent.step)
 
     def pump(self) -> None:
-        """Hand over as much as may be on its way at once."""
+        """Send as many queued messages as may be unacknowledged at once."""
         if self._wire is None:
             return
         while self._line and self._has_room(self._wire):
@@ -287,7 +288,7 @@ class Delivery:
 
     @property
     def _open(self) -> bool:
-        """Whether what comes now may leave now."""
+        """Whether new messages may be sent on this connection."""
         return self._wire is not None and not self._leaving
 
     def _has_room(self, wire: Wire) -> bool:
@@ -335,9 +336,9 @@ class Delivery:
     def _suspect(self) -> None:
         """Find, and give up, the message at which the connection breaks every time.
 
-        A broker of MQTT 3.1.1 can't say that a message is too large: sent again for ever, it would
-        hold up all behind it. Since answers may be lost with the line, messages go one at a time
-        near the place where it broke, until it is certain which one it was.
+        An MQTT 3.1.1 broker can't say that a message is too large: resent for ever, it would block
+        everything behind it. Since acknowledgements may be lost with the connection, messages are
+        sent one at a time near the one where it broke, until it is certain which one it was.
         """
         number, first = next(iter(self._sent.items()), (0, None))
         if first is None or self._seconds() - first.at_seconds > CULPRIT_SECONDS:
@@ -354,7 +355,7 @@ class Delivery:
             self._give_up(first.step, first.topic, "the broker closes the connection at it")
 
     def _status(self) -> Iterator[_Step]:
-        """The very first messages of a connection: at them it breaks for any other reason."""
+        """The first messages of each connection: if it breaks there, they are not the cause."""
         return (_Retained("status", message) for message in self._newest["status"].values())
 
     def _give_up(self, step: _Step, topic: str, reason: str) -> None:
@@ -371,7 +372,7 @@ class Delivery:
                 self._clearings.pop(topic, None)
 
     def _refuse(self, step: _Step, topic: str, reason: str) -> None:
-        # Where an answer goes is the requester's choice: nobody else needs to hear of it.
+        # The requester chose where an answer goes, so its failure concerns nobody else.
         if not isinstance(step, _Answer):
             self._complain_once(topic, reason)
 
@@ -385,7 +386,7 @@ class Delivery:
             yield from (topic for topic in messages if topic.startswith(f"{prefix}/"))
 
     def _keep_reports(self, steps: Iterable[_Step]) -> None:
-        """Put these before the reports that came later."""
+        """Keep unsent reports, before those that came later."""
         unfinished = [step for step in steps if isinstance(step, _Report)]
         self._reports = deque([*unfinished, *self._reports], maxlen=MAX_REPORTS)
 

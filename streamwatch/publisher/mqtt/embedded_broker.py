@@ -42,7 +42,7 @@ class EmbeddedBroker:
 
     def start(self) -> None:
         """Return when clients can connect. Raises PublisherError, where the port is taken say."""
-        # Its messages are about MQTT's innards, at levels that would alarm; ours tell what matters.
+        # Its log is about protocol details, at levels that would alarm; ours says what matters.
         for noisy in ("amqtt", "transitions"):
             logging.getLogger(noisy).setLevel(logging.CRITICAL)
         self._thread.start()
@@ -98,7 +98,7 @@ class EmbeddedBroker:
                     StreamReaderAdapter(reader), StreamWriterAdapter(writer), _LISTENER
                 )
             finally:
-                # amqtt leaves the line open where it can't make out the first packet.
+                # amqtt leaves the connection open if it can't parse the first packet.
                 writer.transport.abort()
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -121,9 +121,9 @@ class EmbeddedBroker:
 
 
 class EmbeddedBrokers:
-    """The embedded brokers of one daemon, by the port that was asked for.
+    """The embedded brokers of one daemon, by configured port.
 
-    None is stopped before `close`: what was retained, and whoever listens, outlives an edit.
+    None is stopped before `close`, so that subscribers and retained messages outlive an edit.
     """
 
     def __init__(self) -> None:
@@ -149,7 +149,8 @@ class EmbeddedBrokers:
 
 
 def _settings() -> BrokerConfig:
-    """A broker that opens no port: it is handed connections, so that the real port is known."""
+    """A broker that opens no port itself: connections are passed to it, so that the port is
+    known."""
     return BrokerConfig(
         listeners={_LISTENER: ListenerConfig(type=ListenerType.EXTERNAL)},
         plugins={

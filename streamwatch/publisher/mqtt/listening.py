@@ -1,4 +1,4 @@
-"""What is sent to us: commands, Home Assistant's birth, and what an earlier life left."""
+"""Subscriptions: commands, Home Assistant's birth message, and topics left by the previous run."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ logger = logging.getLogger(__name__)
 
 
 class Listening:
-    """Subscribes, and sees to what comes. Not thread-safe: the publisher's thread owns it.
+    """Subscribes and handles what arrives. Not thread-safe: the publisher's thread owns it.
 
     `on_command` is called with each command while `mqtt.commands` is true, and must not block;
-    `complain` is told in one sentence why none will come.
+    `complain` is called with a sentence if commands can't be received.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Listening:
 
     @property
     def seconds_to_turn(self) -> float | None:
-        """Until `turn` has something to do, None where nothing is awaited."""
+        """Seconds until `turn` has something to do; None while it has nothing."""
         return self._sweep.seconds_left
 
     @property
@@ -59,7 +59,7 @@ class Listening:
         return self._sweep.under_way
 
     def turn(self) -> None:
-        """End the sweep where nothing more is found."""
+        """End the sweep once nothing more is found."""
         if self._sweep.seconds_left == 0 and self._connection is not None:
             self._sweep.end()
             self._connection.unsubscribe(self._swept)
@@ -75,7 +75,7 @@ class Listening:
         self._sweep.interrupt()
 
     def moved(self, mqtt: MqttSettings) -> None:
-        """Without a connection: the next is to another broker, or for other topics."""
+        """While disconnected: the next connection is to another broker or prefix."""
         self.lost()
         self._mqtt = mqtt
         self._topics = Topics(mqtt.topic_prefix)
@@ -83,7 +83,8 @@ class Listening:
         self._announcer.use(self._discovery)
 
     def change(self, mqtt: MqttSettings) -> None:
-        """Other settings of the same connection: commands or discovery may be on or off now."""
+        """Settings changed that need no new connection: commands or discovery switched on or
+        off."""
         listened, self._mqtt = self._wants_commands, mqtt
         if listened and not self._wants_commands and self._connection is not None:
             self._connection.unsubscribe([self._topics.commands])
@@ -92,7 +93,7 @@ class Listening:
         self._change_discovery()
 
     def declare(self, declared: Declared) -> None:
-        """Tell all that there is: what else is found on the broker is cleared, the first time."""
+        """Set what exists; the first time, anything else found on the broker is cleared."""
         self._declared = declared
         self._begin_sweep()
 
@@ -114,7 +115,7 @@ class Listening:
         if self._on_command is None or not self._mqtt.commands:
             return
         if not arrived.topic.startswith(self._topics.commands.removesuffix("/#")):
-            return  # what we publish ourselves comes back from MQTT 3.1.1 while we look around
+            return  # MQTT 3.1.1 sends our own messages back to us during a sweep
         command = understood(arrived, self._topics)
         if isinstance(command, Command):
             self._on_command(command)
@@ -130,7 +131,7 @@ class Listening:
     def _listen_for_commands(self) -> None:
         if self._connection is None or not self._wants_commands:
             return
-        # What was retained or queued before is no wish of now.
+        # Commands retained or queued before now are outdated.
         self._subscription = self._connection.subscribe([self._topics.commands], retained=False)
         if self._subscription is None:
             self._complain_of("it knows no wildcards")
@@ -160,7 +161,7 @@ class Listening:
         self._begin_sweep()
 
     def _listen_for_births(self) -> None:
-        """Without leave to subscribe, Home Assistant has what is retained all the same."""
+        """If the subscription is refused, Home Assistant still finds the retained messages."""
         discovery = self._announcer.discovery
         if discovery is not None and self._connection is not None:
             self._connection.subscribe([discovery.birth_topic], retained=False)
@@ -171,7 +172,7 @@ class Listening:
         return filters(self._topics) + (() if discovery is None else discovery.filters)
 
     def _begin_sweep(self) -> None:
-        # The embedded broker keeps nothing over a restart.
+        # The embedded broker keeps nothing after a restart.
         if self._declared is None or self._connection is None or self._mqtt.embedded:
             return
         if self._sweep.begin():

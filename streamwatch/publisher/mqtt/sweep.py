@@ -1,4 +1,4 @@
-"""What an earlier life of the daemon left on the broker: topics of what was removed meanwhile."""
+"""Retained topics that the previous run left on the broker, of what was removed since."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from streamwatch.config import NAME_PATTERN
 from streamwatch.publisher.contract.topics import Pair, Topics
 
 SWEEP_SECONDS = 5.0
-"""After the last retained message: the broker does not say that it was the last."""
+"""How long to wait for another retained message: brokers don't say which is the last."""
 SWEEPS = 2
-"""Some brokers drop the connection of who may not subscribe: then it must not go on for ever."""
+"""Most tries: some brokers close the connection when a subscription is not allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """All that there is."""
+    """All cameras, and all pairs of camera and watch, that exist."""
 
     cameras: Collection[str] = ()
     pairs: Collection[Pair] = ()
 
 
 def filters(topics: Topics) -> tuple[str, ...]:
-    """Where to look for what may be left over."""
+    """Topic filters that match everything that may be left over."""
     return topics.camera_status("+"), topics.state("+", "+"), topics.snapshot("+", "+")
 
 
 def is_left_over(topic: str, topics: Topics, declared: Declared) -> bool:
-    """Whether a topic is one of ours, of something that there is no more."""
+    """Whether a topic is ours, of something that no longer exists."""
     above, _, below = topic.partition(f"{topics.prefix}/")
     if above:
         return False
@@ -46,7 +46,7 @@ def _is_name(text: str) -> bool:
 
 
 class Sweep:
-    """When to look: once for each broker and prefix, as soon as it is declared what there is."""
+    """When to sweep: once per broker and prefix, as soon as it is declared what exists."""
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
@@ -62,7 +62,7 @@ class Sweep:
         return None if self._until is None else max(0.0, self._until - self._seconds())
 
     def begin(self) -> bool:
-        """Whether it begins now, and is not under way or done."""
+        """Start a sweep; False if one is under way or all are done."""
         if self.under_way or not self._sweeps_left:
             return False
         self._sweeps_left -= 1
@@ -70,7 +70,7 @@ class Sweep:
         return True
 
     def go_on(self) -> None:
-        """Something was found: there may be more."""
+        """A retained message arrived: wait for more."""
         self._until = self._seconds() + SWEEP_SECONDS
 
     def interrupt(self) -> None:

@@ -1,4 +1,4 @@
-"""The outbox on disk that goes on in memory while the disk does not take it."""
+"""The outbox on disk that continues in memory while the disk can't be written."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 30.0
 """How often a disk that failed is tried again."""
 FAR_BEYOND = 1 << 40
-"""A number that no event on a disk ever reaches."""
+"""A number above that of any event on disk."""
 
 
 class DurableOutbox:
-    """See `Outbox`. A full, read-only or broken disk is told to `complain` and never raises.
+    """See `Outbox`. A full, read-only or broken disk is reported to `complain` and never raises.
 
-    What can't be written waits in memory, and goes to the disk when that works again. A file that
-    is no database any more is moved aside, never deleted.
+    What can't be written waits in memory, and is written when the disk works again. A file that is
+    not a database is moved aside, never deleted.
     """
 
     def __init__(
@@ -45,10 +45,10 @@ class DurableOutbox:
         self._disk: SqliteOutbox | None = None
         self._memory: SqliteOutbox | None = None
         self._removed: set[int] = set()
-        """Acknowledged, and still on a disk that can't be written."""
+        """Acknowledged, but still on a disk that can't be written."""
         self._found_late: Sequence[Event] = ()
-        """Visits of an earlier life on a disk that could not be read at the start: nobody here
-        knows of them, and the next life ends them."""
+        """Visits of the previous run on a disk that could not be read at the start: they can't be
+        continued any more, and the next run ends them."""
         self._try_again_at = 0.0
         try:
             self._disk = self._opened()
@@ -78,7 +78,7 @@ class DurableOutbox:
 
     def take(self, number: int) -> Waiting | None:
         for outbox in self._both():
-            with suppress(sqlite3.Error):  # it stays where it is until the disk can be read again
+            with suppress(sqlite3.Error):  # it stays on the disk until that can be read again
                 if (waiting := outbox.take(number)) is not None:
                     return waiting
         return None
@@ -118,7 +118,7 @@ class DurableOutbox:
     def remember(self, visits: Iterable[Event]) -> None:
         visits = (*visits, *self._found_late)
         for outbox in self._both():
-            with suppress(sqlite3.Error):  # the next time, with what has changed until then
+            with suppress(sqlite3.Error):  # retried the next time
                 outbox.remember(visits)
 
     def close(self) -> None:
@@ -153,12 +153,12 @@ class DurableOutbox:
         return aside
 
     def _fail(self, error: Exception) -> None:
-        """Go on in memory."""
+        """Continue in memory."""
         self._try_again_at = self._seconds() + RETRY_SECONDS
         if self._memory is not None:
             return
         self._memory = SqliteOutbox(max_bytes=self._max_bytes, max_age=self._max_age)
-        # What the disk holds is older, also where it can't be read to tell how much that is.
+        # Events on disk come first, also if the disk can't be read to count them.
         self._memory.next_number = self._disk.next_number if self._disk else FAR_BEYOND
         self._complain(
             f"the outbox {self._file} can't be written ({_reason(error)}): alerts wait in memory "
@@ -177,7 +177,7 @@ class DurableOutbox:
         log.info("the outbox %s can be written again", self._file)
 
     def _mend(self, memory: SqliteOutbox) -> None:
-        """Bring the disk up to what is in memory."""
+        """Write to the disk what is in memory."""
         if self._disk is None:
             self._disk = self._opened()
             self._found_late = self._disk.visits()

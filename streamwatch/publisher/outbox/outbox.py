@@ -1,4 +1,4 @@
-"""Where events wait until the broker has acknowledged them, and which visits are open."""
+"""Interface of the outbox: events that wait for the broker's acknowledgement, and open visits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streamwatch.records import Event
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """An event on its way; `since` is when it came to the publisher."""
+    """An event being sent; `since` is when it came to the publisher."""
 
     number: int
     event: Event
@@ -27,35 +27,36 @@ class Outbox(Protocol):
 
     @property
     def dropped(self) -> int:
-        """How many events were given up because there was no room, or they were too old."""
+        """How many events were dropped for lack of room or because of their age."""
         ...
 
     @property
     def lasting(self) -> bool:
-        """Whether what waits outlives the process."""
+        """Whether waiting events outlive the process."""
         ...
 
     def add(self, event: Event, since: datetime) -> int:
-        """Keep an event (without its picture) and return its number, which only ever rises.
+        """Store an event (without its picture) and return its number; numbers only rise.
 
-        Where there is no room something is dropped, which may be this very event.
+        If there is no room an event is dropped, perhaps this one.
         """
         ...
 
     def take(self, number: int) -> Waiting | None:
-        """The event to hand over now; it stays here until `remove`. None if it was dropped."""
+        """The event to be sent now; it stays until `remove`. None if it was dropped."""
         ...
 
     def remove(self, number: int) -> None:
-        """Forget an event for good: acknowledged, or refused by the broker."""
+        """Delete an event that was acknowledged, or refused by the broker."""
         ...
 
     def rewind(self, now: datetime) -> Sequence[int]:
-        """Count nothing as handed over, drop what is too old, return all numbers, oldest first."""
+        """After a connect: treat all as unsent, drop what is too old, return all numbers in
+        order."""
         ...
 
     def limit(self, max_bytes: int, max_age: timedelta) -> None:
-        """Keep to these limits from the next event on."""
+        """Apply these limits from the next event on."""
         ...
 
     def visits(self) -> Sequence[Event]:
@@ -63,9 +64,9 @@ class Outbox(Protocol):
         ...
 
     def remember(self, visits: Iterable[Event]) -> None:
-        """Let `visits` give these as they are here, and no others.
+        """Make these the open visits, in their present state.
 
-        One that was not added, or was dropped since, is not remembered either.
+        One whose events were never added, or dropped since, is not remembered either.
         """
         ...
 

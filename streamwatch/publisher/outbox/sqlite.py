@@ -18,9 +18,9 @@ MAX_AGE = timedelta(days=7)
 ROW_BYTES = 100
 """What SQLite needs for an event beside its text: key, index entries, page headers."""
 LOCK_SECONDS = 0.5
-"""How long to wait for a predecessor that is just closing the file."""
+"""How long to wait for a process that is just closing the file."""
 MOST_ON_THEIR_WAY = 100
-"""More than are ever handed over at once: so many rows are looked at for one that is free."""
+"""More than are ever unacknowledged: this many rows are searched for one that may be dropped."""
 _FIELDS = tuple(field.name for field in fields(Event) if field.name != "picture")
 _MOMENTS = ("captured_at", "started_at", "ended_at")
 _TUPLES = ("box", "frame_size", "zones")
@@ -40,10 +40,10 @@ class SqliteOutbox:
     """An outbox in a database: a file, or memory that dies with the process.
 
     An event is on the disk when `add` returns, power cut included (`synchronous=FULL` in WAL mode:
-    5,791 a second were measured). Over `max_bytes` the oldest `update` goes first; with no update
-    left, all that waits of the oldest visit goes, its later events too when they come. A visit
-    whose `new` was already handed over is the last to go, since its `end` is owed. Events handed
-    over are never dropped. Raises sqlite3.Error where the file can't be read or written.
+    5,791 a second were measured). Over `max_bytes` the oldest `update` is dropped first; with no
+    update left, all events of the oldest visit, later ones too. A visit whose `new` was already
+    sent is dropped last, since its `end` is owed. Events being sent are never dropped. Raises
+    sqlite3.Error where the file can't be read or written.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class SqliteOutbox:
             check_same_thread=False,
             timeout=LOCK_SECONDS,
         )
-        # One process alone: two with one outbox would send each other's alerts twice.
+        # Only one process: two with the same outbox would send every alert twice.
         self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
@@ -143,7 +143,7 @@ class SqliteOutbox:
                 self._database.executemany("UPDATE visits SET event = ? WHERE visit = ?", changed)
 
     def take_over(self, other: SqliteOutbox) -> None:
-        """Add all that `other` holds, under its numbers, which must lie above these."""
+        """Add everything of `other` under its numbers, which must be above these."""
         events = other._database.execute("SELECT * FROM events").fetchall()
         with self._transaction():
             for table, rows in (
@@ -179,7 +179,7 @@ class SqliteOutbox:
             raise
 
     def _is_given_up(self, event: Event) -> bool:
-        """Whether the beginning of its visit was dropped; it is then dropped itself."""
+        """Whether the visit's earlier events were dropped; then it is dropped too."""
         found = self._database.execute(
             "SELECT 1 FROM given_up WHERE visit = ?", (event.id,)
         ).fetchone()
@@ -191,7 +191,7 @@ class SqliteOutbox:
         return True
 
     def _remember(self, event: Event, row: bytes) -> None:
-        """Follow which visits are open; one that a stop ended may go on after the restart."""
+        """Keep track of open visits; one that a clean stop ended may continue after the restart."""
         if event.continues is not None:
             self._database.execute("DELETE FROM visits WHERE visit = ?", (event.continues,))
         if event.type == "end" and event.reason != "shutdown":
@@ -200,7 +200,7 @@ class SqliteOutbox:
             self._database.execute("INSERT OR REPLACE INTO visits VALUES (?, ?)", (event.id, row))
 
     def _make_room(self) -> bool:
-        """Drop the least of what is there; whether there was anything that may be dropped."""
+        """Drop the least important; False if there was nothing that may be dropped."""
         update = self._first_free("WHERE type = 'update'")
         if update is not None:
             self._drop([update[0]])
@@ -219,7 +219,7 @@ class SqliteOutbox:
         return next(((number, visit) for number, visit in rows if number not in self._taken), None)
 
     def _give_up(self, visit: str) -> None:
-        """Drop what waits of a visit, and what will come of it."""
+        """Drop the waiting events of a visit, and those still to come."""
         rows = self._database.execute(
             "SELECT number, type FROM events WHERE visit = ? ORDER BY number", (visit,)
         ).fetchall()
@@ -245,7 +245,7 @@ class SqliteOutbox:
 
 
 def _row(event: Event) -> bytes:
-    """An event without its picture, as it is kept."""
+    """An event without its picture, as stored."""
     values = {name: getattr(event, name) for name in _FIELDS}
     return json.dumps(values, default=datetime.isoformat, separators=(",", ":")).encode()
 
