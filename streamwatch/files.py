@@ -1,4 +1,4 @@
-"""A file replaced whole: every reader, and a cut power line, finds the old one or the new one."""
+"""Replaces a file as a whole: a reader, or a power cut, finds either the old or the new content."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def replace(
     on_disk: bool = False,
     part: Path | None = None,
 ) -> None:
-    """Put a file with this content in the place of `target`, or where there was none.
+    """Replace or create `target` with this content.
 
-    With `on_disk` it returns when the content has reached the disk. `part` names the unfinished
-    file, for who removes those that a crash has left; without it, any name beside the target.
-    Raises OSError, with nothing changed and nothing left behind.
+    With `on_disk` it returns when the content is on the disk. `part` is the name of the unfinished
+    file, for callers that remove those left by a crash; by default a random name beside the target.
+    Raises OSError; then nothing has changed and nothing is left behind.
     """
     with beside(target, content, mode=mode, on_disk=on_disk, part=part) as new:
         new.replace(target)
@@ -38,7 +38,7 @@ def beside(
     on_disk: bool = False,
     part: Path | None = None,
 ) -> Iterator[Path]:
-    """A new file in the target's folder, as for `replace`; removed unless it has been renamed."""
+    """A new file in the target's folder, as for `replace`; removed at the end unless renamed."""
     if part is None:
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         part = Path(name)

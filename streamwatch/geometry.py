@@ -15,7 +15,7 @@ Polygon = tuple[Point, ...]
 
 
 def area(box: Box) -> float:
-    """Area in px²; 0 for a box turned inside out."""
+    """Area in px²; 0 if an edge is on the wrong side."""
     return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
 
 

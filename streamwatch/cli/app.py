@@ -48,8 +48,8 @@ ConfigOption = Annotated[
 
 def main() -> None:
     """The program `streamwatch`."""
-    # Says where each thread was when systemd's watchdog ends it or foreign code crashes.
-    with suppress(RuntimeError):  # nobody listens: stderr is closed
+    # Prints where each thread was when systemd's watchdog aborts it or a library crashes.
+    with suppress(RuntimeError):  # stderr is closed
         faulthandler.enable()
     app()
 
@@ -79,13 +79,13 @@ def run(
         bool,
         typer.Option(
             "--last-good",
-            help="Where the configuration is wrong, run the last one that was right.",
+            help="If the configuration is wrong, run the last one that was right.",
         ),
     ] = False,
 ) -> None:
     """Run the daemon until it is stopped (SIGTERM, Ctrl-C) or all its files have ended.
 
-    What is saved in the configuration goes into force at once, and SIGHUP has it read again.
+    Edits of the configuration file take effect when it is saved; SIGHUP reads it again.
     """
     from streamwatch import logs
     from streamwatch.cli.signals import interrupted_by_sigterm, reload_on_sighup, stop_on_signals
@@ -97,11 +97,11 @@ def run(
         settings, followed = start(path, last_good=last_good)
         logs.set_up(settings.log.level, settings.log.format)
         _require_device(settings.detector.device)
-        from streamwatch.daemon.fetch_first import prepare
+        from streamwatch.daemon.fetch_first import fetch_first
 
         try:
             with interrupted_by_sigterm():
-                prepare(settings.detector)
+                fetch_first(settings.detector)
         except KeyboardInterrupt:
             logging.getLogger(__name__).info(
                 "stopped while fetching; the next start goes on with it"
@@ -164,7 +164,7 @@ def status(
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
-    """Ask the running daemon how it goes.
+    """Show how the running daemon is doing.
 
     Exit codes: 0 all is well; 1 it runs, with problems; 3 it does not run.
     """
@@ -282,7 +282,7 @@ def init(
     target = folder / "config.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Born private: people write passwords into it.
+        # Readable by its owner only, since people write passwords into it.
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(starter())
@@ -299,22 +299,22 @@ def init(
 
 
 def _require_device(device: str) -> None:
-    """Before anything is fetched or opened. Raises UnavailableSetting."""
-    if device.startswith("cuda"):  # the others are never missing: no need to wait for PyTorch
+    """Check the device before anything is fetched. Raises UnavailableSetting."""
+    if device.startswith("cuda"):  # other devices always exist, so PyTorch need not be imported
         from streamwatch.detector.loading import pick_device
 
         pick_device(device)
 
 
 def _fail_at(file: Path, error: UnavailableSetting) -> Never:
-    """As for any mistake in the file: it is the file that has to be changed."""
+    """Report it with its position in the file, as any other mistake there."""
     from streamwatch.config import located
 
     _fail(located(error, file))
 
 
 def _fail(error: StreamwatchError) -> Never:
-    """Say what is wrong, a line a problem, and leave with the exit code that fits."""
+    """Print what is wrong, one line per problem, and exit with the fitting code."""
     is_config = isinstance(error, ConfigError)
     for line in str(error).splitlines():
         print(line if is_config else f"streamwatch: {line}", file=sys.stderr)  # noqa: T201

@@ -32,10 +32,10 @@ SIGNS = {
 
 
 class AlertListener:
-    """A subscriber of its own, as Home Assistant would be one.
+    """A separate subscriber, as Home Assistant would be.
 
-    `show` is called with each event's payload as it arrives, in the client's thread. Returns once
-    the subscription stands; raises PublisherError if it does not come about.
+    `show` is called with each event's payload as it arrives, in the client's thread. Subscribed
+    when the constructor returns; raises PublisherError if that fails.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class AlertListener:
         self._client.loop_stop()
 
     def wait_finished(self) -> None:
-        """Until the daemon's `offline` has come through, and so all before it."""
+        """Wait until the daemon's `offline` has arrived, and so everything before it."""
         self._finished.wait(GOODBYE_SECONDS)
 
     def _receive(self, message: mqtt.MQTTMessage) -> None:
-        if message.retain:  # of an earlier life
+        if message.retain:  # of the previous run
             return
         topic = message.topic.removeprefix(f"{self._prefix}/")
         if topic.startswith("events/"):
@@ -137,7 +137,7 @@ def _line(when: str, sign: tuple[str, str], watch: str, prompt: str, sure: str, 
 
 
 def _when(event: Mapping[str, Any]) -> str:
-    """Seconds into the clip, or the local time of day where there is no clip."""
+    """Seconds into the clip, or the local time of day for a camera."""
     if "position" in event:
         return f"{event['position']:.1f} s"
     return datetime.fromisoformat(event["captured_at"]).astimezone().strftime("%H:%M:%S")

@@ -1,4 +1,4 @@
-"""`streamwatch models` and `streamwatch models pull`, as people see them."""
+"""The output of `streamwatch models` and `streamwatch models pull`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ KNOWN = {*MODELS, *ENCODERS}
 
 
 def list_models(console: Console) -> None:
-    """Every model with what it costs and what it is good for, and the encoders it may need."""
+    """Print all models with size, licence and use, and all text encoders."""
     store = default_store()
     models = _table("model", "encoder", "licence", "good for")
     for name, model in MODELS.items():
@@ -73,7 +73,7 @@ def pull_for(settings: DetectorSettings, console: Console) -> None:
 
 @contextmanager
 def _bars(console: Console) -> Iterator[FetchProgress]:
-    """A bar a file; above them what is fetched and why, and each new try."""
+    """A progress bar per file; above them what is fetched and why, and each retry."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -86,7 +86,7 @@ def _bars(console: Console) -> Iterator[FetchProgress]:
 
     def progress(file: str, done: int, total: int | None) -> None:
         if file not in tasks:
-            bars.start()  # not before there is something to show
+            bars.start()  # only once there is something to show
             tasks[file] = bars.add_task(file)
         bars.update(tasks[file], completed=done, total=total)
 
@@ -100,7 +100,7 @@ def _bars(console: Console) -> Iterator[FetchProgress]:
 
 @contextmanager
 def _log_above(console: Console) -> Iterator[None]:
-    """streamwatch's log on the console that draws the bars, which keeps them apart."""
+    """Print streamwatch's log above the progress bars."""
     handler = RichHandler(console=console, show_time=False, show_level=False, show_path=False)
     logger = logging.getLogger("streamwatch")
     level = logger.level
@@ -114,7 +114,7 @@ def _log_above(console: Console) -> Iterator[None]:
 
 
 def _table(first: str, *middle: str) -> Table:
-    """Its columns: `first`, size, those in the `middle`, here."""
+    """A table with the columns `first`, size, `middle` and here."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column(first, no_wrap=True, style="bold")
     table.add_column("size", justify="right", no_wrap=True)

@@ -44,9 +44,9 @@ def reload_on_sighup(request_reload: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def interrupted_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does, raise KeyboardInterrupt: for what may end anywhere.
+    """Let SIGTERM raise KeyboardInterrupt, as Ctrl-C does, for work that may stop anywhere.
 
-    SIGHUP is ignored meanwhile: what it announces is noticed once the daemon is there.
+    SIGHUP is ignored meanwhile: a changed file is noticed when the daemon has started.
     """
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     before_hup = signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""`streamwatch status`, as people see it."""
+"""The output of `streamwatch status`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COLOURS = {"online": "green", "offline": "red", "disabled": "dim"}
 
 
 def show(told: Mapping[str, Any], console: Console) -> None:
-    """All that is told is `Text`, never markup: addresses and prompts may hold brackets."""
+    """Print it as `Text`, never markup, since addresses and prompts may hold brackets."""
     broker = told["broker"]
     uptime = timedelta(seconds=int(told["uptime_s"]))
     _line(console, f"streamwatch {told['version']}, running for {uptime}")
@@ -53,7 +53,7 @@ def show(told: Mapping[str, Any], console: Console) -> None:
 
 
 def is_well(told: Mapping[str, Any]) -> bool:
-    """Whether nothing is wrong that a person might want to do something about."""
+    """Whether there is no problem that a person should look at."""
     return (
         not told["problems"]
         and told["broker"]["connected"]

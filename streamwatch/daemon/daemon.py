@@ -1,4 +1,4 @@
-"""The only place that wires the pipeline, the publisher and what people ask of them together."""
+"""Wires pipeline, publisher, HTTP, reloading and commands together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Self
 from streamwatch import logs
 from streamwatch.config import Config, MqttSettings, model_advice, snapshot_folder
 from streamwatch.daemon.commands.answering import Commands
-from streamwatch.daemon.fetch_first import prepare
+from streamwatch.daemon.fetch_first import fetch_first
 from streamwatch.daemon.reloading import (
     Applied,
     Followed,
@@ -36,7 +36,7 @@ from streamwatch.web.server import Pages, Web
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
-"""How long a clean stop waits for the broker to take what is left."""
+"""How long a clean stop waits until the last messages are delivered."""
 
 
 class Daemon:
@@ -45,7 +45,7 @@ class Daemon:
     with Daemon(config) as daemon:   # broker, publisher and detector are up, or it raises
         daemon.run()                 # until stopped, or until all files have ended
 
-    With `followed` it takes over what is saved there while it runs. The embedded broker outlives
+    With `followed`, edits of that file take effect while it runs. The embedded broker outlives
     `run`, so that its subscribers get the last messages.
 
     `request_stop` and `request_reload` may be called from a signal handler or any thread.
@@ -58,9 +58,9 @@ class Daemon:
         self._stop = threading.Event()
         self._resources = ExitStack()
         self._problems: tuple[ErrorReport, ...] = ()
-        """What is wrong with the configuration file, while it is."""
+        """What is wrong with the configuration file at present."""
         self._web_problems: tuple[ErrorReport, ...] = ()
-        """That `http` can't be had, while that lasts."""
+        """That the HTTP port can't be listened on at present."""
         self._brokers = EmbeddedBrokers()
         self._commands: Commands | None = None
         self._reloading: Reloading | None = None
@@ -157,7 +157,7 @@ class Daemon:
         self._supervision.raise_failures()
 
     def _recall(self) -> None:
-        """Take up the visits of the previous run; what is watched for no more ends."""
+        """Continue the visits of the previous run; end those that are no longer watched for."""
         remembered = self._publisher.remembered
         for event in self._pipeline.recall(remembered):
             self._publisher.event(event)
@@ -166,7 +166,7 @@ class Daemon:
         self._publisher.forget((), pairs - _pairs(self._pipeline.current.config))
 
     def _declare(self) -> None:
-        """Tell what there is, the states of all watches, and what runs."""
+        """Publish the cameras, the states of all watches, and `P/info`."""
         setup = self._pipeline.current
         self._publisher.declare(setup.config.cameras, _pairs(setup.config))
         self._publisher.announce(report.roster(setup.config))
@@ -187,10 +187,10 @@ class Daemon:
     # --- changing, in the thread `reload` ---------------------------------------------------------
 
     def _apply(self, config: Config) -> Applied:
-        """Put another configuration into force. See `Reloading`.
+        """Apply another configuration. See `Reloading`.
 
-        Everything slow happens before the exchange, beside what runs; a StreamwatchError on the
-        way leaves that as it is.
+        Everything slow happens before the exchange, while the present one runs; a StreamwatchError
+        leaves that unchanged.
         """
         before = self._pipeline.current.config
         changes = differences(before, config)
@@ -214,10 +214,11 @@ class Daemon:
         return Applied(changes, live_at)
 
     def _unknown(self, config: Config) -> tuple[str, ...]:
-        """The prompts whose vectors have to be made first; fetches the model that makes them."""
+        """The prompts whose vectors must be made first; fetches the model for that if it is
+        another."""
         old, new = self._pipeline.current.config.detector, config.detector
         if (old.model, old.text_encoder) != (new.model, new.text_encoder):
-            prepare(new, self._show_life)
+            fetch_first(new, self._show_life)
         return self._pipeline.unknown(config)
 
     def _encode(self, prompts: Sequence[str], config: Config) -> Future[Any]:
@@ -228,7 +229,7 @@ class Daemon:
             self._reloading.turned_at = time.monotonic()
 
     def _tell(self, outcome: Outcome) -> None:
-        """Say what became of a reload, everywhere where somebody may look."""
+        """Report the outcome of a reload: in the log, on `P/errors` and in `P/info`."""
         if outcome.error is None:
             if self._problems:
                 self._problems = ()
@@ -257,7 +258,7 @@ class Daemon:
         self._publisher.error(ErrorReport("camera", message, camera=camera))
 
     def _web_changed(self) -> None:
-        """What `http` asks for can't be had, or can by now."""
+        """What `http` can't be listened on, or can again."""
         problem = self._web.problem
         if problem is None:
             self._web_problems = ()
@@ -285,5 +286,5 @@ class Daemon:
 
 
 def _pairs(config: Config) -> set[tuple[str, str]]:
-    """Every (camera, watch) that there is a state of."""
+    """Every (camera, watch) that has a state."""
     return {(camera, watch) for camera in config.cameras for watch in config.watches_of(camera)}

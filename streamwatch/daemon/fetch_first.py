@@ -1,4 +1,4 @@
-"""Before anything starts: the files of the model that a configuration names."""
+"""Fetches the files of the model that a configuration names, before it is loaded."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from streamwatch.status import systemd
 log = logging.getLogger(__name__)
 
 LOG_SECONDS, STATUS_SECONDS = 10.0, 1.0
-"""How often a fetch says how far it is."""
+"""How often progress is reported."""
 
 
-def prepare(settings: DetectorSettings, on_progress: Callable[[], None] = lambda: None) -> None:
-    """Fetch what `run` needs and may fetch, saying so in the log and to systemd.
+def fetch_first(settings: DetectorSettings, on_progress: Callable[[], None] = lambda: None) -> None:
+    """Fetch the missing files, with progress in the log and to systemd.
 
-    `on_progress` is called as more arrives. Raises DetectorError, at once where nothing can be
-    done: neither PyTorch nor a camera is touched.
+    `on_progress` is called as data arrives. Raises DetectorError, at once if fetching is not
+    allowed or not possible; PyTorch is not imported for it.
     """
     provide(settings, default_store(), _Told(on_progress))
 
 
 def what_is_fetched(settings: DetectorSettings) -> tuple[list[str], list[Advice]]:
-    """For `check`, which fetches nothing: what `run` will fetch first, and what it may not."""
+    """For `check`, which fetches nothing: what `run` will fetch first, or that it may not."""
     store = default_store()
     missing = to_fetch(settings, store)
     if not missing:
@@ -43,7 +43,7 @@ def what_is_fetched(settings: DetectorSettings) -> tuple[list[str], list[Advice]
 
 
 class _Told:
-    """Progress for those who look at a log or at `systemctl status`."""
+    """Reports progress to the log and to `systemctl status`."""
 
     def __init__(self, on_progress: Callable[[], None]) -> None:
         self._on_progress = on_progress

@@ -1,4 +1,4 @@
-"""The one way by which a running daemon gets another configuration."""
+"""Takes over edits of the configuration file, and of commands, while the daemon runs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What a configuration changed, in words, and when that was live, in monotonic seconds."""
+    """What a configuration changed, in words, and when it was live, in monotonic seconds."""
 
     changes: tuple[str, ...]
     live_at: float
@@ -52,7 +52,7 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a reload; with a `error` everything runs on as it did."""
+    """The result of a reload; with an `error` nothing was changed."""
 
     changes: tuple[str, ...] = ()
     error: StreamwatchError | None = None
@@ -64,9 +64,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """The file that a configuration came from, and what stood in it.
+    """The file that a configuration came from, and its content.
 
-    With a `error` that was wrong, and the last good configuration runs instead.
+    With an `error` the content is wrong, and the last good configuration runs instead.
     """
 
     path: Path
@@ -75,7 +75,7 @@ class Followed:
 
 
 def start(path: Path, *, last_good: bool) -> tuple[Config, Followed]:
-    """The configuration to begin with: the file's or, with `last_good`, the last that was right.
+    """The configuration to start with: the file's or, with `last_good`, the last that was right.
 
     Raises ConfigError.
     """
@@ -91,18 +91,18 @@ def start(path: Path, *, last_good: bool) -> tuple[Config, Followed]:
 
 
 Then = Callable[[Outcome], None]
-"""What is done with an outcome."""
+"""What to call with the outcome."""
 
 
 class Reloading:
     """Follows the configuration file in a thread of its own, `reload`, and does what it is asked.
 
-    Nothing waits there for a text encoder or a camera: what needs vectors of new prompts goes into
-    force when they are made, and all else in the meantime.
+    The thread never waits for a text encoder or a camera: what needs vectors of new prompts takes
+    effect when they are made, and everything else meanwhile.
 
-    `apply` puts a configuration into force; it raises StreamwatchError, having changed nothing.
-    `unknown` are the prompts whose vectors it would have to wait for, and `encode` has them made.
-    `tell` is given each outcome. All are called in the thread.
+    `apply` applies a configuration, or raises StreamwatchError and changes nothing. `unknown` gives
+    the prompts whose vectors it would have to wait for, and `encode` starts making them. `tell` is
+    called with each outcome of a reload. All are called in the thread.
     """
 
     def __init__(
@@ -124,16 +124,16 @@ class Reloading:
         self._encode = encode
         self._tell = tell
         self._edits: list[Edit] = []
-        """Of commands, in force beside the file."""
+        """Edits by commands, applied on top of the file."""
         self._waiting: frozenset[str] = frozenset()
-        """The prompts that the file as it is now waits for."""
+        """The prompts of the file whose vectors are being made."""
         self._tasks: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._later: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = itertools.count()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
         self.turned_at = time.monotonic()
-        """When the thread came round last, or fetched more of a model, in monotonic seconds."""
+        """When the thread turned last, or fetched more of a model, in monotonic seconds."""
         self.failure: Exception | None = None
 
     def start(self) -> None:
@@ -141,7 +141,7 @@ class Reloading:
         self._thread.start()
 
     def request_stop(self) -> None:
-        """Take no more requests; what is under way ends as it can."""
+        """Take no more requests; does not wait for the present one."""
         self._stopping.set()
 
     def request(self) -> None:
@@ -149,19 +149,19 @@ class Reloading:
         self._tasks.put(self.reload)
 
     def do(self, task: Callable[[], object]) -> None:
-        """Let the thread do this in its turn; from any thread. It must not wait for anything."""
+        """Queue a task for the thread; from any thread. The task must not block."""
         self._tasks.put(task)
 
     # From here on everything is for the thread `reload` alone.
 
     def later(self, seconds: float, task: Callable[[], object]) -> None:
-        """Do this when so many seconds have passed."""
+        """Run a task after this many seconds."""
         heapq.heappush(self._later, (time.monotonic() + seconds, next(self._numbers), task))
 
     def reload(self, then: Then = lambda _: None) -> None:
-        """Read the file again, and put what stands there into force with the edits that hold.
+        """Read the file again and apply it, with the edits of commands that still fit.
 
-        `then` is given the outcome.
+        `then` is called with the outcome.
         """
         noticed = time.monotonic()
 
@@ -189,7 +189,7 @@ class Reloading:
         self._wait(unknown, config, partial(self._file_is_encoded, noticed, done), done)
 
     def edit(self, edit: Edit, *, persist: bool, then: Then) -> None:
-        """Put an edit into force: until the daemon ends or, with `persist`, in the file."""
+        """Apply an edit: until the daemon ends or, with `persist`, in the file."""
         if not persist:
             self._put(edit, time.monotonic(), then)
             return
@@ -202,7 +202,7 @@ class Reloading:
         self.reload(then)
 
     def _put(self, edit: Edit, noticed: float, then: Then) -> None:
-        """Put an edit into force beside the file, as soon as its prompts are encoded."""
+        """Apply an edit on top of the file, as soon as its prompts are encoded."""
         try:
             config = load(self._path, self._text, [*self._edits, edit])
             own = frozenset(self._unknown(config)) - self._waiting
@@ -217,7 +217,7 @@ class Reloading:
         then(self._live(applied, noticed))
 
     def _file_is_encoded(self, noticed: float, done: Then) -> None:
-        """Put what the file has waited for into force; it may have been saved again since."""
+        """Apply what the file has waited for; it may have been saved again since."""
         try:
             config = load(self._path, self._text, self._edits)
             self._waiting = frozenset(self._unknown(config))
@@ -230,7 +230,7 @@ class Reloading:
     def _wait(
         self, prompts: Collection[str], config: Config, go_on: Callable[[], None], then: Then
     ) -> None:
-        """Have prompts encoded, and go on; where that fails, `then` is given the error."""
+        """Have prompts encoded, then call `go_on`, or `then` with the error."""
         names = sorted(prompts)
         log.info(
             "%s: %s: waiting for the text encoder to read %s",
@@ -254,7 +254,8 @@ class Reloading:
         future.add_done_callback(lambda done: self.do(partial(encoded, done)))
 
     def _put_into_force(self, config: Config, text: str) -> Applied:
-        """All of it, but for what has to wait for vectors; `text` is where a mistake is placed."""
+        """Apply all but what has to wait for vectors; `text` is the file's, to place a mistake
+        in."""
         now = self._meanwhile(config)
         try:
             applied = self._apply(now)
@@ -264,7 +265,7 @@ class Reloading:
         return applied
 
     def _meanwhile(self, config: Config) -> Config:
-        """The configuration with what needs vectors that are not made yet left as it is now."""
+        """The configuration, but watches whose vectors are not made yet stay as they are now."""
         if not self._unknown(config):
             return config
         if other_vectors(self._running.detector, config.detector):
@@ -309,7 +310,8 @@ class Reloading:
         return Outcome(applied.changes)
 
     def _still_fitting(self, text: str) -> list[Edit]:
-        """The edits that hold and go with what stands in the file now, which is right itself."""
+        """The edits of commands that still fit the file. Raises ConfigError if the file is
+        wrong."""
         fitting: list[Edit] = []
         load(self._path, text)
         for edit in self._edits:
@@ -329,22 +331,22 @@ class Reloading:
 
 
 def _is_outdone(held: Edit, by: Edit) -> bool:
-    """Whether nothing is left of an edit after another one."""
+    """Whether a later edit replaces an earlier one."""
     same = (held.section, held.name) == (by.section, by.name)
     return same and (isinstance(held.change, Switch) or not isinstance(by.change, Switch))
 
 
 def _condensed(held: Sequence[Edit], edit: Edit) -> list[Edit]:
-    """Both, without what makes no difference any more, so that commands don't pile up."""
+    """The edits with one more, without those that it replaces, so that they don't pile up."""
     if isinstance(edit.change, Remove):
-        return [*held, edit]  # what it removes may be known by an earlier one alone
+        return [*held, edit]  # what it removes may come from an earlier edit
     if isinstance(edit.change, Put):
         edit = replace(edit, change=replace(edit.change, new=False))
     return [*(each for each in held if not _is_outdone(each, edit)), edit]
 
 
 def keep(path: Path, text: str) -> None:
-    """Keep what runs, for `run --last-good`; a disk that is full is no reason to stop."""
+    """Keep the file for `run --last-good`; an error is only logged."""
     try:
         keep_last_good(path, text)
     except (OSError, StreamwatchError) as error:
@@ -352,7 +354,7 @@ def keep(path: Path, text: str) -> None:
 
 
 def differences(before: Config, now: Config) -> tuple[str, ...]:
-    """What changed, in words for people: `watch bag changed`, `camera porch added`."""
+    """What changed, in words: `watch bag changed`, `camera porch added`."""
     found: list[str] = []
     for word, old, new in (
         ("camera", before.cameras, now.cameras),

@@ -1,4 +1,4 @@
-"""Watches over what runs: tells how the cameras are, what is stuck, and what has failed."""
+"""Supervises the running parts: camera statuses, statistics, stuck threads and failures."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from streamwatch.status.metrics import Metrics
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 0.5
-"""How often everything is looked at."""
+"""How often everything is checked."""
 STATS_SECONDS = 10.0
 
 
 class Supervision:
-    """Tells the broker, systemd and whoever asks how the pipeline and the publisher are doing.
+    """Reports the state of pipeline and publisher to the broker, systemd, HTTP and `status`.
 
-    `failed` gives what else may have ended a thread: its name, the error and the kind of report.
+    `failed` gives other threads that may have failed: name, error and the report to publish.
     """
 
     def __init__(
@@ -45,21 +45,22 @@ class Supervision:
         self._started = time.monotonic()
         self._statuses: dict[str, CameraState] = {}
         self._status_lock = threading.Lock()
-        """Held while a camera's status is published, so that none is told after it has gone."""
+        """Held while a camera's status is published, so that none is published after its
+        removal."""
         self._stats: tuple[Stats, ...] = ()
         """The last two that were published."""
         self._liveness = Liveness()
         self._stuck: tuple[str, ...] = ()
         self._checked_at = time.monotonic()
-        """When the main thread looked last for what is stuck, in monotonic seconds."""
+        """When the main thread checked last, in monotonic seconds."""
         self._status_line = ""
         self.ready = False
-        """Whether the start is over: everything runs, and the broker was tried."""
+        """Whether starting is complete: everything runs, and connecting to the broker was tried."""
 
     # --- in the main thread -----------------------------------------------------------------------
 
     def run(self, stop: threading.Event) -> None:
-        """Until stopped, ended or failed. Raises StreamwatchError where something has failed."""
+        """Supervise until stopped or all files have ended. Raises StreamwatchError on a failure."""
         next_stats = time.monotonic() + STATS_SECONDS
         while not stop.wait(CHECK_SECONDS):
             self._tell_systemd()
@@ -77,7 +78,7 @@ class Supervision:
         systemd.stopping()
 
     def _tell_systemd(self) -> None:
-        """Where a part is stuck, the watchdog is left to run out, and the service starts anew."""
+        """If a part is stuck, don't reset the watchdog, so that systemd restarts the service."""
         self._checked_at = now = time.monotonic()
         stuck = self._liveness.stuck(self._pulse(now), now)
         if len(stuck) > len(self._stuck):
@@ -115,7 +116,7 @@ class Supervision:
         self._publisher.stats(stats)
 
     def raise_failures(self) -> None:
-        """Raise what ended a thread of the daemon: a bug or a broken machine, not a dead camera."""
+        """Raise the unexpected error that ended a thread, if any."""
         failures = [
             (failure.part, failure.error, ErrorReport(failure.kind, "", camera=failure.camera))
             for failure in self._pipeline.failures
@@ -127,7 +128,7 @@ class Supervision:
                 raise StreamwatchError(message) from error
 
     def say_offline(self) -> None:
-        """At the end: no camera is looked at any more."""
+        """At the end: publish `offline` for every camera."""
         with self._status_lock:
             for name in self._pipeline.current.cameras:
                 self._publisher.camera_status(name, "offline")
@@ -135,7 +136,8 @@ class Supervision:
     # --- in any thread ----------------------------------------------------------------------------
 
     def forget(self, cameras: Iterable[str], pairs: Iterable[tuple[str, str]]) -> None:
-        """Clear what was told of these cameras and (camera, watch) pairs, which are gone."""
+        """Clear the retained topics of these cameras and (camera, watch) pairs, which were
+        removed."""
         cameras = tuple(cameras)
         with self._status_lock:
             for name in cameras:
@@ -143,7 +145,7 @@ class Supervision:
             self._publisher.forget(cameras, pairs)
 
     def what_is_stuck(self) -> tuple[str, ...]:
-        """As the main thread saw it last, and whether it still looks."""
+        """What the main thread found last, and whether it still checks."""
         return (*idle("the main thread", self._checked_at, time.monotonic()), *self._stuck)
 
     def metrics(self) -> Metrics:

@@ -22,18 +22,18 @@ from streamwatch.watch.protocol import Watcher
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
-"""How often the thread looks up when no frame comes."""
+"""How often the thread turns when no frame comes."""
 REMEMBER_SECONDS = 30.0
-"""How often it is kept where open visits are: a crash makes them older by as much."""
+"""How often open visits are stored; after a crash their boxes may be this old."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Watched:
     """What the analysis of one camera needs.
 
-    `gone_seconds` tells for how long the camera has given no frame, 0 while it does; `finished`
-    that its file has ended and its last frame was taken. `live` is false where frames come faster
-    than time.
+    `gone_seconds` is how long the camera has given no frame, 0 while it does; `finished` is true
+    when its file has ended and its last frame was taken. `live` is false for files that are read
+    faster than real time.
     """
 
     slot: FrameSlot
@@ -47,10 +47,10 @@ class Watched:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Changeover:
-    """What is analysed from the next batch on, and how to get there from what was before.
+    """What is analysed from the next batch on.
 
-    `bring_over` brings the watchers over and returns the events of what ends; it runs in the
-    analysis' thread.
+    `bring_over` applies it to the watchers and returns the `end` events that this causes; it runs
+    in the detector's thread.
     """
 
     cameras: Mapping[str, Watched]
@@ -74,9 +74,11 @@ class _Question:
 
 
 class Analysis:
-    """Searches what the scheduler gives, and publishes what the watches make of it.
+    """Runs the detector on each batch and the watches on its detections, and publishes their
+    events.
 
-    Ends by itself when every camera has finished. `failure` is what ended the thread too early.
+    Ends by itself when every camera has finished. `failure` is the unexpected error that ended the
+    thread, if any.
     """
 
     def __init__(
@@ -110,23 +112,23 @@ class Analysis:
 
     @property
     def ended(self) -> bool:
-        """Whether there is nothing left to do, or no way to go on."""
+        """Whether the thread has ended: every camera has finished, or it failed."""
         return not self._thread.is_alive()
 
     def stop(self, timeout: float) -> bool:
-        """Stop, ending what is open; False if the thread is still busy after `timeout` seconds."""
+        """Stop and end open visits; False if the thread is still busy after `timeout` seconds."""
         self._stopping.set()
         self._scheduler.wake()
         self.join(timeout)
         return self.ended
 
     def join(self, timeout: float) -> None:
-        """Wait for its end, at most so many seconds."""
+        """Wait for its end, at most `timeout` seconds."""
         if self._thread.ident is not None:
             self._thread.join(timeout)
 
     def change_over(self, changeover: Changeover) -> Future[None]:
-        """Go over to other cameras, watches or another detector between two batches.
+        """Switch to other cameras, watches or another detector between two batches.
 
         From any thread. The future is done when it is live, and cancelled if the analysis ends
         before that.
@@ -210,7 +212,7 @@ class Analysis:
 
     def _answer(self, question: _Question, frame: Frame, detections: tuple[Detection, ...]) -> None:
         if not question.answer.set_running_or_notify_cancel():
-            return  # it came too late for who asked
+            return  # whoever asked has given up
         if question.vocabulary is not None:
             crop = self._cameras[frame.camera].crop
             view = View(frame.image, question.vocabulary, question.floor, crop)

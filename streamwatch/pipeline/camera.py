@@ -1,4 +1,4 @@
-"""One camera as it runs: what reads it, what is watched for, and how it takes new settings."""
+"""One running camera: its capture, its watches, and how both take new settings."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from streamwatch.watch.camera import CameraRules, CameraWatches
 from streamwatch.watch.remembered import ends
 
 _REOPENED = ("url", "username", "password", "transport", "loop", "pace")
-"""The settings that a camera has to be opened anew for."""
+"""A change of these settings opens the camera again."""
 _SEEN_ELSEWHERE = ("url", "loop", "pace")
-"""Those after which it shows something else, so that nothing on it goes on."""
+"""After a change of these it shows something else, so its visits end."""
 
 Rivals = Mapping[str, tuple[str, ...]]
 """By watch, the prompts that it must beat."""
@@ -30,7 +30,7 @@ Rivals = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunningCamera:
-    """An enabled camera: its settings, and its parts, which outlive most changes of them."""
+    """An enabled camera: its settings, and its parts, which outlive most changes of settings."""
 
     name: str
     settings: CameraSettings
@@ -43,7 +43,7 @@ class RunningCamera:
 
     @property
     def gone_seconds(self) -> float:
-        """For how long a camera that is offline has given no frame; 0 while it is online."""
+        """How long an offline camera has given no frame; 0 while it is online."""
         now = time.monotonic()
         if self.capture.online(now):
             return 0.0
@@ -69,16 +69,16 @@ class CameraMaker:
     """
 
     def __init__(self, ready: threading.Condition, on_problem: Callable[[str, str], None]) -> None:
-        """`ready` is notified for every frame; `on_problem` is told (camera, sentence)."""
+        """`ready` is notified for every frame; `on_problem` is called with (camera, sentence)."""
         self._ready = ready
         self._on_problem = on_problem
 
     def opened(self, name: str, config: Config, rivals: Rivals) -> RunningCamera:
-        """A camera that was not there before."""
+        """A new camera."""
         return self._reading(name, config.cameras[name], _watches(name, config, rivals))
 
     def changed(self, camera: RunningCamera, config: Config, rivals: Rivals) -> RunningCamera:
-        """The camera with its new settings: its capture stays wherever it can."""
+        """The camera with its new settings; it keeps its capture if possible."""
         settings = config.cameras[camera.name]
         if not _differ(camera.settings, settings, _REOPENED):
             return replace(camera, settings=settings)
@@ -110,9 +110,9 @@ class CameraMaker:
 def take_over(
     before: RunningCamera, now: RunningCamera, config: Config, rivals: Rivals
 ) -> Iterable[Event]:
-    """Bring a camera's rate, mask and watches to its new settings; the events are what ends.
+    """Apply new settings to a camera's rate, mask and watches; returns the `end` events.
 
-    For the analysis' thread, which owns the watches.
+    For the detector's thread, which owns the watches.
     """
     if now.capture is before.capture:
         now.rate.change(now.settings.fps)
@@ -123,14 +123,14 @@ def take_over(
 
 
 def let_go(camera: RunningCamera, config: Config) -> Iterable[Event]:
-    """End what is open on a camera that runs no longer. For the analysis' thread."""
+    """End the visits of a camera that was removed or disabled. For the detector's thread."""
     return camera.watcher.close("disabled" if camera.name in config.cameras else "removed")
 
 
 def recall(cameras: Mapping[str, RunningCamera], visits: Iterable[Remembered]) -> Iterable[Event]:
-    """Let visits of an earlier life go on; the events end those with which that can't be.
+    """Continue visits of the previous run; returns the `end` of those that can't be continued.
 
-    Before the analysis begins.
+    Call before the analysis starts.
     """
     events: list[Event] = []
     by_camera: dict[str, list[Remembered]] = defaultdict(list)

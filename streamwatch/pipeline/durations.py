@@ -1,4 +1,4 @@
-"""Durations, counted by how long they were."""
+"""A histogram and percentiles of durations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The thread in which the vectors of new prompts are made, so that nobody else waits for them."""
+"""The thread that encodes new prompts, so that no other thread waits for the text encoder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Order:
 
 
 class Encoding:
-    """Encodes one order after another in the thread `prompts`, which starts with the first."""
+    """Encodes one order after another in the thread `prompts`, started with the first order."""
 
     def __init__(self) -> None:
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
@@ -39,7 +39,7 @@ class Encoding:
         return done
 
     def stop(self) -> None:
-        """Take no more orders; one that is under way ends as it can."""
+        """Take no more orders; does not wait for the present one."""
         self._orders.put(None)
 
     def _run(self) -> None:

@@ -36,7 +36,7 @@ from streamwatch.source import Capture
 log = logging.getLogger(__name__)
 
 LOOK_FLOOR = 0.05
-"""From this confidence on `look` tells what is there: enough to see what a threshold hides."""
+"""`look` returns detections from this confidence on, low enough to see what a threshold hides."""
 STOP_SECONDS = 5.0
 CHECK_SECONDS = 0.5
 """How often `wait` looks for what has failed."""
@@ -44,7 +44,7 @@ CHECK_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Setup:
-    """A configuration, and all that was made of it."""
+    """A configuration and what was made from it."""
 
     config: Config
     detector: Detector
@@ -66,7 +66,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What ended a thread too early: a defect or a broken machine, not a dead camera."""
+    """An unexpected error that ended a thread: a defect, not an unreachable camera."""
 
     kind: Literal["camera", "detector"]
     camera: str | None
@@ -80,10 +80,10 @@ class Failure:
 class Pipeline:
     """One configuration, running, until another takes its place.
 
-    `publish` is given every event, in the order in which they happen. `remember` is given the open
-    visits from time to time, each as its newest event, to be handed to `recall` after a crash. Both
-    are called in the thread `detector`; `on_problem` is called with (camera, sentence) in the
-    camera's thread when it can't be read.
+    `publish` is called with every event, in order. `remember` is called from time to time with the
+    open visits, each as its newest event, to be given to `recall` after a crash. Both are called in
+    the thread `detector`; `on_problem` is called with (camera, sentence) in the camera's thread
+    when the camera can't be read.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Pipeline:
         remember: Callable[[Iterable[Event]], None] = lambda _: None,
         on_problem: Callable[[str, str], None] = lambda _camera, _sentence: None,
     ) -> None:
-        """Load the model and search once, so that whoever waits knows that it works.
+        """Load the model and run the detector once, so that errors show now.
 
         Takes seconds, and starts nothing. Never fetches. Raises DetectorError or
         UnavailableSetting.
@@ -107,7 +107,7 @@ class Pipeline:
         self._replaced: set[Capture] = set()
         self._encoding = Encoding()
         self._next_embeddings: tuple[DetectorSettings, Embeddings] | None = None
-        """Of the settings that are being gone over to."""
+        """For the settings that are about to be applied."""
         self._current = self._first(config)
         _warm_up(self._current)
         self._analysis = Analysis(
@@ -144,7 +144,7 @@ class Pipeline:
 
     @property
     def turned_at(self) -> float:
-        """When the detector's thread came round last, in monotonic seconds."""
+        """When the detector's thread turned last, in monotonic seconds."""
         return self._analysis.turned_at
 
     @property
@@ -166,9 +166,9 @@ class Pipeline:
     # --- running ----------------------------------------------------------------------------------
 
     def recall(self, visits: Iterable[Remembered]) -> tuple[Event, ...]:
-        """Let visits of the previous run go on; the events end those with which that can't be.
+        """Continue visits of the previous run; returns the `end` of those that can't be continued.
 
-        Before `start`.
+        Call before `start`.
         """
         return tuple(recall(self._current.cameras, visits))
 
@@ -178,13 +178,12 @@ class Pipeline:
             capture.start()
 
     def recover(self) -> None:
-        """Replace threads that hang in a driver or in FFmpeg; for the owner to call every second
-        or so."""
+        """Replace threads that hang in a driver or in FFmpeg; call about once a second."""
         for capture in self._current.captures.values():
             capture.recover(time.monotonic())
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Until all cameras have ended, as files do; False if that took longer than `timeout`.
+        """Wait until all cameras have ended, as files do; False after `timeout` seconds.
 
         Raises StreamwatchError if a thread has failed.
         """
@@ -199,9 +198,10 @@ class Pipeline:
         return True
 
     def stop(self, timeout: float) -> bool:
-        """End all threads and what is open; False if the detector is busy after `timeout` seconds.
+        """Stop all threads and end open visits; False if the detector is still busy after `timeout`
+        s.
 
-        Waits for the captures first, which may take some seconds of its own.
+        Waits for the captures first, which may take a few seconds more.
         """
         with self._lock:
             self._stopping.set()
@@ -213,7 +213,7 @@ class Pipeline:
     # --- changing ---------------------------------------------------------------------------------
 
     def unknown(self, config: Config) -> tuple[str, ...]:
-        """The prompts of a configuration whose vectors have to be made before it can be prepared.
+        """The prompts of a configuration whose vectors must be made before it can be prepared.
 
         Takes milliseconds. Raises DetectorError; never fetches.
         """
@@ -223,16 +223,16 @@ class Pipeline:
     def encode(
         self, prompts: tuple[str, ...], settings: DetectorSettings | None = None
     ) -> Future[Mapping[str, Vectors]]:
-        """Make the vectors of prompts beside all else, which takes seconds where they are new.
+        """Make the vectors of prompts in another thread; takes seconds for new ones.
 
-        By the present settings, or by those that are being gone over to. The future gives them by
-        prompt, `(512,)` each, or DetectorError.
+        With the present settings, or with `settings` that are about to be applied. The future gives
+        them by prompt, `(512,)` each, or DetectorError.
         """
         embeddings, _ = self._embeddings_for(settings or self._current.config.detector)
         return self._encoding.order(embeddings, prompts)
 
     def prepare(self, config: Config) -> Setup:
-        """Do all that is slow for another configuration, beside what runs; nothing is changed.
+        """Do everything slow for another configuration, while the present one runs on unchanged.
 
         Waits for the vectors of `unknown` prompts. Raises DetectorError or UnavailableSetting;
         never fetches.
@@ -250,11 +250,11 @@ class Pipeline:
         )
 
     def exchange(self, prepared: Setup) -> float:
-        """Go over to what was prepared, between two batches.
+        """Switch to a prepared setup between two batches.
 
-        Returns when it was live, in monotonic seconds. Starts what is new, and asks what was
-        replaced to stop; see `join_replaced`. Raises StreamwatchError if the pipeline is stopping.
-        One thread at a time, and nothing but what `prepare` made of what runs.
+        Returns when it was live, in monotonic seconds. Starts new captures, and asks replaced ones
+        to stop; see `join_replaced`. Raises StreamwatchError if the pipeline is stopping. For one
+        thread at a time, and only with what `prepare` made from the present setup.
         """
         before = self._current
 
@@ -296,7 +296,7 @@ class Pipeline:
     # --- being asked ------------------------------------------------------------------------------
 
     def require(self, camera: str) -> RunningCamera:
-        """The camera, which gives frames; raises StreamwatchError where it does not."""
+        """The camera; raises StreamwatchError if it gives no frames."""
         current = self._current
         found = current.cameras.get(camera)
         if found is None:
@@ -307,9 +307,9 @@ class Pipeline:
         return found
 
     def look(self, camera: str, words: Vocabulary | None = None) -> Future[Answer]:
-        """The camera's next frame with what is found of `words`, or of its own prompts.
+        """The camera's next frame with the detections of `words`, or of its own prompts.
 
-        The future is cancelled if the camera goes before that, and may be cancelled by who waits.
+        The future is cancelled if the camera is removed first; the caller may cancel it too.
         Raises StreamwatchError where the camera gives no frames.
         """
         found = self.require(camera)
@@ -338,7 +338,7 @@ class Pipeline:
     def _embeddings_for(
         self, settings: DetectorSettings
     ) -> tuple[Embeddings, Mapping[str, Vectors]]:
-        """What makes vectors by these settings, and those that are there already."""
+        """What makes vectors with these settings, and the vectors known already."""
         current = self._current
         if not other_vectors(current.config.detector, settings):
             return current.embeddings, current.vocabularies.vectors
@@ -350,7 +350,7 @@ class Pipeline:
     def _cameras(
         self, config: Config, words: Vocabularies, before: Mapping[str, RunningCamera]
     ) -> dict[str, RunningCamera]:
-        """The enabled ones; those of `before` go on wherever they can."""
+        """The enabled cameras; those of `before` are kept if possible."""
         return {
             name: self._maker.changed(before[name], config, words.rivals)
             if name in before
@@ -370,7 +370,7 @@ def _stop(captures: Iterable[Capture]) -> None:
 
 
 def _warm_up(setup: Setup) -> None:
-    """Search once, in nothing."""
+    """Run the detector once on an empty picture."""
     for watched in setup.watched().values():
         if watched.vocabulary.prompts:
             blank = np.zeros((360, 640, 3), np.uint8)
@@ -379,6 +379,6 @@ def _warm_up(setup: Setup) -> None:
 
 
 def _other_detector(old: DetectorSettings, new: DetectorSettings) -> bool:
-    """Whether it takes another network to search with."""
+    """Whether another network has to be loaded."""
     keys = ("model", "text_encoder", "device", "backend", "image_size")
     return any(getattr(old, key) != getattr(new, key) for key in keys)

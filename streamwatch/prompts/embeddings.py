@@ -91,7 +91,7 @@ class Embeddings:
 
 
 def other_vectors(old: DetectorSettings, new: DetectorSettings) -> bool:
-    """Whether the same prompt has another vector now."""
+    """Whether the same prompt has another vector with the new settings."""
     keys = ("model", "text_encoder", "template")
     return any(getattr(old, key) != getattr(new, key) for key in keys)
 

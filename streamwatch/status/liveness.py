@@ -1,4 +1,4 @@
-"""Whether the daemon really gets on, or only looks alive. Pure."""
+"""Finds stuck threads and cameras whose frames nobody analyses. Pure."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from dataclasses import dataclass
 from streamwatch.records import CameraCounts
 
 STUCK_SECONDS = 30.0
-"""The longest that anything but a defect takes between two signs of life; systemd's watchdog waits
-for another half minute."""
+"""A thread is stuck if it does not turn for this long; systemd's watchdog waits another half
+minute."""
 RELOAD_STUCK_SECONDS = 600.0
-"""The same for the thread that takes over what is saved: loading another model may take minutes on
-a small machine."""
+"""The same for the reloading thread: loading another model may take minutes on a small machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """Signs of life at a moment; the times are monotonic seconds.
+    """When each thread turned last, in monotonic seconds.
 
-    `detector_at`, `publisher_at` and `reload_at` are when their loops came round last; the last is
-    None where no file is followed. `cameras` are the enabled ones.
+    `reload_at` is None if no file is followed. `cameras` are the enabled ones.
     """
 
     detector_at: float
@@ -30,14 +28,14 @@ class Pulse:
 
 
 class Liveness:
-    """Tells what is stuck, from one pulse after another. A camera that is away is not."""
+    """Finds what is stuck, from one pulse after another. An offline camera is not."""
 
     def __init__(self) -> None:
         self._well: dict[str, tuple[CameraCounts, float]] = {}
-        """By camera, its pulse when it was last seen to be all right, and when that was."""
+        """By camera, its counts when it was last all right, and when that was."""
 
     def stuck(self, pulse: Pulse, now: float) -> tuple[str, ...]:
-        """A sentence for each part that has done nothing for too long, though it had to."""
+        """A sentence for each part that is stuck."""
         return (
             *idle("the detector's thread", pulse.detector_at, now),
             *idle("the publisher's thread", pulse.publisher_at, now),
@@ -61,6 +59,6 @@ class Liveness:
 
 
 def idle(what: str, at: float, now: float, longest_seconds: float | None = None) -> Iterator[str]:
-    """A sentence if `what` came round last too long ago."""
+    """A sentence if `what` turned last too long ago."""
     if now - at > (STUCK_SECONDS if longest_seconds is None else longest_seconds):
         yield f"{what} has done nothing for {now - at:.0f} s"

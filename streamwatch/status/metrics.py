@@ -1,4 +1,4 @@
-"""The daemon's counters as Prometheus takes them; names and units are by its conventions."""
+"""The daemon's counters in Prometheus' format and naming conventions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from streamwatch.records import CameraCounts
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """All of them at a moment. `events` are counted by camera, watch and type."""
+    """All metrics at one time. `events` are counted by camera, watch and type."""
 
     build: Mapping[str, str]
     cameras: Mapping[str, CameraCounts]
@@ -34,7 +34,7 @@ class Metrics:
 
 
 def exposition(read: Callable[[], Metrics]) -> Callable[[], bytes]:
-    """What makes the text that Prometheus scrapes, out of what `read` gives at that moment."""
+    """A function that makes the text for Prometheus from what `read` returns when called."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     registry.register(_Ours(read))
@@ -46,7 +46,7 @@ class _Ours(Collector):
         self._read = read
 
     def describe(self) -> Iterable[Metric]:
-        return ()  # registering must not read what is not there yet
+        return ()  # called when registering, before there are metrics
 
     def collect(self) -> Iterable[Metric]:
         now = self._read()

@@ -1,4 +1,4 @@
-"""What the daemon tells about itself: `P/info`, `P/stats`, and what there is."""
+"""What the daemon says about itself: `P/info`, `P/stats`, metrics, and the status document."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from streamwatch.status.metrics import Metrics
 def info(
     config: Config, device: str, started_at: datetime, problems: Sequence[ErrorReport]
 ) -> Info:
-    """What runs, with the problems that last."""
+    """`P/info`, with the present problems."""
     return Info(
         version=__version__,
         model=config.detector.model,
@@ -55,7 +55,7 @@ def info(
 
 
 def roster(config: Config) -> Roster:
-    """Cameras and watches that are disabled too: they are not gone."""
+    """All cameras and watches for Home Assistant, disabled ones too."""
     cameras = {
         name: AnnouncedCamera(
             camera.name, [watch for watch in config.watches if name in config.cameras_of(watch)]
@@ -83,12 +83,12 @@ def stats(pipeline: Pipeline, publisher: Publisher, started: float) -> Stats:
 
 
 def pulse(pipeline: Pipeline, publisher: Publisher, reload_at: float | None, now: float) -> Pulse:
-    """The signs of life of all parts; times in monotonic seconds."""
+    """When each thread turned last; times in monotonic seconds."""
     return Pulse(pipeline.turned_at, publisher.turned_at, pipeline.camera_counts(now), reload_at)
 
 
 def status_line(pipeline: Pipeline, publisher: Publisher, stuck: Sequence[str], now: float) -> str:
-    """How it goes in one line, as for `systemctl status`."""
+    """The state in one line, for `systemctl status`."""
     setup = pipeline.current
     offline = [
         f"{name} is offline ({capture.problem or 'no frame yet'})"
@@ -129,7 +129,7 @@ def status_document(
     problems: Sequence[ErrorReport],
     stuck: Sequence[str],
 ) -> dict[str, Any]:
-    """How it goes, for `streamwatch status`; frames a second are since `before`."""
+    """The document for `streamwatch status`; frames per second are measured since `before`."""
     config, captures = pipeline.current.config, pipeline.current.captures
     told = now.fields(before)
     moment = time.monotonic()

@@ -1,4 +1,4 @@
-"""The running daemon asked how it goes: a socket that hands out one JSON document."""
+"""The socket on which a running daemon answers `streamwatch status` with one JSON document."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ PATIENCE_SECONDS = 5.0
 
 
 class StatusServer:
-    """Hands what `status` gives to whoever connects, until `close`.
+    """Sends the result of `status` to each connection, until `close`.
 
-    Only for the user it runs as, and root. A socket that can't be made is a warning: nobody must
-    go without alerts for it.
+    Only the daemon's user and root can connect. If the socket can't be made, that is a warning:
+    alerts don't depend on it.
     """
 
     def __init__(self, path: Path, status: Callable[[], dict[str, Any]]) -> None:
@@ -37,7 +37,7 @@ class StatusServer:
 
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)  # of a daemon that was killed
+            path.unlink(missing_ok=True)  # left by a daemon that was killed
             self._server = socketserver.UnixStreamServer(str(path), Request)
             path.chmod(0o600)
         except OSError as error:
@@ -57,9 +57,9 @@ class StatusServer:
 
 
 def ask(paths: Iterable[Path]) -> dict[str, Any] | None:
-    """What the daemon behind the first of these sockets says; None where none listens.
+    """The answer of the daemon behind the first of these sockets; None if none listens.
 
-    Raises PermissionError where it is somebody else's, and TimeoutError where it says nothing.
+    Raises PermissionError if it belongs to another user, and TimeoutError if it does not answer.
     """
     for path in paths:
         if os.access(path.parent, os.X_OK) and not path.exists():

@@ -1,4 +1,4 @@
-"""What systemd is told while the service runs (sd_notify(3)); silence where it does not listen."""
+"""Notifications to systemd (sd_notify(3)); without systemd they do nothing."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from contextlib import suppress
 
 
 def status(text: str) -> None:
-    """One line for `systemctl status`, whatever is in it: a second one would be an order."""
+    """The line in `systemctl status`. Line breaks are removed: each line is a message of its
+    own."""
     _tell(f"STATUS={' '.join(text.split())}")
 
 
 def ready() -> None:
-    """The start is over: what depends on the service may start."""
+    """Starting is complete."""
     _tell("READY=1")
 
 
 def alive() -> None:
-    """Put off the watchdog once more."""
+    """Reset the watchdog."""
     _tell("WATCHDOG=1")
 
 
@@ -27,11 +28,11 @@ def stopping() -> None:
 
 
 def _tell(line: str) -> None:
-    """Never raises: nobody must stop for want of a listener."""
+    """Never raises."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
-    if address.startswith("@"):  # an abstract socket, whose name starts with a zero byte
+    if address.startswith("@"):  # an abstract socket: its name starts with a zero byte
         address = f"\0{address[1:]}"
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.sendto(f"{line}\n".encode(errors="replace"), address)

@@ -1,4 +1,4 @@
-"""What can be asked over HTTP: is it well, is it ready, and its metrics."""
+"""HTTP: health, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from streamwatch.errors import UnavailableSetting
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 5.0
-"""For who connects and says nothing."""
+"""How long to wait for a client's request."""
 RETRY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """What is answered; each is called in a thread of its own. `stuck` gives sentences."""
+    """The content of the pages; called in a thread per request. `stuck` gives sentences."""
 
     stuck: Callable[[], tuple[str, ...]]
     ready: Callable[[], bool]
@@ -33,10 +33,10 @@ class Pages:
 
 
 class Web:
-    """Serves the pages where the setting `http` says, while it says so. Owned by one thread.
+    """Serves the pages at the address in the setting `http`, if there is one. Owned by one thread.
 
-    `on_change` is called when `problem` has come or gone; when it goes by itself, in the thread
-    `http`.
+    `on_change` is called when `problem` is set or cleared; in the thread `http` when the address
+    can be listened on at last.
     """
 
     def __init__(self, pages: Pages, on_change: Callable[[], None]) -> None:
@@ -46,11 +46,11 @@ class Web:
 
     @property
     def problem(self) -> str | None:
-        """Why it can't be had what `http` asks for, while that lasts."""
+        """Why the address of `http` can't be listened on at present."""
         return None if self._listener is None else self._listener.problem
 
     def open(self, settings: HttpSettings | None) -> None:
-        """Listen, or, where that can't be, try again until it can: a `problem`, no error."""
+        """Listen; if that fails, set `problem` and retry until it works."""
         if settings is None:
             return
         self._listener = Listener(settings, self._pages, later=self._on_change)
@@ -58,7 +58,7 @@ class Web:
             self._on_change()
 
     def change(self, before: HttpSettings | None, now: HttpSettings | None) -> None:
-        """Listen as is wanted now. Raises UnavailableSetting, listening as before."""
+        """Listen at another address. Raises UnavailableSetting, and listens as before."""
         same_place = before and now and (before.host, before.port) == (now.host, now.port)
         if same_place:
             self.close()
@@ -81,14 +81,12 @@ class Web:
 
 
 class Listener:
-    """Listens at one address from the start on, and serves until `close`.
+    """Listens at one address until `close`.
 
-    Where it can't listen, that is an UnavailableSetting. With `later` it is an error in the log and
-    a `problem` until it can, which is tried every now and then; `later` is called then, in the
-    thread `http`.
+    Raises UnavailableSetting if it can't. With `later` that is logged and set as `problem` instead,
+    and retried; `later` is called in the thread `http` when it works.
 
-    Where a `token` is set, `/metrics` asks for it (`Authorization: Bearer …`); the two others hold
-    nothing that needs one.
+    If a `token` is set, `/metrics` requires it (`Authorization: Bearer …`).
     """
 
     def __init__(
@@ -99,7 +97,7 @@ class Listener:
         self.problem: str | None = None
         self._later = later
         self._lock = threading.Lock()
-        """Held while it starts to listen, or is closed."""
+        """Held while starting to listen or closing."""
         self._closed = threading.Event()
         self._server: _Server | None = None
         try:

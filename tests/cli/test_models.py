@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 
 from streamwatch.cli.app import app
 from streamwatch.config.catalogue import ENCODERS, MODELS, Asset
-from streamwatch.daemon.fetch_first import prepare
+from streamwatch.daemon.fetch_first import fetch_first
 from streamwatch.errors import DetectorError
 from streamwatch.models import fetching
 from streamwatch.models.fetching import Patience
@@ -379,14 +379,14 @@ def test_run_fetches_and_tells_log_and_systemd(
         systemd.bind(f"\0streamwatch-test-{os.getpid()}")
         systemd.settimeout(5)
         monkeypatch.setenv("NOTIFY_SOCKET", f"@streamwatch-test-{os.getpid()}")
-        prepare(DetectorSettings(model=NAME))
+        fetch_first(DetectorSettings(model=NAME))
         first = systemd.recv(1000).decode()
     assert first.startswith(f"STATUS=fetching {NAME}.pt: ")
     assert f"{NAME} is not in {cache}; fetching 26 MB from {web.address(FILE)}" in caplog.messages
     assert any(f"fetching {NAME}.pt: 0.1 MB of 0.1 MB, 100%" in said for said in caplog.messages)
     assert (cache / NAME / f"{NAME}.pt").is_file()
     caplog.clear()
-    prepare(DetectorSettings(model=NAME))
+    fetch_first(DetectorSettings(model=NAME))
     assert caplog.messages == []
 
 
@@ -396,19 +396,19 @@ def test_run_fetches_what_a_yoloe_needs(
     from streamwatch.config import DetectorSettings
 
     caplog.set_level(logging.INFO, "streamwatch")
-    prepare(DetectorSettings(model=YOLOE))
+    fetch_first(DetectorSettings(model=YOLOE))
     fetched = [said.partition(" is not in ")[0] for said in caplog.messages]
     assert fetched == [YOLOE, "mobileclip2_b", TOKENIZER.name]
     tower = cache / "mobileclip2_b" / "mobileclip2_b.ts"
     tower.write_bytes(b"swapped")
     with pytest.raises(DetectorError) as caught:
-        prepare(DetectorSettings(model=YOLOE, offline=True))
+        fetch_first(DetectorSettings(model=YOLOE, offline=True))
     assert str(caught.value) == (
         f"detector.text_encoder: {tower} is not the file that was fetched: its checksum is not the "
         "one in SHA256SUMS, and detector.offline forbids to fetch it; `streamwatch models pull "
         f"{YOLOE}` does"
     )
-    prepare(DetectorSettings(model=YOLOE))
+    fetch_first(DetectorSettings(model=YOLOE))
     assert tower.read_bytes() == TOWER_CONTENT
 
 

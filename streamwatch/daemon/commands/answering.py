@@ -1,4 +1,4 @@
-"""What is asked over MQTT: done in the reloading thread, and answered."""
+"""Carries out commands that arrive over MQTT, in the reloading thread, and answers them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Commands:
         self._pipeline = pipeline
 
     def take(self, command: Command) -> None:
-        """Answer a command when its turn comes; for any thread, and never waits."""
+        """Queue a command; from any thread, never blocks."""
         self._reloading.do(partial(self._begin, command))
 
     # From here on everything runs in the thread `reload`.
@@ -62,8 +62,7 @@ class Commands:
             asked.refuse(str(error))
 
     def _start(self, request: Request, asked: _Asked) -> None:
-        """Do what needs no waiting, and have the rest done when it can be. Raises
-        StreamwatchError."""
+        """Do what needs no waiting, and arrange for the rest. Raises StreamwatchError."""
         match request:
             case EditRequest():
                 then = partial(self._tell, asked)
@@ -107,7 +106,7 @@ class Commands:
         self._when_done(self._pipeline.encode(prompts), asked, look)
 
     def _snapshot(self, request: SnapshotRequest, asked: _Asked) -> None:
-        """The picture itself, in base64: a topic of its own would show it to everybody."""
+        """The picture in base64 within the answer: a topic of its own would show it to everyone."""
         prompts: tuple[str, ...] = ()
         least = 1.0
         if request.watch is not None:
@@ -129,7 +128,7 @@ class Commands:
         return self._pipeline.current.config
 
     def _looked_for(self, camera: str, watch: str) -> tuple[tuple[str, ...], float]:
-        """What a watch looks for on a camera, and how sure it must be."""
+        """The prompts of a watch on a camera, and its confidence."""
         settings = self._config.watches_of(camera).get(watch)
         if settings is None:
             raise StreamwatchError(f"{watch} is not watched for on {camera}")
@@ -156,7 +155,7 @@ class Commands:
     def _when_done(
         self, future: Future[_Result], asked: _Asked, go_on: Callable[[_Result], None]
     ) -> None:
-        """Go on in this thread with what a future gives; what it raises is the answer."""
+        """When a future is done, continue in this thread; an error is the answer."""
 
         def take() -> None:
             try:
@@ -170,7 +169,7 @@ class Commands:
 
 
 class _Asked:
-    """A command under way, to be answered once. `cancelled` is what a cancelled look means."""
+    """A command to be answered once. `cancelled` is the message if its look is cancelled."""
 
     def __init__(self, publisher: Publisher, command: Command, id: Id) -> None:
         self._verb = command.verb

@@ -1,7 +1,7 @@
-"""What a command over MQTT asks for; whoever takes it says whether that can be done.
+"""Parses commands that arrive over MQTT.
 
-Here a command is only read. That an entry it brings is right is found out by `load`, to which its
-edit is handed, in the same words as for the file.
+The settings of a watch in a command are not checked here: `load` does that when the edit is
+applied, with the same messages as for the file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LONGEST_ID = 200
 MOST_PROMPTS = 100
 
 Id = str | int | float | None
-"""What a requester tells its answers apart by."""
+"""What a requester matches its answers by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class ReloadRequest:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotRequest:
-    """Publish a picture of a camera as it is now, under a watch if one is named."""
+    """Return a picture of a camera as it is now, with the boxes of a watch if one is named."""
 
     id: Id
     camera: str
@@ -60,7 +60,7 @@ class SnapshotRequest:
 
 @dataclass(frozen=True, slots=True)
 class DetectRequest:
-    """Tell what is found in a camera's newest frame; `prompts` are its watches' where None."""
+    """Return what is found in a camera's next frame; `prompts` None means those of its watches."""
 
     id: Id
     camera: str
@@ -72,7 +72,7 @@ Request = EditRequest | ReloadRequest | SnapshotRequest | DetectRequest
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Why a command can't be taken, in one sentence for whoever sent it."""
+    """Why a command is refused, in one sentence for the requester."""
 
     id: Id
     message: str
@@ -83,7 +83,7 @@ class _Rejection(Exception):  # noqa: N818 - reads as what happened
 
 
 def parse(command: Command) -> Request | Rejected:
-    """Any bytes are either a request or refused."""
+    """Any payload gives a request or a refusal; never raises."""
     try:
         verb = _VERBS.get(command.verb)
         if verb is None:
@@ -140,7 +140,7 @@ def _no_number(constant: str) -> None:
 
 
 def _id(value: object) -> Id:
-    """What can be repeated as it is."""
+    """An id that can be repeated unchanged."""
     match value:
         case bool():
             pass
@@ -154,7 +154,7 @@ def _id(value: object) -> Id:
 
 
 def _is_utf8(text: str) -> bool:
-    """JSON can write halves of characters."""
+    """False for lone surrogates, which JSON can contain."""
     return not any(unicodedata.category(char) == "Cs" for char in text)
 
 
@@ -171,7 +171,7 @@ def _check_keys(fields: Collection[str], verb: _Verb) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Fields:
-    """A payload's fields, of which those needed are there."""
+    """A payload's fields; the required ones exist."""
 
     id: Id
     fields: dict[str, object]
@@ -226,7 +226,7 @@ def _line(value: object, what: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Verb:
-    """With `plain`, the payload may be the name alone."""
+    """With `plain`, the payload may also be just the name."""
 
     build: Callable[[_Fields], Request]
     needed: tuple[str, ...] = ()
@@ -251,7 +251,7 @@ def _changed(section: Section, change: Remove | Switch) -> _Verb:
 
 
 def _switched(section: Section) -> _Verb:
-    """Both ways in one verb, for those who have one topic for both, as Home Assistant's switch."""
+    """One verb for on and off, since Home Assistant's switch has one command topic."""
 
     def build(fields: _Fields) -> EditRequest:
         edit = Edit(section, fields.text("name"), Switch(fields.enabled))
