@@ -16,6 +16,7 @@ from streamwatch import logs
 from streamwatch.config import Config, MqttSettings, model_advice, snapshot_folder
 from streamwatch.daemon.commands.answering import Commands
 from streamwatch.daemon.fetch_first import fetch_first
+from streamwatch.daemon.problems import Problems, not_applied, not_listening
 from streamwatch.daemon.reloading import (
     Applied,
     Followed,
@@ -57,10 +58,6 @@ class Daemon:
         self._started_at = datetime.now(UTC)
         self._stop = threading.Event()
         self._resources = ExitStack()
-        self._problems: tuple[ErrorReport, ...] = ()
-        """What is wrong with the configuration file at present."""
-        self._web_problems: tuple[ErrorReport, ...] = ()
-        """That the HTTP port can't be listened on at present."""
         self._brokers = EmbeddedBrokers()
         self._commands: Commands | None = None
         self._reloading: Reloading | None = None
@@ -97,6 +94,7 @@ class Daemon:
             )
             self._publisher.start()
             started.callback(self._publisher.stop, DRAIN_SECONDS)
+            self._problems = Problems(self._publisher)
             self._pipeline = Pipeline(
                 config,
                 publish=self._publisher.event,
@@ -171,7 +169,9 @@ class Daemon:
         self._publisher.declare(setup.config.cameras, _pairs(setup.config))
         self._publisher.announce(report.roster(setup.config))
         self._publisher.info(
-            report.info(setup.config, setup.detector.device, self._started_at, self._lasting())
+            report.info(
+                setup.config, setup.detector.device, self._started_at, self._problems.lasting
+            )
         )
 
     def _shut_down(self) -> None:
@@ -231,21 +231,12 @@ class Daemon:
     def _tell(self, outcome: Outcome) -> None:
         """Report the outcome of a reload: in the log, on `P/errors` and in `P/info`."""
         if outcome.error is None:
-            if self._problems:
-                self._problems = ()
+            if self._problems.end("file"):
                 self._declare()
             return
         for line in str(outcome.error).splitlines():
             log.error("%s", line)
-        told = ErrorReport(
-            "config",
-            "the configuration is not taken over, what ran before goes on: "
-            + str(outcome.error).partition("\n")[0],
-            errors=outcome.problems or None,
-            at=datetime.now(UTC),
-        )
-        self._problems = (told,)
-        self._publisher.error(told)
+        self._problems.begin("file", not_applied(outcome))
         self._declare()
 
     # --- what others ask, in their threads --------------------------------------------------------
@@ -260,21 +251,14 @@ class Daemon:
     def _web_changed(self) -> None:
         """What `http` can't be listened on, or can again."""
         problem = self._web.problem
-        if problem is None:
-            self._web_problems = ()
-            if self._reloading is not None:
-                self._reloading.do(self._declare)
-        else:
-            told = ErrorReport("config", problem, at=datetime.now(UTC))
-            self._web_problems = (told,)
-            self._publisher.error(told)
-
-    def _lasting(self) -> tuple[ErrorReport, ...]:
-        return (*self._problems, *self._web_problems)
+        if problem is not None:
+            self._problems.begin("http", not_listening(problem))
+        elif self._problems.end("http") and self._reloading is not None:
+            self._reloading.do(self._declare)
 
     def _status(self) -> dict[str, Any]:
         assert self._followed is not None
-        return self._supervision.status(self._followed.path, self._lasting())
+        return self._supervision.status(self._followed.path, self._problems.lasting)
 
     def _failed(self) -> list[tuple[str, BaseException | None, ErrorReport]]:
         failed: list[tuple[str, BaseException | None, ErrorReport]] = [

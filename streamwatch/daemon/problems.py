@@ -1,0 +1,50 @@
+"""Problems that last: the configuration file is wrong, or the HTTP port is taken."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from streamwatch.daemon.reloading import Outcome
+from streamwatch.publisher import ErrorReport, Publisher
+
+Kind = Literal["file", "http"]
+
+
+class Problems:
+    """At most one of each kind. Published on `P/errors` when it begins, in `P/info` while it lasts.
+
+    Each method may be called from any thread.
+    """
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._lasting: dict[Kind, ErrorReport] = {}
+
+    @property
+    def lasting(self) -> tuple[ErrorReport, ...]:
+        return tuple(self._lasting.copy().values())
+
+    def begin(self, kind: Kind, report: ErrorReport) -> None:
+        self._lasting[kind] = report
+        self._publisher.error(report)
+
+    def end(self, kind: Kind) -> bool:
+        """Whether there was one."""
+        return self._lasting.pop(kind, None) is not None
+
+
+def not_applied(outcome: Outcome) -> ErrorReport:
+    """The report that a configuration was not applied, because of the outcome's error."""
+    return ErrorReport(
+        "config",
+        "the configuration is not taken over, what ran before goes on: "
+        + str(outcome.error).partition("\n")[0],
+        errors=outcome.problems or None,
+        at=datetime.now(UTC),
+    )
+
+
+def not_listening(problem: str) -> ErrorReport:
+    """The report that the HTTP port can't be listened on."""
+    return ErrorReport("config", problem, at=datetime.now(UTC))
