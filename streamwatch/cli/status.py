@@ -14,22 +14,22 @@ from rich.text import Text
 _COLOURS = {"online": "green", "offline": "red", "disabled": "dim"}
 
 
-def show(told: Mapping[str, Any], console: Console) -> None:
+def show(document: Mapping[str, Any], console: Console) -> None:
     """Print it as `Text`, never markup, since addresses and prompts may hold brackets."""
-    broker = told["broker"]
-    uptime = timedelta(seconds=int(told["uptime_s"]))
-    _line(console, f"streamwatch {told['version']}, running for {uptime}")
-    _line(console, told["config"], style="dim")
+    broker = document["broker"]
+    uptime = timedelta(seconds=int(document["uptime_s"]))
+    _line(console, f"streamwatch {document['version']}, running for {uptime}")
+    _line(console, document["config"], style="dim")
     connected = Text("connected") if broker["connected"] else Text("not connected", style="red")
-    waiting = f", {told['outbox']} alerts waiting"
+    waiting = f", {document['outbox']} alerts waiting"
     console.print(Text.assemble(f"broker {broker['address']}: ", connected, waiting))
     _line(
         console,
-        f"detector {told['model']}: {_ms(told['detector']['ms_p50'])} a batch, "
-        f"{told['rss_bytes'] / 1e6:.0f} MB of memory\n",
+        f"detector {document['model']}: {_ms(document['detector']['ms_p50'])} a batch, "
+        f"{document['rss_bytes'] / 1e6:.0f} MB of memory\n",
     )
     cameras = _table("camera", "status", "fps", "age", "problem")
-    for name, camera in told["cameras"].items():
+    for name, camera in document["cameras"].items():
         fps, age = camera.get("fps"), camera.get("age_s")
         cameras.add_row(
             name,
@@ -40,7 +40,7 @@ def show(told: Mapping[str, Any], console: Console) -> None:
         )
     console.print(cameras)
     watches = _table("watch", "prompts", "there now")
-    for name, watch in told["watches"].items():
+    for name, watch in document["watches"].items():
         there = ", ".join(
             camera if count == 1 else f"{camera} ({count})"
             for camera, count in watch["open"].items()
@@ -48,16 +48,16 @@ def show(told: Mapping[str, Any], console: Console) -> None:
         now = Text(there) if watch["enabled"] else Text("disabled", style="dim")
         watches.add_row(name, Text(", ".join(watch["prompts"])), now)
     console.print(watches)
-    for problem in told["problems"]:
+    for problem in document["problems"]:
         _line(console, problem, style="red")
 
 
-def is_well(told: Mapping[str, Any]) -> bool:
+def is_well(document: Mapping[str, Any]) -> bool:
     """Whether there is no problem that a person should look at."""
     return (
-        not told["problems"]
-        and told["broker"]["connected"]
-        and all(camera["status"] != "offline" for camera in told["cameras"].values())
+        not document["problems"]
+        and document["broker"]["connected"]
+        and all(camera["status"] != "offline" for camera in document["cameras"].values())
     )
 
 

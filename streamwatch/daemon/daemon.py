@@ -68,7 +68,7 @@ class Daemon:
                 apply=self._apply,
                 unknown=self._unknown,
                 encode=self._encode,
-                tell=self._tell,
+                on_outcome=self._on_outcome,
             )
 
     @property
@@ -141,7 +141,7 @@ class Daemon:
             if self._followed.error is None:
                 keep(self._followed.path, self._followed.text)
             else:
-                self._tell(Outcome(error=self._followed.error))
+                self._on_outcome(Outcome(error=self._followed.error))
             status = StatusServer(status_socket(self._followed.path), self._status)
         try:
             self._pipeline.start()
@@ -228,7 +228,7 @@ class Daemon:
         if self._reloading is not None:
             self._reloading.turned_at = time.monotonic()
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _on_outcome(self, outcome: Outcome) -> None:
         """Report the outcome of a reload: in the log, on `P/errors` and in `P/info`."""
         if outcome.error is None:
             if self._problems.end("file"):

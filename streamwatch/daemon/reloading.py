@@ -101,8 +101,8 @@ class Reloading:
     effect when they are made, and everything else meanwhile.
 
     `apply` applies a configuration, or raises StreamwatchError and changes nothing. `unknown` gives
-    the prompts whose vectors it would have to wait for, and `encode` starts making them. `tell` is
-    called with each outcome of a reload. All are called in the thread.
+    the prompts whose vectors it would have to wait for, and `encode` starts making them.
+    `on_outcome` is called with each outcome of a reload. All are called in the thread.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Reloading:
         apply: Callable[[Config], Applied],
         unknown: Callable[[Config], Sequence[str]],
         encode: Callable[[Sequence[str], Config], Future[Any]],
-        tell: Callable[[Outcome], None],
+        on_outcome: Callable[[Outcome], None],
     ) -> None:
         self._running = config
         self._path = followed.path
@@ -122,7 +122,7 @@ class Reloading:
         self._apply = apply
         self._unknown = unknown
         self._encode = encode
-        self._tell = tell
+        self._on_outcome = on_outcome
         self._edits: list[Edit] = []
         """Edits by commands, applied on top of the file."""
         self._waiting: frozenset[str] = frozenset()
@@ -166,7 +166,7 @@ class Reloading:
         noticed = time.monotonic()
 
         def done(outcome: Outcome) -> None:
-            self._tell(outcome)
+            self._on_outcome(outcome)
             if outcome.error is None:
                 keep(self._path, self._text)
             then(outcome)

@@ -121,10 +121,10 @@ class Supervision:
             (failure.part, failure.error, ErrorReport(failure.kind, "", camera=failure.camera))
             for failure in self._pipeline.failures
         ]
-        for part, error, told in (*failures, *self._failed()):
+        for part, error, to_publish in (*failures, *self._failed()):
             if error is not None:
                 message = f"{part} failed: {error or type(error).__name__}"
-                self._publisher.error(replace(told, message=message))
+                self._publisher.error(replace(to_publish, message=message))
                 raise StreamwatchError(message) from error
 
     def say_offline(self) -> None:

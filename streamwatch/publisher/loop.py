@@ -253,7 +253,7 @@ class PublisherLoop:
             self._delivery.clear(self._topics.camera_status(camera))
         self.alerts.forget(pairs, self._topics)
 
-    # --- what is told ----------------------------------------------------------------------------
+    # --- what is published -----------------------------------------------------------------------
 
     def take_event(self, event: Event, since: datetime, *, left_out: bool) -> None:
         """`left_out` means that its picture was dropped, since too many waited to be drawn."""

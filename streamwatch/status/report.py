@@ -131,7 +131,7 @@ def status_document(
 ) -> dict[str, Any]:
     """The document for `streamwatch status`; frames per second are measured since `before`."""
     config, captures = pipeline.current.config, pipeline.current.captures
-    told = now.fields(before)
+    fields = now.fields(before)
     moment = time.monotonic()
     visits = publisher.open_visits
     cameras = {}
@@ -143,19 +143,19 @@ def status_document(
         cameras[name] = {
             "status": state,
             "problem": capture.problem if capture is not None else None,
-            **told["cameras"].get(name, {}),
+            **fields["cameras"].get(name, {}),
         }
     return {
         "version": __version__,
         "config": str(path.absolute()),
         "config_hash": config_hash(config),
-        "uptime_s": told["uptime_s"],
+        "uptime_s": fields["uptime_s"],
         "model": config.detector.model,
         "broker": {"address": config.mqtt.address, "connected": publisher.connected},
-        "outbox": told["outbox"],
-        "detector": told["detector"],
-        "latency_ms": told["latency_ms"],
-        "rss_bytes": told["rss_bytes"],
+        "outbox": fields["outbox"],
+        "detector": fields["detector"],
+        "latency_ms": fields["latency_ms"],
+        "rss_bytes": fields["rss_bytes"],
         "cameras": cameras,
         "watches": {
             name: {

@@ -44,9 +44,9 @@ class Visit:
     id: str | None = None
     continues: str | None = None
     sequence: int = 0
-    told_at: float = 0.0
-    told_confidence: float = 0.0
-    told_zones: frozenset[str] = frozenset()
+    published_at: float = 0.0
+    published_confidence: float = 0.0
+    published_zones: frozenset[str] = frozenset()
     changes: deque[Sighting] = field(default_factory=deque)
 
     def note_zones(self) -> None:
@@ -60,5 +60,5 @@ class Visit:
         if zones in waiting:
             while frozenset(self.changes[-1].zones) != zones:
                 self.changes.pop()
-        elif self.changes or zones != self.told_zones:
+        elif self.changes or zones != self.published_zones:
             self.changes.append(self.last)

@@ -129,7 +129,7 @@ class Watch:
             if zones is not None:
                 self._sight(frame, track, zones)
         events = self._go_on(frame)
-        events += (e for visit in self._visits.values() for e in self._tell(visit, frame.seconds))
+        events += (e for visit in self._visits.values() for e in self._due(visit, frame.seconds))
         return events + self._end_left(frame.seconds)
 
     def _may_start(self, detection: Detection) -> bool:
@@ -200,18 +200,18 @@ class Watch:
         if visit.id is not None:
             visit.note_zones()
 
-    def _tell(self, visit: Visit, now: float) -> list[Event]:
+    def _due(self, visit: Visit, now: float) -> list[Event]:
         """`new` or `update`, if one is due at `now`, whether seen in this frame or not."""
         if visit.id is None:
-            return self._tell_new(visit)
-        better = visit.best_confidence - visit.told_confidence >= UPDATE_CONFIDENCE
-        if not (better or visit.changes) or now - visit.told_at < UPDATE_SECONDS:
+            return self._new_if_due(visit)
+        better = visit.best_confidence - visit.published_confidence >= UPDATE_CONFIDENCE
+        if not (better or visit.changes) or now - visit.published_at < UPDATE_SECONDS:
             return []
         sighting = visit.changes.popleft() if visit.changes else visit.last
-        visit.told_at = now
+        visit.published_at = now
         return [self._event(visit, "update", sighting, with_picture=better)]
 
-    def _tell_new(self, visit: Visit) -> list[Event]:
+    def _new_if_due(self, visit: Visit) -> list[Event]:
         now = visit.last.seconds
         stayed = now - visit.first_seconds >= self._dwell
         if not (visit.appeared and stayed and now >= self._quiet_until):
@@ -222,7 +222,7 @@ class Watch:
 
     def _begin(self, visit: Visit) -> Event:
         visit.id = self._new_id()
-        visit.told_at = visit.last.seconds
+        visit.published_at = visit.last.seconds
         return self._event(visit, "new", visit.last, with_picture=True)
 
     def _go_on(self, frame: Frame) -> list[Event]:
@@ -250,7 +250,7 @@ class Watch:
         visit.sequence = before.sequence + 1
         visit.best_confidence = max(visit.best_confidence, before.best_confidence)
         visit.appeared = True
-        visit.told_at = visit.last.seconds
+        visit.published_at = visit.last.seconds
         return self._event(visit, "update", visit.last, with_picture=better)
 
     def _continue(self, visit: Visit, before: Event) -> Event:
@@ -301,8 +301,8 @@ class Watch:
             picture=visit.best if with_picture and self._snapshot else None,
         )
         visit.sequence += 1
-        visit.told_confidence = visit.best_confidence
-        visit.told_zones = frozenset(sighting.zones)
+        visit.published_confidence = visit.best_confidence
+        visit.published_zones = frozenset(sighting.zones)
         return event
 
     def _at(self, visit: Visit, sighting: Sighting, kind: EventType, sequence: int) -> Event:
