@@ -13,14 +13,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.parts import SIDE_BY_SIDE, made_once
+
 pytest_plugins = [
     "tests.parts.certificates",
     "tests.parts.home_assistant",
     "tests.parts.mosquitto",
     "tests.parts.rtsp",
+    "tests.parts.vectors",
 ]
 
-SIDE_BY_SIDE = "PYTEST_XDIST_WORKER" in os.environ
 if SIDE_BY_SIDE:
     # As many threads as cores in each process would only wait for each other. Read by PyTorch
     # once, here and in what the tests start.
@@ -52,8 +54,7 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """
     cache = tmp_path_factory.mktemp("cache")
     if SIDE_BY_SIDE:
-        vectors = tmp_path_factory.getbasetemp().parent / "embeddings"
-        vectors.mkdir(exist_ok=True)
+        vectors = made_once(tmp_path_factory, "embeddings", lambda _: None)
         (cache / "embeddings").symlink_to(vectors)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CACHE_DIRECTORY", str(cache))

@@ -421,6 +421,7 @@ def test_check_says_what_a_yoloe_needs(web: Web, tmp_path: Path) -> None:
     assert web.asked == []
 
 
+@pytest.mark.xdist_group("encoders")
 def test_run_refuses_a_checkpoint_that_does_not_go_with_its_encoder(
     tmp_path: Path, web: Web, cache: Path
 ) -> None:

@@ -6,16 +6,10 @@ random weights.
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from ultralytics import YOLO, YOLOWorld
@@ -33,10 +27,12 @@ from streamwatch.models.provision import choose
 from streamwatch.models.store import sha256_of
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.records import Image, Vocabulary
-from tests.parts import TOYBOX
+from tests.parts import TOYBOX, made_once
 from tests.parts.checkpoints import SMALL, clip_folder, pictures_of_blocks, world_checkpoint
 from tests.parts.mobileclip import Tower, make_tokenizer, make_tower
 from tests.parts.yoloe import Peer, as_tensor, make_yoloe
+
+pytestmark = pytest.mark.usefixtures("encoded_here")
 
 NAMED = [name for name, model in MODELS.items() if isinstance(model.checkpoint, Asset)]
 PORCH = ("red car", "dog", "truck")
@@ -46,7 +42,11 @@ YARD = ("dog", "a cat on the wall", "parcel")
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where all that the official models need is, but for their checkpoints."""
-    cache = tmp_path_factory.mktemp("cache")
+    return made_once(tmp_path_factory, "official-models", make_cache)
+
+
+def make_cache(cache: Path) -> None:
+    """The vectors of the prompts are there too."""
     models = cache / "models"
     clip_folder(models / "clip-vit-base-patch32")
     make_tokenizer(models / "clip-vit-base-patch32-tokenizer")
@@ -55,7 +55,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
         make_tower(models / name / f"{name}.ts", Tower())
     for folder in models.iterdir():
         record(folder)
-    return cache
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CACHE_DIRECTORY", str(cache))
+        for name in ("yolov8s-worldv2", "yoloe-11s-seg", "yoloe-26s-seg"):
+            Embeddings(DetectorSettings(model=name)).vectors([*PORCH, *YARD])
 
 
 def record(folder: Path) -> None:
@@ -82,7 +85,7 @@ def fetched(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pat
         folder.mkdir(exist_ok=True)
         (folder / "SHA256SUMS").unlink(missing_ok=True)
         if is_yoloe(name):
-            seen = np.stack([letterbox(image, SMALL)[0] for image in pictures_of_blocks(8, seed=0)])
+            seen = np.stack([letterbox(image, SMALL)[0] for image in pictures_of_blocks(4, seed=0)])
             file = make_yoloe(folder, name, pictures=as_tensor(seen))
         else:
             file = world_checkpoint(name, folder / f"{name}.pt")
@@ -127,22 +130,12 @@ def ultralytics_raw(
     return raw
 
 
-def resident_bytes() -> int:
-    """What this process holds, without what it has freed and the C library keeps."""
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    return int(psutil.Process().memory_info().rss)
-
-
 def test_two_cameras_with_three_prompts_each_equal_ultralytics(
     named: str, cache: Path, images: list[Image]
 ) -> None:
     settings = DetectorSettings(model=named, device="cpu", image_size=SMALL, offline=True)
     file = cache / "models" / named / f"{named}.pt"
-    before, since = resident_bytes(), time.perf_counter()
     detector = load_detector(settings)
-    took, grown = time.perf_counter() - since, resident_bytes() - before
-    print(f"\n{named}: loaded in {took:.2f} s, {grown / 1e6:.0f} MB more memory")
     words = [vocabulary(settings, PORCH), vocabulary(settings, YARD)]
     raw = ultralytics_raw(file, images, words, fused=True)
     floors = [float(camera[4:].quantile(0.9)) for camera in raw]
@@ -167,36 +160,6 @@ def test_two_cameras_with_three_prompts_each_equal_ultralytics(
         (alone,) = ultralytics_raw(file, images[number:][:1], words[number:][:1], fused=False)
         np.testing.assert_allclose(alone[:4], raw[number, :4], atol=0.5)
         np.testing.assert_allclose(alone[4:], raw[number, 4:], atol=2e-3)
-
-
-MEASURE = r"""
-import re, sys, time, streamwatch
-from streamwatch.config.sections.whole import DetectorSettings
-from streamwatch.detector.loading import load_detector
-import torch, transformers, ultralytics.nn.tasks
-def peak(): return int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]) / 1000
-settings = DetectorSettings(model=sys.argv[1], device="cpu")
-before, since = peak(), time.perf_counter()
-load_detector(settings)
-print(f"loaded in {time.perf_counter() - since:.2f} s, {peak() - before:.0f} MB at the peak on top "
-      f"of {before:.0f} MB of libraries")
-"""
-
-
-@pytest.mark.parametrize(
-    "name", ["yolov8s-worldv2", "yolov8x-worldv2", "yoloe-26n-seg", "yoloe-26x-seg"]
-)
-def test_what_loading_takes_is_printed(name: str, fetched: Callable[[str], Path]) -> None:
-    """In a process of its own, where memory is not what others left; see it with `pytest -s`."""
-    file = fetched(name)
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, name],
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stderr
-    print(f"\n{name}: {file.stat().st_size / 1e6:.0f} MB on disk, {done.stdout.strip()}")
 
 
 def test_a_table_row_is_all_that_a_name_needs() -> None:
@@ -238,6 +201,7 @@ def refused(file: Path, encoder: Path | str) -> str:
     return said.replace(str(file), "FILE")
 
 
+@pytest.mark.xdist_group("encoders")
 def test_a_checkpoint_that_is_none_is_one_sentence(tmp_path: Path, encoder: Path) -> None:
     file = tmp_path / "mine.pt"
     assert refused(file, encoder) == "detector.model: FILE does not exist"
@@ -252,6 +216,7 @@ def test_a_checkpoint_that_is_none_is_one_sentence(tmp_path: Path, encoder: Path
     assert refused(file, encoder) == "the checkpoint FILE is no YOLO-World model"
 
 
+@pytest.mark.xdist_group("encoders")
 def test_a_checkpoint_goes_with_the_encoder_it_was_trained_with(
     tmp_path: Path, encoder: Path
 ) -> None:
@@ -279,6 +244,7 @@ def test_the_encoder_chooses_the_network_of_a_path(
     assert found
 
 
+@pytest.mark.xdist_group("encoders")
 def test_a_checkpoint_that_wants_other_vectors_is_refused(tmp_path: Path, encoder: Path) -> None:
     from ultralytics.nn.modules import C2fAttn
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import fcntl
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,31 @@ def missing(part: str, package: str) -> None:
     if os.environ.get("STREAMWATCH_REQUIRE_PARTS") == "1":
         pytest.fail(message)
     pytest.skip(message)
+
+
+SIDE_BY_SIDE = "PYTEST_XDIST_WORKER" in os.environ
+"""Whether this process is one of several that share the tests of a run."""
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder for all processes of a run, filled by the first of them that needs it."""
+    base = factory.getbasetemp().parent if SIDE_BY_SIDE else factory.getbasetemp()
+    folder = base / name
+    with held(base / f"{name}.lock"):
+        if not folder.exists():
+            part = base / f"{name}.part"
+            part.mkdir()
+            make(part)
+            part.rename(folder)
+    return folder
+
+
+@contextmanager
+def held(lock: Path) -> Iterator[None]:
+    """Only one process at a time gets on."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 BLOCKS = range(10_000, 32_000, 100)

@@ -27,6 +27,9 @@ from streamwatch.prompts.encoders import child, process
 from streamwatch.prompts.encoders.process import Encoded, EncoderFiles, EncoderProcess
 from streamwatch.records import Vectors
 from tests.parts.checkpoints import clip_folder
+from tests.parts.vectors import encoding_here
+
+pytestmark = pytest.mark.xdist_group("encoders")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,7 @@ def reference(folder: Path, *texts: str) -> Vectors:
 def encoders() -> list[psutil.Process]:
     return [
         child
-        for child in psutil.Process().children()
+        for child in psutil.Process().children()  # of this process alone: others test beside it
         if child.status() != psutil.STATUS_ZOMBIE
         and "streamwatch.prompts.encoders.child" in child.cmdline()
     ]
@@ -175,17 +178,6 @@ def test_another_template_encoder_or_content_is_encoded_anew(
     assert new(other) == ["other: dog"]
 
 
-def test_a_kept_process_does_not_outlive_its_files(tmp_path: Path) -> None:
-    others = encoders()
-    folder = clip_folder(tmp_path / "clip")
-    embeddings = Embeddings(settings(folder), tmp_path / "cache")
-    embeddings.vectors(["dog"])
-    (first,) = [child for child in encoders() if child not in others]
-    os.utime(folder / "config.json")
-    embeddings.vectors(["dog"])
-    wait_until(lambda: not psutil.pid_exists(first.pid))
-
-
 def test_a_spoilt_cache_is_made_again(embeddings: Embeddings, folder: Path) -> None:
     (right,) = embeddings.vectors(["a spoilt one"]).values()
     for file in embeddings._cache.folder.iterdir():
@@ -199,8 +191,9 @@ def test_without_a_cache_it_goes_on_with_a_warning(
 ) -> None:
     (tmp_path / "file").touch()
     embeddings = Embeddings(settings(folder), tmp_path / "file")
-    for prompt in ("dog", "car", "dog"):
-        assert embeddings.vectors([prompt])[prompt].shape == (512,)
+    with encoding_here():
+        for prompt in ("dog", "car", "dog"):
+            assert embeddings.vectors([prompt])[prompt].shape == (512,)
     (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
     assert "prompts can't be kept in" in record.getMessage()
 
@@ -216,13 +209,15 @@ def test_known_prompts_start_no_process(
     Embeddings(settings(folder), embeddings._cache.folder).vectors(["red car"])
 
 
-def test_its_process_is_kept_replaced_and_goes_with_its_owner(folder: Path, tmp_path: Path) -> None:
+def test_its_process_is_kept_replaced_and_goes_with_its_owner(tmp_path: Path) -> None:
+    """It is replaced where it has ended, and where its files are not those that it has read."""
     others = encoders()
+    folder = clip_folder(tmp_path / "clip")
 
     def mine() -> list[psutil.Process]:
         return [child for child in encoders() if child not in others]
 
-    embeddings = Embeddings(settings(folder), tmp_path)
+    embeddings = Embeddings(settings(folder), tmp_path / "cache")
     embeddings.vectors(["dog"])
     (first,) = mine()
     assert first.nice() >= child.NICENESS
@@ -232,8 +227,12 @@ def test_its_process_is_kept_replaced_and_goes_with_its_owner(folder: Path, tmp_
     wait_until(lambda: not psutil.pid_exists(first.pid))
     embeddings.vectors(["red truck"])
     (second,) = mine()
+    os.utime(folder / "config.json")
+    embeddings.vectors(["dog"])
+    wait_until(lambda: not psutil.pid_exists(second.pid))
+    (third,) = mine()
     del embeddings
-    wait_until(lambda: not psutil.pid_exists(second.pid))  # not even a zombie
+    wait_until(lambda: not psutil.pid_exists(third.pid))  # not even a zombie
 
 
 def test_one_that_leaves_as_it_is_asked_is_replaced(folder: Path, tmp_path: Path) -> None:
