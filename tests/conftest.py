@@ -1,6 +1,6 @@
 """What every test shares: the real parts, and that an unexpected ERROR in the log fails.
 
-Tests run side by side in several processes (pytest-xdist), which share the cores and nothing else
+Modules run side by side in several processes (pytest-xdist), which share the cores and nothing else
 but the vectors of prompts.
 """
 

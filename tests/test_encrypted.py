@@ -18,6 +18,8 @@ from tests.parts.daemon import Daemon, private_environment
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.parts.rtsp import RtspServer
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "p@ss:w/ord#%?&"
 TRUCK = "streamwatch/events/{}/truck"
 

@@ -49,8 +49,7 @@ def wait_for_topic(subscriber: Subscriber, topic: str, timeout: float = 60) -> A
     return subscriber.of(topic)[0].json
 
 
-two_passes_once = pytest.mark.xdist_group("two passes")
-"""What shares them runs in one process."""
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -58,7 +57,6 @@ def broker(start_mosquitto: StartMosquitto) -> Mosquitto:
     return start_mosquitto()
 
 
-@pytest.mark.slow
 def test_a_real_stream_tells_every_visit_once(
     tmp_path: Path, rtsp_server: Callable[..., RtspServer], broker: Mosquitto
 ) -> None:
@@ -147,7 +145,6 @@ def two_passes(
     return passes
 
 
-@two_passes_once
 def test_a_file_ends_the_daemon_and_tells_every_visit(
     two_passes: list[tuple[list[dict[str, Any]], str]],
 ) -> None:
@@ -160,7 +157,6 @@ def test_a_file_ends_the_daemon_and_tells_every_visit(
     assert "WARNING" not in log
 
 
-@two_passes_once
 def test_the_same_file_gives_the_same_events(
     two_passes: list[tuple[list[dict[str, Any]], str]],
 ) -> None:
@@ -172,7 +168,6 @@ def test_the_same_file_gives_the_same_events(
     assert first == second
 
 
-@pytest.mark.slow
 def test_what_not_names_is_beaten_and_never_told(tmp_path: Path, broker: Mosquitto) -> None:
     """A dog that is taken for a cat, then a cat: `not: dog` tells of the cat alone."""
     dog, cat = (
@@ -241,7 +236,6 @@ def test_info_and_stats_tell_what_runs(tmp_path: Path, broker: Mosquitto) -> Non
     assert stats["rss_bytes"] > 100e6
 
 
-@pytest.mark.slow
 def test_a_dead_camera_does_not_slow_another(
     tmp_path: Path, rtsp_server: Callable[..., RtspServer], broker: Mosquitto
 ) -> None:
@@ -263,7 +257,6 @@ def test_a_dead_camera_does_not_slow_another(
     assert 1 < frames / (last["uptime_s"] - first["uptime_s"]) < 2.2
 
 
-@pytest.mark.slow
 def test_a_broker_that_comes_late_gets_everything(tmp_path: Path, broker: Mosquitto) -> None:
     """Two visits begin and end with no broker there; all of it arrives once there is one."""
     broker.kill()
@@ -286,7 +279,6 @@ def test_a_broker_that_comes_late_gets_everything(tmp_path: Path, broker: Mosqui
     assert told == [(watch, kind) for watch in ("red-car", "blue-car") for kind in kinds]
 
 
-@pytest.mark.slow
 def test_a_crash_leaves_the_will(tmp_path: Path, broker: Mosquitto) -> None:
     cameras = {"street": {"url": "bundled:street", "loop": True}}
     with Subscriber(broker.port) as subscriber:

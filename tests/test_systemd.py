@@ -83,7 +83,7 @@ def test_the_daemon_runs_with_the_system_calls_it_is_left(
             "streamwatch/command/watch/set",
             json.dumps({"name": "new", "watch": watch, "persist": True}),
         )
-        subscriber.wait_for(lambda _: subscriber.of("streamwatch/result/watch/set"), 60)
+        subscriber.wait_for(lambda _: subscriber.of("streamwatch/result/watch/set"), 200)
         (answer,) = subscriber.of("streamwatch/result/watch/set")
         assert answer.json["ok"], answer.json
         assert watch["prompt"] in daemon.config.read_text()

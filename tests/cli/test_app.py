@@ -16,6 +16,8 @@ import yaml
 from streamwatch import __version__
 from tests.parts.daemon import private_environment
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -421,7 +421,6 @@ def test_check_says_what_a_yoloe_needs(web: Web, tmp_path: Path) -> None:
     assert web.asked == []
 
 
-@pytest.mark.xdist_group("encoders")
 def test_run_refuses_a_checkpoint_that_does_not_go_with_its_encoder(
     tmp_path: Path, web: Web, cache: Path
 ) -> None:
@@ -467,6 +466,9 @@ import dataclasses, sys
 from streamwatch.config.catalogue import MODELS, Asset
 MODELS["NAME"] = dataclasses.replace(MODELS["NAME"], checkpoint=Asset(sys.argv[2], 1))
 from streamwatch.cli.app import app
+
+pytestmark = pytest.mark.slow
+
 app(["run", "-c", sys.argv[1]])
 """.replace("NAME", NAME)
     with serving() as server:

@@ -32,7 +32,7 @@ from streamwatch.records import Image, Vectors, Vocabulary
 from tests.parts import STREET_CLIP, TOYBOX
 from tests.parts.vectors import keep_usual_vectors
 
-pytestmark = pytest.mark.usefixtures("encoded_here")
+pytestmark = [pytest.mark.usefixtures("encoded_here"), pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 
@@ -356,7 +356,7 @@ assert found, "no car"
         env=environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout + done.stderr == "", "libraries chatter"

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from ultralytics import YOLO, YOLOWorld
 from ultralytics.nn.tasks import WorldModel
 from ultralytics.utils.nms import non_max_suppression
@@ -32,7 +33,7 @@ from tests.parts.checkpoints import SMALL, clip_folder, pictures_of_blocks, worl
 from tests.parts.mobileclip import Tower, make_tokenizer, make_tower
 from tests.parts.yoloe import Peer, as_tensor, make_yoloe
 
-pytestmark = pytest.mark.usefixtures("encoded_here")
+pytestmark = [pytest.mark.usefixtures("encoded_here"), pytest.mark.slow]
 
 NAMED = [name for name, model in MODELS.items() if isinstance(model.checkpoint, Asset)]
 PORCH = ("red car", "dog", "truck")
@@ -85,7 +86,7 @@ def fetched(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pat
         folder.mkdir(exist_ok=True)
         (folder / "SHA256SUMS").unlink(missing_ok=True)
         if is_yoloe(name):
-            seen = np.stack([letterbox(image, SMALL)[0] for image in pictures_of_blocks(4, seed=0)])
+            seen = np.stack([letterbox(image, SMALL)[0] for image in pictures_of_blocks(8, seed=0)])
             file = make_yoloe(folder, name, pictures=as_tensor(seen))
         else:
             file = world_checkpoint(name, folder / f"{name}.pt")
@@ -109,25 +110,36 @@ def vocabulary(settings: DetectorSettings, prompts: tuple[str, ...]) -> Vocabula
     return Vocabulary(prompts, np.stack(list(Embeddings(settings).vectors(prompts).values())))
 
 
-def ultralytics_raw(
-    file: Path, images: Sequence[Image], words: Sequence[Vocabulary], fused: bool
-) -> torch.Tensor:
+Raw = Callable[[Sequence[Image], Sequence[Vocabulary]], torch.Tensor]
+
+
+def ultralytics(file: Path, fused: bool) -> Raw:
     """What Ultralytics' model makes of each image with its own vocabulary."""
-    boxed = np.stack([letterbox(image, SMALL)[0] for image in images])
     if is_yoloe(file.stem):
         peer = Peer(file, fused)
-        return torch.stack(
-            [peer.raw(boxed, word.prompts, word.vectors)[n] for n, word in enumerate(words)]
+        return lambda images, words: torch.stack(
+            [
+                peer.raw(boxed(images), word.prompts, word.vectors)[number]
+                for number, word in enumerate(words)
+            ]
         )
     model = YOLOWorld(file).model
     assert isinstance(model, WorldModel)
     model = (model.fuse(verbose=False) if fused else model).float().eval()
-    # Where its `set_classes` would put them.
-    model.txt_feats = torch.from_numpy(np.stack([w.vectors for w in words]))
-    model.model[-1].nc = len(words[0].prompts)
-    with torch.inference_mode():
-        raw: torch.Tensor = model(as_tensor(boxed))[0]
+
+    def raw(images: Sequence[Image], words: Sequence[Vocabulary]) -> torch.Tensor:
+        # Where its `set_classes` would put them.
+        model.txt_feats = torch.from_numpy(np.stack([word.vectors for word in words]))
+        model.model[-1].nc = len(words[0].prompts)
+        with torch.inference_mode():
+            found: torch.Tensor = model(as_tensor(boxed(images)))[0]
+        return found
+
     return raw
+
+
+def boxed(images: Sequence[Image]) -> NDArray[np.uint8]:
+    return np.stack([letterbox(image, SMALL)[0] for image in images])
 
 
 def test_two_cameras_with_three_prompts_each_equal_ultralytics(
@@ -137,7 +149,7 @@ def test_two_cameras_with_three_prompts_each_equal_ultralytics(
     file = cache / "models" / named / f"{named}.pt"
     detector = load_detector(settings)
     words = [vocabulary(settings, PORCH), vocabulary(settings, YARD)]
-    raw = ultralytics_raw(file, images, words, fused=True)
+    raw = ultralytics(file, fused=True)(images, words)
     floors = [float(camera[4:].quantile(0.9)) for camera in raw]
     views = [View(i, w, floor) for i, w, floor in zip(images, words, floors, strict=True)]
     height, width = letterbox(images[0], SMALL)[0].shape[:2]
@@ -156,8 +168,9 @@ def test_two_cameras_with_three_prompts_each_equal_ultralytics(
             ), (slot, confidence, box)
 
     # One camera alone through the model as it is saved gives what it gives beside another.
+    unfused = ultralytics(file, fused=False)
     for number in (0, 1):
-        (alone,) = ultralytics_raw(file, images[number:][:1], words[number:][:1], fused=False)
+        (alone,) = unfused(images[number:][:1], words[number:][:1])
         np.testing.assert_allclose(alone[:4], raw[number, :4], atol=0.5)
         np.testing.assert_allclose(alone[4:], raw[number, 4:], atol=2e-3)
 
@@ -201,7 +214,6 @@ def refused(file: Path, encoder: Path | str) -> str:
     return said.replace(str(file), "FILE")
 
 
-@pytest.mark.xdist_group("encoders")
 def test_a_checkpoint_that_is_none_is_one_sentence(tmp_path: Path, encoder: Path) -> None:
     file = tmp_path / "mine.pt"
     assert refused(file, encoder) == "detector.model: FILE does not exist"
@@ -216,7 +228,6 @@ def test_a_checkpoint_that_is_none_is_one_sentence(tmp_path: Path, encoder: Path
     assert refused(file, encoder) == "the checkpoint FILE is no YOLO-World model"
 
 
-@pytest.mark.xdist_group("encoders")
 def test_a_checkpoint_goes_with_the_encoder_it_was_trained_with(
     tmp_path: Path, encoder: Path
 ) -> None:
@@ -244,7 +255,6 @@ def test_the_encoder_chooses_the_network_of_a_path(
     assert found
 
 
-@pytest.mark.xdist_group("encoders")
 def test_a_checkpoint_that_wants_other_vectors_is_refused(tmp_path: Path, encoder: Path) -> None:
     from ultralytics.nn.modules import C2fAttn
 

@@ -38,9 +38,9 @@ def world_checkpoint(name: str, file: Path, seed: int = 0) -> Path:
     norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = 1.0
-    boxed = np.stack([letterbox(image, SMALL)[0] for image in pictures_of_blocks(4, seed)])
+    boxed = np.stack([letterbox(image, SMALL)[0] for image in pictures_of_blocks(8, seed)])
     pictures = torch.from_numpy(boxed).permute(0, 3, 1, 2).float() / 255
-    texts = torch.nn.functional.normalize(torch.randn(4, 80, 512), dim=-1)
+    texts = torch.nn.functional.normalize(torch.randn(8, 80, 512), dim=-1)
     with torch.no_grad():
         model.train().predict(pictures, txt_feats=texts)
         confidences = model.eval().predict(pictures, txt_feats=texts)[0][:, 4:]

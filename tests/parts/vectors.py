@@ -72,8 +72,7 @@ def _loaded(files: EncoderFiles) -> TextEncoder:
 
 @pytest.fixture(scope="module")
 def encoded_here() -> Iterator[None]:
-    """For modules in which the process of the encoder is not what is tested. Those that encode are
-    of the group `encoders`, so that not each process of a run loads the libraries."""
+    """For modules in which the process of the encoder is not what is tested."""
     with encoding_here():
         yield
 

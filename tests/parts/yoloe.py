@@ -31,7 +31,7 @@ def make_yoloe(
     model = YOLOE(f"{name}.yaml").model
     head = model.model[-1]
     if pictures is None:
-        pictures = torch.rand(4, 3, 128, 160)
+        pictures = torch.rand(8, 3, 128, 160)
     texts = random_texts(len(pictures), 3)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     with torch.no_grad():

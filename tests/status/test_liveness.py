@@ -22,6 +22,8 @@ from streamwatch.status.liveness import STUCK_SECONDS, CameraPulse, Liveness, Pu
 from tests.parts import STREET_CLIP, free_port
 from tests.parts.daemon import private_environment
 
+pytestmark = pytest.mark.slow
+
 HANG = """
 import time
 from streamwatch.daemon import supervision
