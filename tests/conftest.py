@@ -32,7 +32,12 @@ if SIDE_BY_SIDE:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long begins first, or it would run on alone at the end."""
     if SIDE_BY_SIDE:
-        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+        items.sort(key=_seconds, reverse=True)
+
+
+def _seconds(item: pytest.Item) -> int:
+    slow = item.get_closest_marker("slow")
+    return slow.kwargs["seconds"] if slow else 0
 
 
 @pytest.fixture(scope="session")

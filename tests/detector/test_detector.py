@@ -32,7 +32,7 @@ from streamwatch.records import Image, Vectors, Vocabulary
 from tests.parts import STREET_CLIP, TOYBOX
 from tests.parts.vectors import keep_usual_vectors
 
-pytestmark = [pytest.mark.usefixtures("encoded_here"), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("encoded_here"), pytest.mark.slow(seconds=30)]
 
 ROOT = Path(__file__).parents[2]
 

@@ -33,7 +33,7 @@ from tests.parts.checkpoints import SMALL, clip_folder, pictures_of_blocks, worl
 from tests.parts.mobileclip import Tower, make_tokenizer, make_tower
 from tests.parts.yoloe import Peer, as_tensor, make_yoloe
 
-pytestmark = [pytest.mark.usefixtures("encoded_here"), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("encoded_here"), pytest.mark.slow(seconds=100)]
 
 NAMED = [name for name, model in MODELS.items() if isinstance(model.checkpoint, Asset)]
 PORCH = ("red car", "dog", "truck")

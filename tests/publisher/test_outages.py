@@ -17,7 +17,7 @@ from tests.parts.mosquitto import Mosquitto, Received, StartMosquitto, Subscribe
 from tests.publisher.events import end_event, new_event, picture
 from tests.publisher.running import make, running, settings, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=50)
 
 
 def sequences(messages: Sequence[Received], topic: str) -> list[int]:

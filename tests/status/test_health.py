@@ -29,7 +29,7 @@ from tests.parts import STREET_CLIP, free_port
 from tests.parts.daemon import Daemon, private_environment
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=40)
 
 
 def get(port: int, path: str, token: str | None = None) -> tuple[int, str]:

@@ -22,7 +22,7 @@ from streamwatch.status.liveness import STUCK_SECONDS, CameraPulse, Liveness, Pu
 from tests.parts import STREET_CLIP, free_port
 from tests.parts.daemon import private_environment
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=60)
 
 HANG = """
 import time
