@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= config.yaml
 INSTALL_SYSTEM ?= 0
+# So many files of tests side by side: most wait for a broker or a camera, so more than cores.
+WORKERS ?= 4
 # The programs the tests run against, as Debian and Ubuntu call them.
 SYSTEM_PACKAGES := mosquitto mosquitto-clients python3-gi gir1.2-gst-rtsp-server-1.0 \
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
@@ -24,7 +26,7 @@ demo: $(VENV)/.run-ready ## Watch the bundled clip and see its alerts arrive (se
 	@$(BIN)/streamwatch demo -c $(CONFIG)
 
 test: $(VENV)/.test-ready system-packages ## Run all tests (sets everything up)
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(VENV)/.test-ready ## Format, lint and types, as CI wants them
 	@$(BIN)/ruff format --check .

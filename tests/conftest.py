@@ -1,19 +1,43 @@
-"""What every test shares: the real parts, and that an unexpected ERROR in the log fails."""
+"""What every test shares: the real parts, and that an unexpected ERROR in the log fails.
+
+Modules run side by side in several processes (pytest-xdist), which share the cores and nothing else
+but the vectors of prompts.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from collections.abc import Iterator
 
 import pytest
+
+from tests.parts import SIDE_BY_SIDE, made_once
 
 pytest_plugins = [
     "tests.parts.certificates",
     "tests.parts.home_assistant",
     "tests.parts.mosquitto",
     "tests.parts.rtsp",
+    "tests.parts.vectors",
 ]
+
+if SIDE_BY_SIDE:
+    # As many threads as cores in each process would only wait for each other. Read by PyTorch
+    # once, here and in what the tests start.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first, or it would run on alone at the end."""
+    if SIDE_BY_SIDE:
+        items.sort(key=_seconds, reverse=True)
+
+
+def _seconds(item: pytest.Item) -> int:
+    slow = item.get_closest_marker("slow")
+    return slow.kwargs["seconds"] if slow else 0
 
 
 @pytest.fixture(scope="session")
@@ -29,9 +53,16 @@ def ipv6() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Nothing is read from or left in the cache of whoever runs the tests."""
+    """Nothing is read from or left in the cache of whoever runs the tests.
+
+    The vectors of prompts are shared by all processes of a run: making them takes seconds.
+    """
+    cache = tmp_path_factory.mktemp("cache")
+    if SIDE_BY_SIDE:
+        vectors = made_once(tmp_path_factory, "embeddings", lambda _: None)
+        (cache / "embeddings").symlink_to(vectors)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CACHE_DIRECTORY", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("CACHE_DIRECTORY", str(cache))
         yield
 
 

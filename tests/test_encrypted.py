@@ -18,6 +18,8 @@ from tests.parts.daemon import Daemon, private_environment
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.parts.rtsp import RtspServer
 
+pytestmark = pytest.mark.slow(seconds=30)
+
 PASSWORD = "p@ss:w/ord#%?&"
 TRUCK = "streamwatch/events/{}/truck"
 
@@ -88,7 +90,7 @@ def test_the_demo_listens_over_tls(
         env={**private_environment(tmp_path), "COLUMNS": "100", "NO_COLOR": "1"},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=250,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("● appeared") == 1

@@ -13,7 +13,13 @@ import pytest
 
 from tests.parts import STREET_CLIP, free_port
 from tests.parts.daemon import Daemon
-from tests.parts.mosquitto import Mosquitto, Received, StartMosquitto, Subscriber
+from tests.parts.mosquitto import (
+    Mosquitto,
+    Received,
+    StartMosquitto,
+    Subscriber,
+    require_mosquitto,
+)
 from tests.parts.rtsp import RtspServer
 from tests.truth import clip_seconds, score, street
 from tests.truth.scenes import Scene, Thing
@@ -36,7 +42,11 @@ def config(broker: Mosquitto, cameras: Mapping[str, Any], *prompts: str) -> dict
 
 
 def events(subscriber: Subscriber) -> list[dict[str, Any]]:
-    return [m.json for m in subscriber.received if m.topic.startswith("streamwatch/events/")]
+    return alerts_among(subscriber.received)
+
+
+def alerts_among(received: Sequence[Received]) -> list[dict[str, Any]]:
+    return [m.json for m in received if m.topic.startswith("streamwatch/events/")]
 
 
 def camera_status(camera: str) -> str:
@@ -47,6 +57,9 @@ def wait_for_topic(subscriber: Subscriber, topic: str, timeout: float = 60) -> A
     """The payload of the first message of `topic`."""
     subscriber.wait_for(lambda _: subscriber.of(topic), timeout)
     return subscriber.of(topic)[0].json
+
+
+pytestmark = pytest.mark.slow(seconds=150)
 
 
 @pytest.fixture
@@ -122,30 +135,17 @@ def check_order(prompt: str, received: Sequence[Received]) -> None:
     assert [payload for kind, payload in mine if kind == "state"] == [b"OFF", b"ON", b"OFF"]
 
 
-@pytest.fixture(scope="module")
-def two_passes(
-    tmp_path_factory: pytest.TempPathFactory, mosquitto: Mosquitto
-) -> list[tuple[list[dict[str, Any]], str]]:
-    """The events and the log of two runs over the same file, as fast as the detector goes."""
-    passes = []
+def test_a_file_ends_the_daemon_and_tells_every_visit(tmp_path: Path, broker: Mosquitto) -> None:
+    """As fast as the detector goes."""
     cameras = {"street": {"url": str(STREET_CLIP), "pace": False}}
-    for number in range(2):
-        folder = tmp_path_factory.mktemp(f"pass-{number}")
-        settings = config(mosquitto, cameras, *PRESENT, *ABSENT)
-        with Subscriber(mosquitto.port) as subscriber, Daemon(folder, settings) as daemon:
-            subscriber.wait_for_payload(STATUS, b"online", 60)
-            assert daemon.wait(100) == 0, daemon.log
-            subscriber.wait_for_payload(STATUS, b"offline")
-            passes.append((events(subscriber), daemon.log))
-        saved = list((folder / "xdg-state" / "streamwatch" / "snapshots").iterdir())
-        assert len(saved) == 2 * len(PRESENT)  # the whole picture, and the thing alone
-    return passes
-
-
-def test_a_file_ends_the_daemon_and_tells_every_visit(
-    two_passes: list[tuple[list[dict[str, Any]], str]],
-) -> None:
-    alerts, log = two_passes[0]
+    settings = config(broker, cameras, *PRESENT, *ABSENT)
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings) as daemon:
+        subscriber.wait_for_payload(STATUS, b"online", 60)
+        assert daemon.wait(250) == 0, daemon.log
+        subscriber.wait_for_payload(STATUS, b"offline")
+        alerts, log = events(subscriber), daemon.log
+    saved = list((tmp_path / "xdg-state" / "streamwatch" / "snapshots").iterdir())
+    assert len(saved) == 2 * len(PRESENT)  # the whole picture, and the thing alone
     result = score(street(), alerts)
     assert result.perfect, result
     assert [alert["type"] for alert in alerts].count("end") == len(PRESENT)
@@ -154,40 +154,52 @@ def test_a_file_ends_the_daemon_and_tells_every_visit(
     assert "WARNING" not in log
 
 
-def test_the_same_file_gives_the_same_events(
-    two_passes: list[tuple[list[dict[str, Any]], str]],
-) -> None:
-    def lasting(alert: Mapping[str, Any]) -> dict[str, Any]:
-        times = ("id", "captured_at", "started_at", "ended_at", "published_at", "snapshot_path")
-        return {key: value for key, value in alert.items() if key not in times}
-
-    first, second = ([lasting(alert) for alert in alerts] for alerts, _ in two_passes)
-    assert first == second
+PETS: dict[str, Any] = {
+    "plain": {"prompt": "cat"},
+    "sharpened": {"prompt": "cat", "not": "dog"},
+}
 
 
-def test_what_not_names_is_beaten_and_never_told(tmp_path: Path, broker: Mosquitto) -> None:
-    """A dog that is taken for a cat, then a cat: `not: dog` tells of the cat alone."""
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory: pytest.TempPathFactory) -> list[Sequence[Received]]:
+    """What two daemons tell of one file: a dog that is taken for a cat, then a cat."""
+    require_mosquitto()
+    folder = tmp_path_factory.mktemp("pets")
     dog, cat = (
         Thing(name, name, 40, ((start, 700, 310), (start + 6, -60, 310)))
         for name, start in (("dog", 0), ("cat", 7))
     )
-    clip = Scene((dog, cat), seconds=17).write(tmp_path / "pets.mp4", fps=5)
-    cameras = {"yard": {"url": str(clip), "pace": False}}
-    settings = config(broker, cameras)
-    settings["mqtt"]["homeassistant"] = True
-    settings["watches"] = {
-        "plain": {"prompt": "cat"},
-        "sharpened": {"prompt": "cat", "not": "dog"},
-    }
-    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings) as daemon:
-        subscriber.wait_for_payload(STATUS, b"online", 60)
-        assert daemon.wait(100) == 0, daemon.log
-        subscriber.wait_for_payload(STATUS, b"offline")
-        alerts = [alert for alert in events(subscriber) if alert["type"] == "new"]
-        received = subscriber.received
+    clip = Scene((dog, cat), seconds=17).write(folder / "pets.mp4", fps=5)
+    told = []
+    for number in range(2):
+        with Mosquitto() as broker, Subscriber(broker.port) as subscriber:
+            settings = config(broker, {"yard": {"url": str(clip), "pace": False}})
+            settings["mqtt"]["homeassistant"] = True
+            settings["watches"] = PETS
+            with Daemon(folder / f"pass-{number}", settings) as daemon:
+                subscriber.wait_for_payload(STATUS, b"online", 60)
+                assert daemon.wait(100) == 0, daemon.log
+            subscriber.wait_for_payload(STATUS, b"offline")
+            told.append(subscriber.received)
+    return told
+
+
+def test_the_same_file_gives_the_same_events(pets: list[Sequence[Received]]) -> None:
+    def lasting(alert: Mapping[str, Any]) -> dict[str, Any]:
+        times = ("id", "captured_at", "started_at", "ended_at", "published_at", "snapshot_path")
+        return {key: value for key, value in alert.items() if key not in times}
+
+    first, second = ([lasting(alert) for alert in alerts_among(told)] for told in pets)
+    assert len(first) >= 2 * 3
+    assert first == second
+
+
+def test_what_not_names_is_beaten_and_never_told(pets: list[Sequence[Received]]) -> None:
+    """`not: dog` tells of the cat alone."""
+    received = pets[0]
+    alerts = [alert for alert in alerts_among(received) if alert["type"] == "new"]
     started = {
-        name: [alert["position"] for alert in alerts if alert["watch"] == name]
-        for name in settings["watches"]
+        name: [alert["position"] for alert in alerts if alert["watch"] == name] for name in PETS
     }
     assert [position > 7 for position in started["plain"]] == [False, True]
     assert [position > 7 for position in started["sharpened"]] == [True]
@@ -236,7 +248,7 @@ def test_info_and_stats_tell_what_runs(tmp_path: Path, broker: Mosquitto) -> Non
 def test_a_dead_camera_does_not_slow_another(
     tmp_path: Path, rtsp_server: Callable[..., RtspServer], broker: Mosquitto
 ) -> None:
-    """15 → 2 frames a second averages 2.0, with a dead camera beside it."""
+    """Of 15 frames a second it has 2 looked at, all the time, with a dead camera beside it."""
     cameras = {
         "alive": {"url": rtsp_server().url, "fps": 2},
         "dead": {"url": f"rtsp://127.0.0.1:{free_port()}/stream"},
@@ -244,13 +256,14 @@ def test_a_dead_camera_does_not_slow_another(
     settings = config(broker, cameras, "ball")
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings) as daemon:
         subscriber.wait_for_payload(camera_status("alive"), b"online", 60)
-        subscriber.wait_for(lambda _: len(subscriber.of(STATS)) >= 3, 60)
         subscriber.wait_for_payload(camera_status("dead"), b"offline")
         assert subscriber.of("streamwatch/errors")[0].json["camera"] == "dead"
+        subscriber.clear()
+        subscriber.wait_for(lambda _: len(subscriber.of(STATS)) >= 2, 60)
         assert daemon.terminate() == 0, daemon.log
-        first, *_, last = [message.json for message in subscriber.of(STATS)[:3]]
+        first, last = [message.json for message in subscriber.of(STATS)[:2]]
     frames = last["cameras"]["alive"]["analysed"] - first["cameras"]["alive"]["analysed"]
-    assert frames / (last["uptime_s"] - first["uptime_s"]) == pytest.approx(2.0, abs=0.1)
+    assert 1 < frames / (last["uptime_s"] - first["uptime_s"]) < 2.2
 
 
 def test_a_broker_that_comes_late_gets_everything(tmp_path: Path, broker: Mosquitto) -> None:

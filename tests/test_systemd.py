@@ -83,7 +83,7 @@ def test_the_daemon_runs_with_the_system_calls_it_is_left(
             "streamwatch/command/watch/set",
             json.dumps({"name": "new", "watch": watch, "persist": True}),
         )
-        subscriber.wait_for(lambda _: subscriber.of("streamwatch/result/watch/set"), 60)
+        subscriber.wait_for(lambda _: subscriber.of("streamwatch/result/watch/set"), 200)
         (answer,) = subscriber.of("streamwatch/result/watch/set")
         assert answer.json["ok"], answer.json
         assert watch["prompt"] in daemon.config.read_text()
@@ -111,14 +111,13 @@ def test_the_instances_differ_in_nothing_but_their_names() -> None:
 
 
 def test_the_service_is_installed_with_the_paths_of_this_checkout(tmp_path: Path) -> None:
-    ready = ROOT / ".venv" / ".run-ready"
-    if not ready.exists():
-        missing("the virtual environment of make", "made by `make test`")
-    subprocess.run(
-        ["make", "-C", ROOT, "install-service", f"DESTDIR={tmp_path}"],
-        check=True,
-        capture_output=True,
-    )
+    """The virtual environment is taken as it is: setting it up is no part of this."""
+    done = subprocess.run(
+        ["make", "-C", ROOT, "--assume-old=.venv/.run-ready", "install-service",
+         f"DESTDIR={tmp_path}"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     etc = tmp_path / "etc"
     assert sorted(
         path.relative_to(etc).as_posix() for path in etc.rglob("*.*") if path.is_file()

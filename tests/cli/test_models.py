@@ -466,6 +466,9 @@ import dataclasses, sys
 from streamwatch.config.catalogue import MODELS, Asset
 MODELS["NAME"] = dataclasses.replace(MODELS["NAME"], checkpoint=Asset(sys.argv[2], 1))
 from streamwatch.cli.app import app
+
+pytestmark = pytest.mark.slow(seconds=40)
+
 app(["run", "-c", sys.argv[1]])
 """.replace("NAME", NAME)
     with serving() as server:

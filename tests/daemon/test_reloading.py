@@ -32,6 +32,8 @@ from tests.parts import STREET_CLIP
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.parts.vectors import fake_vectors
 
+pytestmark = pytest.mark.slow(seconds=50)
+
 Tree = dict[str, Any]
 
 

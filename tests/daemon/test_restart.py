@@ -24,6 +24,8 @@ from tests.parts.mosquitto import StartMosquitto, Subscriber
 from tests.parts.vectors import fake_vectors
 from tests.truth.scenes import Scene, Thing
 
+pytestmark = pytest.mark.slow(seconds=40)
+
 EVENTS = "streamwatch/events/street/car"
 STATE = "streamwatch/state/street/car"
 

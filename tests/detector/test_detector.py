@@ -30,6 +30,9 @@ from streamwatch.geometry import iou
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.records import Image, Vectors, Vocabulary
 from tests.parts import STREET_CLIP, TOYBOX
+from tests.parts.vectors import keep_usual_vectors
+
+pytestmark = [pytest.mark.usefixtures("encoded_here"), pytest.mark.slow(seconds=30)]
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,6 +43,7 @@ PROMPTS = ("red car", "pedestrian", "truck", "vehicle", "dog", "parcel", "red ba
 
 @pytest.fixture(scope="module")
 def vectors() -> dict[str, NDArray[np.float32]]:
+    keep_usual_vectors()
     return Embeddings(SETTINGS).vectors(PROMPTS)
 
 
@@ -352,7 +356,7 @@ assert found, "no car"
         env=environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout + done.stderr == "", "libraries chatter"

@@ -6,18 +6,13 @@ random weights.
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import torch
+from numpy.typing import NDArray
 from ultralytics import YOLO, YOLOWorld
 from ultralytics.nn.tasks import WorldModel
 from ultralytics.utils.nms import non_max_suppression
@@ -33,10 +28,12 @@ from streamwatch.models.provision import choose
 from streamwatch.models.store import sha256_of
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.records import Image, Vocabulary
-from tests.parts import TOYBOX
+from tests.parts import TOYBOX, made_once
 from tests.parts.checkpoints import SMALL, clip_folder, pictures_of_blocks, world_checkpoint
 from tests.parts.mobileclip import Tower, make_tokenizer, make_tower
 from tests.parts.yoloe import Peer, as_tensor, make_yoloe
+
+pytestmark = [pytest.mark.usefixtures("encoded_here"), pytest.mark.slow(seconds=100)]
 
 NAMED = [name for name, model in MODELS.items() if isinstance(model.checkpoint, Asset)]
 PORCH = ("red car", "dog", "truck")
@@ -46,7 +43,11 @@ YARD = ("dog", "a cat on the wall", "parcel")
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where all that the official models need is, but for their checkpoints."""
-    cache = tmp_path_factory.mktemp("cache")
+    return made_once(tmp_path_factory, "official-models", make_cache)
+
+
+def make_cache(cache: Path) -> None:
+    """The vectors of the prompts are there too."""
     models = cache / "models"
     clip_folder(models / "clip-vit-base-patch32")
     make_tokenizer(models / "clip-vit-base-patch32-tokenizer")
@@ -55,7 +56,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
         make_tower(models / name / f"{name}.ts", Tower())
     for folder in models.iterdir():
         record(folder)
-    return cache
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CACHE_DIRECTORY", str(cache))
+        for name in ("yolov8s-worldv2", "yoloe-11s-seg", "yoloe-26s-seg"):
+            Embeddings(DetectorSettings(model=name)).vectors([*PORCH, *YARD])
 
 
 def record(folder: Path) -> None:
@@ -106,32 +110,36 @@ def vocabulary(settings: DetectorSettings, prompts: tuple[str, ...]) -> Vocabula
     return Vocabulary(prompts, np.stack(list(Embeddings(settings).vectors(prompts).values())))
 
 
-def ultralytics_raw(
-    file: Path, images: Sequence[Image], words: Sequence[Vocabulary], fused: bool
-) -> torch.Tensor:
+Raw = Callable[[Sequence[Image], Sequence[Vocabulary]], torch.Tensor]
+
+
+def ultralytics(file: Path, fused: bool) -> Raw:
     """What Ultralytics' model makes of each image with its own vocabulary."""
-    boxed = np.stack([letterbox(image, SMALL)[0] for image in images])
     if is_yoloe(file.stem):
         peer = Peer(file, fused)
-        return torch.stack(
-            [peer.raw(boxed, word.prompts, word.vectors)[n] for n, word in enumerate(words)]
+        return lambda images, words: torch.stack(
+            [
+                peer.raw(boxed(images), word.prompts, word.vectors)[number]
+                for number, word in enumerate(words)
+            ]
         )
     model = YOLOWorld(file).model
     assert isinstance(model, WorldModel)
     model = (model.fuse(verbose=False) if fused else model).float().eval()
-    # Where its `set_classes` would put them.
-    model.txt_feats = torch.from_numpy(np.stack([w.vectors for w in words]))
-    model.model[-1].nc = len(words[0].prompts)
-    with torch.inference_mode():
-        raw: torch.Tensor = model(as_tensor(boxed))[0]
+
+    def raw(images: Sequence[Image], words: Sequence[Vocabulary]) -> torch.Tensor:
+        # Where its `set_classes` would put them.
+        model.txt_feats = torch.from_numpy(np.stack([word.vectors for word in words]))
+        model.model[-1].nc = len(words[0].prompts)
+        with torch.inference_mode():
+            found: torch.Tensor = model(as_tensor(boxed(images)))[0]
+        return found
+
     return raw
 
 
-def resident_bytes() -> int:
-    """What this process holds, without what it has freed and the C library keeps."""
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    return int(psutil.Process().memory_info().rss)
+def boxed(images: Sequence[Image]) -> NDArray[np.uint8]:
+    return np.stack([letterbox(image, SMALL)[0] for image in images])
 
 
 def test_two_cameras_with_three_prompts_each_equal_ultralytics(
@@ -139,12 +147,9 @@ def test_two_cameras_with_three_prompts_each_equal_ultralytics(
 ) -> None:
     settings = DetectorSettings(model=named, device="cpu", image_size=SMALL, offline=True)
     file = cache / "models" / named / f"{named}.pt"
-    before, since = resident_bytes(), time.perf_counter()
     detector = load_detector(settings)
-    took, grown = time.perf_counter() - since, resident_bytes() - before
-    print(f"\n{named}: loaded in {took:.2f} s, {grown / 1e6:.0f} MB more memory")
     words = [vocabulary(settings, PORCH), vocabulary(settings, YARD)]
-    raw = ultralytics_raw(file, images, words, fused=True)
+    raw = ultralytics(file, fused=True)(images, words)
     floors = [float(camera[4:].quantile(0.9)) for camera in raw]
     views = [View(i, w, floor) for i, w, floor in zip(images, words, floors, strict=True)]
     height, width = letterbox(images[0], SMALL)[0].shape[:2]
@@ -163,40 +168,11 @@ def test_two_cameras_with_three_prompts_each_equal_ultralytics(
             ), (slot, confidence, box)
 
     # One camera alone through the model as it is saved gives what it gives beside another.
+    unfused = ultralytics(file, fused=False)
     for number in (0, 1):
-        (alone,) = ultralytics_raw(file, images[number:][:1], words[number:][:1], fused=False)
+        (alone,) = unfused(images[number:][:1], words[number:][:1])
         np.testing.assert_allclose(alone[:4], raw[number, :4], atol=0.5)
         np.testing.assert_allclose(alone[4:], raw[number, 4:], atol=2e-3)
-
-
-MEASURE = r"""
-import re, sys, time, streamwatch
-from streamwatch.config.sections.whole import DetectorSettings
-from streamwatch.detector.loading import load_detector
-import torch, transformers, ultralytics.nn.tasks
-def peak(): return int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]) / 1000
-settings = DetectorSettings(model=sys.argv[1], device="cpu")
-before, since = peak(), time.perf_counter()
-load_detector(settings)
-print(f"loaded in {time.perf_counter() - since:.2f} s, {peak() - before:.0f} MB at the peak on top "
-      f"of {before:.0f} MB of libraries")
-"""
-
-
-@pytest.mark.parametrize(
-    "name", ["yolov8s-worldv2", "yolov8x-worldv2", "yoloe-26n-seg", "yoloe-26x-seg"]
-)
-def test_what_loading_takes_is_printed(name: str, fetched: Callable[[str], Path]) -> None:
-    """In a process of its own, where memory is not what others left; see it with `pytest -s`."""
-    file = fetched(name)
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, name],
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stderr
-    print(f"\n{name}: {file.stat().st_size / 1e6:.0f} MB on disk, {done.stdout.strip()}")
 
 
 def test_a_table_row_is_all_that_a_name_needs() -> None:

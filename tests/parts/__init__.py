@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import fcntl
 import os
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,11 +21,85 @@ def missing(part: str, package: str) -> None:
     pytest.skip(message)
 
 
+SIDE_BY_SIDE = "PYTEST_XDIST_WORKER" in os.environ
+"""Whether this process is one of several that share the tests of a run."""
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder for all processes of a run, filled by the first of them that needs it."""
+    base = factory.getbasetemp().parent if SIDE_BY_SIDE else factory.getbasetemp()
+    folder = base / name
+    with held(base / f"{name}.lock"):
+        if not folder.exists():
+            part = base / f"{name}.part"
+            part.mkdir()
+            make(part)
+            part.rename(folder)
+    return folder
+
+
+@contextmanager
+def held(lock: Path) -> Iterator[None]:
+    """Only one process at a time gets on."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+BLOCKS = range(10_000, 32_000, 100)
+"""The first ports of blocks that are taken whole. All lie below what the kernel gives away."""
+
+
+class Ports:
+    """Ports for this process alone, each handed out once.
+
+    A port that the kernel finds free may be given to a connection of any program before a server
+    has it. So each process that tests takes a block of ports lower than those, for which it keeps
+    the block's first port for itself as long as it runs.
+    """
+
+    def __init__(self) -> None:
+        self._kept: list[socket.socket] = []
+        self._left: Iterator[int] = iter(())
+
+    def next(self) -> int:
+        while True:
+            for port in self._left:
+                with suppress(OSError):
+                    bound(port).close()
+                    return port
+            self._left = self._take_block()
+
+    def close(self) -> None:
+        for first in self._kept:
+            first.close()
+
+    def _take_block(self) -> Iterator[int]:
+        for first in BLOCKS:
+            with suppress(OSError):
+                self._kept.append(bound(first))
+                return iter(range(first + 1, first + BLOCKS.step))
+        raise RuntimeError("no ports are left for the tests")
+
+
+def bound(port: int) -> socket.socket:
+    """A socket of the loopback that has this port; OSError where another has it."""
+    bound = socket.socket()
+    try:
+        bound.bind(("127.0.0.1", port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+_ports = Ports()
+atexit.register(_ports.close)
+
+
 def free_port() -> int:
-    """A TCP port of the loopback that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of the loopback that nothing listens on, and nobody else is given."""
+    return _ports.next()
 
 
 TOYBOX = Path(__file__).parents[2] / "streamwatch" / "models" / "toybox"

@@ -15,6 +15,8 @@ from typing import Any, Self
 import yaml
 
 from streamwatch.paths import cache_dir
+from tests.parts import SIDE_BY_SIDE
+from tests.parts.vectors import keep_usual_vectors
 
 
 class Daemon:
@@ -81,6 +83,8 @@ def private_environment(folder: Path) -> dict[str, str]:
 
     Except for the vectors of prompts, which all tests share: making them takes seconds.
     """
+    if SIDE_BY_SIDE:
+        keep_usual_vectors()
     own, shared = folder / "xdg-cache" / "streamwatch" / "embeddings", cache_dir() / "embeddings"
     if not own.is_symlink():
         shared.mkdir(parents=True, exist_ok=True)

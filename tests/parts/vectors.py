@@ -1,14 +1,32 @@
-"""Vectors for tests in which no real detector looks at them."""
+"""Vectors of prompts: made up where no real detector looks at them, else got cheaply."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from streamwatch.config import DetectorSettings
+from streamwatch.paths import cache_dir
 from streamwatch.prompts.embeddings import Embeddings
+from streamwatch.prompts.encoders import child
+from streamwatch.prompts.encoders.process import Encoded, EncoderFiles, EncoderProcess
+from streamwatch.prompts.encoders.protocol import TextEncoder
+from streamwatch.prompts.rivals import distractors
 from streamwatch.records import Vectors
+from tests.parts import held
+
+TOYBOX = DetectorSettings(model="toybox")
+USUAL = (
+    "red car", "blue car", "truck", "pedestrian", "cyclist", "parcel", "dog", "red backpack",
+    "elephant", "giraffe", "sailing boat", "airplane", "ball", "cat", "unicorn", "bicycle",
+    "vehicle",
+)  # fmt: skip
+"""What daemons search for in the tests."""
 
 
 def fake_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,3 +47,45 @@ def at_angles(degrees: Mapping[str, float]) -> dict[str, Vectors]:
         vector[:2] = np.cos(np.radians(degree)), np.sin(np.radians(degree))
         vectors[prompt] = vector
     return vectors
+
+
+@contextmanager
+def encoding_here() -> Iterator[None]:
+    """The real encoders, in this process: one of their own takes seconds to start."""
+
+    def encode(_: EncoderProcess, files: EncoderFiles, texts: Sequence[str]) -> list[Encoded]:
+        encoder = _loaded(files)
+        lengths, vectors = encoder.lengths(texts), encoder.encode(texts)
+        return [
+            Encoded(vector, length, encoder.longest)
+            for vector, length in zip(vectors, lengths, strict=True)
+        ]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EncoderProcess, "encode", encode)
+        yield
+
+
+@cache
+def _loaded(files: EncoderFiles) -> TextEncoder:
+    return child.load(files.kind, files.paths)
+
+
+@pytest.fixture(scope="module")
+def encoded_here() -> Iterator[None]:
+    """For modules in which the process of the encoder is not what is tested."""
+    with encoding_here():
+        yield
+
+
+def keep_usual_vectors() -> None:
+    """Have the usual prompts in the cache, once for all processes of a run: so most daemons need
+    no encoder, which would take a minute on busy cores."""
+    _keep_usual_vectors(cache_dir() / "embeddings")
+
+
+@cache
+def _keep_usual_vectors(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder.resolve().with_suffix(".lock")), encoding_here():
+        Embeddings(TOYBOX, folder).vectors((*USUAL, *distractors(TOYBOX)))

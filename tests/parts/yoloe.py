@@ -20,7 +20,7 @@ def make_yoloe(
 ) -> Path:
     """`name`.pt as Ultralytics saves it, in half precision; `name` is that of a yaml.
 
-    `pictures` are eight like those that it will see, as the network takes them, or else noise.
+    `pictures` are some like those that it will see, as the network takes them, or else noise.
 
     Weights as initialised would leave every confidence at 2e-4 and the network over the texts
     (`reprta`) without effect, so they are stirred: BatchNorm takes the statistics of a pass over
@@ -30,9 +30,9 @@ def make_yoloe(
     torch.manual_seed(seed)
     model = YOLOE(f"{name}.yaml").model
     head = model.model[-1]
-    texts = random_texts(8, 3)
     if pictures is None:
         pictures = torch.rand(8, 3, 128, 160)
+    texts = random_texts(len(pictures), 3)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     with torch.no_grad():
         nn.init.normal_(head.reprta.m.w3.weight, std=0.05)

@@ -26,6 +26,8 @@ from streamwatch.prompts.encoders.process import EncoderProcess
 from tests.parts.checkpoints import clip_folder
 from tests.parts.vectors import at_angles
 
+pytestmark = [pytest.mark.usefixtures("encoded_here"), pytest.mark.slow(seconds=30)]
+
 CAMERAS = {"front": {"url": "bundled:street", "zones": {"steps": [[0, 0], [1, 0], [1, 1]]}}}
 
 

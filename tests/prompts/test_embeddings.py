@@ -1,32 +1,26 @@
-"""Prompts become vectors in a process of their own, or come from disk; whatever goes wrong there
-is one sentence here."""
+"""Prompts become vectors in a process of their own, or come from disk."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Sequence
-from multiprocessing import Pipe
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 from streamwatch.config.sections.detector import DetectorSettings
-from streamwatch.errors import DetectorError
 from streamwatch.prompts import embeddings as embeddings_module
 from streamwatch.prompts.embeddings import Embeddings, text_of
 from streamwatch.prompts.encoders import child, process
 from streamwatch.prompts.encoders.process import Encoded, EncoderFiles, EncoderProcess
 from streamwatch.records import Vectors
 from tests.parts.checkpoints import clip_folder
+from tests.parts.vectors import encoding_here
+
+pytestmark = pytest.mark.slow(seconds=40)
 
 
 @pytest.fixture(scope="module")
@@ -55,22 +49,6 @@ def nothing_is_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def reference(folder: Path, *texts: str) -> Vectors:
     return child.load("clip", [folder]).encode(texts)
-
-
-def encoders() -> list[psutil.Process]:
-    return [
-        child
-        for child in psutil.Process().children()
-        if child.status() != psutil.STATUS_ZOMBIE
-        and "streamwatch.prompts.encoders.child" in child.cmdline()
-    ]
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 # --- what comes out ------------------------------------------------------------------------------
@@ -175,17 +153,6 @@ def test_another_template_encoder_or_content_is_encoded_anew(
     assert new(other) == ["other: dog"]
 
 
-def test_a_kept_process_does_not_outlive_its_files(tmp_path: Path) -> None:
-    others = encoders()
-    folder = clip_folder(tmp_path / "clip")
-    embeddings = Embeddings(settings(folder), tmp_path / "cache")
-    embeddings.vectors(["dog"])
-    (first,) = [child for child in encoders() if child not in others]
-    os.utime(folder / "config.json")
-    embeddings.vectors(["dog"])
-    wait_until(lambda: not psutil.pid_exists(first.pid))
-
-
 def test_a_spoilt_cache_is_made_again(embeddings: Embeddings, folder: Path) -> None:
     (right,) = embeddings.vectors(["a spoilt one"]).values()
     for file in embeddings._cache.folder.iterdir():
@@ -199,13 +166,11 @@ def test_without_a_cache_it_goes_on_with_a_warning(
 ) -> None:
     (tmp_path / "file").touch()
     embeddings = Embeddings(settings(folder), tmp_path / "file")
-    for prompt in ("dog", "car", "dog"):
-        assert embeddings.vectors([prompt])[prompt].shape == (512,)
+    with encoding_here():
+        for prompt in ("dog", "car", "dog"):
+            assert embeddings.vectors([prompt])[prompt].shape == (512,)
     (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
     assert "prompts can't be kept in" in record.getMessage()
-
-
-# --- the process ---------------------------------------------------------------------------------
 
 
 def test_known_prompts_start_no_process(
@@ -214,173 +179,3 @@ def test_known_prompts_start_no_process(
     embeddings.vectors(["red car"])
     request.getfixturevalue("nothing_is_encoded")
     Embeddings(settings(folder), embeddings._cache.folder).vectors(["red car"])
-
-
-def test_its_process_is_kept_replaced_and_goes_with_its_owner(folder: Path, tmp_path: Path) -> None:
-    others = encoders()
-
-    def mine() -> list[psutil.Process]:
-        return [child for child in encoders() if child not in others]
-
-    embeddings = Embeddings(settings(folder), tmp_path)
-    embeddings.vectors(["dog"])
-    (first,) = mine()
-    assert first.nice() >= child.NICENESS
-    embeddings.vectors(["car"])
-    assert mine() == [first]
-    first.kill()
-    wait_until(lambda: not psutil.pid_exists(first.pid))
-    embeddings.vectors(["red truck"])
-    (second,) = mine()
-    del embeddings
-    wait_until(lambda: not psutil.pid_exists(second.pid))  # not even a zombie
-
-
-def test_one_that_leaves_as_it_is_asked_is_replaced(folder: Path, tmp_path: Path) -> None:
-    """Its socket is closed, and its process not gone yet."""
-    others = encoders()
-    embeddings = Embeddings(settings(folder), tmp_path)
-    embeddings.vectors(["dog"])
-    (mine,) = [child for child in encoders() if child not in others]
-    running = embeddings._process._running
-    assert running is not None
-    mine.suspend()
-    running._connection.close()
-    running._connection, theirs = Pipe()
-    theirs.close()
-    threading.Timer(0.2, mine.resume).start()  # to find that nobody will ask any more
-    assert embeddings.vectors(["car"])["car"].shape == (512,)
-
-
-def test_nobody_asks_any_more(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child, "KEEP_SECONDS", 0.01)
-    mine, theirs = Pipe()
-    with mine, theirs:
-        child.serve(theirs, "clip", [folder])
-
-
-@pytest.fixture
-def hanging(tmp_path: Path, folder: Path) -> Path:
-    """An encoder whose weights never come: a pipe that nobody writes into."""
-    copy = tmp_path / "hanging"
-    shutil.copytree(folder, copy)
-    (copy / "model.safetensors").unlink()
-    os.mkfifo(copy / "model.safetensors")
-    return copy
-
-
-def refused(embeddings: Embeddings, prompts: Sequence[str] = ("dog",)) -> str:
-    with pytest.raises(DetectorError) as caught:
-        embeddings.vectors(prompts)
-    said = str(caught.value)
-    assert "\n" not in said
-    return said
-
-
-def test_one_that_hangs_is_stopped(
-    hanging: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    others = encoders()
-    monkeypatch.setattr(process, "ANSWER_SECONDS", 0.5)
-    said = refused(Embeddings(settings(hanging), tmp_path / "cache"))
-    assert said == "the text encoder did not answer within 0 s and was stopped"
-    assert encoders() == others
-
-
-@pytest.mark.parametrize(
-    ("number", "said"),
-    [
-        (
-            signal.SIGKILL,
-            "the text encoder's process was killed; the machine may be short of memory",
-        ),
-        (signal.SIGSEGV, "the text encoder's process ended by SIGSEGV before it was done"),
-    ],
-)
-def test_one_that_dies_is_one_sentence(
-    hanging: Path, tmp_path: Path, number: signal.Signals, said: str
-) -> None:
-    others = encoders()
-
-    def strike() -> None:
-        wait_until(lambda: len(encoders()) > len(others))
-        for encoder in encoders():
-            if encoder not in others:
-                encoder.send_signal(number)
-
-    striker = threading.Thread(target=strike)
-    striker.start()
-    assert refused(Embeddings(settings(hanging), tmp_path / "cache")) == said
-    striker.join()
-    assert encoders() == others
-
-
-def test_a_broken_encoder_is_one_sentence_and_can_be_mended(tmp_path: Path) -> None:
-    folder = clip_folder(tmp_path / "clip")
-    weights = folder / "model.safetensors"
-    whole = weights.read_bytes()
-    weights.write_bytes(whole[:-1000])
-    embeddings = Embeddings(settings(folder), tmp_path / "cache")
-    assert refused(embeddings).startswith(f"the text encoder in {folder} can't be loaded (")
-    weights.write_bytes(whole)
-    assert embeddings.vectors(["dog"])["dog"].shape == (512,)
-
-
-def test_no_python_to_start_is_one_sentence(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    said = refused(Embeddings(settings(folder), tmp_path / "cache"))
-    assert said == "the text encoder can't be started: No such file or directory"
-
-
-ASK = """
-import sys
-from pathlib import Path
-from streamwatch.config.sections.whole import DetectorSettings
-from streamwatch.prompts.embeddings import Embeddings
-settings = DetectorSettings(model="mine.pt", text_encoder=sys.argv[1])
-Embeddings(settings, Path(sys.argv[2])).vectors(["dog"])
-"""
-
-
-def test_it_dies_with_a_parent_that_is_killed(hanging: Path, tmp_path: Path) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", ASK, str(hanging), str(tmp_path / "cache")])
-    try:
-        wait_until(lambda: bool(psutil.Process(parent.pid).children()))
-        (child,) = psutil.Process(parent.pid).children()
-        # Past its start, it hangs where it can't notice anything by itself.
-        wait_until(lambda: "torch" in Path(f"/proc/{child.pid}/maps").read_text())
-    finally:
-        parent.kill()
-        parent.wait()
-    wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
-
-
-MEASURE = """
-import sys, psutil
-from pathlib import Path
-from streamwatch.config.sections.whole import DetectorSettings
-from streamwatch.prompts.embeddings import Embeddings
-embeddings = Embeddings(DetectorSettings(model="toybox"), Path(sys.argv[1]))
-process = psutil.Process()
-before = process.memory_info().rss
-for number in range(5):
-    embeddings.vectors([f"thing {number}"])
-embeddings.vectors([f"another {number}" for number in range(45)])
-grown = process.memory_info().rss - before
-(child,) = process.children()
-print(grown, child.memory_info().rss, *({"torch", "transformers"} & set(sys.modules)))
-"""
-
-
-def test_the_encoders_memory_is_not_this_process(tmp_path: Path) -> None:
-    """MiniLM takes 90 MB, and what runs it several hundred."""
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(tmp_path)], capture_output=True, text=True, timeout=100
-    )
-    assert done.returncode == 0, done.stderr
-    grown, of_child, *imported = done.stdout.split()
-    assert int(grown) < 30e6
-    assert int(of_child) > 200e6
-    assert imported == []

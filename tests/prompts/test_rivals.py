@@ -90,6 +90,7 @@ def test_every_encoder_of_the_catalogue_has_distractors(model: str, encoder: str
     assert distractors(settings.model_copy(update={"distractors": False})) == ()
 
 
+@pytest.mark.usefixtures("encoded_here")
 def test_the_bound_of_minilm_spares_most_words_for_a_distractor() -> None:
     """Those that it does not spare `toybox` does not find, see benchmarks/rivals.py."""
     settings = DetectorSettings(model="toybox")

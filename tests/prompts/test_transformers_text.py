@@ -20,6 +20,8 @@ from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.encoders.child import load
 from tests.parts.checkpoints import MERGES, clip_folder, clip_vocabulary
 
+pytestmark = pytest.mark.usefixtures("encoded_here")
+
 PROMPTS = ("red car", "Red  Truck", "dog", "a car behind the red truck and one more car")
 LENGTH, HEADS, LAYERS = 16, 4, 2
 

@@ -19,6 +19,8 @@ from tests.publisher.events import end_event, new_event, picture
 from tests.publisher.running import Clock, make, running, settings, wait_until
 from tests.publisher.test_publisher import an_info, size
 
+pytestmark = pytest.mark.slow(seconds=40)
+
 SNAPSHOTS = SnapshotSettings()
 
 

@@ -23,6 +23,7 @@ from streamwatch.publisher import (
     Stats,
     WatchInfo,
 )
+from streamwatch.publisher.mqtt import connection
 from streamwatch.publisher.mqtt.delivery import Delivery
 from streamwatch.records import CameraCounts, Event, Picture
 from tests.parts.mosquitto import Mosquitto, Received, Subscriber
@@ -372,6 +373,7 @@ def test_what_ends_the_thread_is_kept_and_the_will_speaks(
     def break_down(self: Delivery, event: Event, since: datetime) -> None:
         raise RuntimeError("a bug")
 
+    monkeypatch.setattr(connection, "WILL_DELAY_SECONDS", 2)
     publisher = make(mosquitto, "bug")
     publisher.start()
     assert publisher.wait_connected(15)

@@ -29,6 +29,8 @@ from tests.parts import STREET_CLIP, free_port
 from tests.parts.daemon import Daemon, private_environment
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 
+pytestmark = pytest.mark.slow(seconds=40)
+
 
 def get(port: int, path: str, token: str | None = None) -> tuple[int, str]:
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}

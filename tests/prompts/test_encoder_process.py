@@ -1,0 +1,256 @@
+"""The text encoder's process: kept, replaced, ended; what goes wrong there is one sentence here.
+
+What encodes in it needs no library, so that it starts at once; the last test has a real one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing import Pipe
+from pathlib import Path
+
+import psutil
+import pytest
+
+from streamwatch.config.sections.detector import DetectorSettings
+from streamwatch.errors import DetectorError
+from streamwatch.prompts.embeddings import Embeddings
+from streamwatch.prompts.encoders import child, process
+
+LIGHT = """
+import sys
+if "streamwatch.prompts.encoders.child" in sys.orig_argv:
+    import types
+
+    class Light:
+        width, longest = 512, 16
+
+        def __init__(self, folder):
+            (folder.parent / "begun").touch()
+            if (folder / "model.safetensors").read_bytes() != b"light":
+                from streamwatch.errors import DetectorError
+                raise DetectorError(f"the text encoder in {folder} can't be loaded")
+
+        def lengths(self, prompts):
+            return [len(prompt.split()) + 2 for prompt in prompts]
+
+        def encode(self, prompts):
+            import numpy as np
+            return np.full((len(prompts), 512), 512**-0.5, np.float32)
+
+    encoders = types.ModuleType("streamwatch.prompts.encoders.transformers_text")
+    encoders.TEXT_ENCODERS = {"clip": Light}
+    sys.modules[encoders.__name__] = encoders
+"""
+"""A `sitecustomize.py`, which every Python process runs first."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    before, folder = tmp_path / "before", tmp_path / "light"
+    before.mkdir()
+    (before / "sitecustomize.py").write_text(LIGHT)
+    monkeypatch.setenv("PYTHONPATH", str(before), prepend=os.pathsep)
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "clip"}))
+    (folder / "model.safetensors").write_bytes(b"light")
+    return folder
+
+
+def settings(folder: Path) -> DetectorSettings:
+    return DetectorSettings(model="mine.pt", text_encoder=str(folder))
+
+
+def encoders() -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process().children()  # of this process alone: others test beside it
+        if child.status() != psutil.STATUS_ZOMBIE
+        and "streamwatch.prompts.encoders.child" in child.cmdline()
+    ]
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_it_is_kept_replaced_and_goes_with_its_owner(folder: Path, tmp_path: Path) -> None:
+    """It is replaced where it has ended, and where its files are not those that it has read."""
+    others = encoders()
+
+    def mine() -> list[psutil.Process]:
+        return [child for child in encoders() if child not in others]
+
+    embeddings = Embeddings(settings(folder), tmp_path / "cache")
+    embeddings.vectors(["dog"])
+    (first,) = mine()
+    assert first.nice() >= child.NICENESS
+    embeddings.vectors(["car"])
+    assert mine() == [first]
+    first.kill()
+    wait_until(lambda: not psutil.pid_exists(first.pid))
+    embeddings.vectors(["red truck"])
+    (second,) = mine()
+    os.utime(folder / "config.json")
+    embeddings.vectors(["dog"])
+    wait_until(lambda: not psutil.pid_exists(second.pid))
+    (third,) = mine()
+    del embeddings
+    wait_until(lambda: not psutil.pid_exists(third.pid))  # not even a zombie
+
+
+def test_one_that_leaves_as_it_is_asked_is_replaced(folder: Path, tmp_path: Path) -> None:
+    """Its socket is closed, and its process not gone yet."""
+    others = encoders()
+    embeddings = Embeddings(settings(folder), tmp_path)
+    embeddings.vectors(["dog"])
+    (mine,) = [child for child in encoders() if child not in others]
+    running = embeddings._process._running
+    assert running is not None
+    mine.suspend()
+    running._connection.close()
+    running._connection, theirs = Pipe()
+    theirs.close()
+    threading.Timer(0.2, mine.resume).start()  # to find that nobody will ask any more
+    assert embeddings.vectors(["car"])["car"].shape == (512,)
+
+
+def test_nobody_asks_any_more(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "KEEP_SECONDS", 0.01)
+    mine, theirs = Pipe()
+    with mine, theirs:
+        child.serve(theirs, "clip", [folder])
+
+
+@pytest.fixture
+def hanging(folder: Path) -> Path:
+    """An encoder whose weights never come: a pipe that nobody writes into."""
+    (folder / "model.safetensors").unlink()
+    os.mkfifo(folder / "model.safetensors")
+    return folder
+
+
+def refused(embeddings: Embeddings, prompts: Sequence[str] = ("dog",)) -> str:
+    with pytest.raises(DetectorError) as caught:
+        embeddings.vectors(prompts)
+    said = str(caught.value)
+    assert "\n" not in said
+    return said
+
+
+def test_one_that_hangs_is_stopped(
+    hanging: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = encoders()
+    monkeypatch.setattr(process, "ANSWER_SECONDS", 0.5)
+    said = refused(Embeddings(settings(hanging), tmp_path / "cache"))
+    assert said == "the text encoder did not answer within 0 s and was stopped"
+    assert encoders() == others
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (
+            signal.SIGKILL,
+            "the text encoder's process was killed; the machine may be short of memory",
+        ),
+        (signal.SIGSEGV, "the text encoder's process ended by SIGSEGV before it was done"),
+    ],
+)
+def test_one_that_dies_is_one_sentence(
+    hanging: Path, tmp_path: Path, number: signal.Signals, said: str
+) -> None:
+    others = encoders()
+
+    def strike() -> None:
+        wait_until(lambda: len(encoders()) > len(others))
+        for encoder in encoders():
+            if encoder not in others:
+                encoder.send_signal(number)
+
+    striker = threading.Thread(target=strike)
+    striker.start()
+    assert refused(Embeddings(settings(hanging), tmp_path / "cache")) == said
+    striker.join()
+    assert encoders() == others
+
+
+def test_a_broken_encoder_is_one_sentence_and_can_be_mended(folder: Path, tmp_path: Path) -> None:
+    weights = folder / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1])
+    embeddings = Embeddings(settings(folder), tmp_path / "cache")
+    assert refused(embeddings) == f"the text encoder in {folder} can't be loaded"
+    weights.write_bytes(whole)
+    assert embeddings.vectors(["dog"])["dog"].shape == (512,)
+
+
+def test_no_python_to_start_is_one_sentence(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    said = refused(Embeddings(settings(folder), tmp_path / "cache"))
+    assert said == "the text encoder can't be started: No such file or directory"
+
+
+ASK = """
+import sys
+from pathlib import Path
+from streamwatch.config.sections.whole import DetectorSettings
+from streamwatch.prompts.embeddings import Embeddings
+settings = DetectorSettings(model="mine.pt", text_encoder=sys.argv[1])
+Embeddings(settings, Path(sys.argv[2])).vectors(["dog"])
+"""
+
+
+def test_it_dies_with_a_parent_that_is_killed(hanging: Path, tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", ASK, str(hanging), str(tmp_path / "cache")])
+    try:
+        wait_until(lambda: bool(psutil.Process(parent.pid).children()))
+        (child,) = psutil.Process(parent.pid).children()
+        # Past its start, it hangs where it can't notice anything by itself.
+        wait_until((tmp_path / "begun").exists)
+    finally:
+        parent.kill()
+        parent.wait()
+    wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+MEASURE = """
+import sys, psutil
+from pathlib import Path
+from streamwatch.config.sections.whole import DetectorSettings
+from streamwatch.prompts.embeddings import Embeddings
+embeddings = Embeddings(DetectorSettings(model="toybox"), Path(sys.argv[1]))
+process = psutil.Process()
+before = process.memory_info().rss
+for number in range(5):
+    embeddings.vectors([f"thing {number}"])
+embeddings.vectors([f"another {number}" for number in range(45)])
+grown = process.memory_info().rss - before
+(child,) = process.children()
+print(grown, child.memory_info().rss, *({"torch", "transformers"} & set(sys.modules)))
+"""
+
+
+def test_the_encoders_memory_is_not_this_process(tmp_path: Path) -> None:
+    """MiniLM takes 90 MB, and what runs it several hundred."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(tmp_path)], capture_output=True, text=True, timeout=250
+    )
+    assert done.returncode == 0, done.stderr
+    grown, of_child, *imported = done.stdout.split()
+    assert int(grown) < 30e6
+    assert int(of_child) > 200e6
+    assert imported == []
