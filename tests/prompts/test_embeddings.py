@@ -157,7 +157,8 @@ def test_a_spoilt_cache_is_made_again(embeddings: Embeddings, folder: Path) -> N
     (right,) = embeddings.vectors(["a spoilt one"]).values()
     for file in embeddings._cache.folder.iterdir():
         file.write_bytes(file.read_bytes()[:-1])
-    (again,) = embeddings.vectors(["a spoilt one"]).values()
+    fresh = Embeddings(settings(folder), embeddings._cache.folder)
+    (again,) = fresh.vectors(["a spoilt one"]).values()
     np.testing.assert_allclose(again, right, atol=1e-6)
 
 
@@ -174,8 +175,24 @@ def test_without_a_cache_it_goes_on_with_a_warning(
 
 
 def test_known_prompts_start_no_process(
-    embeddings: Embeddings, folder: Path, request: pytest.FixtureRequest
+    embeddings: Embeddings, folder: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    (made,) = Embeddings(settings(folder), tmp_path).vectors(["red car"]).values()
     embeddings.vectors(["red car"])
     request.getfixturevalue("nothing_is_encoded")
-    Embeddings(settings(folder), embeddings._cache.folder).vectors(["red car"])
+    (kept,) = Embeddings(settings(folder), tmp_path).vectors(["red car"]).values()
+    np.testing.assert_array_equal(kept, made)
+    embeddings.vectors(["red car"])
+
+
+def test_where_the_cache_can_not_be_written_vectors_are_kept_in_memory(
+    folder: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    (tmp_path / "file").touch()
+    embeddings = Embeddings(settings(folder), tmp_path / "file")
+    assert embeddings.unknown(["dog"]) == ("dog",)
+    with encoding_here():
+        embeddings.vectors(["dog"])
+    request.getfixturevalue("nothing_is_encoded")
+    assert embeddings.unknown(["dog", "car"]) == ("car",)
+    assert embeddings.vectors(["dog"])["dog"].shape == (512,)
