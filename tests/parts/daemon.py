@@ -18,6 +18,9 @@ from streamwatch.paths import cache_dir
 from tests.parts import SIDE_BY_SIDE
 from tests.parts.vectors import keep_usual_vectors
 
+PATIENCE_SECONDS = 150.0
+"""For what takes a moment where nothing else runs: a start takes 4 s of a core."""
+
 
 class Daemon:
     """`streamwatch run -c FILE` while its `with` block lasts; killed by its process id at the end.
@@ -67,10 +70,10 @@ class Daemon:
         self.process.send_signal(signal.SIGTERM)
         return self.wait()
 
-    def wait(self, timeout: float = 60) -> int:
+    def wait(self, timeout: float = PATIENCE_SECONDS) -> int:
         return self.process.wait(timeout)
 
-    def wait_for_log(self, text: str, timeout: float = 60) -> None:
+    def wait_for_log(self, text: str, timeout: float = PATIENCE_SECONDS) -> None:
         deadline = time.monotonic() + timeout
         while text not in self.log:
             assert self.process.poll() is None, f"it ended: {self.log}"
