@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -97,6 +101,16 @@ def private_environment(folder: Path) -> dict[str, str]:
         **{k: v for k, v in os.environ.items() if not k.endswith("_DIRECTORY")},
         "HOME": str(folder),
         "XDG_CONFIG_HOME": str(folder / "xdg-config"),
+        "XDG_RUNTIME_DIR": str(_runtime_dir(folder)),
         "XDG_STATE_HOME": str(folder / "xdg-state"),
         "XDG_CACHE_HOME": str(folder / "xdg-cache"),
     }
+
+
+@cache
+def _runtime_dir(folder: Path) -> Path:
+    """Where the daemon's socket lies: the path of one may have 107 bytes, and those of the tests'
+    folders come near to that."""
+    made = Path(tempfile.mkdtemp(prefix="run-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
