@@ -14,7 +14,7 @@ import yaml
 from streamwatch.tls import client_context
 from tests.parts import STREET_CLIP
 from tests.parts.certificates import Authority
-from tests.parts.daemon import Daemon, private_environment
+from tests.parts.daemon import PATIENCE_SECONDS, Daemon, private_environment
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.parts.rtsp import RtspServer
 
@@ -68,7 +68,7 @@ def test_alerts_of_an_rtsps_camera_arrive_over_tls(
     tls = client_context(authority.ca, client.path, client.key)
     with Subscriber(broker.port, tls=tls) as subscriber, Daemon(tmp_path, settings) as daemon:
         topic = TRUCK.format("street")
-        subscriber.wait_for(lambda _: subscriber.of(topic), 90)
+        subscriber.wait_for(lambda _: subscriber.of(topic), PATIENCE_SECONDS)
         assert subscriber.of(topic)[0].json["type"] == "new"
         assert daemon.terminate() == 0
         subscriber.wait_for_payload("streamwatch/status", b"offline")

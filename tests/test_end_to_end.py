@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.parts import STREET_CLIP, free_port
-from tests.parts.daemon import Daemon
+from tests.parts.daemon import PATIENCE_SECONDS, Daemon
 from tests.parts.mosquitto import (
     Mosquitto,
     Received,
@@ -53,7 +53,7 @@ def camera_status(camera: str) -> str:
     return f"streamwatch/cameras/{camera}/status"
 
 
-def wait_for_topic(subscriber: Subscriber, topic: str, timeout: float = 60) -> Any:
+def wait_for_topic(subscriber: Subscriber, topic: str, timeout: float = PATIENCE_SECONDS) -> Any:
     """The payload of the first message of `topic`."""
     subscriber.wait_for(lambda _: subscriber.of(topic), timeout)
     return subscriber.of(topic)[0].json
@@ -75,7 +75,7 @@ def test_a_real_stream_tells_every_visit_once(
     server = rtsp_server(clip=STREET_CLIP, loop=False)
     settings = config(broker, {"street": {"url": server.url}}, *PRESENT, *ABSENT)
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings) as daemon:
-        subscriber.wait_for_payload(camera_status("street"), b"online", 60)
+        subscriber.wait_for_payload(camera_status("street"), b"online", PATIENCE_SECONDS)
         frame0 = server.frame0_at
         assert frame0 is not None
         time.sleep(max(0.0, frame0.timestamp() + 39.5 - time.time()))
@@ -140,8 +140,8 @@ def test_a_file_ends_the_daemon_and_tells_every_visit(tmp_path: Path, broker: Mo
     cameras = {"street": {"url": str(STREET_CLIP), "pace": False}}
     settings = config(broker, cameras, *PRESENT, *ABSENT)
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings) as daemon:
-        subscriber.wait_for_payload(STATUS, b"online", 60)
-        assert daemon.wait(250) == 0, daemon.log
+        subscriber.wait_for_payload(STATUS, b"online", PATIENCE_SECONDS)
+        assert daemon.wait() == 0, daemon.log
         subscriber.wait_for_payload(STATUS, b"offline")
         alerts, log = events(subscriber), daemon.log
     saved = list((tmp_path / "xdg-state" / "streamwatch" / "snapshots").iterdir())
@@ -177,8 +177,8 @@ def pets(tmp_path_factory: pytest.TempPathFactory) -> list[Sequence[Received]]:
             settings["mqtt"]["homeassistant"] = True
             settings["watches"] = PETS
             with Daemon(folder / f"pass-{number}", settings) as daemon:
-                subscriber.wait_for_payload(STATUS, b"online", 60)
-                assert daemon.wait(100) == 0, daemon.log
+                subscriber.wait_for_payload(STATUS, b"online", PATIENCE_SECONDS)
+                assert daemon.wait() == 0, daemon.log
             subscriber.wait_for_payload(STATUS, b"offline")
             told.append(subscriber.received)
     return told
@@ -224,7 +224,7 @@ def test_info_and_stats_tell_what_runs(tmp_path: Path, broker: Mosquitto) -> Non
     settings = config(broker, cameras, "red car", "dog")
     settings["watches"]["dog"]["cameras"] = ["gate"]
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings) as daemon:
-        subscriber.wait_for_payload(camera_status("yard"), b"online", 60)
+        subscriber.wait_for_payload(camera_status("yard"), b"online", PATIENCE_SECONDS)
         subscriber.wait_for_payload(camera_status("gate"), b"disabled")
         info = wait_for_topic(subscriber, "streamwatch/info")
         stats = wait_for_topic(subscriber, STATS)
@@ -255,11 +255,11 @@ def test_a_dead_camera_does_not_slow_another(
     }
     settings = config(broker, cameras, "ball")
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings) as daemon:
-        subscriber.wait_for_payload(camera_status("alive"), b"online", 60)
+        subscriber.wait_for_payload(camera_status("alive"), b"online", PATIENCE_SECONDS)
         subscriber.wait_for_payload(camera_status("dead"), b"offline")
         assert subscriber.of("streamwatch/errors")[0].json["camera"] == "dead"
         subscriber.clear()
-        subscriber.wait_for(lambda _: len(subscriber.of(STATS)) >= 2, 60)
+        subscriber.wait_for(lambda _: len(subscriber.of(STATS)) >= 2, PATIENCE_SECONDS)
         assert daemon.terminate() == 0, daemon.log
         first, last = [message.json for message in subscriber.of(STATS)[:2]]
     frames = last["cameras"]["alive"]["analysed"] - first["cameras"]["alive"]["analysed"]
@@ -292,7 +292,7 @@ def test_a_crash_leaves_the_will(tmp_path: Path, broker: Mosquitto) -> None:
     cameras = {"street": {"url": "bundled:street", "loop": True}}
     with Subscriber(broker.port) as subscriber:
         with Daemon(tmp_path, config(broker, cameras, "red car")) as daemon:
-            subscriber.wait_for_payload(STATUS, b"online", 60)
+            subscriber.wait_for_payload(STATUS, b"online", PATIENCE_SECONDS)
             daemon.process.kill()
             daemon.wait()
         subscriber.wait_for_payload(STATUS, b"offline", 40)

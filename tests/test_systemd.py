@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.parts import STREET_CLIP, missing
-from tests.parts.daemon import Daemon
+from tests.parts.daemon import PATIENCE_SECONDS, Daemon
 from tests.parts.mosquitto import StartMosquitto, Subscriber
 
 ROOT = Path(__file__).parents[1]
@@ -76,14 +76,16 @@ def test_the_daemon_runs_with_the_system_calls_it_is_left(
         Subscriber(broker.port, "streamwatch/#") as subscriber,
         Daemon(tmp_path, tree, within=within) as daemon,
     ):
-        subscriber.wait_for_payload("streamwatch/state/street/car", b"ON", 60)
+        subscriber.wait_for_payload("streamwatch/state/street/car", b"ON", PATIENCE_SECONDS)
         inode = daemon.config.stat().st_ino
         watch = {"prompt": f"sign {uuid.uuid4().hex}"}
         subscriber.publish(
             "streamwatch/command/watch/set",
             json.dumps({"name": "new", "watch": watch, "persist": True}),
         )
-        subscriber.wait_for(lambda _: subscriber.of("streamwatch/result/watch/set"), 200)
+        subscriber.wait_for(
+            lambda _: subscriber.of("streamwatch/result/watch/set"), PATIENCE_SECONDS
+        )
         (answer,) = subscriber.of("streamwatch/result/watch/set")
         assert answer.json["ok"], answer.json
         assert watch["prompt"] in daemon.config.read_text()

@@ -27,7 +27,7 @@ from streamwatch.models.fetching import Patience
 from streamwatch.status import systemd as sd_notify
 from tests.parts import free_port
 from tests.parts.checkpoints import clip_folder
-from tests.parts.daemon import private_environment
+from tests.parts.daemon import PATIENCE_SECONDS, private_environment
 from tests.parts.model_server import (
     CLIP,
     HUB_FILES,
@@ -328,7 +328,7 @@ def test_run_without_its_model_ends_at_once(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
     print(f"\n{done.stderr}exit code {done.returncode} after {time.perf_counter() - since:.2f} s")
     cache = Path(environment["XDG_CACHE_HOME"]) / "streamwatch" / "models"
@@ -351,7 +351,7 @@ assert not heavy, heavy
         env=private_environment(tmp_path),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
     assert done.returncode == 0, done.stderr
 

@@ -19,7 +19,7 @@ from streamwatch.paths import state_file
 from streamwatch.pipeline import analysis, pipeline
 from streamwatch.publisher import SqliteOutbox
 from streamwatch.records import Detection
-from tests.parts.daemon import Daemon
+from tests.parts.daemon import PATIENCE_SECONDS, Daemon
 from tests.parts.mosquitto import StartMosquitto, Subscriber
 from tests.parts.vectors import fake_vectors
 from tests.truth.scenes import Scene, Thing
@@ -51,7 +51,7 @@ class Street:
         return Daemon(self.folder / "daemon", self.config)
 
     def wait_told(self, count: int) -> list[tuple[str, int, str | None]]:
-        self.subscriber.wait_for(lambda _: len(self.events) >= count, 60)
+        self.subscriber.wait_for(lambda _: len(self.events) >= count, PATIENCE_SECONDS)
         return [(e["type"], e["sequence"], e.get("reason")) for e in self.events]
 
     @property

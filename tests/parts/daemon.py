@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +21,9 @@ import yaml
 from streamwatch.paths import cache_dir
 from tests.parts import SIDE_BY_SIDE
 from tests.parts.vectors import keep_usual_vectors
+
+PATIENCE_SECONDS = 150.0
+"""For what takes a moment where nothing else runs: a start takes 4 s of a core."""
 
 
 class Daemon:
@@ -67,10 +74,10 @@ class Daemon:
         self.process.send_signal(signal.SIGTERM)
         return self.wait()
 
-    def wait(self, timeout: float = 60) -> int:
+    def wait(self, timeout: float = PATIENCE_SECONDS) -> int:
         return self.process.wait(timeout)
 
-    def wait_for_log(self, text: str, timeout: float = 60) -> None:
+    def wait_for_log(self, text: str, timeout: float = PATIENCE_SECONDS) -> None:
         deadline = time.monotonic() + timeout
         while text not in self.log:
             assert self.process.poll() is None, f"it ended: {self.log}"
@@ -94,6 +101,16 @@ def private_environment(folder: Path) -> dict[str, str]:
         **{k: v for k, v in os.environ.items() if not k.endswith("_DIRECTORY")},
         "HOME": str(folder),
         "XDG_CONFIG_HOME": str(folder / "xdg-config"),
+        "XDG_RUNTIME_DIR": str(_runtime_dir(folder)),
         "XDG_STATE_HOME": str(folder / "xdg-state"),
         "XDG_CACHE_HOME": str(folder / "xdg-cache"),
     }
+
+
+@cache
+def _runtime_dir(folder: Path) -> Path:
+    """Where the daemon's socket lies: the path of one may have 107 bytes, and those of the tests'
+    folders come near to that."""
+    made = Path(tempfile.mkdtemp(prefix="run-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made

@@ -26,7 +26,7 @@ from streamwatch.pipeline.durations import Durations
 from streamwatch.status.socket import ask
 from streamwatch.web.server import Listener, Pages
 from tests.parts import STREET_CLIP, free_port
-from tests.parts.daemon import Daemon, private_environment
+from tests.parts.daemon import PATIENCE_SECONDS, Daemon, private_environment
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 
 pytestmark = pytest.mark.slow(seconds=40)
@@ -203,7 +203,7 @@ def test_a_daemon_tells_how_it_goes(tmp_path: Path, start_mosquitto: StartMosqui
         Subscriber(broker.port, "streamwatch/#") as subscriber,
         Daemon(tmp_path, tree) as daemon,
     ):
-        subscriber.wait_for_payload("streamwatch/state/street/car", b"ON", 60)
+        subscriber.wait_for_payload("streamwatch/state/street/car", b"ON", PATIENCE_SECONDS)
         subscriber.wait_for(lambda _: subscriber.of("streamwatch/errors"), 30)
         assert get(port, "/healthz") == (200, "ok\n")
         assert get(port, "/readyz") == (200, "ok\n")
@@ -273,7 +273,7 @@ def test_a_daemon_alerts_though_its_port_is_taken(
             Subscriber(broker.port, "streamwatch/#") as subscriber,
             Daemon(tmp_path, tree) as daemon,
         ):
-            subscriber.wait_for_payload("streamwatch/state/street/car", b"ON", 60)
+            subscriber.wait_for_payload("streamwatch/state/street/car", b"ON", PATIENCE_SECONDS)
             (error,) = subscriber.of("streamwatch/errors")
             assert error.json["message"] == problem
             assert subscriber.of("streamwatch/info")[-1].json["problems"] == [error.json]
