@@ -1,4 +1,4 @@
-"""Video files: their own time, in real time or as fast as somebody takes the frames."""
+"""Video files, played in real time or as fast as the frames are taken."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from streamwatch.source.protocol import Decoded
 
 
 class FileSource:
-    """A file, once or again and again (`loop`).
+    """A file, played once or in a loop.
 
-    `paced` holds each picture back until its media time has passed since the opening. Corrupt
-    parts are stepped over; a file without a single picture is a SourceError.
+    `paced` delays each frame until its media time has passed since the start. Corrupt packets are
+    skipped; a file without any decodable frame is a SourceError.
     """
 
     def __init__(self, target: Input, *, loop: bool, paced: bool, clock: Clock) -> None:
@@ -28,14 +28,14 @@ class FileSource:
         self._paced = paced
         self._clock = clock
         self._next_seconds = 0.0
-        """Media time over all passes at which the next picture stands."""
+        """Media time of the next frame, summed over all passes of the loop."""
         self._zero_at: datetime | None = None
-        """Wall time of media second 0."""
+        """Wall-clock time of media time 0."""
 
     def frames(self, stop: threading.Event) -> Generator[Decoded, None, None]:
         played_before = timedelta(seconds=self._next_seconds)
         zero_at = self._clock.wall() - played_before
-        # Opened again after a failure: later, but never back into times already given.
+        # Reopened after a failure: `captured_at` must not go back.
         self._zero_at = zero_at if self._zero_at is None else max(zero_at, self._zero_at)
         began = self._clock.monotonic() - self._next_seconds
         while not stop.is_set():
@@ -73,7 +73,8 @@ class FileSource:
 
 
 def _after(last: float | None, pts: float | None, video: Video) -> float:
-    """Seconds into the file; a time stamp that is missing or doesn't rise is made up."""
+    """Seconds into the file; a time stamp that is missing or doesn't rise is replaced by the last
+    one plus a frame's duration."""
     position = None if pts is None else pts - video.start_seconds
     if last is None:
         return max(0.0, position or 0.0)
