@@ -40,7 +40,7 @@ class Source(Protocol):
     @property
     def away_since(self) -> float | None:
         """Monotonic seconds since which an uninterruptible open or read may hang: reset by each
-        that returns, normally within seconds. None while not connected and for files."""
+        that returns, normally within seconds. None outside `frames` and for files."""
 
     def frames(self, stop: threading.Event) -> Generator[Decoded, None, None]:
         """Open, yield frames in order with strictly rising `seconds`, close.
