@@ -1,4 +1,4 @@
-"""What a right configuration will run, and what about it will disappoint."""
+"""Warnings about a valid configuration."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ from streamwatch.config.wording import listing
 from streamwatch.tls import expires_at
 
 TOYBOX_WORDS = 6
-"""Beyond so many words a prompt scores low with toybox: its training had few that long."""
+"""Prompts with more words get low confidences from toybox, whose training had few that long."""
 HARDLY_SURE, TOO_SURE = 0.1, 0.9
+"""Confidence thresholds below and above which a warning is given."""
 SOON = timedelta(days=30)
-"""Before a certificate's end: what people who renew by hand need to be told in time."""
+"""Time before a certificate's expiry from which a warning is given, enough to renew it by hand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What will disappoint, and where in the configuration it comes from."""
+    """One warning; `path` is the key it is about, such as `cameras.porch.url`."""
 
     path: str
     message: str
@@ -43,9 +44,9 @@ class Advice:
 
 
 def warnings(config: Config, file: Path | None = None) -> list[Advice]:
-    """Everything worth saying about a configuration that is right. Looks at disk and clock.
+    """All warnings about a valid configuration, but those about prompts. Reads disk and clock.
 
-    With `file`, where `config` was loaded from, also whether others can read passwords in it.
+    With `file`, which `config` was loaded from, also whether others can read passwords in it.
     """
     found = [*_overall(config), *_mqtt(config.mqtt), *_detector(config)]
     for name, camera in config.cameras.items():
@@ -87,7 +88,7 @@ def _mqtt(mqtt: MqttSettings) -> Iterator[Advice]:
 
 
 def _ending(certificate: Path) -> Iterator[Advice]:
-    """That the client's certificate ends soon, or has."""
+    """A warning if the client's certificate expires soon or has expired."""
     end, now = expires_at(certificate), datetime.now(UTC)
     if end is None or end - now >= SOON:
         return
@@ -118,7 +119,7 @@ def _detector(config: Config) -> Iterator[Advice]:
 
 
 def model_advice(config: Config) -> Iterator[Advice]:
-    """That toybox, which is for trying things out, is put on cameras that see the world."""
+    """A warning if toybox, which is for trying things out, is used with real cameras."""
     real = [
         name for name, camera in config.cameras.items() if camera.enabled and camera.kind != "file"
     ]
@@ -139,7 +140,7 @@ def _confidence(confidence: float) -> Iterator[str]:
 
 
 def _camera(camera: CameraSettings) -> Iterator[tuple[str, str]]:
-    """(key below the camera, what to say)."""
+    """(key below the camera, message)."""
     if camera.kind == "file":
         if not camera.url.startswith("bundled:") and not _is_there(Path(camera.url)):
             yield ".url", f"the file {mask_url(camera.url)} does not exist now"
@@ -165,12 +166,12 @@ def _camera(camera: CameraSettings) -> Iterator[tuple[str, str]]:
 def _is_there(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a name too long, a folder on the way that may not be entered
+    except OSError:  # name too long, or no permission for a parent folder
         return False
 
 
 def _watch(config: Config, name: str) -> Iterator[tuple[str, str]]:
-    """(key below the watch, what to say)."""
+    """(key below the watch, message)."""
     watch = config.watches[name]
     if watch.confidence is not None:
         yield from ((".confidence", said) for said in _confidence(watch.confidence))

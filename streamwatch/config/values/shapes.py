@@ -1,4 +1,4 @@
-"""Places in the picture: polygons and crops, in shares of width and height."""
+"""Polygons and crops, in shares of the frame's width and height."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ Shape = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class OneOrSeveral:
-    """Annotates a tuple of polygons: a single polygon may stand where a list of them is meant."""
+    """Annotates a tuple of polygons: accepts a single polygon in place of a list."""
 
     def __get_pydantic_core_schema__(
         self, source: type[Any], handler: GetCoreSchemaHandler
@@ -89,7 +89,7 @@ def _count(value: object) -> str:
 
 
 Shapes = Annotated[tuple[Shape, ...], OneOrSeveral(), BeforeValidator(_lists_or_nothing)]
-"""Polygons; one alone may stand without the list around it."""
+"""A list of polygons, or a single one without the list."""
 
 
 def _corners(value: object) -> object:
