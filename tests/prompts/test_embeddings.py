@@ -92,7 +92,7 @@ def test_new_and_known_prompts_are_equal_to_the_encoder_alone(
         np.testing.assert_array_equal(new[prompt], known[prompt])
 
 
-def test_more_than_go_at_once(embeddings: Embeddings, folder: Path) -> None:
+def test_more_prompts_than_one_request_takes(embeddings: Embeddings, folder: Path) -> None:
     prompts = [f"car {number}" for number in range(process.AT_ONCE * 2 + 3)]
     vectors = embeddings.vectors(prompts)
     np.testing.assert_allclose(
@@ -100,7 +100,7 @@ def test_more_than_go_at_once(embeddings: Embeddings, folder: Path) -> None:
     )
 
 
-def test_spelling_makes_no_difference_and_stays(
+def test_prompts_that_differ_in_spelling_have_one_vector(
     embeddings: Embeddings, request: pytest.FixtureRequest
 ) -> None:
     (vector,) = embeddings.vectors(["red truck"]).values()
@@ -112,7 +112,7 @@ def test_spelling_makes_no_difference_and_stays(
         np.testing.assert_array_equal(again[spelling], vector)
 
 
-def test_a_template_goes_around_what_is_encoded_only(embeddings: Embeddings, folder: Path) -> None:
+def test_a_template_changes_the_encoded_text_only(embeddings: Embeddings, folder: Path) -> None:
     (within,) = reference(folder, "a photo of red car, outdoors")
     found = embeddings.encoded(["Red Car", "{}"], template="a Photo of {}, outdoors")
     assert list(found) == ["Red Car", "{}"]
@@ -126,7 +126,7 @@ def test_text_of() -> None:
     assert text_of("{} {0}", "({})") == "({} {0})"
 
 
-def test_how_long_a_prompt_is_comes_along(
+def test_token_counts_are_returned_and_cached(
     embeddings: Embeddings, request: pytest.FixtureRequest
 ) -> None:
     long = " ".join(["truck"] * 20)
@@ -175,7 +175,7 @@ def test_another_template_encoder_or_content_is_encoded_anew(
     assert new(other) == ["other: dog"]
 
 
-def test_a_kept_process_does_not_outlive_its_files(tmp_path: Path) -> None:
+def test_changed_files_end_the_running_process(tmp_path: Path) -> None:
     others = encoders()
     folder = clip_folder(tmp_path / "clip")
     embeddings = Embeddings(settings(folder), tmp_path / "cache")
@@ -186,15 +186,19 @@ def test_a_kept_process_does_not_outlive_its_files(tmp_path: Path) -> None:
     wait_until(lambda: not psutil.pid_exists(first.pid))
 
 
-def test_a_spoilt_cache_is_made_again(embeddings: Embeddings, folder: Path) -> None:
-    (right,) = embeddings.vectors(["a spoilt one"]).values()
-    for file in embeddings._cache.folder.iterdir():
+def test_corrupt_cache_files_are_encoded_again(
+    embeddings: Embeddings, folder: Path, tmp_path: Path
+) -> None:
+    (right,) = embeddings.vectors(["corrupt"]).values()
+    corrupt = tmp_path / "cache"
+    shutil.copytree(embeddings._cache.folder, corrupt)
+    for file in corrupt.iterdir():
         file.write_bytes(file.read_bytes()[:-1])
-    (again,) = embeddings.vectors(["a spoilt one"]).values()
+    (again,) = Embeddings(settings(folder), corrupt).vectors(["corrupt"]).values()
     np.testing.assert_allclose(again, right, atol=1e-6)
 
 
-def test_without_a_cache_it_goes_on_with_a_warning(
+def test_without_a_writable_cache_there_is_one_warning(
     folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
@@ -216,7 +220,9 @@ def test_known_prompts_start_no_process(
     Embeddings(settings(folder), embeddings._cache.folder).vectors(["red car"])
 
 
-def test_its_process_is_kept_replaced_and_goes_with_its_owner(folder: Path, tmp_path: Path) -> None:
+def test_the_process_is_reused_replaced_and_ended_with_its_owner(
+    folder: Path, tmp_path: Path
+) -> None:
     others = encoders()
 
     def mine() -> list[psutil.Process]:
@@ -236,7 +242,7 @@ def test_its_process_is_kept_replaced_and_goes_with_its_owner(folder: Path, tmp_
     wait_until(lambda: not psutil.pid_exists(second.pid))  # not even a zombie
 
 
-def test_one_that_leaves_as_it_is_asked_is_replaced(folder: Path, tmp_path: Path) -> None:
+def test_a_process_that_exits_at_a_request_is_replaced(folder: Path, tmp_path: Path) -> None:
     """Its socket is closed, and its process not gone yet."""
     others = encoders()
     embeddings = Embeddings(settings(folder), tmp_path)
@@ -252,7 +258,9 @@ def test_one_that_leaves_as_it_is_asked_is_replaced(folder: Path, tmp_path: Path
     assert embeddings.vectors(["car"])["car"].shape == (512,)
 
 
-def test_nobody_asks_any_more(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_ends_after_its_idle_timeout(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(child, "KEEP_SECONDS", 0.01)
     mine, theirs = Pipe()
     with mine, theirs:
@@ -277,7 +285,7 @@ def refused(embeddings: Embeddings, prompts: Sequence[str] = ("dog",)) -> str:
     return said
 
 
-def test_one_that_hangs_is_stopped(
+def test_a_process_that_hangs_is_stopped(
     hanging: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others = encoders()
@@ -297,7 +305,7 @@ def test_one_that_hangs_is_stopped(
         (signal.SIGSEGV, "the text encoder's process ended by SIGSEGV before it was done"),
     ],
 )
-def test_one_that_dies_is_one_sentence(
+def test_a_process_that_dies_is_one_error(
     hanging: Path, tmp_path: Path, number: signal.Signals, said: str
 ) -> None:
     others = encoders()
@@ -315,7 +323,7 @@ def test_one_that_dies_is_one_sentence(
     assert encoders() == others
 
 
-def test_a_broken_encoder_is_one_sentence_and_can_be_mended(tmp_path: Path) -> None:
+def test_a_broken_encoder_is_one_error_and_can_be_repaired(tmp_path: Path) -> None:
     folder = clip_folder(tmp_path / "clip")
     weights = folder / "model.safetensors"
     whole = weights.read_bytes()
@@ -326,7 +334,7 @@ def test_a_broken_encoder_is_one_sentence_and_can_be_mended(tmp_path: Path) -> N
     assert embeddings.vectors(["dog"])["dog"].shape == (512,)
 
 
-def test_no_python_to_start_is_one_sentence(
+def test_a_process_that_can_not_start_is_one_error(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
@@ -344,7 +352,7 @@ Embeddings(settings, Path(sys.argv[2])).vectors(["dog"])
 """
 
 
-def test_it_dies_with_a_parent_that_is_killed(hanging: Path, tmp_path: Path) -> None:
+def test_the_process_is_killed_with_its_parent(hanging: Path, tmp_path: Path) -> None:
     parent = subprocess.Popen([sys.executable, "-c", ASK, str(hanging), str(tmp_path / "cache")])
     try:
         wait_until(lambda: bool(psutil.Process(parent.pid).children()))
@@ -374,7 +382,7 @@ print(grown, child.memory_info().rss, *({"torch", "transformers"} & set(sys.modu
 """
 
 
-def test_the_encoders_memory_is_not_this_process(tmp_path: Path) -> None:
+def test_the_encoder_takes_no_memory_of_this_process(tmp_path: Path) -> None:
     """MiniLM takes 90 MB, and what runs it several hundred."""
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, str(tmp_path)], capture_output=True, text=True, timeout=100
