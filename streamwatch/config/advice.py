@@ -53,7 +53,7 @@ def warnings(config: Config, file: Path | None = None) -> list[Advice]:
         found += (Advice(f"cameras.{name}{key}", said) for key, said in _camera(camera))
     for name in config.watches:
         found += (Advice(f"watches.{name}{key}", said) for key, said in _watch(config, name))
-    found += _watched(config)
+    found += _cameras_without_watch(config)
     if file is not None:
         found += _readable_passwords(file)
     return found
@@ -84,10 +84,10 @@ def _mqtt(mqtt: MqttSettings) -> Iterator[Advice]:
     if mqtt.password and mqtt.username is None:
         yield Advice("mqtt.password", "most brokers refuse a password without a username")
     if mqtt.tls_files and mqtt.tls_files.certificate:
-        yield from _ending(mqtt.tls_files.certificate)
+        yield from _certificate_expiry(mqtt.tls_files.certificate)
 
 
-def _ending(certificate: Path) -> Iterator[Advice]:
+def _certificate_expiry(certificate: Path) -> Iterator[Advice]:
     """A warning if the client's certificate expires soon or has expired."""
     end, now = expires_at(certificate), datetime.now(UTC)
     if end is None or end - now >= SOON:
@@ -207,7 +207,7 @@ def _times(watch: WatchSettings, rates: list[float]) -> Iterator[tuple[str, str]
         yield ".cooldown", f"after each visit nothing is told for {duration_text(watch.cooldown)}"
 
 
-def _watched(config: Config) -> Iterator[Advice]:
+def _cameras_without_watch(config: Config) -> Iterator[Advice]:
     if any(watch.enabled for watch in config.watches.values()):
         for name, camera in config.cameras.items():
             if camera.enabled and not config.watches_of(name):

@@ -40,7 +40,7 @@ def _spliced(path: Path, before: str, edits: tuple[Edit, ...]) -> str:
         written = reading.read(after, str(path)).content
     except (Unspliceable, ConfigError):
         written = None
-    if _plain(written, edits) != _plain(wanted, edits):
+    if _with_empty_sections(written, edits) != _with_empty_sections(wanted, edits):
         raise _refusal(
             path,
             "this change can't be written here without changing something else, which an anchor"
@@ -49,7 +49,7 @@ def _spliced(path: Path, before: str, edits: tuple[Edit, ...]) -> str:
     return after
 
 
-def _plain(content: object, edits: tuple[Edit, ...]) -> object:
+def _with_empty_sections(content: object, edits: tuple[Edit, ...]) -> object:
     """The content with sections of the edits that are absent or null as `{}`, for comparing."""
     if not isinstance(content, dict):
         return content

@@ -88,7 +88,7 @@ def near_duplicates(
 ) -> Iterator[Advice]:
     """Prompts of two watches that will report the same things. Equal ones are taken as intended."""
     for one, other in combinations(config.watches, 2):
-        if not _meet(config, one, other):
+        if not _overlap(config, one, other):
             continue
         pairs = product(config.watches[one].prompt, config.watches[other].prompt)
         for prompt, later in pairs:
@@ -153,7 +153,7 @@ def _prompts_of(watch: WatchSettings) -> Iterator[tuple[str, str]]:
             yield key, prompt
 
 
-def _meet(config: Config, one: str, other: str) -> bool:
+def _overlap(config: Config, one: str, other: str) -> bool:
     """Whether both watches may report one thing: enabled, with a camera and a zone in common."""
     here, there = config.watches[one], config.watches[other]
     cameras = {name for name in config.cameras_of(one) if config.cameras[name].enabled} & set(

@@ -38,7 +38,7 @@ class VectorCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._told = False
+        self._warned = False
 
     def find(self, key: str) -> Encoded | None:
         path = self._path(key)
@@ -62,8 +62,8 @@ class VectorCache:
                     files.replace(self._path(key), _written(key, one))
             self._prune()
         except OSError as error:
-            if not self._told:
-                self._told = True
+            if not self._warned:
+                self._warned = True
                 log.warning(
                     "prompts can't be kept in %s: %s; they will be encoded anew at each start",
                     *(self.folder, error.strerror),

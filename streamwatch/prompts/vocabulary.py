@@ -36,7 +36,7 @@ def vocabularies(
     new = tuple(prompt for prompt in prompts if prompt not in known)
     found = {**known, **embeddings.vectors(new)}
     vectors = {prompt: found[prompt] for prompt in prompts}
-    rivals = rivals_of(_used(config), config.detector, vectors)
+    rivals = rivals_of(_applied_watches(config), config.detector, vectors)
     watches = {camera: config.watches_of(camera) for camera in config.cameras}
     return Vocabularies(
         _named(config),
@@ -78,11 +78,11 @@ def prompts_of(watch: WatchSettings) -> tuple[str, ...]:
 
 
 def _named(config: Config) -> tuple[str, ...]:
-    used = _used(config).values()
+    used = _applied_watches(config).values()
     return tuple(dict.fromkeys(prompt for watch in used for prompt in prompts_of(watch)))
 
 
-def _used(config: Config) -> dict[str, WatchSettings]:
+def _applied_watches(config: Config) -> dict[str, WatchSettings]:
     """The enabled watches that apply to at least one camera, by name."""
     return {
         name: watch

@@ -97,11 +97,11 @@ class Video:
                 continue
             except av.error.InvalidDataError:
                 packets = self._container.demux()
-                failures = self._one_more(failures)
+                failures = self._count_failure(failures)
                 yield Gap.CORRUPT
                 continue
             except (av.error.FFmpegError, OSError) as error:
-                raise _while_reading(error, self._shown) from None
+                raise _read_error(error, self._shown) from None
             if packet is None:
                 return
             if packet.stream.index != self._stream.index:
@@ -110,7 +110,7 @@ class Video:
             try:
                 pictures = cast(list[av.VideoFrame], packet.decode())
             except av.error.FFmpegError:
-                failures = self._one_more(failures)
+                failures = self._count_failure(failures)
                 yield Gap.CORRUPT
                 continue
             if pictures:
@@ -124,9 +124,9 @@ class Video:
         try:
             return cast(Image, picture.to_ndarray(format="bgr24"))
         except av.error.FFmpegError as error:
-            raise _while_reading(error, self._shown) from None
+            raise _read_error(error, self._shown) from None
 
-    def _one_more(self, failures: int) -> int:
+    def _count_failure(self, failures: int) -> int:
         if failures >= MANY_FAILURES:
             raise SourceError(f"{self._shown}: nothing of it can be decoded any more")
         return failures + 1
@@ -146,7 +146,7 @@ def opened(target: Input) -> Iterator[Video]:
         )
     except (av.error.FFmpegError, OSError) as error:
         # `from None`: the cause's message holds the password and would show in tracebacks.
-        raise _while_opening(error, target, time.monotonic() - started) from None
+        raise _open_error(error, target, time.monotonic() - started) from None
     with container:
         stream = container.streams.best("video")
         # A stream that was announced but sent no data has no size.
@@ -157,7 +157,7 @@ def opened(target: Input) -> Iterator[Video]:
         yield Video(container, stream, target.shown)
 
 
-def _while_opening(error: Exception, target: Input, elapsed_seconds: float) -> SourceError:
+def _open_error(error: Exception, target: Input, elapsed_seconds: float) -> SourceError:
     shown = target.shown
     match error:
         case av.error.HTTPUnauthorizedError():
@@ -191,7 +191,7 @@ def _while_opening(error: Exception, target: Input, elapsed_seconds: float) -> S
     return SourceError(f"{shown}: can't be opened ({_reason(error)})")
 
 
-def _while_reading(error: Exception, shown: str) -> SourceError:
+def _read_error(error: Exception, shown: str) -> SourceError:
     return SourceError(f"{shown}: reading failed ({_reason(error)})")
 
 

@@ -366,7 +366,7 @@ def test_the_file_is_replaced_with_its_mode_and_owner(file: Path) -> None:
 
 
 @pytest.mark.parametrize("owner_differs", [False, True])
-def test_without_chown_a_file_of_another_owner_is_written_in_place(
+def test_without_chown_only_own_files_are_replaced(
     file: Path, monkeypatch: pytest.MonkeyPatch, owner_differs: bool
 ) -> None:
     """As in the sandbox of the systemd unit, which refuses chown."""

@@ -75,7 +75,7 @@ class _Editing:
                 self._refuse(loc, "there is one of this name already")
             case Put(value):
                 self._discard(loc)
-                self._set_names(edit.section, {**names, edit.name: self._built(value, loc)})
+                self._set_names(edit.section, {**names, edit.name: self._add(value, loc)})
             case _ if not known:
                 self._refuse(loc, f"there is none of this name{_hint(edit.name, names)}")
             case Remove():
@@ -85,7 +85,7 @@ class _Editing:
             case Switch(on):
                 entry = names[edit.name]
                 if isinstance(entry, dict) and entry.get("enabled", True) is not on:
-                    enabled = {"enabled": self._built(on, (*loc, "enabled"))}
+                    enabled = {"enabled": self._add(on, (*loc, "enabled"))}
                     self._set_names(edit.section, {**names, edit.name: entry | enabled})
 
     def _names(self, section: Section) -> Mapping[str, object] | None:
@@ -115,7 +115,7 @@ class _Editing:
     def _refuse(self, loc: Loc, message: str) -> None:
         self.faults.append(Fault(loc, COMMAND, message))
 
-    def _built(self, value: object, loc: Loc) -> object:
+    def _add(self, value: object, loc: Loc) -> object:
         """`value`, with an `Entry` added for it and for each value in it."""
         kind = _kind(value)
         self.entries[loc] = Entry(COMMAND, COMMAND, kind, _written(value))
@@ -123,9 +123,9 @@ class _Editing:
             self.faults.append(Fault(loc, COMMAND, "nested too deeply", lost=True))
             return None
         if isinstance(value, dict):
-            return {key: self._built(item, (*loc, key)) for key, item in value.items()}
+            return {key: self._add(item, (*loc, key)) for key, item in value.items()}
         if isinstance(value, list):
-            return [self._built(item, (*loc, index)) for index, item in enumerate(value)]
+            return [self._add(item, (*loc, index)) for index, item in enumerate(value)]
         if isinstance(value, str) and holds_reference(value):
             message = "a command can't take anything by ${…}; write $$ for a dollar sign before a {"
             self.faults.append(Fault(loc, COMMAND, message, lost=True))

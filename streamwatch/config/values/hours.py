@@ -87,7 +87,7 @@ def _hours(value: object) -> Hours:
     return value if isinstance(value, Hours) else hours(line(value))
 
 
-def _any_hours(spans: tuple[Hours, ...]) -> tuple[Hours, ...]:
+def _not_empty(spans: tuple[Hours, ...]) -> tuple[Hours, ...]:
     if not spans:
         raise Wrong("the list is empty; leave the key out where always is meant", subject=False)
     return spans
@@ -98,7 +98,7 @@ Times = Annotated[
         Annotated[Hours, BeforeValidator(_hours), PlainSerializer(lambda span: span.text, str)], ...
     ],
     BeforeValidator(as_list),
-    AfterValidator(_any_hours),
+    AfterValidator(_not_empty),
     WithJsonSchema(one_or_list({"type": "string", "pattern": HOURS_PATTERN})),
 ]
 """Times of the week, one or a list of them."""

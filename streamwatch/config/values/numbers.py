@@ -66,8 +66,8 @@ class Number:
 
         def check(value: object) -> object:
             number = _number(value, whole)
-            if number is None or not self._holds(number):
-                raise Wrong(f"is not {self._wanted(whole)}{self.remark}")
+            if number is None or not self._in_range(number):
+                raise Wrong(f"is not {self._expected(whole)}{self.remark}")
             return number
 
         return core_schema.no_info_before_validator_function(check, schema)
@@ -82,14 +82,14 @@ class Number:
         }
         return handler(schema) | {key: limit for key, limit in limits.items() if limit is not None}
 
-    def _holds(self, number: float) -> bool:
+    def _in_range(self, number: float) -> bool:
         return (
             number <= self.at_most
             and (self.at_least is None or number >= self.at_least)
             and (self.above is None or number > self.above)
         )
 
-    def _wanted(self, whole: bool) -> str:
+    def _expected(self, whole: bool) -> str:
         kind = "a whole number" if whole else "a number"
         if self.above is not None:
             return f"{kind} above {self.above:g} and at most {self.at_most:g}"

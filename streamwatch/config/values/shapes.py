@@ -41,7 +41,7 @@ def _lists_or_nothing(value: object) -> object:
     return () if value is None else _lists(value)
 
 
-def _spans(points: Polygon) -> Polygon:
+def _with_area(points: Polygon) -> Polygon:
     if len(points) < 3:
         raise Wrong(f"a polygon needs 3 points or more; there are {len(points)}", subject=False)
     turned = zip(points, (*points[1:], points[0]), strict=True)
@@ -55,7 +55,7 @@ def _spans(points: Polygon) -> Polygon:
 Shape = Annotated[
     tuple[Annotated[tuple[Share, Share], BeforeValidator(_pair)], ...],
     BeforeValidator(_lists),
-    AfterValidator(_spans),
+    AfterValidator(_with_area),
     WithJsonSchema({"type": "array", "items": _POINT_SCHEMA, "minItems": 3}),
 ]
 """A polygon."""

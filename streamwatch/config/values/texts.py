@@ -88,7 +88,7 @@ def _prompt(value: object) -> str:
     return text
 
 
-def _different(prompts: tuple[str, ...]) -> tuple[str, ...]:
+def _without_duplicates(prompts: tuple[str, ...]) -> tuple[str, ...]:
     if not prompts:
         raise Wrong("the list is empty; write at least one prompt", subject=False)
     if len({folded(prompt) for prompt in prompts}) < len(prompts):
@@ -118,7 +118,7 @@ def one_or_list(item: dict[str, Any]) -> dict[str, Any]:
 Prompts = Annotated[
     tuple[Prompt, ...],
     BeforeValidator(as_list),
-    AfterValidator(_different),
+    AfterValidator(_without_duplicates),
     WithJsonSchema(one_or_list({"type": "string", "minLength": 1, "maxLength": 200})),
 ]
 """A phrase or a list of them; always a tuple once loaded."""

@@ -97,7 +97,7 @@ def _duration(value: object) -> timedelta:
     return duration(value)
 
 
-def _lasting(value: timedelta) -> timedelta:
+def _positive(value: timedelta) -> timedelta:
     if value <= timedelta(0):
         raise Wrong("is too short; write a duration above 0s")
     return value
@@ -111,7 +111,7 @@ Duration = Annotated[
 LastingDuration = Annotated[
     timedelta,
     BeforeValidator(_duration),
-    AfterValidator(_lasting),
+    AfterValidator(_positive),
     WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN}),
 ]
 """A duration above zero."""

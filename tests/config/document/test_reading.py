@@ -65,7 +65,7 @@ def test_types_of_yaml_1_2(written: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("written", [".nan", ".NaN", ".NAN"])
-def test_a_number_that_is_none_is_an_error(written: str) -> None:
+def test_nan_is_read_as_nan(written: str) -> None:
     content = read(f"[{written}]", "c.yaml").content
     assert isinstance(content, list)
     assert math.isnan(content[0])
