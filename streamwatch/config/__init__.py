@@ -1,7 +1,7 @@
-"""The configuration file: found, read, checked, and handed to each stage as frozen settings.
+"""The configuration file: finding, reading and checking it; frozen settings for each stage.
 
 path = config.find()
-settings = config.load(path)        # or ConfigError, with every problem of the file in it
+settings = config.load(path)        # raises ConfigError with all errors in the file
 for advice in config.warnings(settings, path):
     …
 """

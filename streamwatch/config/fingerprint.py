@@ -1,4 +1,4 @@
-"""A short name for what is in force, to tell at a glance whether two daemons run the same."""
+"""A short hash of the settings in force, to compare daemons."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from streamwatch.config.sections.whole import Config
 
 
 def config_hash(config: Config) -> str:
-    """12 hex digits of the settings in force, defaults included, secrets left out.
+    """12 hex digits of a SHA-256 over all settings, defaults included, secrets excluded.
 
-    Passwords are dropped and URLs masked, so a new password leaves the hash as it was and nothing
-    about it can be learned from the hash.
+    Passwords are dropped and URLs masked, so the hash neither depends on a password nor reveals
+    anything about it.
     """
     effective = _without_secrets(config.model_dump(mode="json", by_alias=True))
     text = json.dumps(effective, sort_keys=True, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""The last configuration that was right, kept for a start on one that is not."""
+"""The last valid configuration, kept for starting when the current file is invalid."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from streamwatch.paths import state_file
 
 
 def keep_last_good(path: Path, text: str) -> None:
-    """Keep what stood in the file at `path`, as written: `${…}` not expanded, for its owner only.
+    """Save `text`, the content of the file at `path`, with `${…}` not expanded.
 
-    Raises OSError.
+    Readable by the owner only. Raises OSError.
     """
     kept = _kept(path)
     with suppress(OSError, UnicodeDecodeError):
@@ -25,9 +25,9 @@ def keep_last_good(path: Path, text: str) -> None:
 
 
 def load_last_good(path: Path) -> Config | None:
-    """What `keep_last_good` kept for the file at `path`, None where nothing was.
+    """What `keep_last_good` saved for the file at `path`; None if nothing was.
 
-    Raises ConfigError: what was right then may name a certificate that is gone now.
+    Raises ConfigError: it may, for instance, name a certificate file that is missing now.
     """
     kept = _kept(path)
     return load(path, text_of(kept)) if kept.is_file() else None

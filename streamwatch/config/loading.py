@@ -23,11 +23,15 @@ from streamwatch.errors import ConfigError, Problem, UnavailableSetting
 _Model = TypeVar("_Model", bound=BaseModel)
 
 LARGEST = 1_000_000
-"""Bytes of a configuration file; so that `-c /dev/zero` is an error and not the end of memory."""
+"""Most bytes of a configuration file, so that `-c /dev/zero` is an error instead of using all
+memory."""
 
 
 def find(explicit: Path | None = None) -> Path:
-    """The configuration file to use: `explicit`, whether it exists or not, or the first found."""
+    """The configuration file to use: `explicit`, whether it exists or not, or the first found.
+
+    Raises ConfigError if there is none.
+    """
     if explicit is not None:
         return explicit
     candidates = paths.config_candidates()
@@ -42,10 +46,10 @@ def find(explicit: Path | None = None) -> Path:
 
 
 def load(path: Path, text: str | None = None, edits: Iterable[Edit] = ()) -> Config:
-    """Read and check a whole file; with `text`, as if that stood in it, changed by `edits`.
+    """Read and check a whole file, or `text` in place of its content, with `edits` applied.
 
-    Raises `ConfigError` with every problem in it, in the order of their places. Values that can't
-    be read at all (a bad `${…}`, a tag) are reported once, and not again for being missing.
+    Raises `ConfigError` with all errors, ordered by line and column. Values that can't be read at
+    all (a bad `${…}`, a tag) are reported once, and not again as missing.
     """
     document = edited(parse(path, text), edits)
     folder = path.absolute().parent
@@ -59,7 +63,7 @@ def load(path: Path, text: str | None = None, edits: Iterable[Edit] = ()) -> Con
         found = problems.faults(error, document.entries)
         faults += [fault for fault in found if not any(_below(loc, fault.loc) for loc in lost)]
     if not {(), ("cameras",)} & {fault.loc for fault in faults}:  # else some cameras are missing
-        faults += _crossing(content, folder, lost, document.entries)
+        faults += _reference_faults(content, folder, lost, document.entries)
     if config is None or faults:
         faults.sort(key=lambda fault: (fault.position.line, fault.position.column))
         raise ConfigError([fault.problem(str(path)) for fault in faults])
@@ -67,9 +71,9 @@ def load(path: Path, text: str | None = None, edits: Iterable[Edit] = ()) -> Con
 
 
 def located(error: UnavailableSetting, path: Path, text: str | None = None) -> ConfigError:
-    """`error` with the place in the file at `path` that the setting came from.
+    """`error` as a ConfigError with the line and column of the setting in the file at `path`.
 
-    For a default, which stands nowhere, that is the key it belongs under.
+    For a default, which is not in the file, those of the key above it.
     """
     loc = tuple(error.path.split("."))
     position = problems.position_of(loc, parse(path, text).entries)
@@ -78,16 +82,16 @@ def located(error: UnavailableSetting, path: Path, text: str | None = None) -> C
 
 
 def parse(path: Path, text: str | None = None) -> Document:
-    """The file's content as written, `${…}` not expanded, unchecked. Raises `ConfigError`."""
+    """The file's YAML, `${…}` not expanded, not validated. Raises `ConfigError`."""
     return reading.read(text_of(path) if text is None else text, str(path))
 
 
-def _crossing(
+def _reference_faults(
     content: object, folder: Path, lost: list[Loc], entries: Mapping[Loc, Entry]
 ) -> Iterator[Fault]:
-    """What cameras and watches get wrong about each other, as far as each can be understood."""
+    """Errors in the references between cameras and watches, as far as each could be parsed."""
 
-    def understood(
+    def parsed(
         section: str, read: Callable[[object, Path], _Model | None]
     ) -> dict[str, _Model | None]:
         values = content.get(section) if isinstance(content, dict) else None
@@ -96,15 +100,18 @@ def _crossing(
             for name, value in (values if isinstance(values, dict) else {}).items()
         }
 
-    cameras = understood("cameras", _camera)
-    watches = understood("watches", _watch)
-    sound_watches = {name: watch for name, watch in watches.items() if watch is not None}
-    for loc, wrong in references.mistakes(cameras, sound_watches):
+    cameras = parsed("cameras", _camera)
+    watches = parsed("watches", _watch)
+    valid_watches = {name: watch for name, watch in watches.items() if watch is not None}
+    for loc, wrong in references.mistakes(cameras, valid_watches):
         yield problems.fault(loc, wrong, entries)
 
 
 def _camera(value: object, folder: Path) -> CameraSettings | None:
-    """The camera without its faulty keys, fast enough for anything; None if its zones are wrong."""
+    """The camera without its invalid keys, or None if its zones are invalid.
+
+    In place of an invalid `fps` the maximum, so that no watch is reported as too slow for it.
+    """
     rest, faulty = _without_faults(CameraSettings, value, folder)
     if "zones" in faulty:
         return None
@@ -114,7 +121,10 @@ def _camera(value: object, folder: Path) -> CameraSettings | None:
 
 
 def _watch(value: object, folder: Path) -> WatchSettings | None:
-    """The watch without its faulty keys, asking nothing that hangs on one of them."""
+    """The watch without its invalid keys; None if it can't be built.
+
+    If `appear` or what it depends on is invalid, with one that any camera can satisfy.
+    """
     rest, faulty = _without_faults(WatchSettings, value, folder)
     if faulty & {"appear", "cameras", "zones"}:
         rest["appear"] = {"hits": 1}
@@ -124,7 +134,7 @@ def _watch(value: object, folder: Path) -> WatchSettings | None:
 def _without_faults(
     model: type[BaseModel], value: object, folder: Path
 ) -> tuple[dict[str, object], set[object]]:
-    """The keys of a section that are right in themselves, and the names of those that are not."""
+    """The valid keys of a section, and the names of the invalid ones."""
     section = value if isinstance(value, dict) else {}
     try:
         model.model_validate(section, context=folder)
@@ -142,12 +152,12 @@ def _validated(model: type[_Model], value: object, folder: Path) -> _Model | Non
 
 
 def _below(loc: Loc, other: Loc) -> bool:
-    """Whether `other` is `loc` or lies in it."""
+    """Whether `other` is `loc` or below it."""
     return other[: len(loc)] == loc
 
 
 def text_of(path: Path) -> str:
-    """What stands in the file. Raises `ConfigError`."""
+    """The file's text. Raises `ConfigError`."""
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
@@ -157,7 +167,7 @@ def text_of(path: Path) -> str:
         raise _unreadable(path, "this is a folder; name the file in it") from None
     except PermissionError:
         raise _unreadable(path, "this file may not be read by the user that runs this") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         reason = getattr(error, "strerror", None) or "no such name is possible"
         raise _unreadable(path, f"this file can't be read: {reason.lower()}") from None
     if len(content) > LARGEST:
@@ -178,5 +188,5 @@ def _unreadable(path: Path, message: str) -> ConfigError:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # a folder on the way may not be entered: not for this user
+    except OSError:  # no permission for a parent folder
         return False

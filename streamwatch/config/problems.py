@@ -1,4 +1,4 @@
-"""What pydantic found, as sentences about what the person wrote. The one edge to its errors."""
+"""Turns pydantic's validation errors into sentences about what the user wrote."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from streamwatch.config.sections.whole import Config
 from streamwatch.config.wording import Wrong, did_you_mean
 
 _KEY = "[key]"
-"""What pydantic puts behind a mapping's key that is itself wrong."""
+"""What pydantic appends to the loc of an invalid mapping key."""
 
 _NO_DEFAULT = "default_factory_not_called"
-"""A default that hangs on another key, which is wrong itself and told of as such."""
+"""Error type for a default that depends on another, invalid key, which has an error of its own."""
 
 _MISSING: dict[str, str] = {
     "detector": "is missing; write detector: {model: toybox}",
@@ -28,7 +28,7 @@ _MISSING: dict[str, str] = {
 
 
 def faults(error: ValidationError, entries: Mapping[Loc, Entry]) -> Iterator[Fault]:
-    """Every error of `error`, with the place of what caused it."""
+    """All errors in `error`, with their line and column."""
     for details in error.errors(include_url=False, include_input=False):
         if details["type"] == _NO_DEFAULT:
             continue
@@ -37,12 +37,13 @@ def faults(error: ValidationError, entries: Mapping[Loc, Entry]) -> Iterator[Fau
 
 
 def fault(loc: Loc, wrong: Wrong, entries: Mapping[Loc, Entry]) -> Fault:
+    """`wrong` as an error at `loc`."""
     what = subject(loc, entries[loc]) if loc in entries else ""
     return Fault(loc, position_of(loc, entries), _sentence(what, wrong))
 
 
 def position_of(loc: Loc, entries: Mapping[Loc, Entry]) -> Position:
-    """Where `loc` stands; for what is not in the file, the key it belongs under."""
+    """Line and column of the value at `loc`; if it is not in the file, of the nearest key above."""
     if loc in entries:
         return entries[loc].value
     while loc and loc not in entries:
@@ -52,7 +53,7 @@ def position_of(loc: Loc, entries: Mapping[Loc, Entry]) -> Position:
 
 
 def _written_loc(details: ErrorDetails, entries: Mapping[Loc, Entry]) -> Loc:
-    """pydantic's way to a value without the steps it adds itself: branches of unions, `[key]`."""
+    """pydantic's loc without the steps that it adds itself: branches of unions, `[key]`."""
     found = details["loc"]
     loc: Loc = ()
     for step in found:
@@ -106,7 +107,7 @@ def _allowed(known: list[str]) -> str:
 
 
 def _keys_at(loc: Loc) -> list[str]:
-    """The keys that may stand in the mapping at `loc`."""
+    """The keys that are allowed in the mapping at `loc`."""
     kinds: list[Any] = [Config]
     for step in loc:
         kinds = [inner for kind in kinds for inner in _inside(kind, step)]
@@ -123,7 +124,7 @@ def _inside(kind: type[BaseModel] | Any, step: str | int) -> Iterator[Any]:
 
 
 def _mappings(annotation: Any) -> Iterator[Any]:
-    """The models and dicts an annotation is made of."""
+    """The models and dicts in an annotation."""
     is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
     if is_model or get_origin(annotation) is dict:
         yield annotation

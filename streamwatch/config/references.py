@@ -1,4 +1,4 @@
-"""What cameras and watches say of each other."""
+"""Checks the references between watches and cameras."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from streamwatch.config.wording import Wrong, did_you_mean, listing
 def mistakes(
     cameras: Mapping[str, CameraSettings | None], watches: Mapping[str, WatchSettings]
 ) -> Iterator[tuple[Loc, Wrong]]:
-    """Every mistake and where it is.
+    """All errors, each with the loc it is at.
 
-    A camera that is wrong in itself is None: it exists, but nothing is said about it.
+    None stands for an invalid camera: it exists, but its zones and fps are not checked.
     """
     for name, watch in watches.items():
         at: Loc = ("watches", name)
@@ -26,11 +26,11 @@ def mistakes(
         for index, wrong in unknown.items():
             yield (*at, "cameras", index), wrong
         named = [camera for camera in watch.cameras or cameras if camera in cameras]
-        sound = {camera: found for camera in named if (found := cameras[camera]) is not None}
-        if len(sound) == len(named) and not unknown:
-            for index, wrong in _unknown_zones(watch, sound):
+        valid = {camera: found for camera in named if (found := cameras[camera]) is not None}
+        if len(valid) == len(named) and not unknown:
+            for index, wrong in _unknown_zones(watch, valid):
                 yield (*at, "zones", index), wrong
-        if (too_slow := _too_slow(watch, sound)) is not None:
+        if (too_slow := _too_slow(watch, valid)) is not None:
             yield (*at, "appear"), too_slow
 
 
@@ -55,7 +55,7 @@ def _unknown_zones(
 
 
 def _too_slow(watch: WatchSettings, cameras: Mapping[str, CameraSettings]) -> Wrong | None:
-    """Whether the slowest camera gives the frames that `appear` wants in the time it gives."""
+    """An error if the slowest camera's fps is too low for `appear.hits` within `appear.within`."""
     watched = [
         name
         for name, camera in cameras.items()

@@ -1,4 +1,4 @@
-"""Edits saved in the configuration file, all or nothing."""
+"""Saves edits in the configuration file, all or none."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ from streamwatch.errors import ConfigError, Problem
 
 
 def persist(path: Path, edits: Iterable[Edit]) -> None:
-    """Make the edits in the file at `path`; all other lines stay as they are, byte for byte.
+    """Apply the edits to the file at `path`; all other lines stay the same, byte for byte.
 
-    Raises ConfigError, with the file untouched, where the outcome would not be right or can't be
-    written.
+    Raises ConfigError, with the file unchanged, if the result would be invalid or can't be written.
     """
     edits = tuple(edits)
     before = text_of(path)
-    load(path, before, edits)  # says what is wrong with an edit in the words of a command
+    load(path, before, edits)  # reports errors in an edit as those of a command, not of the file
     after = _spliced(path, before, edits)
     load(path, after)
     if after != before:
@@ -41,7 +40,7 @@ def _spliced(path: Path, before: str, edits: tuple[Edit, ...]) -> str:
         written = reading.read(after, str(path)).content
     except (Unspliceable, ConfigError):
         written = None
-    if _plain(written, edits) != _plain(wanted, edits):
+    if _with_empty_sections(written, edits) != _with_empty_sections(wanted, edits):
         raise _refusal(
             path,
             "this change can't be written here without changing something else, which an anchor"
@@ -50,8 +49,8 @@ def _spliced(path: Path, before: str, edits: tuple[Edit, ...]) -> str:
     return after
 
 
-def _plain(content: object, edits: tuple[Edit, ...]) -> object:
-    """A section without entries is the same as one that is empty."""
+def _with_empty_sections(content: object, edits: tuple[Edit, ...]) -> object:
+    """The content with sections of the edits that are absent or null as `{}`, for comparing."""
     if not isinstance(content, dict):
         return content
     return content | {edit.section: content.get(edit.section) or {} for edit in edits}
@@ -61,7 +60,7 @@ def _save(path: Path, before: str, after: str) -> None:
     try:
         target = path.resolve(strict=True)
         found = target.stat()
-        # What nobody may write is not to be written, not even by root.
+        # Root could write a read-only file, but must not.
         if not found.st_mode & 0o222 or not os.access(target, os.W_OK):
             raise PermissionError
         mark = BOM_UTF8 if target.read_bytes().startswith(BOM_UTF8) else b""
@@ -80,10 +79,10 @@ def _save(path: Path, before: str, after: str) -> None:
 
 
 def _replace(target: Path, found: os.stat_result, content: bytes) -> bool:
-    """Put a new file in its place, at once for every reader; False where that can't be done.
+    """Replace the file atomically by a new one; False where that is impossible.
 
-    It can't in a folder that may not be written, with an owner that can't be set, with several hard
-    links, and for a file that is itself mounted, as containers have it. Raises OSError otherwise.
+    It is in a read-only folder, if the owner can't be set, with several hard links, and for a file
+    that is itself a mount point, as in containers. Raises OSError for a full or broken disk.
     """
     if found.st_nlink > 1:
         return False
@@ -91,10 +90,10 @@ def _replace(target: Path, found: os.stat_result, content: bytes) -> bool:
         try:
             new = unfinished.enter_context(files.beside(target, content, on_disk=True))
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):  # no better in place
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):  # would fail in place too
                 raise
             return False
-        if not _made_alike(target, new, found):
+        if not _copy_attributes(target, new, found):
             return False
         try:
             new.replace(target)
@@ -104,10 +103,10 @@ def _replace(target: Path, found: os.stat_result, content: bytes) -> bool:
         return True
 
 
-def _made_alike(target: Path, new: Path, found: os.stat_result) -> bool:
-    """Give the new file the owner, mode and attributes (access lists) of the old."""
+def _copy_attributes(target: Path, new: Path, found: os.stat_result) -> bool:
+    """Copy owner, mode and extended attributes (ACLs); False if the owner can't be set."""
     made = new.stat()
-    # A hardened service may not even call chown(2), and rarely has to.
+    # Only if needed: the system call filter of a hardened service forbids chown(2).
     if (made.st_uid, made.st_gid) != (found.st_uid, found.st_gid):
         try:
             os.chown(new, found.st_uid, found.st_gid)
@@ -122,18 +121,18 @@ def _made_alike(target: Path, new: Path, found: os.stat_result) -> bool:
 def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with suppress(OSError):  # not every file system can
+        with suppress(OSError):  # not supported by every file system
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
 def _write(target: Path, content: bytes) -> None:
-    """Write into the file as it is; where that fails, what stood there is put back."""
+    """Overwrite the file in place; if that fails, restore its content. Raises OSError."""
     before = target.read_bytes()
     with target.open("r+b", buffering=0) as file:
         try:
-            # Room first, so that a full disk is noticed while nothing is changed.
+            # Allocate first, so that a full disk is an error before anything is changed.
             os.posix_fallocate(file.fileno(), 0, len(content))
             _overwrite(file.fileno(), content)
         except OSError:

@@ -24,7 +24,7 @@ _REFERENCE_DEFINITION = {
 
 
 def schema() -> dict[str, Any]:
-    """Draft 2020-12. What `load` accepts beyond it: numbers and switches given as strings."""
+    """Draft 2020-12. Beyond it, `load` accepts numbers and switches given as strings."""
     made = Config.model_json_schema(by_alias=True, schema_generator=_Generator)
     definitions = made.pop("$defs")
     for model in (made, *definitions.values()):
@@ -48,7 +48,8 @@ class _Generator(GenerateJsonSchema):
 
 
 def _property(form: JsonSchemaValue) -> JsonSchemaValue:
-    """One key as people write it: its default with a unit, no null, no title, no empty default."""
+    """The schema of one key as users write it: default with a unit, no null, title or empty
+    default."""
     described = {"description": form["description"]}
     default = form.get("default")
     if form.get("pattern") == SIZE_PATTERN:
@@ -64,7 +65,7 @@ def _property(form: JsonSchemaValue) -> JsonSchemaValue:
 
 
 def _named(form: JsonSchemaValue) -> JsonSchemaValue:
-    """A mapping whose keys are names of the person's own choice; other forms as they are."""
+    """Restrict the keys of a mapping with user-chosen names; other schemas unchanged."""
     if "patternProperties" not in form:
         return form
     names = {"propertyNames": {"pattern": NAME_PATTERN}, "additionalProperties": False}
@@ -72,7 +73,7 @@ def _named(form: JsonSchemaValue) -> JsonSchemaValue:
 
 
 def _wants_reference(form: JsonSchemaValue) -> bool:
-    """Whether `${…}` may stand here, but would not match: numbers, switches, set words."""
+    """Whether `${…}` is allowed but wouldn't match `form`: numbers, switches, enums, patterns."""
     is_word = form.get("type") == "string" and not _is_free_text(form)
     return is_word or form.get("type") in ("boolean", "integer", "number")
 

@@ -1,7 +1,7 @@
-"""Keeping passwords out of everything people and logs see.
+"""Masks passwords in messages and logs.
 
-A URL with an odd password can't always be told from one without (`rtsp://cam:12/34@host` may hold
-a port or half a password): where there is doubt, too much is masked rather than too little.
+A URL can be ambiguous (in `rtsp://cam:12/34@host`, `12` may be a port or part of a password); then
+too much is masked rather than too little.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _PARAMETER = re.compile(
 
 
 def mask_url(url: str) -> str:
-    """`rtsp://admin:secret@host/x` → `rtsp://admin:***@host/x`; other text as it is.
+    """`rtsp://admin:secret@host/x` → `rtsp://admin:***@host/x`; other text unchanged.
 
-    All up to the last `@` counts as user and password, so a password may hold `@`, `:` or `/`.
+    All up to the last `@` counts as user and password, so a password may contain `@`, `:` or `/`.
     """
     credentials, at, rest = url.rpartition("@")
     if at:
@@ -37,7 +37,7 @@ def mask_url(url: str) -> str:
 
 
 def mask_secrets_in(text: str) -> str:
-    """`text` with every URL in it masked: for the texts of foreign errors (FFmpeg's hold the URL).
+    """`text` with every URL in it masked, for error messages of libraries (FFmpeg's hold the URL).
 
     A URL is taken to end at white space.
     """

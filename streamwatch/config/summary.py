@@ -1,4 +1,4 @@
-"""What a right configuration will run, in lines for people."""
+"""The summary of a valid configuration that `check` prints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streamwatch.errors import StreamwatchError
 
 
 def describe(config: Config, models: Sequence[str] = ()) -> list[str]:
-    """What will run, in lines for people; no secret in them. `models` is put to the model's."""
+    """The summary's lines, without secrets. `models` is appended to the model's line."""
     lines = [_broker(config.mqtt), "; ".join([_model(config), *models])]
     lines += [f"snapshots  {_snapshots(config)}"]
     for name, camera in config.cameras.items():

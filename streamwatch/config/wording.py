@@ -1,4 +1,4 @@
-"""How a mistake in the configuration is put into words."""
+"""Wording of configuration errors."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from difflib import get_close_matches
 
 
 class Wrong(ValueError):  # noqa: N818 - reads as what happened
-    """What is wrong with one value, raised by the validators of the models.
+    """An error in one value, raised by the validators of the settings.
 
-    `predicate` continues a sentence whose subject, the value as the person wrote it, is put in
-    front later (`'3 sec' is not a duration; …`); with `subject=False` it is the whole sentence.
-    It must never quote the value itself, which may have come from `${NAME}` and be a secret.
+    `predicate` continues a sentence whose subject, the value as written in the file, is added later
+    (`'3 sec' is not a duration; …`); with `subject=False` it is the whole sentence. It must never
+    quote the value itself, which may have come from `${NAME}` and be a secret.
     """
 
     def __init__(self, predicate: str, *, subject: bool = True) -> None:
@@ -27,7 +27,7 @@ def listing(words: Iterable[object], last: str = "or") -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'this'?`, or nothing where no known word comes near."""
+    """`; did you mean 'this'?`, or an empty text if no known word is similar."""
     folded = {candidate.casefold(): candidate for candidate in known}
     close = get_close_matches(word.casefold(), folded, n=1)
     return f"; did you mean '{folded[close[0]]}'?" if close else ""

@@ -17,12 +17,12 @@ from streamwatch.geometry import Box
 from streamwatch.records import Detection, Image, Vectors, Vocabulary
 
 NMS_IOU = 0.7
-"""Ultralytics' own default when it predicts."""
+"""IoU threshold of NMS: Ultralytics' default for prediction."""
 
 
 class WorldDetector:
-    """Searches each view for its own vocabulary; views of one shape go through in one batch,
-    or in as few as the device's memory holds."""
+    """Searches each view for its own vocabulary. Views of one letterboxed shape form one batch, or
+    as few as fit the device's memory. For one thread."""
 
     def __init__(self, network: Network, image_size: int, device: str) -> None:
         self._network = SplittingNetwork(network)
@@ -48,7 +48,7 @@ class WorldDetector:
         return found
 
     def _prepare(self, view: View) -> tuple[Image, Fit, tuple[int, int]]:
-        """The letterboxed region, how it lies there, and the region's corner in the image."""
+        """The letterboxed crop, its `Fit`, and the crop's top left corner in the image (pixels)."""
         height, width = view.image.shape[:2]
         x1, y1, x2, y2 = view.crop or (0.0, 0.0, 1.0, 1.0)
         left, top = int(x1 * width), int(y1 * height)
@@ -58,9 +58,10 @@ class WorldDetector:
 
 
 def stack_texts(vocabularies: Sequence[Vocabulary]) -> Vectors:
-    """`(batch, slots, 512)`: each vocabulary filled up to the longest by repeating its prompts.
+    """`(batch, slots, 512)`: each vocabulary padded to the longest by repeating its prompts.
 
-    Repeats are exact where zeros are not: the text-guided attention takes a maximum over the texts.
+    Repeats don't change the result, zeros would: the text-guided attention takes a maximum over the
+    texts.
     """
     slots = max(len(vocabulary.prompts) for vocabulary in vocabularies)
     return np.stack([np.resize(v.vectors, (slots, v.vectors.shape[1])) for v in vocabularies])
@@ -69,10 +70,10 @@ def stack_texts(vocabularies: Sequence[Vocabulary]) -> Vectors:
 def _detections(
     predictions: NDArray[np.float32], view: View, fit: Fit, offset: tuple[int, int]
 ) -> tuple[Detection, ...]:
-    """NMS within each prompt, then boxes back into the whole image; the surest come first.
+    """NMS for each prompt, then boxes in pixels of the whole image; highest confidence first.
 
-    A call a prompt makes each a question of its own: an anchor answers every prompt that it
-    passes, and the 300 detections that Ultralytics keeps are 300 of each prompt, not of all.
+    One NMS call a prompt keeps prompts independent: an anchor may match several prompts, and
+    Ultralytics' limit of 300 detections applies to each prompt, not to all together.
     """
     raw = torch.from_numpy(predictions[None])
     left, top = offset

@@ -1,4 +1,4 @@
-"""Fitting a picture into the shape the network takes, and its boxes back out."""
+"""Letterboxing: scaling and padding an image for the network, and mapping boxes back."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ STRIDE = 32
 """The network halves its input five times, so both sides must divide by 2⁵."""
 
 GREY = 114
-"""What Ultralytics trains and predicts with around a picture."""
+"""The padding's grey level, the one Ultralytics trains and predicts with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How a region of `width` by `height` px lies in a letterboxed picture."""
+    """Where an image of `width` by `height` px lies in its letterboxed form, scaled by `gain`."""
 
     width: int
     height: int
@@ -28,7 +28,7 @@ class Fit:
     top: int
 
     def restore(self, box: Box) -> Box:
-        """A box of the letterboxed picture in pixels of the region, cut at its edges."""
+        """A box of the letterboxed image in pixels of the original, clipped at its edges."""
         x1, y1, x2, y2 = box
         return (
             min(max((x1 - self.left) / self.gain, 0.0), self.width),
@@ -39,10 +39,10 @@ class Fit:
 
 
 def letterbox(image: Image, image_size: int) -> tuple[Image, Fit]:
-    """Scale the longer side to `image_size` and pad both sides to a multiple of the stride.
+    """Scale the longer side to `image_size` px and pad both sides to a multiple of the stride.
 
-    The same arithmetic as Ultralytics' `LetterBox(auto=True)`, so that a checkpoint sees here what
-    it sees there: the true aspect with the least padding, not a square.
+    The same arithmetic as Ultralytics' `LetterBox(auto=True)`, so that a checkpoint gets the same
+    input: the image's aspect ratio with the least padding, not a square. uint8 BGR in and out.
     """
     height, width = image.shape[:2]
     gain = image_size / max(height, width)

@@ -1,4 +1,4 @@
-"""From a configuration to a detector, ready to search: which network, on which device."""
+"""Builds the detector from its settings: which network, on which device."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ NETWORKS: dict[NetworkKind, Callable[[Path, torch.device], Network]] = {
 
 
 def load_detector(settings: DetectorSettings) -> WorldDetector:
-    """The detector that `settings` name, its weights on its device.
+    """The detector for `settings`, its weights loaded on the device.
 
-    Raises DetectorError; never fetches. Takes seconds.
+    Raises DetectorError, and UnavailableSetting for a missing device; never fetches. Takes seconds.
     """
     choice = choose(settings)
     checkpoint = found(choice.checkpoint)
@@ -43,9 +43,9 @@ def load_detector(settings: DetectorSettings) -> WorldDetector:
 
 
 def pick_device(setting: str) -> torch.device:
-    """The torch device for `detector.device`; `auto` takes the GPU where there is one.
+    """The torch device for `detector.device`; `auto` is the GPU if there is one.
 
-    Raises UnavailableSetting where the machine lacks the device.
+    Raises UnavailableSetting if the machine lacks the device.
     """
     if setting == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

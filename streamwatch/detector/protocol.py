@@ -1,4 +1,4 @@
-"""The detector's doors: what the daemon asks of it, and what it asks of its own parts."""
+"""The detector's interfaces: `Detector` for the daemon, `Network` for each kind of checkpoint."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from streamwatch.records import Detection, Image, Vectors, Vocabulary
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """One picture to search: what, for which prompts, and from which confidence on.
+    """One image to search for a vocabulary; `floor` is the least confidence of a detection.
 
-    `crop` is `(x1, y1, x2, y2)` in shares of the picture; what lies outside is not looked at.
+    `crop` is `(x1, y1, x2, y2)` in shares of width and height; only that part is searched.
     """
 
     image: Image
@@ -27,14 +27,15 @@ class View:
 
 
 class Network(Protocol):
-    """The bare network of one checkpoint. Not thread-safe: one thread owns it.
+    """The network of one checkpoint. Not thread-safe: one thread owns it.
 
-    Made of the checkpoint's file and a device; raises DetectorError where it is none of its kind.
+    Built from the checkpoint's path and a device; raises DetectorError if the checkpoint is missing
+    or of another kind.
     """
 
     @property
     def text_width(self) -> int:
-        """How wide the vectors are that it takes."""
+        """Width of the text vectors it takes."""
         ...
 
     def forward(self, images: NDArray[np.uint8], texts: Vectors) -> NDArray[np.float32]:
@@ -47,11 +48,14 @@ class Network(Protocol):
 
 
 class Detector(Protocol):
-    """Finds prompts in pictures. Not thread-safe: one thread owns it."""
+    """Finds prompts in images. Not thread-safe: one thread owns it."""
 
     @property
     def device(self) -> str: ...
 
     def detect(self, views: Sequence[View]) -> list[tuple[Detection, ...]]:
-        """The detections of each view, in the views' order; boxes in pixels of its whole image."""
+        """The detections of each view, in the views' order; boxes in pixels of its whole image.
+
+        Raises DetectorError.
+        """
         ...

@@ -1,1 +1,1 @@
-"""The files of models: which a configuration takes, where they are, fetched and verified."""
+"""Model files: which a configuration needs, where they are; fetching and verifying them."""

@@ -1,7 +1,7 @@
-"""Files over HTTP: resumed where they broke off, and never taken for whole when they are not.
+"""Downloads over HTTP, with retries, resuming and one error message for each kind of failure.
 
-One way for checkpoints and text encoders alike. The hub's own client would fetch the latter, but
-it compares no checksum, and a person would meet other sentences at each fault.
+For checkpoints and text encoders alike. The hub's own client could fetch the latter, but verifies
+no checksum and words its errors differently.
 """
 
 from __future__ import annotations
@@ -27,14 +27,17 @@ from streamwatch.errors import DetectorError
 log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int | None], None]
-"""Called with a file's name, its bytes so far, and how many there will be where that is known."""
+"""Called with a file's name, its bytes so far, and its total bytes or None where unknown."""
 
 _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a fetch waits, and how often it begins again. Pauses double from try to try."""
+    """Timeouts and retries of a download. `pause_seconds` is the first pause; it doubles each try.
+
+    A wait beyond `longest_wait_seconds`, which a server may ask for, is an error instead.
+    """
 
     connect_seconds: float = 10.0
     stall_seconds: float = 30.0
@@ -46,49 +49,52 @@ class Patience:
 PATIENCE = Patience()
 
 WORTH_ANOTHER_ROUND = 1_000_000
-"""Bytes of progress after which the tries are counted from the start: a big file, a bad line."""
+"""Bytes of progress that reset the count of tries, for large files over bad connections."""
 
 
-class _Passing(Exception):  # noqa: N818 - reads as what happened
-    """What may be over at the next try. `wait_seconds` is what the server asked for."""
+class _TemporaryError(Exception):
+    """Worth a retry. `wait_seconds` is what the server asked for (Retry-After)."""
 
     def __init__(self, reason: str, wait_seconds: float | None = None) -> None:
         super().__init__(reason)
         self.wait_seconds = wait_seconds
 
 
-class _Unreachable(_Passing):
-    """Nothing answers: passing for one that had answered before, else most likely lasting."""
+class _UnreachableError(_TemporaryError):
+    """The host doesn't answer. As the first error most likely permanent, so not retried then."""
 
 
-class _Lasting(Exception):  # noqa: N818 - reads as what happened
-    """What another try will not mend."""
+class _PermanentError(Exception):
+    """Not worth a retry."""
 
 
 class Fetcher:
-    """Gets files and JSON. Raises DetectorError, one sentence that names the address."""
+    """Gets files and JSON. Raises DetectorError, one sentence that names the address.
+
+    Blocks; calls may come from any thread.
+    """
 
     def __init__(self, patience: Patience | None = None) -> None:
         self._patience = patience or PATIENCE
 
     def json(self, address: str) -> Any:
-        """What a JSON API answers at `address`."""
+        """The JSON at `address`, parsed."""
 
         def attempt(client: httpx.Client) -> Any:
             response = client.get(address)
-            _refuse(response)
+            _check_response(response)
             try:
                 return response.json()
             except ValueError:
-                raise _Lasting("the answer is no JSON; is a portal in between?") from None
+                raise _PermanentError("the answer is no JSON; is a portal in between?") from None
 
-        return self._try(address, attempt, lambda: 0)
+        return self._with_retries(address, attempt, lambda: 0)
 
     def file(self, address: str, part: Path, progress: Progress, name: str) -> None:
-        """Write what lies at `address` to `part`, going on where an earlier call broke off.
+        """Download `address` to `part`, resuming where an earlier call broke off.
 
-        Beside it lies, until it is whole, the validator (ETag) of what it is a part of: a file
-        that has changed meanwhile is begun again. One caller a `part` at a time.
+        Until it is complete, its ETag is kept beside it in `<part>.etag`: if the file on the server
+        has changed, the download starts over. One caller a `part` at a time.
         """
         tag_file = part.with_name(f"{part.name}.etag")
         total: int | None = None
@@ -101,19 +107,19 @@ class Fetcher:
             with client.stream("GET", address, headers=headers) as response:
                 if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and done:
                     if response.headers.get("Content-Range") == f"bytes */{done}":
-                        return  # it was whole already
+                        return  # complete already
                     tag_file.unlink()
-                    raise _Passing("the server does not know the part that is here")
-                _refuse(response)
+                    raise _TemporaryError("the server does not know the part that is here")
+                _check_response(response)
                 if response.status_code == HTTPStatus.PARTIAL_CONTENT:
                     if not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
                         tag_file.unlink()
-                        raise _Passing("the server went on at another place")
+                        raise _TemporaryError("the server went on at another place")
                 else:
                     done = 0
                 length = response.headers.get("Content-Length", "")
                 total = done + int(length) if length.isdecimal() else None
-                _make_sure_of_room(part, total, done)
+                _check_disk_space(part, total, done)
                 found = response.headers.get("ETag", "")
                 tag_file.write_text("" if found.startswith("W/") else found)
                 with part.open("ab" if done else "wb") as file:
@@ -123,7 +129,7 @@ class Fetcher:
                         progress(name, done, total)
 
         try:
-            self._try(address, attempt, lambda: _size(part))
+            self._with_retries(address, attempt, lambda: _size(part))
         except DetectorError as error:
             kept = _size(part) if tag_file.is_file() and tag_file.read_text() else 0
             if not kept:
@@ -132,27 +138,28 @@ class Fetcher:
             raise DetectorError(f"{error}; {megabytes(kept)}{of} are kept") from error
         tag_file.unlink(missing_ok=True)
 
-    def _try(
+    def _with_retries(
         self, address: str, attempt: Callable[[httpx.Client], _Result], done: Callable[[], int]
     ) -> _Result:
+        """`done` returns the bytes so far."""
         patience = self._patience
         with _client(patience) as client:
             left, pause, before = patience.tries, patience.pause_seconds, done()
             while True:
                 try:
-                    with _known_errors(address, patience):
+                    with _errors_translated(address, patience):
                         return attempt(client)
-                except _Lasting as error:
-                    raise _sentence(address, error) from error
-                except _Passing as error:
-                    if isinstance(error, _Unreachable) and left == patience.tries:
-                        raise _sentence(address, error) from error
+                except _PermanentError as error:
+                    raise _fetch_error(address, error) from error
+                except _TemporaryError as error:
+                    if isinstance(error, _UnreachableError) and left == patience.tries:
+                        raise _fetch_error(address, error) from error
                     if done() - before >= WORTH_ANOTHER_ROUND:
                         left, pause, before = patience.tries, patience.pause_seconds, done()
                     left -= 1
                     wait = max(pause, error.wait_seconds or 0.0)
                     if left <= 0 or wait > patience.longest_wait_seconds:
-                        raise _sentence(address, error) from error
+                        raise _fetch_error(address, error) from error
                     log.info("%s: %s; trying again in %.0f s", address, error, wait)
                     time.sleep(wait)
                     pause *= 2
@@ -166,38 +173,38 @@ def _client(patience: Patience) -> httpx.Client:
     return httpx.Client(
         follow_redirects=True,
         timeout=httpx.Timeout(patience.stall_seconds, connect=patience.connect_seconds),
-        # Compressed on the way, a part could not be gone on with.
+        # A compressed response could not be resumed.
         headers={"User-Agent": f"streamwatch/{__version__}", "Accept-Encoding": "identity"},
     )
 
 
-def _sentence(address: str, reason: Exception) -> DetectorError:
+def _fetch_error(address: str, reason: Exception) -> DetectorError:
     return DetectorError(f"{address} can't be fetched: {reason}")
 
 
-def _refuse(response: httpx.Response) -> None:
-    """Raise for every answer but the file itself."""
+def _check_response(response: httpx.Response) -> None:
+    """Raise _TemporaryError or _PermanentError unless the status is 200 or 206."""
     hops = [*response.history, response]
     if hops[0].url.scheme == "https" and any(hop.url.scheme != "https" for hop in hops):
-        raise _Lasting("it leads to an address without TLS")
+        raise _PermanentError("it leads to an address without TLS")
     status = response.status_code
     if status in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
         return
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
-        raise _Lasting(f"there is no such file ({status})")
+        raise _PermanentError(f"there is no such file ({status})")
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        raise _Lasting(f"the server refuses it ({status})")
+        raise _PermanentError(f"the server refuses it ({status})")
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         wait = _retry_after(response)
         asked = f" and asks to wait {wait:.0f} s" if wait else ""
-        raise _Passing(f"the server has had too many requests from here (429){asked}", wait)
+        raise _TemporaryError(f"the server has had too many requests from here (429){asked}", wait)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise _Passing(f"the server is in trouble ({status})", _retry_after(response))
-    raise _Lasting(f"the server answers {status}")
+        raise _TemporaryError(f"the server is in trouble ({status})", _retry_after(response))
+    raise _PermanentError(f"the server answers {status}")
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds from now (RFC 9110, 10.2.3: a number of seconds or a date)."""
+    """Seconds from now, from Retry-After (RFC 9110, 10.2.3: a number of seconds or a date)."""
     text = response.headers.get("Retry-After", "")
     if text.isdecimal():
         return float(text)
@@ -209,33 +216,33 @@ def _retry_after(response: httpx.Response) -> float | None:
 
 
 @contextmanager
-def _known_errors(address: str, patience: Patience) -> Iterator[None]:
-    """httpx's and the disk's errors as what they mean for another try."""
+def _errors_translated(address: str, patience: Patience) -> Iterator[None]:
+    """Turn errors of httpx and of the disk into _TemporaryError or _PermanentError."""
     host = httpx.URL(address).host
     try:
         yield
     except httpx.ConnectTimeout:
-        raise _Unreachable(f"{host} does not answer") from None
+        raise _UnreachableError(f"{host} does not answer") from None
     except httpx.ConnectError as error:
-        raise _Unreachable(f"{host} can't be reached ({error})") from None
+        raise _UnreachableError(f"{host} can't be reached ({error})") from None
     except httpx.TimeoutException:
-        raise _Passing(f"no byte came for {patience.stall_seconds:g} s") from None
+        raise _TemporaryError(f"no byte came for {patience.stall_seconds:g} s") from None
     except (httpx.RemoteProtocolError, httpx.NetworkError):
-        raise _Passing("the connection broke off") from None
+        raise _TemporaryError("the connection broke off") from None
     except httpx.TooManyRedirects:
-        raise _Lasting("it is redirected in a circle") from None
+        raise _PermanentError("it is redirected in a circle") from None
     except httpx.HTTPError as error:
-        raise _Lasting(str(error)) from None
+        raise _PermanentError(str(error)) from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _Lasting("the disk is full") from None
-        raise _Lasting(f"it can't be written ({error.strerror}: {error.filename})") from None
+            raise _PermanentError("the disk is full") from None
+        raise _PermanentError(f"it can't be written ({error.strerror}: {error.filename})") from None
 
 
-def _make_sure_of_room(part: Path, total: int | None, done: int) -> None:
+def _check_disk_space(part: Path, total: int | None, done: int) -> None:
     free = shutil.disk_usage(part.parent).free
     if total is not None and total - done > free:
-        raise _Lasting(
+        raise _PermanentError(
             f"it needs {megabytes(total - done)}, and {part.parent} has {megabytes(free)} free"
         )
 

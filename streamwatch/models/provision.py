@@ -1,4 +1,4 @@
-"""The files that a configuration takes, of its model and its text encoder: which and where."""
+"""The files that a configuration's model and text encoder need: which, where, and fetching them."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ from streamwatch.models.store import Missing, Store, default_store
 log = logging.getLogger(__name__)
 
 PATH_IMAGE_SIZE = 640
-"""For a checkpoint that a path names: what the official ones were trained for."""
+"""Longer side in pixels for a checkpoint given by its path: that of the official checkpoints."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One of the things a configuration takes: the key that asks for it, and its files.
+    """A model or text encoder file (or folder) that a configuration needs.
 
-    `pull` is what `streamwatch models pull` gets it by.
+    `key` is the configuration key that names it, `pull` the argument of `streamwatch models pull`
+    that fetches it.
     """
 
     key: str
@@ -46,15 +47,16 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a configuration's `detector` names, with nothing looked up yet."""
+    """What a configuration's `detector` section names; nothing is looked up on disk."""
 
     checkpoint: Piece
     network: NetworkKind
     encoder: tuple[Piece, ...]
-    """One or more, in the order in which its kind takes them."""
+    """One or more, in the order that its kind expects."""
     encoder_kind: EncoderKind | None
-    """None for a folder, which tells itself."""
+    """None for a folder, whose config.json names it."""
     image_size: int
+    """Longer side, in pixels."""
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
@@ -62,7 +64,7 @@ class Choice:
 
 
 def choose(settings: DetectorSettings) -> Choice:
-    """Which model, encoder and size `settings` mean."""
+    """The model, text encoder and image size of `settings`, defaults filled in."""
     model = MODELS.get(settings.model)
     name = settings.text_encoder or (model.encoder if model else "")
     encoder = ENCODERS.get(name)
@@ -83,7 +85,7 @@ def choose(settings: DetectorSettings) -> Choice:
 
 
 def to_fetch(settings: DetectorSettings, store: Store) -> list[Asset | HubFolder]:
-    """What would have to be fetched for `settings`: a quick look, nothing is verified."""
+    """What would have to be fetched for `settings`. Quick: verifies no checksum."""
     return [
         piece.source
         for piece in choose(settings).pieces
@@ -92,7 +94,7 @@ def to_fetch(settings: DetectorSettings, store: Store) -> list[Asset | HubFolder
 
 
 def provide(settings: DetectorSettings, store: Store, progress: Progress) -> None:
-    """See to it that all that `settings` take is here and right; fetch it where that is allowed.
+    """Verify all files that `settings` need, and fetch the missing ones unless `offline`.
 
     Raises DetectorError.
     """
@@ -114,7 +116,7 @@ def provide(settings: DetectorSettings, store: Store, progress: Progress) -> Non
 
 
 def pull(name: str, store: Store, progress: Progress) -> None:
-    """Fetch what of a model (or of a text encoder) is not here. Raises DetectorError."""
+    """Fetch the missing files of a model or text encoder by its name. Raises DetectorError."""
     if name in ENCODERS:
         sources = [*ENCODERS[name].sources]
     else:
@@ -127,7 +129,7 @@ def pull(name: str, store: Store, progress: Progress) -> None:
 
 
 def _fetch(missing: Missing, store: Store, progress: Progress) -> None:
-    """Say what is missing and why, and fetch it."""
+    """Log what is missing and why, and fetch it."""
     source = missing.source
     log.log(
         logging.WARNING if store.is_here(source) else logging.INFO,
@@ -140,30 +142,30 @@ def _fetch(missing: Missing, store: Store, progress: Progress) -> None:
 
 
 def encoder_is_here(settings: DetectorSettings) -> bool:
-    """Whether the files of the text encoder are there, right or not: a quick look."""
+    """Whether the files of the text encoder exist. Quick: verifies no checksum."""
     return all(default_store().is_here(piece.source) for piece in choose(settings).encoder)
 
 
 def identify_encoder(settings: DetectorSettings) -> tuple[EncoderKind, str]:
-    """How the text encoder of `settings` is used, and what differs where its files do.
+    """The kind of the text encoder of `settings`, and a fingerprint that changes with its files.
 
-    A quick look, which reads no weights. Raises DetectorError.
+    Quick: reads no weights. Raises DetectorError.
     """
     choice = choose(settings)
     fingerprints = []
     for piece in choice.encoder:
-        with _told_to_fetch(piece), _named(piece):
+        with _pull_hint_added(piece), _key_added(piece):
             fingerprints.append(default_store().fingerprint(piece.source))
     return choice.encoder_kind or _kind_of(found(choice.encoder[0])), " ".join(fingerprints)
 
 
 def find_encoder(settings: DetectorSettings) -> tuple[Path, ...]:
-    """Where the files of the text encoder are, verified. Raises DetectorError; never fetches."""
+    """The paths of the text encoder's files, verified. Raises DetectorError; never fetches."""
     return tuple(found(piece) for piece in choose(settings).encoder)
 
 
 def _kind_of(folder: Path) -> EncoderKind:
-    """What the text encoder in a folder of the person's own is."""
+    """The kind of the text encoder in a user's own folder, by `model_type` in its config.json."""
     try:
         kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -180,13 +182,14 @@ def _kind_of(folder: Path) -> EncoderKind:
 
 
 def found(piece: Piece) -> Path:
-    """Where its file is, verified. Raises DetectorError; never fetches."""
-    with _told_to_fetch(piece):
+    """The path of `piece`, verified. Raises DetectorError; never fetches."""
+    with _pull_hint_added(piece):
         return _find(piece, default_store())
 
 
 @contextmanager
-def _told_to_fetch(piece: Piece) -> Iterator[None]:
+def _pull_hint_added(piece: Piece) -> Iterator[None]:
+    """Turn Missing into a DetectorError that names the command to fetch it."""
     try:
         yield
     except Missing as error:
@@ -194,13 +197,13 @@ def _told_to_fetch(piece: Piece) -> Iterator[None]:
 
 
 def _find(piece: Piece, store: Store) -> Path:
-    with _named(piece):
+    with _key_added(piece):
         return store.find(piece.source)
 
 
 @contextmanager
-def _named(piece: Piece) -> Iterator[None]:
-    """Put the key before what is wrong; Missing passes as it is, since it can be mended."""
+def _key_added(piece: Piece) -> Iterator[None]:
+    """Prefix errors with the configuration key, but not Missing, which fetching may fix."""
     try:
         yield
     except Missing:

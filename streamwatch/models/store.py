@@ -1,13 +1,12 @@
-"""The cache of fetched models: what is in it is whole, and what it was when it was fetched.
+"""The cache of fetched models, each file complete and verified by its checksum.
 
     models/
-      yolov8s-worldv2/          a folder a source
+      yolov8s-worldv2/          one folder for each source
         yolov8s-worldv2.pt
         SHA256SUMS              written last; `sha256sum -c SHA256SUMS` checks by hand
 
-Where a checksum is published (the hub does), a file must match it. Where none is (Ultralytics'
-release files), the sum of the first fetch is recorded, and the file must match that ever after,
-also when it is fetched again.
+A file must match its published checksum, if there is one (on the hub). Without one (Ultralytics'
+release files) the checksum of the first fetch is recorded, and later fetches must match it.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ HUB = "https://huggingface.co"
 
 
 class Missing(DetectorError):  # noqa: N818 - reads as what happened
-    """What can be fetched is not here, or is not what was fetched."""
+    """A file that can be fetched is missing, or doesn't match its recorded checksum."""
 
     def __init__(self, message: str, source: Asset | HubFolder) -> None:
         super().__init__(message)
@@ -44,7 +43,7 @@ class Missing(DetectorError):  # noqa: N818 - reads as what happened
 
 @dataclass(frozen=True, slots=True)
 class _Remote:
-    """A file to fetch. What is None is not published."""
+    """A file to fetch. `size` (bytes) and checksums are None where not published."""
 
     name: str
     address: str
@@ -56,7 +55,8 @@ class _Remote:
 class Store:
     """Finds the files of a source, and fetches those that can be fetched, into `folder`.
 
-    `find` never fetches. All raise DetectorError.
+    `find` never fetches. All methods raise DetectorError. A file lock keeps processes from
+    fetching at the same time.
     """
 
     def __init__(self, folder: Path, fetcher: Fetcher | None = None) -> None:
@@ -64,7 +64,7 @@ class Store:
         self._fetcher = fetcher or Fetcher()
 
     def is_here(self, source: Source) -> bool:
-        """Whether its files are there: a quick look that reads no weights."""
+        """Whether its files exist. Quick: reads no weights."""
         match source:
             case Bundled():
                 return _bundled(source) is not None
@@ -76,14 +76,14 @@ class Store:
                 return bool(sums) and all((folder / name).is_file() for name in sums)
 
     def fingerprint(self, source: Source) -> str:
-        """Differs where the files of `source` do; told by a quick look that reads no weights.
+        """A text that changes with the files of `source`. Quick: reads no weights.
 
-        Of what was fetched it is the recorded checksums, of other files their size and when they
-        changed. Of a folder, the files in it count, not those in folders below.
+        The recorded checksums of what was fetched, else each file's size and times. In a folder,
+        subfolders are left out.
         """
         match source:
             case Bundled() | Local():
-                return _looks_of(self.find(source))
+                return _stat_fingerprint(self.find(source))
             case Asset() | HubFolder():
                 self._require(source)
                 return " ".join(
@@ -91,9 +91,9 @@ class Store:
                 )
 
     def find(self, source: Source) -> Path:
-        """The file or folder of `source`, verified where it was fetched; Missing where it isn't.
+        """The file or folder of `source`. Raises Missing where it must be fetched first.
 
-        What the person named and what came with a package is taken as it is.
+        Fetched files are verified; those of the user and of packages are not.
         """
         match source:
             case Bundled():
@@ -112,11 +112,11 @@ class Store:
                 return self._verified(source)
 
     def fetch(self, source: Asset | HubFolder, progress: Progress) -> None:
-        """Get what is missing of `source`, going on where an earlier fetch broke off."""
+        """Fetch the missing files of `source`, resuming where an earlier fetch broke off."""
         folder = self._folder(source)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with self._alone():
+            with self._locked():
                 recorded = _sums(folder)
                 fetched = {
                     remote.name: self._fetch(remote, folder, recorded.get(remote.name), progress)
@@ -130,11 +130,11 @@ class Store:
             ) from error
 
     def name(self, source: Asset | HubFolder) -> str:
-        """What it is called, here and where it comes from."""
+        """The name of its folder in the cache."""
         return self._folder(source).name
 
     def origin(self, source: Asset | HubFolder) -> str:
-        """Where it is fetched from, for people."""
+        """Where it is fetched from, for messages."""
         return source.address if isinstance(source, Asset) else f"{_hub()}/{source.repository}"
 
     def _require(self, source: Asset | HubFolder) -> None:
@@ -156,7 +156,7 @@ class Store:
     def _fetch(
         self, remote: _Remote, folder: Path, recorded: str | None, progress: Progress
     ) -> str:
-        """One file into its place; returns its SHA-256."""
+        """Fetch and verify one file unless it is here already; returns its SHA-256."""
         target = folder / remote.name
         if (remote.sha256 or remote.git_blob or recorded) and target.is_file():
             sha256 = sha256_of(target)
@@ -165,7 +165,7 @@ class Store:
         part = folder / f"{remote.name}.part"
         self._fetcher.file(remote.address, part, progress, remote.name)
         try:
-            sha256 = _checked(part, remote, recorded)
+            sha256 = _verify(part, remote, recorded)
         except DetectorError:
             part.unlink()
             raise
@@ -184,8 +184,8 @@ class Store:
         return self.folder / source.name
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Two that write to one part would spoil it; the lock ends with its process."""
+    def _locked(self) -> Iterator[None]:
+        """Lock the cache against other processes; the lock is released when its process ends."""
         with (self.folder / ".lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -201,7 +201,7 @@ def default_store() -> Store:
 
 
 def sha256_of(path: Path) -> str:
-    """Computed once for a file as it is: weights are looked at by more than one on the way."""
+    """The file's SHA-256 in hex, cached until its inode, size or time changes."""
     status = path.stat()
     return _sha256(path, status.st_ino, status.st_size, status.st_mtime_ns)
 
@@ -212,9 +212,9 @@ def _sha256(path: Path, _inode: int, _size: int, _mtime_ns: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _looks_of(path: Path) -> str:
-    """The inode's time of change, which nobody sets back, tells even a file of equal size and time
-    that was put in place of another."""
+def _stat_fingerprint(path: Path) -> str:
+    """Names, sizes and times. ctime can't be set back, so it detects a replaced file even if size
+    and mtime are the same."""
     try:
         files = sorted(path.iterdir()) if path.is_dir() else [path]
         found = [(file.name, file.stat()) for file in files if file.is_file()]
@@ -224,7 +224,7 @@ def _looks_of(path: Path) -> str:
 
 
 def _git_blob(path: Path) -> str:
-    """The name git gives the file's content, which the hub publishes for its small files."""
+    """The file's git blob hash, which the hub publishes for files that are not in LFS."""
     content = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
@@ -234,7 +234,7 @@ def _published(remote: _Remote) -> bool:
 
 
 def _is_published(path: Path, sha256: str, remote: _Remote) -> bool:
-    """Whether the file is what is published; true where nothing is."""
+    """Whether the file matches the published size and checksum; true where none is published."""
     if remote.size is not None and path.stat().st_size != remote.size:
         return False
     if remote.sha256 is not None:
@@ -242,8 +242,8 @@ def _is_published(path: Path, sha256: str, remote: _Remote) -> bool:
     return remote.git_blob is None or _git_blob(path) == remote.git_blob
 
 
-def _checked(part: Path, remote: _Remote, recorded: str | None) -> str:
-    """The SHA-256 of what was fetched, once it is known to be whole and right."""
+def _verify(part: Path, remote: _Remote, recorded: str | None) -> str:
+    """The SHA-256 of a fetched file. Raises DetectorError where it is incomplete or wrong."""
     sha256 = sha256_of(part)
     if not _is_published(part, sha256, remote):
         raise DetectorError(
@@ -265,7 +265,7 @@ def _checked(part: Path, remote: _Remote, recorded: str | None) -> str:
 
 
 def _is_whole_archive(path: Path) -> bool:
-    """A checkpoint is a zip file, whose directory stands at its end and holds sums of its parts."""
+    """Whether a checkpoint, which is a zip file, is complete by its directory and checksums."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
@@ -274,12 +274,12 @@ def _is_whole_archive(path: Path) -> bool:
 
 
 def _hub() -> str:
-    """Mirrors of the hub are named as huggingface_hub has them named."""
+    """The hub's URL, or a mirror in $HF_ENDPOINT, as huggingface_hub reads it."""
     return os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
 
 
 def _hub_files(source: HubFolder, answer: Any) -> list[_Remote]:
-    """The files of `source` from what the hub's API says of its repository."""
+    """The files of `source`, from the hub API's `answer` about its repository."""
     at = f"{_hub()}/{source.repository}/resolve/{source.revision}"
     try:
         published = {
@@ -303,7 +303,7 @@ def _hub_files(source: HubFolder, answer: Any) -> list[_Remote]:
 
 
 def _sums(folder: Path) -> dict[str, str]:
-    """Name → SHA-256, as recorded when the folder was whole; empty where it never was."""
+    """File name → recorded SHA-256; empty where the folder was never completed."""
     try:
         lines = (folder / SUMS).read_text().splitlines()
     except FileNotFoundError:

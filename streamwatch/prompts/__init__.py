@@ -1,1 +1,1 @@
-"""Words become vectors, and vectors what each camera is searched for."""
+"""From prompts to text vectors, and from those to the vocabulary of each camera."""

@@ -1,5 +1,7 @@
-"""What may disappoint about the prompts of a configuration that is right: what `check` can say of
-them once it has their vectors. Never an error, and nothing is fetched for it."""
+"""Warnings of `check` about the prompts of a valid configuration, some from their vectors.
+
+Never an error; fetches nothing.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +18,21 @@ from streamwatch.prompts.rivals import distractors
 from streamwatch.records import Vectors
 
 MOST_PROMPTS = 80
-"""What the models were trained with in one image: the 80 classes of COCO, toybox too."""
+"""Prompts in one image in training: the 80 classes of COCO, for toybox too."""
 
 SAME_MEANING: dict[EncoderKind, float] = {"minilm": 0.90}
-"""From this cosine on two prompts find the same things, measured by `benchmarks/meanings.py`: the
-most alike of 52 pairs that people would tell apart have 0.896 ("garage door open", "garage door
-closed"), and of 43 that mean the same 7 have more. An encoder that it was not measured with is not
-here, and nothing is said: what is alike differs much between encoders.
+"""Cosine from which two prompts find the same things, measured by `benchmarks/meanings.py`: of 52
+pairs with different meanings the highest has 0.896 ("garage door open", "garage door closed"), and
+7 of 43 pairs with the same meaning have more. Cosines differ much between encoders, so encoders
+that were not measured are left out and give no warning.
 """
 
 
 def suggestions(config: Config) -> list[Advice]:
-    """Takes seconds where a prompt is new, else moments. Raises nothing a configuration can
-    cause."""
+    """All warnings about prompts. Takes seconds if the text encoder must run for new prompts.
+
+    A DetectorError (a broken text encoder) becomes a warning.
+    """
     found = [*too_many(config)]
     prompts = {prompt: None for _, prompt in _prompts(config)}
     if not prompts or not encoder_is_here(config.detector):
@@ -39,7 +43,7 @@ def suggestions(config: Config) -> list[Advice]:
         found += too_long(config, embeddings.encoded(tuple(prompts)))
         if (bound := SAME_MEANING.get(kind)) is not None:
             built_in = distractors(config.detector)
-            # A template makes all prompts more alike, and the bound is one for bare prompts.
+            # A template raises all cosines, and the bound is for prompts without one.
             bare = embeddings.encoded((*prompts, *built_in), template="{}")
             vectors = {prompt: encoded.vector for prompt, encoded in bare.items()}
             found += near_duplicates(config, vectors, bound)
@@ -52,6 +56,7 @@ def suggestions(config: Config) -> list[Advice]:
 
 
 def too_many(config: Config) -> Iterator[Advice]:
+    """Cameras that are searched for more than `MOST_PROMPTS` prompts."""
     built_in = distractors(config.detector)
     for name, camera in config.cameras.items():
         watches = config.watches_of(name).values()
@@ -67,6 +72,7 @@ def too_many(config: Config) -> Iterator[Advice]:
 
 
 def too_long(config: Config, encoded: Mapping[str, Encoded]) -> Iterator[Advice]:
+    """Prompts with more tokens than the text encoder reads."""
     for path, prompt in _prompts(config):
         one = encoded[prompt]
         if one.length > one.longest:
@@ -80,9 +86,9 @@ def too_long(config: Config, encoded: Mapping[str, Encoded]) -> Iterator[Advice]
 def near_duplicates(
     config: Config, vectors: Mapping[str, Vectors], bound: float
 ) -> Iterator[Advice]:
-    """Prompts of two watches that will both tell of one thing. Equal ones were meant to."""
+    """Prompts of two watches that will report the same things. Equal ones are taken as intended."""
     for one, other in combinations(config.watches, 2):
-        if not _meet(config, one, other):
+        if not _overlap(config, one, other):
             continue
         pairs = product(config.watches[one].prompt, config.watches[other].prompt)
         for prompt, later in pairs:
@@ -96,7 +102,7 @@ def near_duplicates(
 
 
 def near_rivals(config: Config, vectors: Mapping[str, Vectors], bound: float) -> Iterator[Advice]:
-    """Prompts in `not` that find just what the watch is for."""
+    """Prompts in `not` that mean the same as a prompt of the watch."""
     for name, watch in config.watches.items():
         for prompt, rival in product(watch.prompt, watch.not_):
             cosine = float(vectors[prompt] @ vectors[rival])
@@ -111,8 +117,10 @@ def near_rivals(config: Config, vectors: Mapping[str, Vectors], bound: float) ->
 def near_distractors(
     config: Config, vectors: Mapping[str, Vectors], distractors: Collection[str], bound: float
 ) -> Iterator[Advice]:
-    """Prompts that are nearly a built-in distractor, and so are spared by it. `vectors` holds those
-    of the distractors too. What is one, word for word, was meant to be."""
+    """Prompts that mean the same as a built-in distractor, which then doesn't compete with them.
+
+    `vectors` has those of the distractors too. A prompt equal to one is taken as intended.
+    """
     for name, watch in config.watches.items():
         for prompt, other in product(watch.prompt, distractors):
             cosine = float(vectors[prompt] @ vectors[other])
@@ -125,7 +133,7 @@ def near_distractors(
 
 
 def _prompts(config: Config) -> Iterator[tuple[str, str]]:
-    """(path, prompt) of every watch that is on."""
+    """(path, prompt) for all prompts of the enabled watches."""
     for name, watch in config.watches.items():
         if watch.enabled:
             for key, prompt in _prompts_of(watch):
@@ -133,7 +141,7 @@ def _prompts(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _prompts_of(watch: WatchSettings) -> Iterator[tuple[str, str]]:
-    """(key, prompt) of all that is looked for on behalf of a watch."""
+    """(key, prompt) for all prompts of a watch, those of `with`, `without` and `not` included."""
     prompts = {
         "prompt": watch.prompt,
         "with": watch.with_,
@@ -145,8 +153,8 @@ def _prompts_of(watch: WatchSettings) -> Iterator[tuple[str, str]]:
             yield key, prompt
 
 
-def _meet(config: Config, one: str, other: str) -> bool:
-    """Whether both may tell of one thing: on, and at a place that they have in common."""
+def _overlap(config: Config, one: str, other: str) -> bool:
+    """Whether both watches may report one thing: enabled, with a camera and a zone in common."""
     here, there = config.watches[one], config.watches[other]
     cameras = {name for name in config.cameras_of(one) if config.cameras[name].enabled} & set(
         config.cameras_of(other)

@@ -1,4 +1,4 @@
-"""Prompts to vectors: from the cache on disk where they are known, else from the text encoder."""
+"""Text vectors of prompts: from the cache on disk, or else from the text encoder."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from streamwatch.prompts.vector_cache import VectorCache
 from streamwatch.records import Vectors
 
 MOST_IN_MEMORY = 4000
-"""Vectors, of 2 KB each."""
+"""Vectors, 2 KB each."""
 MADE_BY = 1
-"""To be counted up whenever our own part in making a vector changes."""
+"""Version of our own text preprocessing, part of the cache key. Raise it whenever that changes."""
 
 
 class Embeddings:
-    """The vectors of prompts, as the text encoder of some settings gives them.
+    """The text vectors of prompts, by the text encoder of `settings`.
 
-    Known prompts take about a millisecond. New ones take seconds if none were asked for lately,
-    and no memory of this process: see `EncoderProcess`. Not for the detector's thread; a thread
-    that asks for new ones waits for any other that does.
+    Cached prompts take about a millisecond. New ones take seconds if the encoder's process must
+    start first, and no memory of this process: see `EncoderProcess`. Not for the detector's thread.
+    Threads may share it: new prompts are encoded for one at a time, the others wait.
 
-    `folder` is that of the cache, `embeddings` in the cache folder where left out.
+    `folder` is the cache's; by default `embeddings` in the cache folder.
     """
 
     def __init__(self, settings: DetectorSettings, folder: Path | None = None) -> None:
@@ -37,12 +37,12 @@ class Embeddings:
         self._cache = VectorCache(folder or cache_dir() / "embeddings")
         self._process = EncoderProcess()
         self._encoding = threading.Lock()
-        """Held while the process is asked, which is for one thread at a time."""
+        """Guards `_process`, which is for one thread at a time."""
         self._made: dict[str, Encoded] = {}
-        """The newest by their keys, for where the cache can't be written."""
+        """The newest by cache key, in case the cache can't be written."""
 
     def unknown(self, prompts: Sequence[str]) -> tuple[str, ...]:
-        """Those that `vectors` would have to encode. Raises DetectorError; never fetches."""
+        """The prompts that are not cached. Raises DetectorError; never fetches."""
         if not prompts:
             return ()
         texts, keys = self._texts_and_keys(prompts, self._settings.template)
@@ -54,7 +54,7 @@ class Embeddings:
         return {prompt: encoded.vector for prompt, encoded in self.encoded(prompts).items()}
 
     def encoded(self, prompts: Sequence[str], template: str | None = None) -> dict[str, Encoded]:
-        """What the encoder makes of each prompt within `template`, or else that of the settings.
+        """The vector and token counts of each prompt, in `template` or the settings' one.
 
         Raises DetectorError; never fetches.
         """
@@ -68,14 +68,14 @@ class Embeddings:
             files = EncoderFiles(kind, fingerprint, find_encoder(self._settings))
             with self._encoding:
                 made = dict(zip(new, self._process.encode(files, new), strict=True))
-            self._keep({keys[text]: encoded for text, encoded in made.items()})
+                self._keep({keys[text]: encoded for text, encoded in made.items()})
             known |= made
         return {prompt: known[text] for prompt, text in texts.items()}
 
     def _texts_and_keys(
         self, prompts: Sequence[str], template: str
     ) -> tuple[dict[str, str], dict[str, str]]:
-        """By prompt what the encoder reads, and by that the key of its vector."""
+        """Prompt → text for the encoder, and that text → its cache key."""
         kind, fingerprint = identify_encoder(self._settings)
         texts = {prompt: text_of(prompt, template) for prompt in prompts}
         return texts, {text: _key(kind, fingerprint, text) for text in texts.values()}
@@ -97,7 +97,7 @@ def other_vectors(old: DetectorSettings, new: DetectorSettings) -> bool:
 
 
 def text_of(prompt: str, template: str) -> str:
-    """What the encoder gets to read: all of them put texts into lower case."""
+    """The text for the encoder: the prompt in the template; lower case, as all encoders use it."""
     return normalised(template.replace("{}", prompt)).lower()
 
 
@@ -107,5 +107,5 @@ def _key(kind: str, fingerprint: str, text: str) -> str:
 
 @cache
 def _library() -> str:
-    """The version of what runs the encoders, which may come to cut texts up in another way."""
+    """The version of transformers, whose tokenizers may change."""
     return metadata.version("transformers")

@@ -1,4 +1,4 @@
-"""What each watch's prompts must beat: those of its `not`, and distractors that fit. Pure."""
+"""The rivals of each watch: the prompts of its `not`, and the applicable distractors. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from streamwatch.records import Vectors
 
 
 def distractors(settings: DetectorSettings) -> tuple[str, ...]:
-    """The built-in prompts of the encoder that `settings` name, unless they are switched off."""
+    """The built-in distractors of the text encoder of `settings`; none if `distractors` is off."""
     encoder = _encoder(settings)
     return encoder.distractors if encoder is not None and settings.distractors else ()
 
@@ -20,9 +20,9 @@ def rivals_of(
     settings: DetectorSettings,
     vectors: Mapping[str, Vectors],
 ) -> dict[str, tuple[str, ...]]:
-    """By watch, the prompts that it must beat, each once.
+    """Watch → the prompts that it must beat, each once.
 
-    `vectors` has those of the watches' prompts and of the `distractors`, `(512,)` each.
+    `vectors` has those of the watches' prompts and of the distractors, `(512,)` each.
     """
     encoder = _encoder(settings)
     built_in = distractors(settings)
@@ -43,10 +43,10 @@ def distractors_for(
     among: Sequence[str],
     spared_from_cosine: float,
 ) -> tuple[str, ...]:
-    """Those of the distractors `among` that are far enough in meaning from each of the prompts.
+    """The distractors of `among` whose meaning differs enough from each of the prompts.
 
-    "car" must not silence "red car", nor "vehicle", which it has found as well. The first names it,
-    the second is near it: see `catalogue.Encoder.spared_from_cosine`.
+    "car" must not beat "red car", which contains it, nor "vehicle", whose vector is near: see
+    `catalogue.Encoder.spared_from_cosine`.
     """
     return tuple(
         distractor
@@ -60,7 +60,7 @@ def distractors_for(
 
 
 def _names(prompt: str, distractor: str) -> bool:
-    """Whether the distractor's words stand in the prompt, whole and in their order."""
+    """Whether the prompt contains the distractor's words, whole and in order."""
     inside, sought = words(prompt), words(distractor)
     return any(
         inside[first : first + len(sought)] == sought
@@ -69,6 +69,6 @@ def _names(prompt: str, distractor: str) -> bool:
 
 
 def _encoder(settings: DetectorSettings) -> Encoder | None:
-    """The encoder by its name; None for a folder, of which nothing is known."""
+    """The catalogue's entry of the text encoder; None for a folder, of which nothing is known."""
     model = MODELS.get(settings.model)
     return ENCODERS.get(settings.text_encoder or (model.encoder if model else ""))

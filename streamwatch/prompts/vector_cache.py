@@ -1,9 +1,9 @@
-"""Vectors kept on disk, a small file each, so that a known prompt needs no text encoder.
+"""A disk cache of text vectors, one small file each, so that a known prompt needs no text encoder.
 
     embeddings/
-      4f1c…e0        the SHA-256 of its key: a checksum, two numbers, the vector
+      4f1c…e0        named by its key's SHA-256: checksum, token counts (2 uint32), float32 vector
 
-Everything in it can be made again, so no trouble with it is worth more than a warning.
+Everything in it can be computed again, so errors are only warnings.
 """
 
 from __future__ import annotations
@@ -24,22 +24,21 @@ from streamwatch.records import TEXT_WIDTH
 log = logging.getLogger(__name__)
 
 MOST = 4096
-"""Vectors kept; the longest unused go first. 17 MB on a disk with blocks of 4 kB."""
+"""Most vectors kept; the least recently used are deleted. 17 MB with disk blocks of 4 kB."""
 
 _NUMBERS = struct.Struct("<II")
 _CHECKSUM_BYTES = 32
 
 
 class VectorCache:
-    """Any number of processes may share a folder: files come into being whole, and never change.
+    """Processes and threads may share a folder: files are created atomically and never change.
 
-    Raises nothing. What can't be read is as if it were not there; that nothing can be written is
-    told once.
+    Raises nothing. What can't be read counts as not cached; failed writes are logged once.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._told = False
+        self._warned = False
 
     def find(self, key: str) -> Encoded | None:
         path = self._path(key)
@@ -49,22 +48,22 @@ class VectorCache:
             return None
         encoded = _read(key, content)
         if encoded is not None:
-            with suppress(OSError):  # a read-only folder forgets what was used last, no more
+            with suppress(OSError):  # in a read-only folder only the order of use is lost
                 os.utime(path)
         return encoded
 
     def keep(self, encoded: dict[str, Encoded]) -> None:
-        """Key → what belongs to it."""
+        """Store `encoded`, by key, and delete the least recently used beyond the limit."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for key, one in encoded.items():
-                # Private, as prompts may tell what somebody is looking for.
-                with suppress(FileNotFoundError):  # another process made room with it
+                # Readable by the owner only: prompts say what somebody looks for.
+                with suppress(FileNotFoundError):  # another process pruned it
                     files.replace(self._path(key), _written(key, one))
             self._prune()
         except OSError as error:
-            if not self._told:
-                self._told = True
+            if not self._warned:
+                self._warned = True
                 log.warning(
                     "prompts can't be kept in %s: %s; they will be encoded anew at each start",
                     *(self.folder, error.strerror),
@@ -74,7 +73,7 @@ class VectorCache:
         return self.folder / hashlib.sha256(key.encode()).hexdigest()
 
     def _prune(self) -> None:
-        """Also takes what a crash left half written, in its time."""
+        """Delete the least recently used files, partial ones of a crash included."""
         files = list(self.folder.iterdir())
         if len(files) > MOST:
             for path in sorted(files, key=_last_used)[: len(files) - MOST]:
@@ -82,7 +81,7 @@ class VectorCache:
 
 
 def _last_used(path: Path) -> int:
-    """In nanoseconds; 0 for what another process has put in its place or taken meanwhile."""
+    """In nanoseconds; 0 for a file that another process has renamed or deleted meanwhile."""
     try:
         return path.stat().st_mtime_ns
     except FileNotFoundError:
@@ -95,7 +94,7 @@ def _written(key: str, encoded: Encoded) -> bytes:
 
 
 def _read(key: str, content: bytes) -> Encoded | None:
-    """None for anything but what was written for this key, all of it."""
+    """None unless the file is complete and was written for this key."""
     checksum, body = content[:_CHECKSUM_BYTES], content[_CHECKSUM_BYTES:]
     if checksum != _checksum(key, body) or len(body) != _NUMBERS.size + 4 * TEXT_WIDTH:
         return None

@@ -1,4 +1,4 @@
-"""What each camera is searched for: the prompts of its watches and what they must beat."""
+"""The vocabulary of each camera: the prompts of its watches and their rivals."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from streamwatch.records import TEXT_WIDTH, Vectors, Vocabulary
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vocabularies:
-    """Of a whole configuration.
+    """The vocabularies of a whole configuration.
 
-    `named` are the prompts that its watches name, each once. `vectors` are those of `named` and of
-    the distractors, `(512,)` each. `rivals` are the prompts that each watch must beat, by its name.
-    `of_cameras` has every camera of the configuration.
+    `named` are the prompts in its watches, each once. `vectors` has those of `named` and of the
+    distractors, `(512,)` each. `rivals` maps a watch to the prompts it must beat, `of_cameras`
+    every camera to its vocabulary.
     """
 
     named: tuple[str, ...]
@@ -31,12 +31,12 @@ class Vocabularies:
 def vocabularies(
     config: Config, embeddings: Embeddings, known: Mapping[str, Vectors]
 ) -> Vocabularies:
-    """Encodes the prompts whose vectors are not `known`. Raises DetectorError; never fetches."""
+    """Build them, encoding prompts that are not in `known`. Raises DetectorError; never fetches."""
     prompts = needed(config)
     new = tuple(prompt for prompt in prompts if prompt not in known)
     found = {**known, **embeddings.vectors(new)}
     vectors = {prompt: found[prompt] for prompt in prompts}
-    rivals = rivals_of(_used(config), config.detector, vectors)
+    rivals = rivals_of(_applied_watches(config), config.detector, vectors)
     watches = {camera: config.watches_of(camera) for camera in config.cameras}
     return Vocabularies(
         _named(config),
@@ -47,13 +47,13 @@ def vocabularies(
 
 
 def needed(config: Config) -> tuple[str, ...]:
-    """The prompts whose vectors a configuration takes: those named, and the distractors."""
+    """The prompts whose vectors a configuration needs: those of its watches, and distractors."""
     named = _named(config)
     return tuple(dict.fromkeys((*named, *distractors(config.detector)))) if named else ()
 
 
 def vocabulary(prompts: tuple[str, ...], vectors: Mapping[str, Vectors]) -> Vocabulary:
-    """The prompts with their vectors, which `vectors` has, `(512,)` each."""
+    """The vocabulary of `prompts`, with their rows from `vectors`, `(512,)` each."""
     rows = [vectors[prompt] for prompt in prompts]
     return Vocabulary(prompts, np.stack(rows) if rows else np.zeros((0, TEXT_WIDTH), np.float32))
 
@@ -63,8 +63,8 @@ def searched(
 ) -> tuple[str, ...]:
     """The prompts that a camera with these watches is searched for, each once.
 
-    First what is reported, in the order of the file; then what is looked for only to see what is
-    near, and what the others must beat.
+    In this order: prompts that are reported (in the order of the file), those of `with` and
+    `without`, and rivals.
     """
     reported = [prompt for watch in watches.values() for prompt in watch.prompt]
     near = [prompt for watch in watches.values() for prompt in watch.companions]
@@ -73,17 +73,17 @@ def searched(
 
 
 def prompts_of(watch: WatchSettings) -> tuple[str, ...]:
-    """All that a watch names: what it reports, what must be near or not, and what it must beat."""
+    """All prompts of a watch: those of `prompt`, `with`, `without` and `not`."""
     return (*watch.prompt, *watch.companions, *watch.not_)
 
 
 def _named(config: Config) -> tuple[str, ...]:
-    used = _used(config).values()
+    used = _applied_watches(config).values()
     return tuple(dict.fromkeys(prompt for watch in used for prompt in prompts_of(watch)))
 
 
-def _used(config: Config) -> dict[str, WatchSettings]:
-    """The watches that apply to a camera, by name."""
+def _applied_watches(config: Config) -> dict[str, WatchSettings]:
+    """The enabled watches that apply to at least one camera, by name."""
     return {
         name: watch
         for camera in config.cameras

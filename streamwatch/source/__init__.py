@@ -1,4 +1,4 @@
-"""Cameras: opened, decoded, retried; what is due of each lies in its newest-frame slot.
+"""Camera sources: open, decode, retry; the newest due frame of each camera waits in its slot.
 
 condition = threading.Condition()
 slot = Slot(condition)

@@ -1,4 +1,4 @@
-"""The supervisor of one camera: its thread, its retries, its counters."""
+"""One camera: its capture thread, its retries and its counters."""
 
 from __future__ import annotations
 
@@ -25,36 +25,38 @@ from streamwatch.source.timing import Cadence
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 1.5
-"""A read gives control back every second."""
+"""A read returns every second."""
 
-AWAY_SECONDS = 60.0
-"""Opening takes 20 s at most and reading hands control back every second: after so long something
-hangs in the driver or in FFmpeg."""
+HANG_SECONDS = 60.0
+"""Opening takes at most 20 s and a read returns every second, so after this long the driver or
+FFmpeg hangs."""
 
-MOST_LEFT_BEHIND = 3
-"""Threads that hang can't be ended. After these the camera is left alone, lest they pile up."""
+MOST_HUNG_THREADS = 3
+"""A hanging thread can't be ended. After this many the camera is not tried again, to bound their
+number."""
 
 
-class _Reading:
-    """A thread that reads, with a source and a stop of its own, so that it can be left behind."""
+class _Reader:
+    """A thread with its own source and stop event, so that it can be abandoned when it hangs."""
 
-    def __init__(self, source: Source, name: str, run: Callable[[_Reading], None]) -> None:
+    def __init__(self, source: Source, name: str, run: Callable[[_Reader], None]) -> None:
         self.source = source
         self.stop = threading.Event()
         self.thread = threading.Thread(target=run, args=(self,), name=name, daemon=True)
 
     def hangs(self, now: float) -> bool:
         since = self.source.away_since
-        return since is not None and not self.stop.is_set() and now - since > AWAY_SECONDS
+        return since is not None and not self.stop.is_set() and now - since > HANG_SECONDS
 
 
 class Capture:
-    """Reads one camera in a thread of its own, `capture-<camera>`, and retries for ever.
+    """Reads one camera in its own thread, `capture-<camera>`, and retries without limit.
 
-    Each frame for which `due(seconds)` says so is converted, masked and left in `slot`; for a file
-    with `pace: false` the thread then waits until it is taken. `due` and `on_problem` are called
-    in the capture thread; `on_problem` gets one sentence without secrets, once per outage.
-    The slot is closed when the thread ends. All methods may be called from any thread.
+    Each frame for which `due(seconds)` is true is converted, masked and put into `slot`; for a file
+    with `pace: false` the thread then waits until it is taken. The callbacks `due` and
+    `on_problem` run in the capture thread (`on_problem` also in the thread that calls `recover`);
+    `on_problem` gets one sentence without secrets, once per outage. The slot is closed when the
+    thread ends. All methods may be called from any thread.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class Capture:
         chance: Callable[[], float] = random.random,
         counted: CameraCounts | None = None,
     ) -> None:
-        """`counted` is what an earlier capture of this camera did, to go on counting from."""
+        """`counted` are the counters of an earlier capture of this camera, to continue from."""
         self._camera = camera
         self._clock = clock or Clock()
         self._make_source = partial(make_source, settings, self._clock)
@@ -86,7 +88,7 @@ class Capture:
         self._counted = counted
 
         self._lock = threading.Lock()
-        """Guards what follows, which the capture thread writes and others read."""
+        """Guards the fields below, which the capture thread writes and others read."""
         self._cadence = Cadence()
         self._frames = 0
         self._offered = 0
@@ -96,156 +98,154 @@ class Capture:
         self._ended = False
         self._outage: Outage | None = None
         self._frames_since: float | None = None
-        """When the first frame of this connection came."""
-        self._stands_still = False
-        self._left_behind: list[_Reading] = []
-        self._left_alone = False
-        self._reading = self._new_reading()
+        """Monotonic seconds of the first frame since the last connect."""
+        self._frozen = False
+        self._hung: list[_Reader] = []
+        self._gave_up = False
+        self._reader = self._new_reader()
 
     def start(self) -> None:
-        self._reading.thread.start()
+        self._reader.thread.start()
 
     def request_stop(self) -> None:
-        """Ask the thread to end and return at once, so that many can be asked before one waits."""
+        """Set the stop event and return at once, so that many captures can stop in parallel."""
         with self._lock:
-            self._reading.stop.set()
+            self._reader.stop.set()
 
     def recover(self, now: float) -> None:
-        """Leave behind a thread that hangs in foreign code, and read anew in another.
+        """Abandon a capture thread that hangs in a driver or in FFmpeg, and start another.
 
-        For the owner to call every now and then, with the monotonic seconds. The thread left behind
-        does nothing any more, should it ever come back.
+        The owner calls it periodically with `now` in monotonic seconds. An abandoned thread ends
+        without effect if its call ever returns.
         """
         with self._lock:
-            before = self._reading
-            if self._left_alone or not before.hangs(now):
+            reader = self._reader
+            if self._gave_up or not reader.hangs(now):
                 return
-            self._left_alone = len(self._left_behind) == MOST_LEFT_BEHIND
-            if not self._left_alone:
-                before.stop.set()
-                self._left_behind.append(before)
-                self._reading = self._new_reading()
-        problem = f"reading has hung in the driver or in FFmpeg for {AWAY_SECONDS:.0f} s"
-        if self._left_alone:
+            self._gave_up = len(self._hung) == MOST_HUNG_THREADS
+            if not self._gave_up:
+                reader.stop.set()
+                self._hung.append(reader)
+                self._reader = self._new_reader()
+        problem = f"reading has hung in the driver or in FFmpeg for {HANG_SECONDS:.0f} s"
+        if self._gave_up:
             problem += " once more: left alone until streamwatch is started again"
-        self._failed(SourceError(problem))
-        if not self._left_alone:
-            self._reading.thread.start()
+        self._record_failure(SourceError(problem))
+        if not self._gave_up:
+            self._reader.thread.start()
 
     def stop(self) -> None:
-        """Stop within 1.5 s, and raise what the thread died of.
+        """Stop within 1.5 s, and raise the exception that ended the thread, if any.
 
-        A thread that is just opening a stream can't be interrupted: it is left behind, does
-        nothing any more and ends by itself when the opening times out.
+        Opening a stream can't be interrupted: such a thread goes on without effect until the
+        opening times out.
         """
         self.request_stop()
         self.join(STOP_SECONDS)
 
     def join(self, timeout_seconds: float | None = None) -> None:
-        """Wait for the thread's end, and raise what it died of."""
-        if self._reading.thread.ident is not None:
-            self._reading.thread.join(timeout_seconds)
+        """Wait for the thread to end, and raise the exception that ended it, if any."""
+        if self._reader.thread.ident is not None:
+            self._reader.thread.join(timeout_seconds)
         if self._failure is not None:
             raise self._failure
 
     def change_mask(self, polygons: Sequence[Polygon]) -> None:
-        """Black these out from the next frame on."""
+        """Black out these polygons from the next frame on."""
         self._mask = Mask(polygons)
 
     @property
     def failure(self) -> BaseException | None:
-        """The unexpected exception the thread died of: a bug, not a camera that is away."""
+        """The unexpected exception that ended the thread: a bug, not an unreachable camera."""
         return self._failure
 
     @property
     def finished(self) -> bool:
-        """Whether a file without `loop` ended and its last frame was taken."""
+        """Whether a file without `loop` has ended and its last frame was taken."""
         with self._lock:
             ended = self._ended
         return ended and self._slot.drained
 
     @property
     def problem(self) -> str | None:
-        """The sentence of the outage that lasts, None while frames come."""
+        """The latest error of the current outage; None without one."""
         with self._lock:
             return self._outage.problem if self._outage else None
 
     def online(self, now: float) -> bool:
-        """Whether frames come; `now` in monotonic seconds.
+        """Whether frames arrive; `now` in monotonic seconds.
 
-        A capture that waits for the detector could deliver, and counts as online.
+        A capture that waits for the detector counts as online.
         """
         with self._lock:
-            return self._comes(now)
+            return self._is_online(now)
 
-    def _comes(self, now: float) -> bool:
-        flowing = self._blocked or not self._cadence.silent(now)
-        return flowing and not self._stands_still
+    def _is_online(self, now: float) -> bool:
+        arriving = self._blocked or not self._cadence.silent(now)
+        return arriving and not self._frozen
 
     def counts(self, now: float) -> CameraCounts:
-        """The counters at this moment, but for `analysed` and `gated`, which the detector counts.
+        """The counters at `now`, in monotonic seconds.
 
-        `now` in monotonic seconds.
+        Without `analysed` and `gated`, which the detector counts.
         """
-        # Outside our lock: whoever holds the slot's condition may ask us something.
+        # Takes the slot's lock, so not under ours: its holder may call us and wait for ours.
         dropped = self._slot.dropped
         with self._lock:
             counts = CameraCounts(
                 frames=self._frames,
                 offered=self._offered,
                 dropped=dropped,
-                corrupt=sum(
-                    reading.source.corrupt for reading in (*self._left_behind, self._reading)
-                ),
+                corrupt=sum(reader.source.corrupt for reader in (*self._hung, self._reader)),
                 failures=self._failures,
                 reconnects=self._reconnects,
                 age_seconds=self._cadence.age_seconds(now),
-                online=self._comes(now),
+                online=self._is_online(now),
             )
         return counts.after(self._counted) if self._counted else counts
 
-    def _new_reading(self) -> _Reading:
-        return _Reading(self._make_source(), f"capture-{self._camera}", self._run)
+    def _new_reader(self) -> _Reader:
+        return _Reader(self._make_source(), f"capture-{self._camera}", self._run)
 
-    def _run(self, reading: _Reading) -> None:
+    def _run(self, reader: _Reader) -> None:
         try:
-            self._capture(reading)
+            self._capture(reader)
         except BaseException as error:
-            if reading is self._reading:
+            if reader is self._reader:
                 self._failure = error
         finally:
-            if reading is self._reading:
+            if reader is self._reader:
                 self._slot.close()
 
-    def _capture(self, reading: _Reading) -> None:
-        while not reading.stop.is_set():
+    def _capture(self, reader: _Reader) -> None:
+        while not reader.stop.is_set():
             try:
-                with closing(reading.source.frames(reading.stop)) as pictures:
-                    for picture in pictures:
-                        if reading.stop.is_set():
+                with closing(reader.source.frames(reader.stop)) as frames:
+                    for decoded in frames:
+                        if reader.stop.is_set():
                             break
-                        self._receive(picture, reading.stop)
+                        self._receive(decoded, reader.stop)
             except SourceError as error:
-                if not reading.stop.is_set():
-                    self._clock.wait(reading.stop, self._failed(error))
+                if not reader.stop.is_set():
+                    self._clock.wait(reader.stop, self._record_failure(error))
             else:
-                if not reading.stop.is_set():
-                    self._end()
+                if not reader.stop.is_set():
+                    self._record_end_of_file()
                 return
 
-    def _receive(self, picture: Decoded, stop: threading.Event) -> None:
-        self._arrived(picture)
-        if not self._due(picture.seconds):
+    def _receive(self, decoded: Decoded, stop: threading.Event) -> None:
+        self._record_frame(decoded)
+        if not self._due(decoded.seconds):
             return
-        image = picture.to_image()
-        if self._is_still(image, picture.seconds):
+        image = decoded.to_image()
+        if self._is_frozen(image, decoded.seconds):
             return
         frame = Frame(
             camera=self._camera,
             index=self._frames - 1,
-            captured_at=picture.captured_at,
-            seconds=picture.seconds,
-            position=picture.position,
+            captured_at=decoded.captured_at,
+            seconds=decoded.seconds,
+            position=decoded.position,
             image=self._mask.applied(image),
         )
         with self._lock:
@@ -259,26 +259,28 @@ class Capture:
             self._blocked = False
             self._cadence.excuse(self._clock.monotonic())
 
-    def _is_still(self, image: Image, seconds: float) -> bool:
-        """Whether the picture is frozen; a SourceError the first time, since connecting anew may
-        mend it, and then its frames don't count as coming until it changes."""
+    def _is_frozen(self, image: Image, seconds: float) -> bool:
+        """Whether the picture is frozen: the camera is then offline until it changes.
+
+        Raises SourceError the first time, since a reconnect may help.
+        """
         if self._stillness is None:
             return False
-        still = self._stillness.seconds(image, seconds) >= STILL_SECONDS
+        frozen = self._stillness.seconds(image, seconds) >= STILL_SECONDS
         with self._lock:
-            before, self._stands_still = self._stands_still, still
-        if still and not before:
+            before, self._frozen = self._frozen, frozen
+        if frozen and not before:
             raise SourceError(
                 f"the picture has not changed for {STILL_SECONDS:.0f} s, though frames come"
             )
-        return still
+        return frozen
 
-    def _arrived(self, picture: Decoded) -> None:
+    def _record_frame(self, decoded: Decoded) -> None:
         now = self._clock.monotonic()
         over: Outage | None = None
         with self._lock:
             self._frames += 1
-            if self._stands_still:
+            if self._frozen:
                 return
             self._cadence.tick(now)
             if self._frames_since is None:
@@ -287,12 +289,12 @@ class Capture:
             if self._outage and now - self._frames_since >= STEADY_SECONDS:
                 over, self._outage = self._outage, None
         if over:
-            self._say_over(over, now)
+            self._log_recovery(over, now)
         elif self._frames == 1:
-            log.info("camera %s: first frame, %dx%d", self._camera, *picture.size)
+            log.info("camera %s: first frame, %dx%d", self._camera, *decoded.size)
 
-    def _failed(self, error: SourceError) -> float:
-        """Count and tell; the result is the seconds to wait."""
+    def _record_failure(self, error: SourceError) -> float:
+        """Count and report it; returns the seconds to wait before the next try."""
         problem = str(error)
         now = self._clock.monotonic()
         with self._lock:
@@ -311,16 +313,15 @@ class Capture:
         refused = isinstance(error, CredentialsRefused)
         return retry_seconds(outage.failures, refused=refused, chance=self._chance())
 
-    def _end(self) -> None:
-        """The source ended by itself."""
+    def _record_end_of_file(self) -> None:
         with self._lock:
             over, self._outage = self._outage, None
             self._ended = True
         if over:
-            self._say_over(over, self._clock.monotonic())
+            self._log_recovery(over, self._clock.monotonic())
         log.info("camera %s: the file has ended", self._camera)
 
-    def _say_over(self, outage: Outage, now: float) -> None:
+    def _log_recovery(self, outage: Outage, now: float) -> None:
         log.info(
             "camera %s: frames again after %d failures in %.0f s",
             self._camera,

@@ -1,8 +1,8 @@
-"""The certificates of cameras: which are verified, and what is wrong with one that is refused.
+"""TLS certificates of cameras: which are verified, and why one was refused.
 
-FFmpeg verifies nothing unless told to. PyAV's wheel carries it with GnuTLS, which looks for the
-system's authorities where Debian has none, so the file is named here. Of a playlist (HLS) FFmpeg
-verifies the playlist's connection, and not those that fetch what it lists.
+FFmpeg verifies none by default. PyAV's wheel has it built with GnuTLS, which looks for the system's
+CA certificates in a place that Debian doesn't use, so the file is passed explicitly. With HLS,
+FFmpeg verifies the connection for the playlist, and not those for the segments it lists.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DEFAULT_PORTS = {"rtsps": 322, "https": 443}
 
 
 def tls_options(url: str) -> Mapping[str, str]:
-    """What FFmpeg has to be told to open `url`."""
+    """FFmpeg's TLS options for `url`; none where it is not encrypted."""
     if not is_encrypted(url):
         return {}
     if not is_certified(url):
@@ -36,18 +36,18 @@ def tls_options(url: str) -> Mapping[str, str]:
 
 
 def tls_problem(url: str, timeout_seconds: float) -> str | None:
-    """Why TLS with the host of an encrypted `url` fails, None where it doesn't.
+    """Why the TLS handshake with the host of an encrypted `url` fails; None where it doesn't.
 
-    FFmpeg keeps the reason to itself (it is an input/output error to it), so we shake hands too.
-    The result continues a sentence that begins with the URL.
+    FFmpeg reports only an input/output error, so the handshake is repeated here. The result
+    continues a sentence whose subject is the camera. Blocks for up to `timeout_seconds` a step.
     """
     parts = urlsplit(url)
     context = client_context(_bundle()) if is_certified(url) else _unverified()
     address = parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme]
     try:
         with (
-            socket.create_connection(address, timeout_seconds) as line,
-            context.wrap_socket(line, server_hostname=parts.hostname),
+            socket.create_connection(address, timeout_seconds) as connection,
+            context.wrap_socket(connection, server_hostname=parts.hostname),
         ):
             return None
     except (ssl.SSLError, ConnectionResetError) as error:
@@ -57,7 +57,7 @@ def tls_problem(url: str, timeout_seconds: float) -> str | None:
 
 
 def _bundle() -> Path | None:
-    """The file of the authorities that are trusted here: $SSL_CERT_FILE, or the system's."""
+    """The file of trusted CA certificates: $SSL_CERT_FILE, or the system's."""
     named = ssl.get_default_verify_paths().cafile
     candidates = (Path(named), *_BUNDLES) if named else _BUNDLES
     return next((path for path in candidates if path.is_file()), None)

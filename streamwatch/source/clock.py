@@ -1,4 +1,4 @@
-"""The clocks a source reads, in one place, so that tests can put their own there."""
+"""The clocks a source reads, replaceable in tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _utc_now() -> datetime:
 class Clock:
     """`monotonic` in seconds, `wall` timezone-aware.
 
-    `wait(stop, seconds)` returns True as soon as `stop` is set, False once the time is over.
+    `wait(stop, seconds)` returns True as soon as `stop` is set, False at the timeout.
     """
 
     monotonic: Callable[[], float] = time.monotonic

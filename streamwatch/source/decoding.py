@@ -1,7 +1,7 @@
-"""The edge to PyAV: containers are opened and decoded here, foreign errors become ours.
+"""All use of PyAV: opens and decodes containers, and turns its errors into SourceError.
 
-FFmpeg's texts hold the address with its password, so none of them is passed on as it is. PyAV's
-logging stays off: turned on, it was seen to hang the process on a corrupt file.
+FFmpeg's messages hold the URL with its password, so none is passed on as it is. PyAV's logging
+stays off: with it on, a corrupt file was seen to hang the process.
 """
 
 from __future__ import annotations
@@ -25,32 +25,33 @@ from streamwatch.records import Image
 from streamwatch.source.certificates import tls_problem
 
 OPEN_SECONDS = 5.0
-"""For connecting, and again for learning what the stream holds."""
+"""Timeout for connecting, and again for probing the streams."""
 
 READ_SECONDS = 1.0
-"""How soon a silent stream gives control back; reading can go on after it."""
+"""Timeout of a read, after which reading can go on."""
 
 MANY_FAILURES = 1000
-"""So many packets in a row without a picture: what is read is no video any more.
+"""Undecodable packets in a row after which the input is given up.
 
 About a minute of a file at 15 fps; a live stream is given up sooner, after 5 s.
 """
 
 FALLBACK_RATE = 25.0
+"""Frames a second where the container names no rate."""
 
 
 class Gap(Enum):
-    """What came instead of a picture, so that the reader can look at its clock."""
+    """No frame this time; yielded so that the caller can check its timeout and its stop event."""
 
     NOTHING = auto()
-    """A packet that completed no picture, or none within READ_SECONDS."""
+    """A packet that completed no frame, or no packet within READ_SECONDS."""
     CORRUPT = auto()
     """A packet that could not be decoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What to open. `address` may hold a password; `shown` is it as people may see it."""
+    """What to open. `address` may hold a password; `shown` is its form for logs, without one."""
 
     address: str = field(repr=False)
     shown: str
@@ -59,7 +60,7 @@ class Input:
 
 
 class Video:
-    """An open container and the video stream in it; used by one thread, closed by `opened`."""
+    """An open container and its video stream; for one thread, closed by `opened`."""
 
     def __init__(self, container: InputContainer, stream: VideoStream, shown: str) -> None:
         self._container = container
@@ -68,22 +69,22 @@ class Video:
 
     @property
     def start_seconds(self) -> float:
-        """The time stamp of the first picture; 0 where it isn't known."""
+        """The time stamp of the first frame; 0 where unknown."""
         if self._stream.start_time is None or self._stream.time_base is None:
             return 0.0
         return float(self._stream.start_time * self._stream.time_base)
 
     @property
     def frame_seconds(self) -> float:
-        """The time a picture stands, by the container's word."""
+        """The duration of a frame, from the container's average frame rate."""
         rate = self._stream.average_rate
         return 1 / float(rate) if rate else 1 / FALLBACK_RATE
 
     def pictures(self) -> Iterator[av.VideoFrame | Gap]:
-        """Decode to the end of the stream, handing a Gap back wherever no picture came.
+        """Decode to the end of the stream, with a Gap wherever there is no frame.
 
-        Packets of all streams are looked at: where sound goes on and the picture doesn't, asking
-        for the pictures alone would block without a time-out.
+        Demuxes all streams: if audio goes on without video, demuxing video alone would block
+        without a timeout. Raises SourceError.
         """
         failures = 0
         packets = self._container.demux()
@@ -96,11 +97,11 @@ class Video:
                 continue
             except av.error.InvalidDataError:
                 packets = self._container.demux()
-                failures = self._one_more(failures)
+                failures = self._count_failure(failures)
                 yield Gap.CORRUPT
                 continue
             except (av.error.FFmpegError, OSError) as error:
-                raise _while_reading(error, self._shown) from None
+                raise _read_error(error, self._shown) from None
             if packet is None:
                 return
             if packet.stream.index != self._stream.index:
@@ -109,7 +110,7 @@ class Video:
             try:
                 pictures = cast(list[av.VideoFrame], packet.decode())
             except av.error.FFmpegError:
-                failures = self._one_more(failures)
+                failures = self._count_failure(failures)
                 yield Gap.CORRUPT
                 continue
             if pictures:
@@ -119,12 +120,13 @@ class Video:
                 yield Gap.NOTHING
 
     def image(self, picture: av.VideoFrame) -> Image:
+        """`(height, width, 3)` uint8 BGR. Raises SourceError."""
         try:
             return cast(Image, picture.to_ndarray(format="bgr24"))
         except av.error.FFmpegError as error:
-            raise _while_reading(error, self._shown) from None
+            raise _read_error(error, self._shown) from None
 
-    def _one_more(self, failures: int) -> int:
+    def _count_failure(self, failures: int) -> int:
         if failures >= MANY_FAILURES:
             raise SourceError(f"{self._shown}: nothing of it can be decoded any more")
         return failures + 1
@@ -132,7 +134,7 @@ class Video:
 
 @contextmanager
 def opened(target: Input) -> Iterator[Video]:
-    """Open `target` for the `with` block; SourceError where there is no video to be had."""
+    """Open `target` for the `with` block. Raises SourceError where it has no video."""
     started = time.monotonic()
     try:
         container = av.open(
@@ -143,19 +145,19 @@ def opened(target: Input) -> Iterator[Video]:
             metadata_errors="replace",
         )
     except (av.error.FFmpegError, OSError) as error:
-        # Without its cause, whose text holds the password and would be in every traceback.
-        raise _while_opening(error, target, time.monotonic() - started) from None
+        # `from None`: the cause's message holds the password and would show in tracebacks.
+        raise _open_error(error, target, time.monotonic() - started) from None
     with container:
         stream = container.streams.best("video")
-        # A stream that was announced but sent nothing has no size.
+        # A stream that was announced but sent no data has no size.
         if not isinstance(stream, VideoStream) or not stream.codec_context.width:
             raise SourceError(f"{target.shown}: no video came from it")
-        # Frame threads would hold back two more pictures.
+        # Frame threads would delay the output by two more frames.
         stream.thread_type = "SLICE"
         yield Video(container, stream, target.shown)
 
 
-def _while_opening(error: Exception, target: Input, elapsed_seconds: float) -> SourceError:
+def _open_error(error: Exception, target: Input, elapsed_seconds: float) -> SourceError:
     shown = target.shown
     match error:
         case av.error.HTTPUnauthorizedError():
@@ -174,14 +176,14 @@ def _while_opening(error: Exception, target: Input, elapsed_seconds: float) -> S
             return SourceError(f"{shown}: this user may not read it")
         case OSError(errno=errno.ENOTTY):
             return SourceError(f"{shown}: this is not a camera")
-        # How an unknown host name ends too, and everything that TLS may run into.
+        # FFmpeg's error for unknown host names, and for every TLS failure.
         case OSError(errno=errno.EIO) if is_encrypted(target.address) and (
             problem := tls_problem(target.address, OPEN_SECONDS)
         ):
             return SourceError(f"{shown}: the camera {problem}")
         case OSError(errno=errno.EIO) if "://" in shown:
             return SourceError(f"{shown}: the host is unknown or can't be reached")
-        # A peer that says nothing ends as InvalidDataError as well as ExitError.
+        # A timeout surfaces as InvalidDataError or as ExitError.
         case av.error.FFmpegError() if elapsed_seconds >= OPEN_SECONDS:
             return SourceError(f"{shown}: no answer within {OPEN_SECONDS:.0f} s")
         case av.error.InvalidDataError():
@@ -189,7 +191,7 @@ def _while_opening(error: Exception, target: Input, elapsed_seconds: float) -> S
     return SourceError(f"{shown}: can't be opened ({_reason(error)})")
 
 
-def _while_reading(error: Exception, shown: str) -> SourceError:
+def _read_error(error: Exception, shown: str) -> SourceError:
     return SourceError(f"{shown}: reading failed ({_reason(error)})")
 
 

@@ -1,4 +1,4 @@
-"""Video files: their own time, in real time or as fast as somebody takes the frames."""
+"""Video files, played in real time or as fast as the frames are taken."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from streamwatch.source.protocol import Decoded
 
 
 class FileSource:
-    """A file, once or again and again (`loop`).
+    """A file, played once or in a loop.
 
-    `paced` holds each picture back until its media time has passed since the opening. Corrupt
-    parts are stepped over; a file without a single picture is a SourceError.
+    `paced` delays each frame until its media time has passed since the start. Corrupt packets are
+    skipped; a file without any decodable frame is a SourceError.
     """
 
     def __init__(self, target: Input, *, loop: bool, paced: bool, clock: Clock) -> None:
@@ -28,15 +28,15 @@ class FileSource:
         self._paced = paced
         self._clock = clock
         self._next_seconds = 0.0
-        """Media time over all passes at which the next picture stands."""
-        self._zero_at: datetime | None = None
-        """Wall time of media second 0."""
+        """Media time of the next frame, summed over all passes of the loop."""
+        self._started_at: datetime | None = None
+        """Wall-clock time of media time 0."""
 
     def frames(self, stop: threading.Event) -> Generator[Decoded, None, None]:
         played_before = timedelta(seconds=self._next_seconds)
         zero_at = self._clock.wall() - played_before
-        # Opened again after a failure: later, but never back into times already given.
-        self._zero_at = zero_at if self._zero_at is None else max(zero_at, self._zero_at)
+        # Reopened after a failure: `captured_at` must not go back.
+        self._started_at = zero_at if self._started_at is None else max(zero_at, self._started_at)
         began = self._clock.monotonic() - self._next_seconds
         while not stop.is_set():
             yield from self._one_pass(stop, began)
@@ -53,16 +53,16 @@ class FileSource:
                 if isinstance(picture, Gap):
                     self.corrupt += picture is Gap.CORRUPT
                     continue
-                position = _after(position, picture.time, video)
+                position = _next_position(position, picture.time, video)
                 seconds = pass_began + position
                 self._next_seconds = seconds + video.frame_seconds
                 if self._paced:
                     early_seconds = began + seconds - self._clock.monotonic()
                     if early_seconds > 0 and self._clock.wait(stop, early_seconds):
                         return
-                assert self._zero_at is not None
+                assert self._started_at is not None
                 yield Decoded(
-                    captured_at=self._zero_at + timedelta(seconds=seconds),
+                    captured_at=self._started_at + timedelta(seconds=seconds),
                     seconds=seconds,
                     position=position,
                     size=(picture.width, picture.height),
@@ -72,8 +72,9 @@ class FileSource:
                 raise SourceError(f"{self._target.shown}: not one picture of it can be decoded")
 
 
-def _after(last: float | None, pts: float | None, video: Video) -> float:
-    """Seconds into the file; a time stamp that is missing or doesn't rise is made up."""
+def _next_position(last: float | None, pts: float | None, video: Video) -> float:
+    """Seconds into the file; a time stamp that is missing or doesn't rise is replaced by the last
+    one plus a frame's duration."""
     position = None if pts is None else pts - video.start_seconds
     if last is None:
         return max(0.0, position or 0.0)

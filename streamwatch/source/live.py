@@ -1,4 +1,4 @@
-"""Cameras that send now: RTSP, HTTP and devices."""
+"""Live cameras: RTSP, HTTP and devices."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from streamwatch.source.timing import Cadence, CaptureTime, WallTime
 
 
 class LiveSource:
-    """A stream that ends only by failing.
+    """A live stream, which ends only with a SourceError or a stop.
 
-    `own_times`: whether its time stamps are a camera's clock (RTSP). HTTP has invented ones, and
-    devices none that are comparable, so there the time of arrival counts.
+    `own_times`: use the stream's time stamps, which for RTSP are the camera's clock. Those of HTTP
+    are made up and those of devices not comparable, so there the time of arrival counts.
     """
 
     def __init__(self, target: Input, *, own_times: bool, clock: Clock) -> None:
@@ -54,7 +54,7 @@ class LiveSource:
                     continue
                 pts = picture.time if self._own_times else None
                 seconds = self._capture_time.estimate(pts, now)
-                # Not the arrival: a time-out first releases a picture held back until then.
+                # Not the arrival: a read that times out first releases a delayed frame.
                 cadence.tick(seconds)
                 yield Decoded(
                     captured_at=self._wall_time.at(seconds, now, self._clock.wall()),

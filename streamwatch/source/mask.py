@@ -1,4 +1,4 @@
-"""Parts of the picture that nothing may see."""
+"""Privacy masks: areas of the frame that are blacked out before anything else reads it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamwatch.records import Image
 
 
 class Mask:
-    """Blacks out polygons given in shares of width and height."""
+    """Blacks out polygons, given in shares of width and height. For one thread."""
 
     def __init__(self, polygons: Sequence[Polygon]) -> None:
         self._polygons = polygons
@@ -21,7 +21,7 @@ class Mask:
         self._points: list[NDArray[np.int32]] = []
 
     def applied(self, image: Image) -> Image:
-        """`image` itself where there is nothing to hide, else a copy with black in it."""
+        """`image` itself without polygons, else a masked copy."""
         if not self._polygons:
             return image
         height, width = image.shape[:2]
@@ -33,6 +33,6 @@ class Mask:
             ]
         masked = image.copy()
         for points in self._points:
-            # One by one: filled together, the overlap of two polygons would stay visible.
+            # One by one: filled in one call, the overlap of two polygons would stay visible.
             cv2.fillPoly(masked, [points], (0, 0, 0))
         return masked

@@ -1,4 +1,4 @@
-"""A camera that can't be read: since when, why, and how long to wait before the next try."""
+"""An outage of a camera: since when, why, and the wait before the next retry."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ LONGEST_SECONDS = 5.0
 REFUSED_SECONDS = 60.0
 """Cameras lock an account after a few wrong passwords."""
 JITTER = 0.2
-"""Share of the wait that chance may take off: the cameras of a recorder shouldn't come at once."""
+"""Largest random reduction of the wait, as a share: the cameras of one recorder should not all
+reconnect at once."""
 STEADY_SECONDS = 5.0
-"""Frames must have come for this long before an outage is over; else a camera that gives one frame
-a connection would be hammered, and each of its failures told anew."""
+"""An outage ends once frames have arrived for this long; else a camera that sends one frame a
+connection would be retried without back-off, and each failure logged again."""
 
 
 @dataclass(slots=True)
 class Outage:
-    """`problem` is the newest, `said` those that were told; `since` is in monotonic seconds."""
+    """`problem` is the latest error, `said` those already logged; `since` in monotonic seconds."""
 
     since: float
     problem: str
@@ -26,8 +27,8 @@ class Outage:
 
 
 def retry_seconds(failures: int, *, refused: bool, chance: float) -> float:
-    """The wait after that many failures in a row (from 1); `chance` is 0 to 1."""
-    # 2 ** 10 is far above the cap, and a camera that is gone for a year must not overflow a float.
+    """The wait before the next try after `failures` (from 1) in a row; `chance` is 0 to 1."""
+    # 2 ** 10 is far above the cap; more would overflow a float in a very long outage.
     doubled = FIRST_SECONDS * 2 ** min(failures - 1, 10)
     longest = REFUSED_SECONDS if refused else min(LONGEST_SECONDS, doubled)
     return longest * (1 - JITTER * chance)

@@ -1,4 +1,4 @@
-"""The door of this stage: a source yields decoded pictures or raises, and never retries."""
+"""The interface of a source: it yields decoded frames or raises, and never retries."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from streamwatch.records import Image
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
-    """A picture as its decoder left it; only what is analysed is converted to an image.
+    """A decoded frame, not yet converted to an image: only frames that are due are converted.
 
     The times are those of `records.Frame`; `size` is (width, height) in pixels. `convert` may
-    raise SourceError and returns an image that may share memory with the decoder: copy it before
-    writing into it.
+    raise SourceError; its image may share memory with the decoder, so copy before writing to it.
     """
 
     captured_at: datetime
@@ -27,27 +26,26 @@ class Decoded:
     convert: Callable[[], Image] = field(repr=False)
 
     def to_image(self) -> Image:
-        """`(height, width, 3)` uint8 BGR; costs as much as decoding did."""
+        """`(height, width, 3)` uint8 BGR; costs as much as the decoding. Raises SourceError."""
         return self.convert()
 
 
 class Source(Protocol):
-    """Where the pictures of one camera come from; used by one thread."""
+    """The frames of one camera. For one thread; any may read `corrupt` and `away_since`."""
 
     @property
     def corrupt(self) -> int:
-        """Packets that could not be decoded since the start, over all openings."""
+        """Packets that could not be decoded, over all connections."""
 
     @property
     def away_since(self) -> float | None:
-        """When foreign code was entered last that can't be interrupted and should be back within
-        seconds, in monotonic seconds; None where nothing is known of that."""
+        """Monotonic seconds since which an uninterruptible open or read may hang: reset by each
+        that returns, normally within seconds. None outside `frames` and for files."""
 
     def frames(self, stop: threading.Event) -> Generator[Decoded, None, None]:
-        """Open, yield pictures in order with strictly rising `seconds`, close.
+        """Open, yield frames in order with strictly rising `seconds`, close.
 
-        Ends where a file ends, or within about a second after `stop` is set (an opening under way
-        first runs into its time-out). Everything else, a closed connection too, is a SourceError;
-        CredentialsRefused where the password is wrong. Calling it again opens again, and
-        `seconds` goes on rising.
+        Ends at the end of a file, or within about a second after `stop` is set (an open call first
+        runs into its timeout). Any other end, a closed connection included, raises SourceError;
+        a wrong password CredentialsRefused. Another call opens again, and `seconds` goes on rising.
         """

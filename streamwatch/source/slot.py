@@ -1,4 +1,4 @@
-"""One place for one frame: the newest."""
+"""A slot for the newest frame of a camera."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import threading
 from streamwatch.records import Frame
 
 STOP_CHECK_SECONDS = 0.25
-"""An Event can't wake a Condition, so a waiting capture looks at its stop this often."""
+"""An Event can't wake a Condition, so a waiting capture thread polls its stop event this often."""
 
 
 class Slot:
-    """Where a capture thread leaves its newest frame and the detector's thread takes it.
+    """Passes the newest frame from a capture thread to the detector's thread.
 
-    The condition is shared by all slots, so that one thread can wait for any of them: it is
-    notified when a frame comes and when a slot is closed. Its lock must be re-entrant, as that
-    of `threading.Condition()` is. One thread puts, one takes.
+    All slots share the condition, so that one thread can wait for any of them: it is notified
+    when a frame is put or taken and when a slot is closed. Its lock must be re-entrant, as that of
+    `threading.Condition()` is. One thread puts, one takes.
     """
 
     def __init__(self, condition: threading.Condition) -> None:
@@ -26,18 +26,18 @@ class Slot:
 
     @property
     def dropped(self) -> int:
-        """Frames replaced by a newer one before anybody took them."""
+        """Frames replaced by a newer one before they were taken."""
         with self._condition:
             return self._dropped
 
     @property
     def drained(self) -> bool:
-        """Closed, and the last frame taken: nothing will ever come again."""
+        """Whether the slot is closed and its last frame taken: no frame will follow."""
         with self._condition:
             return self._closed and self._frame is None
 
     def put(self, frame: Frame) -> None:
-        """Leave `frame`, in the place of one not yet taken; never waits."""
+        """Put `frame`, replacing one not yet taken; never waits."""
         with self._condition:
             if self._closed:
                 return
@@ -47,14 +47,14 @@ class Slot:
             self._condition.notify_all()
 
     def put_and_wait(self, frame: Frame, stop: threading.Event) -> None:
-        """Leave `frame` and return once it is taken, `stop` is set or the slot is closed."""
+        """Put `frame` and wait until it is taken, `stop` is set or the slot is closed."""
         with self._condition:
             self.put(frame)
             while self._frame is frame and not self._closed and not stop.is_set():
                 self._condition.wait(STOP_CHECK_SECONDS)
 
     def take(self) -> Frame | None:
-        """The newest frame, if there is one that was not taken yet; never waits."""
+        """The newest frame, or None if it was taken already; never waits."""
         with self._condition:
             frame, self._frame = self._frame, None
             if frame is not None:
@@ -62,7 +62,7 @@ class Slot:
             return frame
 
     def close(self) -> None:
-        """No more frames: what is put from now on is ignored, the last one can still be taken."""
+        """Ignore frames put from now on; the last one can still be taken."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()

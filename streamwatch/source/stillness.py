@@ -1,4 +1,4 @@
-"""A camera whose picture has frozen while it goes on sending."""
+"""Detects a camera that keeps sending the same frozen picture."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import zlib
 from streamwatch.records import Image
 
 STILL_SECONDS = 60.0
-"""Even of a wall at night no two pictures are equal to the last bit: a sensor has noise."""
+"""Sensor noise makes any two frames differ, even of a wall at night."""
 STEP = 8
-"""Of every eighth row and column: enough to notice any change of the picture as a whole."""
+"""Every eighth row and column is compared, enough to notice that noise."""
 
 
 class Stillness:
-    """Tells for how long a picture has been the same to the last bit."""
+    """Measures for how long the picture has not changed by a single bit."""
 
     def __init__(self) -> None:
         self._sum: int | None = None
         self._since = 0.0
 
     def seconds(self, image: Image, now: float) -> float:
-        """How long it has been that of `image`, the picture of `now`."""
+        """How long the picture has been the same as `image`, taken at `now` (seconds)."""
         checksum = zlib.crc32(image[::STEP, ::STEP].tobytes())
         if checksum != self._sum:
             self._sum, self._since = checksum, now

@@ -1,4 +1,4 @@
-"""When a frame was taken and how often frames come: pure arithmetic, no clock is read here."""
+"""Capture times and frame intervals: pure arithmetic, reads no clock."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from collections import deque
 from datetime import datetime, timedelta
 
 SILENCE_SECONDS = 5.0
-"""Without a frame for this long a camera counts as gone, unless its frames come rarely."""
+"""Without a frame for this long a camera is offline, unless its frame rate is lower."""
 
 LEAK = 0.005
-"""Seconds a second by which the smallest delay seen is forgotten.
+"""Rate at which the minimum delay rises, in seconds a second.
 
-It must outrun the drift between two quartz clocks (0.0001) and get over a stream that fell behind
-by a second within minutes; frames that reach the minimum every few seconds keep its ripple at
-some milliseconds.
+It must exceed the drift between two quartz clocks (0.0001) and follow a stream that fell behind by
+a second within minutes; frames that reach the minimum every few seconds keep the ripple at some
+milliseconds.
 """
 
 JUMP_SECONDS = 5.0
-"""A frame that seems this late is not late: the stream's own clock jumped."""
+"""A delay that rises by more than this is a jump of the stream's clock, not a late frame."""
 
 BACKWARD_SECONDS = 1.0
-"""Time stamps that fall by more than this start anew; by less, the camera is only untidy."""
+"""Time stamps that fall by more than this are a reset of the stream's clock; less is jitter."""
 
 STEP_SECONDS = 1e-4
-"""Least distance between the times of two frames."""
+"""Least difference between the times of two frames."""
 
 WALL_STEP_SECONDS = 0.5
-"""A wall clock that moved by more than this against the monotonic one was set."""
+"""A wall clock that moved by more than this against the monotonic clock was set."""
 
 
 class CaptureTime:
     """Estimates when the frames of one camera were taken, on the clock of their arrival.
 
-    `pts + running minimum of (arrival - pts)`: the quickest frame tells how far the stream's clock
-    is from ours, so the jitter of the others vanishes. A constant delay of the network and the
-    camera can't be seen and stays in it. Results rise strictly, over reconnects too.
+    `pts + running minimum of (arrival - pts)`: the frame with the least delay gives the offset
+    between the stream's clock and ours, which removes the jitter of the others. A constant delay of
+    network and camera can't be measured and remains. Results rise strictly, over reconnects too.
     """
 
     def __init__(self) -> None:
@@ -46,14 +46,14 @@ class CaptureTime:
         self._last = float("-inf")
 
     def reset(self) -> None:
-        """Forget the stream's clock, which starts anew at each connect."""
+        """Forget the offset of the stream's clock, which restarts at each connect."""
         self._delay = None
 
     def estimate(self, pts: float | None, arrival: float) -> float:
-        """Seconds on the clock of `arrival`, itself in seconds as `pts` is.
+        """Capture time in seconds on the clock of `arrival`; `pts` and `arrival` in seconds.
 
-        `pts` is None where the stream has no time of its own, and now and then where it has: in
-        the first frame, and in the one after a read that ran into its time-out.
+        `pts` is None for streams without usable time stamps, and on others for the first frame
+        and for the one after a read that timed out.
         """
         if pts is not None:
             seconds = pts + self._smallest_delay(pts, arrival)
@@ -77,11 +77,10 @@ class CaptureTime:
 
 
 class WallTime:
-    """Turns monotonic seconds into wall time, so that frames keep their order.
+    """Turns monotonic seconds into wall-clock time, keeping the order of frames.
 
-    The distance between the two clocks is kept until the wall clock is visibly set (NTP on a
-    machine without a battery clock, a suspended laptop); reading both for every frame would add
-    the scheduler's jitter to each.
+    The offset between the clocks is kept until the wall clock is set (NTP on a machine without a
+    battery clock, a suspended laptop); reading both for every frame would add scheduling jitter.
     """
 
     def __init__(self) -> None:
@@ -95,7 +94,7 @@ class WallTime:
 
 
 class Cadence:
-    """How often frames come, and how long without one therefore means that none comes any more."""
+    """The usual interval between frames, and from it how long a silence means offline."""
 
     def __init__(self) -> None:
         self._last: float | None = None
@@ -103,21 +102,21 @@ class Cadence:
 
     @property
     def patience_seconds(self) -> float:
-        """Three frames' time, but at least 5 s.
+        """Longest silence of a working camera: three frame intervals, at least 5 s.
 
-        The median of the last few intervals, so that one outage doesn't stretch it.
+        The interval is the median of the last five, so that one outage doesn't stretch it.
         """
         usual = statistics.median_low(self._intervals) if self._intervals else 0.0
         return max(SILENCE_SECONDS, 3 * usual)
 
     def tick(self, now: float) -> None:
-        """A frame came."""
+        """Record a frame."""
         if self._last is not None:
             self._intervals.append(now - self._last)
         self._last = now
 
     def excuse(self, now: float) -> None:
-        """Count silence from now on: nobody was listening before."""
+        """Count silence from `now` on, since frames were not read before."""
         self._last = now
 
     def age_seconds(self, now: float) -> float | None:
@@ -125,6 +124,6 @@ class Cadence:
         return None if self._last is None else max(0.0, now - self._last)
 
     def silent(self, now: float) -> bool:
-        """Whether the frames have stopped, or never began."""
+        """Whether no frame came for longer than `patience_seconds`, or none ever did."""
         age = self.age_seconds(now)
         return age is None or age > self.patience_seconds

@@ -46,7 +46,7 @@ def text(**sections: str) -> str:
         },
     ],
 )
-def test_nothing_to_say(loaded: Load, sections: dict[str, str]) -> None:
+def test_good_configurations_give_no_warning(loaded: Load, sections: dict[str, str]) -> None:
     assert warnings(loaded(text(**sections))) == []
 
 
@@ -168,12 +168,14 @@ TOYBOX = (
         ),
     ],
 )
-def test_warns_exactly(loaded: Load, sections: dict[str, str], expected: list[str]) -> None:
+def test_each_warning_and_no_other(
+    loaded: Load, sections: dict[str, str], expected: list[str]
+) -> None:
     assert [str(advice) for advice in warnings(loaded(text(**sections)))] == expected
 
 
 @pytest.mark.parametrize("name", ["gone.mp4", "x" * 300])
-def test_a_file_that_is_not_there(loaded: Load, tmp_path: Path, name: str) -> None:
+def test_a_missing_video_file_is_warned_of(loaded: Load, tmp_path: Path, name: str) -> None:
     config = loaded(text(cameras=f"{{a: {{url: {name}}}}}"))
     assert [str(advice) for advice in warnings(config)] == [
         f"cameras.a.url: the file {tmp_path / name} does not exist now"
@@ -195,7 +197,7 @@ watches: {w: {prompt: dog}}
 """
 
 
-def test_passwords_that_everybody_can_read(
+def test_passwords_readable_by_all_users_are_warned_of(
     loaded: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PASSWORD", "hunter2")
@@ -213,7 +215,7 @@ def test_passwords_that_everybody_can_read(
     assert not [advice for advice in warnings(config) if "can read" in advice.message]
 
 
-def test_what_will_run(loaded: Load, tmp_path: Path) -> None:
+def test_the_summary(loaded: Load, tmp_path: Path) -> None:
     config = loaded(
         text(
             mqtt="{host: '::1', username: me, password: hunter2, topic_prefix: home}",
@@ -258,17 +260,17 @@ def test_what_will_run(loaded: Load, tmp_path: Path) -> None:
         ("active: sat", "", '"bag", sat (the system\'s time), confidence 0.3'),
     ],
 )
-def test_a_watch_in_words(loaded: Load, keys: str, timezone: str, said: str) -> None:
+def test_the_summary_of_a_watch(loaded: Load, keys: str, timezone: str, said: str) -> None:
     config = loaded(text(watches=f"{{w: {{prompt: bag, {keys}}}}}", timezone=timezone))
     assert describe(config)[-1] == f"    watch w  {said}"
 
 
-def test_a_broker_with_tls(loaded: Load) -> None:
+def test_the_summary_of_a_broker_with_tls(loaded: Load) -> None:
     config = loaded(text(mqtt="{host: broker.local, tls: true}"))
     assert describe(config)[0] == "broker     mqtts://broker.local:8883, topics streamwatch/…"
 
 
-def test_files_that_are_not_there(loaded: Load, tmp_path: Path) -> None:
+def test_missing_model_files_are_warned_of(loaded: Load, tmp_path: Path) -> None:
     own = text(detector="{model: models/mine.pt, text_encoder: ./clip}")
     assert [str(advice) for advice in warnings(loaded(own))] == [
         f"detector.model: the file {tmp_path}/models/mine.pt does not exist now",
@@ -281,14 +283,14 @@ def test_files_that_are_not_there(loaded: Load, tmp_path: Path) -> None:
     assert warnings(loaded(own)) == []
 
 
-def test_what_is_said_of_the_models_files_stands_beside_them(loaded: Load) -> None:
+def test_messages_about_model_files_are_on_the_models_line(loaded: Load) -> None:
     assert describe(loaded(text()), ["first", "second"])[1] == (
         "model      toybox, device auto; first; second"
     )
 
 
 @pytest.mark.parametrize(("port", "shown"), [(0, "any free port"), (1884, "port 1884")])
-def test_the_embedded_broker(loaded: Load, port: int, shown: str) -> None:
+def test_the_summary_of_the_embedded_broker(loaded: Load, port: int, shown: str) -> None:
     config = loaded(text(mqtt=f"{{embedded: true, port: {port}}}"))
     assert describe(config)[0] == f"broker     embedded, {shown}, topics streamwatch/…"
 
@@ -301,7 +303,7 @@ def test_the_embedded_broker(loaded: Load, port: int, shown: str) -> None:
         (40, None),
     ],
 )
-def test_a_client_certificate_that_ends(
+def test_an_expiring_client_certificate_is_warned_of(
     loaded: Load, authority: Authority, days: int, said: str | None
 ) -> None:
     before = datetime.now(UTC)
@@ -315,10 +317,10 @@ def test_a_client_certificate_that_ends(
     assert found in expected
 
 
-def test_a_certificate_that_tells_no_end(authority: Authority, tmp_path: Path) -> None:
+def test_an_unreadable_certificate_has_no_expiry(authority: Authority, tmp_path: Path) -> None:
     assert expires_at(tmp_path / "gone.pem") is None
     assert expires_at(authority.certificate.key) is None
 
 
-def test_the_shipped_configuration_has_nothing_to_warn_of() -> None:
+def test_the_shipped_configuration_gives_no_warning() -> None:
     assert warnings(load_file(shipped("config.yaml")), None) == []

@@ -1273,7 +1273,7 @@ REFERENCES = [
     ("text", "expected"),
     [*YAML, *STRUCTURE, *MQTT, *DETECTOR, *CAMERAS, *WATCHES, *REST, *REFERENCES],
 )
-def test_says_exactly(
+def test_each_broken_file_gives_exactly_its_errors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

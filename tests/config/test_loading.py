@@ -256,7 +256,7 @@ cameras:
     ]
 
 
-def test_what_could_not_be_read_is_complained_of_once(
+def test_an_unreadable_value_is_reported_once(
     refused: Callable[[str], list[str]],
 ) -> None:
     assert refused("detector: {model: toybox}\ncameras: !include cameras.yaml\n") == [
@@ -265,7 +265,7 @@ def test_what_could_not_be_read_is_complained_of_once(
     ]
 
 
-def test_a_watch_on_a_camera_that_is_wrong_in_itself_is_not_blamed(
+def test_an_invalid_camera_is_no_error_of_its_watches(
     refused: Callable[[str], list[str]],
 ) -> None:
     said = refused(
@@ -276,7 +276,7 @@ def test_a_watch_on_a_camera_that_is_wrong_in_itself_is_not_blamed(
     assert said == ["cameras.a.zones.steps: a polygon needs 3 points or more; there are 1"]
 
 
-def test_appear_is_not_asked_of_cameras_without_the_zone(loaded: Load) -> None:
+def test_appear_is_not_checked_for_cameras_without_the_zone(loaded: Load) -> None:
     config = loaded(
         "detector: {model: toybox}\n"
         "cameras:\n"
@@ -297,7 +297,9 @@ def test_appear_is_not_asked_of_cameras_without_the_zone(loaded: Load) -> None:
         ("0.01", "{hits: 1, within: 1ms}", True),
     ],
 )
-def test_appear_must_be_possible(loaded: Load, fps: str, appear: str, fits: bool) -> None:
+def test_an_appear_that_no_camera_can_meet_is_an_error(
+    loaded: Load, fps: str, appear: str, fits: bool
+) -> None:
     text = (
         f"detector: {{model: toybox}}\ncameras: {{a: {{url: bundled:street, fps: {fps}}}}}\n"
         f"watches: {{w: {{prompt: dog, appear: {appear}}}}}\n"
@@ -309,7 +311,7 @@ def test_appear_must_be_possible(loaded: Load, fps: str, appear: str, fits: bool
             loaded(text)
 
 
-def test_the_way_out_that_appear_offers_is_one(loaded: Load) -> None:
+def test_every_fix_suggested_for_appear_is_valid(loaded: Load) -> None:
     text = (
         "detector: {{model: toybox}}\ncameras: {{a: {{url: bundled:street, fps: {fps}}}}}\n"
         "watches: {{w: {{prompt: dog, appear: {{hits: {hits}, within: {within}}}}}}}\n"
@@ -357,7 +359,9 @@ watches:
     ],
     ids=["latin 1", "utf-16", "large"],
 )
-def test_content_that_is_no_configuration(tmp_path: Path, content: bytes, expected: str) -> None:
+def test_content_that_is_no_configuration_is_an_error(
+    tmp_path: Path, content: bytes, expected: str
+) -> None:
     file = tmp_path / "c.yaml"
     file.write_bytes(content)
     with pytest.raises(ConfigError) as caught:
@@ -365,13 +369,13 @@ def test_content_that_is_no_configuration(tmp_path: Path, content: bytes, expect
     assert str(caught.value) == f"{file}{expected}"
 
 
-def test_a_byte_order_mark_and_windows_lines_are_fine(tmp_path: Path) -> None:
+def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_bytes(b"\xef\xbb\xbf" + RIGHT.replace("\n", "\r\n").encode())
     assert load(file).detector.model == "toybox"
 
 
-def test_files_that_are_none(tmp_path: Path) -> None:
+def test_paths_that_can_not_be_read_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="this file does not exist; `streamwatch init`"):
         load(tmp_path / "c.yaml")
     with pytest.raises(ConfigError, match="this is a folder; name the file in it"):
@@ -385,7 +389,9 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         load(Path("/dev/zero"))
 
 
-def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_without_read_permission_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -397,7 +403,9 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
 # --- where it is looked for ----------------------------------------------------------------------
 
 
-def test_the_first_place_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_existing_candidate_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
@@ -421,12 +429,14 @@ def test_the_first_place_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert find() == own
 
 
-def test_a_named_file_is_taken_whether_it_exists_or_not() -> None:
+def test_an_explicit_path_is_used_even_if_it_does_not_exist() -> None:
     assert find(Path("/nowhere/c.yaml")) == Path("/nowhere/c.yaml")
 
 
 @pytest.mark.skipif(os.path.exists("/etc/streamwatch/config.yaml"), reason="one is installed")  # noqa: PTH110
-def test_none_found_says_where_it_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_file_the_error_lists_the_candidates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError) as caught:
         find()
@@ -437,7 +447,7 @@ def test_none_found_says_where_it_looked(tmp_path: Path, monkeypatch: pytest.Mon
     )
 
 
-def test_a_fault_hides_no_other_that_can_be_told(tmp_path: Path) -> None:
+def test_an_error_hides_no_unrelated_one(tmp_path: Path) -> None:
     """Zones and cameras are looked up even where the watch or camera has another fault."""
     path = tmp_path / "config.yaml"
     path.write_text(
@@ -462,7 +472,7 @@ def test_a_fault_hides_no_other_that_can_be_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_model_of_the_table_can_be_named(loaded: Load, model: str) -> None:
+def test_every_model_of_the_catalogue_can_be_named(loaded: Load, model: str) -> None:
     written = f"detector: {{model: {model}, offline: true}}\ncameras: {{a: {{url: 0}}}}\n"
     config = loaded(written).detector
     assert (config.model, config.text_encoder, config.offline) == (model, None, True)
@@ -481,7 +491,7 @@ def test_a_model_by_its_path_with_its_encoder(
     assert config.text_encoder == (found if written in ENCODERS else str(tmp_path / found))
 
 
-def test_a_named_model_may_have_its_encoder_elsewhere(loaded: Load, tmp_path: Path) -> None:
+def test_a_named_model_may_have_its_encoder_in_a_folder(loaded: Load, tmp_path: Path) -> None:
     config = loaded(
         "detector: {model: yolov8s-world, text_encoder: ./clip}\ncameras: {a: {url: 0}}\n"
     ).detector

@@ -140,7 +140,7 @@ def test_only_the_lines_of_the_edit_change(tmp_path: Path, edit: Edit, lines: li
     assert changed_lines(before, persisted(tmp_path, before, edit)) == lines
 
 
-def test_disabled_and_enabled_again(tmp_path: Path) -> None:
+def test_a_watch_can_be_disabled_and_enabled_again(tmp_path: Path) -> None:
     text = HEAD + "watches:\n  dog:\n    enabled: false   # until May\n    prompt: dog\n"
     on = persisted(tmp_path, text, watch("dog", Switch(True)))
     assert on == text.replace("false ", "true ")
@@ -162,12 +162,12 @@ def test_disabled_and_enabled_again(tmp_path: Path) -> None:
         ("watches:", "watches:\n  dog:\n    prompt: dog\n"),
     ],
 )
-def test_the_first_watch(tmp_path: Path, watches: str, after: str) -> None:
+def test_the_first_watch_is_added(tmp_path: Path, watches: str, after: str) -> None:
     edit = watch("dog", Put({"prompt": "dog"}, new=True))
     assert persisted(tmp_path, HEAD + watches, edit) == HEAD + after
 
 
-def test_the_last_watch_goes(tmp_path: Path) -> None:
+def test_the_last_watch_is_removed(tmp_path: Path) -> None:
     text = HEAD + "watches:\n  # nothing else\n  dog:\n    prompt: dog\nlog: {}\n"
     gone = persisted(tmp_path, text, watch("dog", Remove()))
     assert gone == HEAD + "watches:\n  # nothing else\nlog: {}\n"
@@ -195,7 +195,7 @@ def test_windows_line_ends_and_a_byte_order_mark_stay(tmp_path: Path) -> None:
     assert after.startswith("\ufeff")
 
 
-def test_what_is_shared_by_an_alias_is_written_out_where_it_changes(tmp_path: Path) -> None:
+def test_an_alias_is_written_out_where_its_value_changes(tmp_path: Path) -> None:
     text = HEAD + "watches:\n  a: &a {prompt: x}\n  b: *a\n  c: {prompt: y, zones: [z]}\n"
     text = text.replace("bundled:street}", "bundled:street, zones: {z: [[0,0],[1,0],[1,1]]}}")
     after = persisted(tmp_path, text, watch("b", Switch(False)), watch("c", Switch(False)))
@@ -205,14 +205,14 @@ def test_what_is_shared_by_an_alias_is_written_out_where_it_changes(tmp_path: Pa
 
 
 @pytest.mark.parametrize("change", [Switch(False), Remove(), Put({"prompt": "z"})])
-def test_what_others_share_is_refused(tmp_path: Path, change: Any) -> None:
+def test_an_edit_of_an_anchored_value_is_refused(tmp_path: Path, change: Any) -> None:
     text = HEAD + "watches:\n  a: &a\n    prompt: &p x\n  b: *a\n  c: {prompt: *p}\n"
     with pytest.raises(ConfigError, match=r"config\.yaml: this change can't be written here"):
         persisted(tmp_path, text, watch("a", change))
     assert (tmp_path / "config.yaml").read_text() == text
 
 
-def test_an_edit_that_is_wrong_leaves_the_file(tmp_path: Path) -> None:
+def test_an_invalid_edit_leaves_the_file_unchanged(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         persisted(tmp_path, HEAD + WATCHES, watch("dog", Put({"promt": "dog"})))
     assert [str(problem) for problem in caught.value.problems] == [
@@ -278,7 +278,7 @@ OTHERS_STYLE = HEAD + WATCHES.replace("dog:", "person:").replace("bag:", "parcel
     st.sampled_from(["\n", "\r\n"]),
     st.lists(EDIT, min_size=1, max_size=4),
 )
-def test_any_edits(
+def test_any_edits_give_the_wanted_content_or_leave_the_file(
     tmp_path_factory: pytest.TempPathFactory,
     text: str,
     newline: str,
@@ -350,7 +350,7 @@ def others(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name != "config.yaml"]
 
 
-def test_mode_and_owner_stay_and_the_file_is_a_new_one(file: Path) -> None:
+def test_the_file_is_replaced_with_its_mode_and_owner(file: Path) -> None:
     file.chmod(0o640)
     if os.geteuid() == 0:
         os.chown(file, 1234, 2345)
@@ -366,7 +366,7 @@ def test_mode_and_owner_stay_and_the_file_is_a_new_one(file: Path) -> None:
 
 
 @pytest.mark.parametrize("owner_differs", [False, True])
-def test_who_may_not_give_files_away_replaces_only_his_own(
+def test_without_chown_only_own_files_are_replaced(
     file: Path, monkeypatch: pytest.MonkeyPatch, owner_differs: bool
 ) -> None:
     """As in the sandbox of the systemd unit, which refuses chown."""
@@ -386,7 +386,7 @@ def test_who_may_not_give_files_away_replaces_only_his_own(
     assert others(file.parent) == []
 
 
-def test_a_symlink_stays_one(file: Path, tmp_path: Path) -> None:
+def test_a_symlink_stays_a_symlink(file: Path, tmp_path: Path) -> None:
     link = tmp_path / "link" / "config.yaml"
     link.parent.mkdir()
     link.symlink_to("../config.yaml")
@@ -395,7 +395,7 @@ def test_a_symlink_stays_one(file: Path, tmp_path: Path) -> None:
     assert "dog" in load(file).watches
 
 
-def test_hard_links_stay_together(file: Path, tmp_path: Path) -> None:
+def test_hard_links_are_kept(file: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.yaml"
     other.hardlink_to(file)
     persist(file, [DOG])
@@ -419,7 +419,7 @@ def test_a_file_that_can_not_be_replaced_is_written_in_place(
     assert others(file.parent) == []
 
 
-def test_a_file_nobody_may_write_is_left_alone(file: Path) -> None:
+def test_a_read_only_file_is_not_written(file: Path) -> None:
     file.chmod(0o444)
     with pytest.raises(ConfigError) as caught:
         persist(file, [DOG])
@@ -439,7 +439,7 @@ def no_room_for(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("in_place", [False, True])
-def test_a_full_disk_leaves_the_file_as_it_was(file: Path, tmp_path: Path, in_place: bool) -> None:
+def test_a_full_disk_leaves_the_file_unchanged(file: Path, tmp_path: Path, in_place: bool) -> None:
     if in_place:
         (tmp_path / "config.yaml.bak").hardlink_to(file)
     with no_room_for(len(HEAD) + 5), pytest.raises(ConfigError) as caught:
@@ -450,7 +450,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(file: Path, tmp_path: Path, in_pl
     assert file.read_text() == HEAD
 
 
-def test_a_file_changed_at_the_same_moment_is_not_overwritten(
+def test_a_file_changed_meanwhile_is_not_overwritten(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slow(text: str, edits: Any) -> str:

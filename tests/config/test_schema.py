@@ -34,18 +34,18 @@ def test_the_shipped_schema_is_up_to_date() -> None:
     assert shipped("config.schema.json").read_text(encoding="utf-8") == expected
 
 
-def test_it_is_a_schema() -> None:
+def test_the_schema_is_valid_json_schema() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert SCHEMA["title"]
 
 
 @pytest.mark.parametrize("text", [RIGHT, ALL, starter()])
-def test_right_files_are_right(text: str) -> None:
+def test_valid_files_match_the_schema(text: str) -> None:
     assert errors(text.replace('port: "1884"', "port: 1884")) == []
 
 
-def test_the_shipped_configuration_is_right() -> None:
+def test_the_shipped_configuration_matches_the_schema() -> None:
     assert errors(shipped("config.yaml").read_text(encoding="utf-8")) == []
 
 
@@ -55,7 +55,7 @@ def _uncommented() -> str:
     return re.sub(r"^(\s*)# (?=( *)(\w+:|- \[\[))", r"\1\2", text, flags=re.MULTILINE)
 
 
-def test_what_the_starter_shows_in_comments_is_right() -> None:
+def test_the_commented_keys_of_the_starter_match_the_schema() -> None:
     shown = _uncommented()
     assert shown.count("\n  embedded: true") == 1
     assert errors(shown) == []
@@ -72,7 +72,7 @@ def test_what_the_starter_shows_in_comments_is_right() -> None:
         "mqtt:",
     ],
 )
-def test_references_and_empty_sections_are_right(section: str) -> None:
+def test_references_and_empty_sections_match_the_schema(section: str) -> None:
     assert errors(RIGHT + section) == []
 
 
@@ -110,7 +110,7 @@ BEYOND_A_SCHEMA = {
         for case in BROKEN
     ],
 )
-def test_it_refuses_what_the_loader_refuses(text: str, within_reach: bool) -> None:
+def test_the_schema_refuses_what_the_loader_refuses(text: str, within_reach: bool) -> None:
     assert bool(errors(text)) == within_reach
 
 
@@ -128,7 +128,7 @@ def test_every_key_is_described(path: str, form: dict[str, Any]) -> None:
     assert len(form) > 1
 
 
-def test_names_are_held_and_nothing_unknown_passes() -> None:
+def test_wrong_names_and_unknown_keys_do_not_match() -> None:
     for form in (SCHEMA, *SCHEMA["$defs"].values()):
         if "properties" in form:
             assert form["additionalProperties"] is False
@@ -147,7 +147,7 @@ def test_defaults_are_written_as_people_write_them() -> None:
     assert {"not", "with", "without"} <= definitions["WatchSettings"]["properties"].keys()
 
 
-def test_what_is_not_supported_yet_says_so() -> None:
+def test_descriptions_say_what_is_not_supported_yet() -> None:
     said = {path for path, form in keys(SCHEMA) if "ot supported yet" in form["description"]}
     annotated = {
         f"{model.__name__}.{field.alias or key}".removeprefix("Config.")

@@ -128,7 +128,7 @@ watches: {w: {prompt: dog}}
 """
 
 
-def test_what_will_run_shows_no_secret(loaded: Load) -> None:
+def test_the_summary_shows_no_secret(loaded: Load) -> None:
     config = loaded(RIGHT)
     shown = [*describe(config), repr(config), config.model_dump_json(exclude={"cameras"})]
     assert "hunter2" not in describe(config)
@@ -136,7 +136,7 @@ def test_what_will_run_shows_no_secret(loaded: Load) -> None:
     assert "camera a  rtsp://me:***@host/, 5 fps" in describe(config)
 
 
-def test_the_hash_tells_settings_apart_and_nothing_about_secrets(loaded: Load) -> None:
+def test_the_hash_depends_on_settings_and_not_on_secrets(loaded: Load) -> None:
     config = loaded(RIGHT)
     assert config_hash(config) == config_hash(loaded(RIGHT.replace("hunter2", "other")))
     assert config_hash(config) == config_hash(loaded(RIGHT + "log: {level: info}\n"))

@@ -64,7 +64,7 @@ def refusal(web: Web, folder: Path, patience: Patience = IMPATIENT) -> str:
     return said.removeprefix(f"{web.address(FILE)} can't be fetched: ")
 
 
-def test_a_good_server(web: Web, tmp_path: Path) -> None:
+def test_a_file_is_fetched_in_one_request(web: Web, tmp_path: Path) -> None:
     told = fetch(web, tmp_path)
     assert told[-1] == (len(CONTENT), len(CONTENT))
     assert told == sorted(told)
@@ -83,19 +83,19 @@ def test_a_good_server(web: Web, tmp_path: Path) -> None:
         pytest.param([redirect("/elsewhere/model.pt"), good], id="redirects"),
     ],
 )
-def test_what_passes_is_gone_on_with(web: Web, tmp_path: Path, faults: list[Fault]) -> None:
+def test_temporary_errors_are_retried(web: Web, tmp_path: Path, faults: list[Fault]) -> None:
     web.files["/elsewhere/model.pt"] = CONTENT
     web.faults[FILE] = faults
     fetch(web, tmp_path)
 
 
-def test_a_break_off_costs_only_what_was_not_there(web: Web, tmp_path: Path) -> None:
+def test_a_broken_download_is_resumed(web: Web, tmp_path: Path) -> None:
     web.faults[FILE] = [break_off(100_000), good]
     fetch(web, tmp_path)
     assert web.ranges(FILE) == [None, "bytes=100000-"]
 
 
-def test_a_later_call_goes_on_where_an_earlier_one_ended(web: Web, tmp_path: Path) -> None:
+def test_a_later_call_resumes_an_earlier_one(web: Web, tmp_path: Path) -> None:
     web.faults[FILE] = [break_off(100_000), status(404)]
     assert refusal(web, tmp_path) == "there is no such file (404); 0.1 MB of 0.3 MB are kept"
     del web.faults[FILE]
@@ -104,21 +104,21 @@ def test_a_later_call_goes_on_where_an_earlier_one_ended(web: Web, tmp_path: Pat
     assert web.ranges(FILE)[-1] == "bytes=100000-"
 
 
-def test_a_file_that_changed_meanwhile_is_begun_again(web: Web, tmp_path: Path) -> None:
+def test_a_file_changed_on_the_server_is_fetched_from_the_start(web: Web, tmp_path: Path) -> None:
     (tmp_path / "model.pt.part").write_bytes(b"of an older one")
     (tmp_path / "model.pt.part.etag").write_text('"older"')
     fetch(web, tmp_path)
     assert web.ranges(FILE) == ["bytes=15-"]
 
 
-def test_a_part_of_which_nothing_is_known_is_begun_again(web: Web, tmp_path: Path) -> None:
+def test_a_part_without_an_etag_is_fetched_from_the_start(web: Web, tmp_path: Path) -> None:
     (tmp_path / "model.pt.part").write_bytes(b"of who knows what")
     fetch(web, tmp_path)
     assert web.ranges(FILE) == [None]
 
 
 @pytest.mark.parametrize("extra", [b"", b"too much"])
-def test_a_part_that_is_whole_or_more_already(web: Web, tmp_path: Path, extra: bytes) -> None:
+def test_a_part_that_is_complete_or_too_long(web: Web, tmp_path: Path, extra: bytes) -> None:
     web.faults[FILE] = [break_off(len(CONTENT) - 1), status(404)]
     refusal(web, tmp_path)
     (tmp_path / "model.pt.part").write_bytes(CONTENT + extra)
@@ -154,14 +154,14 @@ def test_a_part_that_is_whole_or_more_already(web: Web, tmp_path: Path, extra: b
         pytest.param([redirect(FILE)], "it is redirected in a circle", id="circle"),
     ],
 )
-def test_what_lasts_is_one_sentence(
+def test_permanent_errors_are_one_sentence(
     web: Web, tmp_path: Path, faults: list[Fault], said: str
 ) -> None:
     web.faults[FILE] = faults
     assert refusal(web, tmp_path) == said
 
 
-def test_a_wait_that_is_asked_for_is_waited(web: Web, tmp_path: Path) -> None:
+def test_retry_after_is_obeyed(web: Web, tmp_path: Path) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=1)
     web.faults[FILE] = [
         status(429, Retry_After=format_datetime(soon, usegmt=True)),
@@ -171,7 +171,7 @@ def test_a_wait_that_is_asked_for_is_waited(web: Web, tmp_path: Path) -> None:
     fetch(web, tmp_path)
 
 
-def test_tries_are_counted_anew_after_good_progress(
+def test_progress_resets_the_count_of_tries(
     web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetching, "WORTH_ANOTHER_ROUND", 50_000)
@@ -180,13 +180,13 @@ def test_tries_are_counted_anew_after_good_progress(
     assert len(web.ranges(FILE)) == 6 > IMPATIENT.tries
 
 
-def test_no_network_is_told_at_once(tmp_path: Path) -> None:
+def test_an_unreachable_host_is_an_error_without_retries(tmp_path: Path) -> None:
     address = f"http://127.0.0.1:{free_port()}{FILE}"
     with pytest.raises(DetectorError, match=r"^http://\S+ can't be fetched: 127\.0\.0\.1 can't be"):
         Fetcher().file(address, tmp_path / "part", lambda *_: None, "model.pt")
 
 
-def test_a_full_disk(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_error(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     with monkeypatch.context() as patched:
         patched.setattr(shutil, "disk_usage", lambda _: usage(1, 1, 1000))
@@ -199,20 +199,22 @@ def test_a_full_disk(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         Fetcher(IMPATIENT).file(web.address(FILE), tmp_path / "part", full, "model.pt")
 
 
-def test_a_folder_that_may_not_be_written(web: Web, tmp_path: Path) -> None:
+def test_a_folder_without_write_permission_is_an_error(web: Web, tmp_path: Path) -> None:
     part = tmp_path / "part"
     part.mkdir()
     with pytest.raises(DetectorError, match=r"it can't be written \(Is a directory: .*part\)$"):
         Fetcher(IMPATIENT).file(web.address(FILE), part, lambda *_: None, "model.pt")
 
 
-def test_json_that_is_none(web: Web) -> None:
+def test_invalid_json_is_an_error(web: Web) -> None:
     web.files["/api"] = b"<html>please log in</html>"
     with pytest.raises(DetectorError, match="the answer is no JSON; is a portal in between"):
         Fetcher(IMPATIENT).json(web.address("/api"))
 
 
-def test_tls_is_not_left_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redirect_from_https_to_http_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A checkpoint is a program: who asked with TLS gets it with TLS, or not at all."""
 
     def answer(request: httpx.Request) -> httpx.Response:

@@ -62,7 +62,7 @@ def refusal(store: Store, source: Asset | HubFolder) -> str:
     return str(caught.value)
 
 
-def test_a_checkpoint_is_fetched_once_and_its_sum_recorded(
+def test_a_checkpoint_is_fetched_once_and_its_checksum_recorded(
     store: Store, asset: Asset, web: Web
 ) -> None:
     assert not store.is_here(asset)
@@ -108,7 +108,7 @@ def test_another_file_at_the_same_address_is_refused(store: Store, asset: Asset,
 
 
 @pytest.mark.parametrize("content", [b"<html>please log in</html>", checkpoint()[:-100]])
-def test_what_is_no_whole_checkpoint_is_thrown_away(
+def test_an_incomplete_checkpoint_is_deleted(
     store: Store, asset: Asset, web: Web, content: bytes
 ) -> None:
     web.files[FILE] = content
@@ -118,7 +118,9 @@ def test_what_is_no_whole_checkpoint_is_thrown_away(
     assert list((store.folder / "small").iterdir()) == []
 
 
-def test_a_server_that_promises_too_little(store: Store, asset: Asset, web: Web) -> None:
+def test_a_too_small_content_length_gives_no_checkpoint(
+    store: Store, asset: Asset, web: Web
+) -> None:
     web.faults[FILE] = [lie(200)]
     assert "is no whole checkpoint" in refusal(store, asset)
 
@@ -132,7 +134,7 @@ def test_a_file_put_there_by_hand_is_not_trusted(store: Store, asset: Asset) -> 
     assert fetch(store, asset).read_bytes() == checkpoint()
 
 
-def test_of_the_hub_only_what_is_needed_is_fetched(store: Store, web: Web) -> None:
+def test_only_the_needed_files_of_the_hub_are_fetched(store: Store, web: Web) -> None:
     folder = fetch(store, CLIP)
     assert folder == store.folder / "clip-vit-base-patch32"
     expected = {"config.json", "vocab.json", "merges.txt", "model.safetensors", "SHA256SUMS"}
@@ -159,7 +161,7 @@ def test_a_tokenizer_alone_is_no_text_encoder(store: Store, web: Web) -> None:
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "vocab.json"])
-def test_the_hubs_checksums_hold(store: Store, web: Web, name: str) -> None:
+def test_files_are_verified_by_the_hubs_checksums(store: Store, web: Web, name: str) -> None:
     address = f"/{CLIP.repository}/resolve/{CLIP.revision}/{name}"
     web.files[address] = bytes(reversed(HUB_FILES[name]))
     assert refusal(store, CLIP) == (
@@ -181,7 +183,7 @@ def test_an_interrupted_fetch_keeps_the_files_it_had(store: Store, web: Web) -> 
     assert len(web.ranges(weights.replace("model.safetensors", "vocab.json"))) == 1
 
 
-def test_a_hub_that_knows_nothing(store: Store, web: Web) -> None:
+def test_an_unknown_repository_is_an_error(store: Store, web: Web) -> None:
     api = f"/api/models/{CLIP.repository}/revision/{CLIP.revision}"
     web.files[api] = b"[]"
     assert refusal(store, CLIP) == f"{web.address()} tells nothing about {CLIP.repository}"
@@ -193,7 +195,7 @@ def test_a_hub_that_knows_nothing(store: Store, web: Web) -> None:
     assert refusal(store, CLIP).endswith("can't be fetched: there is no such file (404)")
 
 
-def test_two_that_fetch_do_not_meet(store: Store, asset: Asset) -> None:
+def test_only_one_process_fetches_at_a_time(store: Store, asset: Asset) -> None:
     other = Store(store.folder)
     said: list[str] = []
 
@@ -206,13 +208,13 @@ def test_two_that_fetch_do_not_meet(store: Store, asset: Asset) -> None:
     assert other.is_here(asset)
 
 
-def test_a_store_that_may_not_be_written(tmp_path: Path, asset: Asset) -> None:
+def test_a_cache_without_write_permission_is_an_error(tmp_path: Path, asset: Asset) -> None:
     (tmp_path / "models").write_text("a file in its place")
     with pytest.raises(DetectorError, match="can't be written: "):
         Store(tmp_path / "models").fetch(asset, lambda *_: None)
 
 
-def test_what_comes_along_and_what_people_name(tmp_path: Path, store: Store) -> None:
+def test_bundled_and_local_files_are_found(tmp_path: Path, store: Store) -> None:
     (source,) = ENCODERS["minilm"].sources
     assert isinstance(source, Bundled)
     assert store.is_here(source)

@@ -69,7 +69,9 @@ def test_prompts_that_mean_the_same() -> None:
         ({"zones": ["steps", "lawn"]}, {"zones": ["lawn"]}, True),
     ],
 )
-def test_only_where_they_meet(one: dict[str, Any], other: dict[str, Any], told: bool) -> None:
+def test_only_watches_with_a_common_camera_and_zone_are_compared(
+    one: dict[str, Any], other: dict[str, Any], told: bool
+) -> None:
     zones = {"steps": [[0, 0], [1, 0], [1, 1]], "lawn": [[0, 0], [1, 0], [1, 1]]}
     camera = {"url": "bundled:street", "zones": zones}
     cameras = {"front": camera, "back": camera, "off": {**camera, "enabled": False}}
@@ -77,7 +79,7 @@ def test_only_where_they_meet(one: dict[str, Any], other: dict[str, Any], told: 
     assert bool(duplicates(watches, cameras=cameras)) == told
 
 
-def test_prompts_that_mean_a_distractor() -> None:
+def test_prompts_that_mean_the_same_as_a_distractor() -> None:
     watches = {"a": {"prompt": ["truck", "car"]}, "b": {"prompt": "van", "enabled": False}}
     said = near_distractors(config(watches), VECTORS, ("van", "automobile"), 0.9)
     assert [str(advice) for advice in said] == [
@@ -89,7 +91,7 @@ def test_prompts_that_mean_a_distractor() -> None:
     assert not [*near_distractors(config({"a": {"prompt": "Car"}}), VECTORS, ("car",), 0.9)]
 
 
-def test_prompts_of_not_that_mean_the_watch_s_own() -> None:
+def test_prompts_of_not_that_mean_the_same_as_the_watch() -> None:
     watches = {
         "a": {"prompt": ["truck", "car"], "not": ["van", "automobile"]},
         "b": {"prompt": "truck", "not": "automobile"},
@@ -101,7 +103,7 @@ def test_prompts_of_not_that_mean_the_watch_s_own() -> None:
     ]
 
 
-def test_more_prompts_than_the_models_know() -> None:
+def test_more_prompts_than_the_models_were_trained_with() -> None:
     bare = {"detector": {"model": "toybox", "distractors": False}}
     most = [f"thing {number}" for number in range(MOST_PROMPTS)]
     watches: dict[str, Any] = {"a": {"prompt": most}, "b": {"prompt": most[:40]}}
@@ -165,7 +167,7 @@ def check(folder: Path, watches: dict[str, Any], detector: dict[str, Any]) -> li
     ]
 
 
-def test_check_tells_of_prompts_that_mean_the_same(
+def test_check_warns_of_prompts_that_mean_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watches = {"a": {"prompt": "bicycle"}, "b": {"prompt": ["Bike", "dog"]}}
@@ -180,7 +182,7 @@ def test_check_tells_of_prompts_that_mean_the_same(
     assert check(tmp_path, watches, {"model": "toybox"}) == expected
 
 
-def test_check_tells_of_prompts_that_are_cut_off(tmp_path: Path) -> None:
+def test_check_warns_of_prompts_that_are_too_long(tmp_path: Path) -> None:
     (tmp_path / "mine.pt").touch()
     detector = {"model": "mine.pt", "text_encoder": str(clip_folder(tmp_path / "clip"))}
     long = " ".join(["truck"] * 15)
@@ -191,7 +193,7 @@ def test_check_tells_of_prompts_that_are_cut_off(tmp_path: Path) -> None:
     ]
 
 
-def test_check_looks_at_everything_a_watch_names(tmp_path: Path) -> None:
+def test_check_reads_all_prompts_of_a_watch(tmp_path: Path) -> None:
     (tmp_path / "mine.pt").touch()
     detector = {"model": "mine.pt", "text_encoder": str(clip_folder(tmp_path / "clip"))}
     long = " ".join(["truck"] * 15)
@@ -203,7 +205,7 @@ def test_check_looks_at_everything_a_watch_names(tmp_path: Path) -> None:
     assert all("is too long for the text encoder" in line for line in said)
 
 
-def test_check_tells_of_rivals_that_mean_the_same(tmp_path: Path) -> None:
+def test_check_warns_of_rivals_that_mean_the_same(tmp_path: Path) -> None:
     watches = {
         "a": {"prompt": "red car", "not": ["a red car", "blue car"]},
         "b": {"prompt": ["a car", "Suitcase"]},
@@ -218,7 +220,7 @@ def test_check_tells_of_rivals_that_mean_the_same(tmp_path: Path) -> None:
     assert check(tmp_path, watches, {"model": "toybox", "distractors": False}) == said[:1]
 
 
-def test_check_of_a_broken_encoder_is_one_line(tmp_path: Path) -> None:
+def test_check_with_a_broken_encoder_prints_one_line(tmp_path: Path) -> None:
     (tmp_path / "mine.pt").touch()
     clip = clip_folder(tmp_path / "clip")
     (clip / "model.safetensors").write_bytes(b"broken")
@@ -233,7 +235,7 @@ def test_check_of_a_broken_encoder_is_one_line(tmp_path: Path) -> None:
     assert said.startswith(f"detector.text_encoder: {clip} holds a model of type 'llama'")
 
 
-def test_check_without_the_encoder_starts_nothing(
+def test_check_without_the_encoders_files_starts_no_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "cache"))

@@ -70,7 +70,7 @@ def test_new_and_known_prompts_are_equal_to_the_encoder_alone(
         np.testing.assert_array_equal(new[prompt], known[prompt])
 
 
-def test_more_than_go_at_once(embeddings: Embeddings, folder: Path) -> None:
+def test_more_prompts_than_one_request_takes(embeddings: Embeddings, folder: Path) -> None:
     prompts = [f"car {number}" for number in range(process.AT_ONCE * 2 + 3)]
     vectors = embeddings.vectors(prompts)
     np.testing.assert_allclose(
@@ -78,7 +78,7 @@ def test_more_than_go_at_once(embeddings: Embeddings, folder: Path) -> None:
     )
 
 
-def test_spelling_makes_no_difference_and_stays(
+def test_prompts_that_differ_in_spelling_have_one_vector(
     embeddings: Embeddings, request: pytest.FixtureRequest
 ) -> None:
     (vector,) = embeddings.vectors(["red truck"]).values()
@@ -90,7 +90,7 @@ def test_spelling_makes_no_difference_and_stays(
         np.testing.assert_array_equal(again[spelling], vector)
 
 
-def test_a_template_goes_around_what_is_encoded_only(embeddings: Embeddings, folder: Path) -> None:
+def test_a_template_changes_the_encoded_text_only(embeddings: Embeddings, folder: Path) -> None:
     (within,) = reference(folder, "a photo of red car, outdoors")
     found = embeddings.encoded(["Red Car", "{}"], template="a Photo of {}, outdoors")
     assert list(found) == ["Red Car", "{}"]
@@ -104,7 +104,7 @@ def test_text_of() -> None:
     assert text_of("{} {0}", "({})") == "({} {0})"
 
 
-def test_how_long_a_prompt_is_comes_along(
+def test_token_counts_are_returned_and_cached(
     embeddings: Embeddings, request: pytest.FixtureRequest
 ) -> None:
     long = " ".join(["truck"] * 20)
@@ -153,16 +153,19 @@ def test_another_template_encoder_or_content_is_encoded_anew(
     assert new(other) == ["other: dog"]
 
 
-def test_a_spoilt_cache_is_made_again(embeddings: Embeddings, folder: Path) -> None:
-    (right,) = embeddings.vectors(["a spoilt one"]).values()
-    for file in embeddings._cache.folder.iterdir():
+def test_corrupt_cache_files_are_encoded_again(
+    embeddings: Embeddings, folder: Path, tmp_path: Path
+) -> None:
+    (right,) = embeddings.vectors(["corrupt"]).values()
+    corrupt = tmp_path / "cache"
+    shutil.copytree(embeddings._cache.folder, corrupt)
+    for file in corrupt.iterdir():
         file.write_bytes(file.read_bytes()[:-1])
-    fresh = Embeddings(settings(folder), embeddings._cache.folder)
-    (again,) = fresh.vectors(["a spoilt one"]).values()
+    (again,) = Embeddings(settings(folder), corrupt).vectors(["corrupt"]).values()
     np.testing.assert_allclose(again, right, atol=1e-6)
 
 
-def test_without_a_cache_it_goes_on_with_a_warning(
+def test_without_a_writable_cache_there_is_one_warning(
     folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()

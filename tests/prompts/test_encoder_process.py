@@ -84,7 +84,9 @@ def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def test_it_is_kept_replaced_and_goes_with_its_owner(folder: Path, tmp_path: Path) -> None:
+def test_the_process_is_reused_replaced_and_ended_with_its_owner(
+    folder: Path, tmp_path: Path
+) -> None:
     """It is replaced where it has ended, and where its files are not those that it has read."""
     others = encoders()
 
@@ -109,7 +111,7 @@ def test_it_is_kept_replaced_and_goes_with_its_owner(folder: Path, tmp_path: Pat
     wait_until(lambda: not psutil.pid_exists(third.pid))  # not even a zombie
 
 
-def test_one_that_leaves_as_it_is_asked_is_replaced(folder: Path, tmp_path: Path) -> None:
+def test_a_process_that_exits_at_a_request_is_replaced(folder: Path, tmp_path: Path) -> None:
     """Its socket is closed, and its process not gone yet."""
     others = encoders()
     embeddings = Embeddings(settings(folder), tmp_path)
@@ -125,7 +127,9 @@ def test_one_that_leaves_as_it_is_asked_is_replaced(folder: Path, tmp_path: Path
     assert embeddings.vectors(["car"])["car"].shape == (512,)
 
 
-def test_nobody_asks_any_more(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_ends_after_its_idle_timeout(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(child, "KEEP_SECONDS", 0.01)
     mine, theirs = Pipe()
     with mine, theirs:
@@ -148,7 +152,7 @@ def refused(embeddings: Embeddings, prompts: Sequence[str] = ("dog",)) -> str:
     return said
 
 
-def test_one_that_hangs_is_stopped(
+def test_a_process_that_hangs_is_stopped(
     hanging: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others = encoders()
@@ -168,7 +172,7 @@ def test_one_that_hangs_is_stopped(
         (signal.SIGSEGV, "the text encoder's process ended by SIGSEGV before it was done"),
     ],
 )
-def test_one_that_dies_is_one_sentence(
+def test_a_process_that_dies_is_one_error(
     hanging: Path, tmp_path: Path, number: signal.Signals, said: str
 ) -> None:
     others = encoders()
@@ -186,7 +190,7 @@ def test_one_that_dies_is_one_sentence(
     assert encoders() == others
 
 
-def test_a_broken_encoder_is_one_sentence_and_can_be_mended(folder: Path, tmp_path: Path) -> None:
+def test_a_broken_encoder_is_one_error_and_can_be_repaired(folder: Path, tmp_path: Path) -> None:
     weights = folder / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1])
@@ -196,7 +200,7 @@ def test_a_broken_encoder_is_one_sentence_and_can_be_mended(folder: Path, tmp_pa
     assert embeddings.vectors(["dog"])["dog"].shape == (512,)
 
 
-def test_no_python_to_start_is_one_sentence(
+def test_a_process_that_can_not_start_is_one_error(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
@@ -214,7 +218,7 @@ Embeddings(settings, Path(sys.argv[2])).vectors(["dog"])
 """
 
 
-def test_it_dies_with_a_parent_that_is_killed(hanging: Path, tmp_path: Path) -> None:
+def test_the_process_is_killed_with_its_parent(hanging: Path, tmp_path: Path) -> None:
     parent = subprocess.Popen([sys.executable, "-c", ASK, str(hanging), str(tmp_path / "cache")])
     try:
         wait_until(lambda: bool(psutil.Process(parent.pid).children()))
@@ -244,7 +248,7 @@ print(grown, child.memory_info().rss, *({"torch", "transformers"} & set(sys.modu
 """
 
 
-def test_the_encoders_memory_is_not_this_process(tmp_path: Path) -> None:
+def test_the_encoder_takes_no_memory_of_this_process(tmp_path: Path) -> None:
     """MiniLM takes 90 MB, and what runs it several hundred."""
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, str(tmp_path)], capture_output=True, text=True, timeout=250

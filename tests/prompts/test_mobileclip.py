@@ -97,20 +97,20 @@ def test_vectors_are_those_of_the_tower(tower: Path, tokenizer: Path) -> None:
     np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
 
 
-def test_long_lists_go_through_in_parts(tower: Path, tokenizer: Path) -> None:
+def test_long_lists_are_encoded_in_batches(tower: Path, tokenizer: Path) -> None:
     prompts = [f"dog {number}" for number in range(170)]
     encoder = MobileClip(tower, tokenizer)
     together = encoder.encode(prompts)
     np.testing.assert_allclose(together[100:], encoder.encode(prompts[100:]), atol=1e-6)
 
 
-def test_a_missing_tower_is_one_sentence(tmp_path: Path, tokenizer: Path) -> None:
+def test_a_missing_tower_is_one_error(tmp_path: Path, tokenizer: Path) -> None:
     with pytest.raises(DetectorError, match=r"^the text encoder .*gone\.ts is missing$"):
         MobileClip(tmp_path / "gone.ts", tokenizer)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "a page", "a checkpoint"])
-def test_a_broken_tower_is_one_sentence(
+def test_a_broken_tower_is_one_error(
     tmp_path: Path, tower: Path, tokenizer: Path, damage: str
 ) -> None:
     broken = tmp_path / "broken.ts"
@@ -126,13 +126,13 @@ def test_a_broken_tower_is_one_sentence(
         MobileClip(broken, tokenizer)
 
 
-def test_a_tower_of_another_width_is_one_sentence(tmp_path: Path, tokenizer: Path) -> None:
+def test_a_tower_of_another_width_is_one_error(tmp_path: Path, tokenizer: Path) -> None:
     narrow = make_tower(tmp_path / "narrow.ts", Tower(width=64))
     with pytest.raises(DetectorError, match=r"narrow\.ts gives vectors of 64 .* takes 512$"):
         MobileClip(narrow, tokenizer).encode(["dog"])
 
 
-def test_a_tower_of_another_kind_is_one_sentence(tmp_path: Path, tokenizer: Path) -> None:
+def test_a_tower_of_another_kind_is_one_error(tmp_path: Path, tokenizer: Path) -> None:
     class Few(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -148,7 +148,7 @@ def test_a_tower_of_another_kind_is_one_sentence(tmp_path: Path, tokenizer: Path
 
 
 @pytest.mark.parametrize("damage", ["no folder", "vocab.json", "merges.txt", "not JSON"])
-def test_a_broken_tokenizer_is_one_sentence(tmp_path: Path, damage: str) -> None:
+def test_a_broken_tokenizer_is_one_error(tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "tokenizer"
     if damage != "no folder":
         make_tokenizer(folder)

@@ -66,7 +66,7 @@ def test_rivals_are_those_of_not_and_the_distractors_each_once() -> None:
     assert rivals_of(watches, off, vectors) == {"a": ("cow", "dog"), "b": ()}
 
 
-def test_a_folder_of_ones_own_has_no_distractors() -> None:
+def test_an_encoder_from_a_folder_has_no_distractors() -> None:
     settings = DetectorSettings(model="yolov8s-worldv2", text_encoder="/srv/clip")
     assert distractors(settings) == ()
     watches = {"a": WatchSettings.model_validate({"prompt": "horse", "not": "cow"})}

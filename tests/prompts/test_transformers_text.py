@@ -107,7 +107,7 @@ def test_a_prompt_is_encoded_alike_alone_and_beside_longer_ones(folder: Path) ->
         np.testing.assert_allclose(alone, beside_others, atol=1e-6)
 
 
-def test_what_it_cannot_read_is_counted(folder: Path) -> None:
+def test_tokens_beyond_the_limit_are_counted(folder: Path) -> None:
     encoder = load("clip", [folder])
     assert encoder.longest == LENGTH
     long = " ".join(["truck"] * 30)
@@ -117,7 +117,7 @@ def test_what_it_cannot_read_is_counted(folder: Path) -> None:
     np.testing.assert_allclose(cut, whole, atol=1e-6)
 
 
-def test_the_encoder_of_a_named_model_may_lie_in_a_folder(folder: Path) -> None:
+def test_the_encoder_of_a_named_model_may_be_in_a_folder(folder: Path) -> None:
     named = DetectorSettings(model="yolov8s-worldv2", text_encoder=str(folder), offline=True)
     vectors = Embeddings(named).vectors(["dog"])
     (alone,) = load("clip", [folder]).encode(["dog"])
@@ -136,12 +136,12 @@ def refused(folder: Path) -> str:
     return said.replace(str(folder), "FOLDER")
 
 
-def test_vectors_of_another_width_do_not_fit(tmp_path: Path) -> None:
+def test_vectors_of_another_width_are_an_error(tmp_path: Path) -> None:
     said = "the text encoder in FOLDER gives vectors 768 wide, and YOLO-World takes 512"
     assert refused(clip_folder(tmp_path, width=768)) == said
 
 
-def test_what_is_no_text_encoder_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_text_encoder_is_an_error(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     assert refused(gone) == "detector.text_encoder: FOLDER does not exist"
     assert "FOLDER holds no text encoder" in refused(tmp_path)
@@ -152,14 +152,14 @@ def test_what_is_no_text_encoder_is_refused(tmp_path: Path) -> None:
     )
 
 
-def test_a_broken_encoder_is_one_sentence(tmp_path: Path) -> None:
+def test_a_broken_encoder_is_one_error(tmp_path: Path) -> None:
     clip_folder(tmp_path)
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
     assert refused(tmp_path).startswith("the text encoder in FOLDER can't be loaded (")
 
 
-def test_tensors_that_lack_are_not_made_up(tmp_path: Path) -> None:
+def test_missing_tensors_are_an_error(tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     clip_folder(tmp_path)

@@ -41,7 +41,7 @@ def only_file(cache: VectorCache) -> Path:
     return file
 
 
-def test_it_comes_back_as_it_was(cache: VectorCache) -> None:
+def test_a_vector_is_read_as_it_was_written(cache: VectorCache) -> None:
     assert cache.find("red car") is None
     cache.keep({"red car": encoded(1), "dog": encoded(2)})
     for again in (cache, VectorCache(cache.folder)):
@@ -51,7 +51,7 @@ def test_it_comes_back_as_it_was(cache: VectorCache) -> None:
     assert len(list(cache.folder.iterdir())) == 2
 
 
-def test_nobody_else_can_read_it(cache: VectorCache) -> None:
+def test_files_are_readable_by_the_owner_only(cache: VectorCache) -> None:
     before = os.umask(0)
     try:
         cache.keep({"red car": encoded(1)})
@@ -63,7 +63,7 @@ def test_nobody_else_can_read_it(cache: VectorCache) -> None:
     assert "red" not in only_file(cache).name
 
 
-def test_a_spoilt_file_is_as_none_and_is_made_again(cache: VectorCache) -> None:
+def test_a_corrupt_file_counts_as_missing_and_is_rewritten(cache: VectorCache) -> None:
     cache.keep({"red car": encoded(1)})
     file = only_file(cache)
     whole = file.read_bytes()
@@ -78,7 +78,7 @@ def test_a_spoilt_file_is_as_none_and_is_made_again(cache: VectorCache) -> None:
     assert only_file(cache) == file
 
 
-def test_a_file_of_another_prompt_is_not_taken(cache: VectorCache) -> None:
+def test_a_file_of_another_prompt_is_not_used(cache: VectorCache) -> None:
     cache.keep({"red car": encoded(1)})
     before = set(cache.folder.iterdir())
     cache.keep({"dog": encoded(2)})
@@ -87,7 +87,9 @@ def test_a_file_of_another_prompt_is_not_taken(cache: VectorCache) -> None:
     assert cache.find("red car") is None
 
 
-def test_the_longest_unused_go_first(cache: VectorCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_least_recently_used_are_deleted_first(
+    cache: VectorCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(vector_cache, "MOST", 5)
     cache.keep({str(number): encoded(number) for number in range(5)})
     left_half_written = cache.folder / "tmp_left"
@@ -101,7 +103,7 @@ def test_the_longest_unused_go_first(cache: VectorCache, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("most", [4096, 5])
-def test_many_at_once_see_whole_files_only(
+def test_parallel_processes_read_complete_files_only(
     tmp_path: Path, most: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(vector_cache, "MOST", most)
@@ -127,7 +129,7 @@ def test_many_at_once_see_whole_files_only(
     assert there == len(keys) if most > len(keys) else 0 < there <= most
 
 
-def test_a_folder_that_cannot_be_is_told_once(
+def test_a_folder_that_can_not_be_made_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
@@ -143,7 +145,7 @@ def test_a_folder_that_cannot_be_is_told_once(
     )
 
 
-def test_a_full_disk_is_told_once_and_leaves_nothing_behind(
+def test_a_full_disk_is_logged_once_and_leaves_no_file(
     cache: VectorCache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     cache.keep({"dog": encoded(2)})

@@ -44,7 +44,7 @@ def embeddings(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Asked:
     return Asked()
 
 
-def test_what_is_reported_comes_first_then_what_is_near_then_rivals(embeddings: Asked) -> None:
+def test_the_order_is_prompts_then_companions_then_rivals(embeddings: Asked) -> None:
     settings = config(
         {
             "cars": {"prompt": "red car", "not": ["bus", "truck"]},
@@ -74,7 +74,7 @@ def test_a_camera_is_searched_for_its_own_watches_alone(embeddings: Asked) -> No
     assert embeddings.asked == ["red car", "bus"]
 
 
-def test_only_what_is_not_known_is_encoded(embeddings: Asked) -> None:
+def test_only_unknown_prompts_are_encoded(embeddings: Asked) -> None:
     known = vocabularies(config({"cars": {"prompt": "car"}}), embeddings, known={}).vectors
     embeddings.asked.clear()
     both = config({"cars": {"prompt": ["car", "van"]}})

@@ -113,7 +113,7 @@ def test_without_hours_it_is_always_active() -> None:
 
 
 @pytest.mark.parametrize("zone", [BERLIN, NEW_YORK, LORD_HOWE, "UTC"])
-def test_a_part_of_the_day_and_the_rest_make_up_the_year(zone: str) -> None:
+def test_hours_and_their_complement_cover_the_year(zone: str) -> None:
     night = ActiveHours([hours("22:00-06:00")], ZoneInfo(zone))
     day = ActiveHours([hours("06:00-22:00")], ZoneInfo(zone))
     start = datetime(2026, 1, 1, tzinfo=UTC)
@@ -132,7 +132,7 @@ def system_in_new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("system_in_new_york")
 @pytest.mark.parametrize("month", [1, 7])
-def test_without_a_zone_the_systems_counts(month: int) -> None:
+def test_without_a_time_zone_the_systems_is_used(month: int) -> None:
     """In summer and in winter, whichever of them it is now."""
     assert os.environ["TZ"] == NEW_YORK
     schedule = ActiveHours([hours("08:00-09:00")], None)

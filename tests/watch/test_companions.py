@@ -67,7 +67,7 @@ def test_near_is_between_the_edges(near: float, gap: float, counts_as_near: bool
     assert len(news(alone)) == (not counts_as_near)
 
 
-def test_company_is_never_reported() -> None:
+def test_companions_are_never_reported() -> None:
     alone = camera_watches({"bags": {"prompt": ["bag"], "without": ["person"]}})
     assert play(alone, lambda t: [person(300)], until=5) == []
 
@@ -88,7 +88,7 @@ def test_a_companion_counts_from_the_watchs_confidence_on() -> None:
     assert news(events(watch, sure, until=3)) == []
 
 
-def test_a_companion_once_sure_stays_while_weaker_sightings_follow() -> None:
+def test_a_companion_is_kept_by_weaker_detections() -> None:
     seen = lambda t: [bag(), beside(0.02, confidence=0.8 if t < 1 else 0.15)]  # noqa: E731
     assert news(events(UNATTENDED, seen, until=30)) == []
 
@@ -108,7 +108,7 @@ def test_an_unattended_bag() -> None:
 
 
 @pytest.mark.parametrize(("passing", "alert_at"), [(1.6, 10.0), (8.0, None)])
-def test_who_passes_by_is_forgiven_and_who_stays_begins_it_anew(
+def test_dwell_goes_on_after_a_short_companion_and_restarts_after_a_long_one(
     passing: float, alert_at: float | None
 ) -> None:
     """Near for less than `leave` the dwell goes on; for longer it begins anew."""
@@ -117,13 +117,13 @@ def test_who_passes_by_is_forgiven_and_who_stays_begins_it_anew(
     assert found == ([alert_at] if alert_at else [])
 
 
-def test_an_owner_who_comes_back_ends_it() -> None:
+def test_an_owner_who_returns_ends_the_visit() -> None:
     seen = lambda t: [bag(), *([beside(0.02)] if t >= 15 else [])]  # noqa: E731
     assert told(events(UNATTENDED, seen, until=25)) == [("new", "visit-1"), ("end", "visit-1")]
 
 
 @pytest.mark.parametrize("fps", [1, 2, 5, 15])
-def test_a_person_missed_now_and_then_is_still_there(fps: int) -> None:
+def test_a_companion_undetected_in_some_frames_is_still_there(fps: int) -> None:
     """Every third frame without the person would otherwise be enough for `appear`."""
     watch = {**UNATTENDED, "dwell": timedelta(0)}
     seen = lambda t: [bag(), *([beside(0.02)] if round(t * fps) % 3 != 2 else [])]  # noqa: E731
@@ -131,7 +131,7 @@ def test_a_person_missed_now_and_then_is_still_there(fps: int) -> None:
 
 
 @pytest.mark.parametrize("fps", [1, 2, 5, 15])
-def test_one_false_sighting_of_a_companion_makes_no_alert(fps: int) -> None:
+def test_one_false_detection_of_a_companion_gives_no_alert(fps: int) -> None:
     watch = {"prompt": ["bag"], "with": ["person"]}
     seen = lambda t: [bag(), *([beside(0.02)] if round(t * fps) % 40 == 20 else [])]  # noqa: E731
     assert news(events(watch, seen, until=60, fps=fps)) == []
@@ -149,7 +149,7 @@ def test_a_missing_hard_hat() -> None:
 
 
 @pytest.mark.parametrize("fps", [1, 5])
-def test_a_thing_is_not_its_own_company(fps: int) -> None:
+def test_an_object_is_not_its_own_companion(fps: int) -> None:
     """The same box found under another word, even where that word flickers on a moving thing."""
     watch = {"prompt": ["man"], "without": ["person"]}
 
@@ -163,21 +163,21 @@ def test_a_thing_is_not_its_own_company(fps: int) -> None:
     assert news(events(with_itself, seen, until=20, fps=fps)) == []
 
 
-def test_a_prompt_may_be_its_own_company() -> None:
+def test_a_prompt_may_be_its_own_companion() -> None:
     """Somebody alone: a person without another person."""
     watch = {"prompt": ["person"], "without": ["person"]}
     assert len(news(events(watch, lambda t: [person(300)], until=5))) == 1
     assert news(events(watch, lambda t: [person(300), person(360)], until=5)) == []
 
 
-def test_company_in_an_ignored_area_does_not_count() -> None:
+def test_companions_in_an_ignored_area_do_not_count() -> None:
     ignored = [(0.5, 0), (1, 0), (1, 1), (0.5, 1)]
     watches = camera_watches({"bags": {"prompt": ["bag"], "without": ["person"]}}, ignore=[ignored])
     found = play(watches, lambda t: [bag(290), person(340)], until=5)
     assert [event.type for event in found] == ["new"]
 
 
-def test_company_follows_a_change_of_the_frames_size() -> None:
+def test_companions_are_kept_when_the_frame_size_changes() -> None:
     """The person is missed in the one frame after the stream doubled its size."""
     watches = camera_watches({"bags": {**UNATTENDED, "dwell": timedelta(0), "appear": {"hits": 1}}})
     found = play(watches, lambda t: [bag(), beside(0.02)], until=3)

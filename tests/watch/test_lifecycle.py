@@ -66,7 +66,7 @@ def test_turning_round_is_one_visit(fps: int, speed: float) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("fps", [2, 5, 15])
-def test_two_words_with_unlike_boxes_are_one_thing(fps: int, seed: int) -> None:
+def test_two_prompts_with_different_boxes_are_one_object(fps: int, seed: int) -> None:
     """The second word finds the head and body only, and a box that is off makes no visit."""
 
     def seen(t: float) -> list[Detection]:
@@ -80,7 +80,7 @@ def test_two_words_with_unlike_boxes_are_one_thing(fps: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize("fps", RATES)
-def test_the_word_that_finds_it_may_change_each_frame(fps: int) -> None:
+def test_the_prompt_that_matches_may_change_each_frame(fps: int) -> None:
     def seen(t: float) -> list[Detection]:
         prompt = ("person", "pedestrian")[round(t * fps) % 2]
         return [person(100 + 30 * t, prompt=prompt)] if t < 12 else []
@@ -92,7 +92,9 @@ def test_the_word_that_finds_it_may_change_each_frame(fps: int) -> None:
 @pytest.mark.parametrize("fps", RATES)
 @pytest.mark.parametrize("hidden", [False, True])
 @pytest.mark.parametrize("speed", [40, 80])
-def test_two_alike_that_cross_keep_their_ways(fps: int, hidden: bool, speed: float) -> None:
+def test_two_similar_objects_that_cross_keep_their_tracks(
+    fps: int, hidden: bool, speed: float
+) -> None:
     """With the one behind hidden while they overlap: each leaves where it was heading."""
 
     def seen(t: float) -> list[Detection]:
@@ -110,7 +112,7 @@ def test_two_alike_that_cross_keep_their_ways(fps: int, hidden: bool, speed: flo
 
 
 @pytest.mark.parametrize("fps", [5, 15])
-def test_two_in_one_box_for_a_moment_are_still_two(fps: int) -> None:
+def test_two_objects_briefly_in_one_box_stay_two_visits(fps: int) -> None:
     """While they pass each other, a box around both takes the place of one."""
 
     def seen(t: float) -> list[Detection]:
@@ -126,7 +128,7 @@ def test_two_in_one_box_for_a_moment_are_still_two(fps: int) -> None:
 
 
 @pytest.mark.parametrize("fps", [5, 15])
-def test_a_part_of_a_thing_is_no_visit(fps: int) -> None:
+def test_a_part_of_an_object_is_no_visit(fps: int) -> None:
     """Found within it for a while, with less than half of its area: legs, or head and shoulders."""
 
     def seen(t: float) -> list[Detection]:
@@ -138,7 +140,7 @@ def test_a_part_of_a_thing_is_no_visit(fps: int) -> None:
     assert visits(play(camera_watches(fps=fps), seen, until=12, fps=fps)) == (1, 1)
 
 
-def test_who_stands_before_something_much_larger_is_a_visit() -> None:
+def test_a_small_object_before_a_much_larger_one_is_a_visit() -> None:
     watches = camera_watches({"any": {"prompt": ["bus", "person"]}})
     bus = Detection("bus", 0.9, (100, 50, 500, 300))
     seen = lambda t: [bus, person(300)] if t >= 3 else [bus]  # noqa: E731
@@ -146,13 +148,13 @@ def test_who_stands_before_something_much_larger_is_a_visit() -> None:
 
 
 @pytest.mark.parametrize("fps", RATES)
-def test_single_frames_of_something_make_no_visit(fps: int) -> None:
+def test_single_detections_make_no_visit(fps: int) -> None:
     seen = lambda t: [person(300)] if round(t * fps) % (4 * fps) == 1 else []  # noqa: E731
     assert play(camera_watches(fps=fps), seen, until=60, fps=fps) == []
 
 
 @pytest.mark.parametrize("fps", RATES)
-def test_a_parked_thing_is_one_visit(fps: int) -> None:
+def test_a_parked_object_is_one_visit(fps: int) -> None:
     seen = noisy(lambda t: [person(300, confidence=0.7)], seed=3, missed=0.05)
     until = 300 if fps < 5 else 60
     events = play(camera_watches(fps=fps), seen, until=until, fps=fps)
@@ -171,7 +173,7 @@ def test_leaving_and_coming_back_is_two_visits(fps: int) -> None:
 @pytest.mark.parametrize("fps", RATES)
 @pytest.mark.parametrize("before", [0.0, 3.9, 7200.0])
 @pytest.mark.parametrize("stays", [0.0, 5.0])
-def test_time_that_begins_anew_changes_nothing(fps: int, before: float, stays: float) -> None:
+def test_frame_times_that_restart_change_nothing(fps: int, before: float, stays: float) -> None:
     """As of a file that is opened again: the visit goes on, and ends when the thing is gone."""
     watches = camera_watches(fps=fps)
     frames = [before + number / fps for number in range(4 * fps)]
@@ -183,14 +185,14 @@ def test_time_that_begins_anew_changes_nothing(fps: int, before: float, stays: f
     assert events[-1].reason == "left"
 
 
-def test_frames_of_one_moment_change_nothing() -> None:
+def test_frames_with_equal_times_change_nothing() -> None:
     watches = camera_watches()
     events = [event for _ in range(50) for event in watches.update(frame(1.0), [person(300)])]
     assert [event.type for event in events] == ["new"]
 
 
 @pytest.mark.parametrize("fps", RATES)
-def test_hours_without_a_frame_end_what_was_there(fps: int) -> None:
+def test_hours_without_a_frame_end_the_visit(fps: int) -> None:
     """Nobody knows what was in between, so a thing that is there afterwards is a new visit."""
     watches = camera_watches(fps=fps)
     seen = lambda t: [person(300)]  # noqa: E731
@@ -255,7 +257,7 @@ def test_a_change_of_the_frames_size_neither_splits_nor_doubles(
     assert ends[second] - ends[first] == pytest.approx(starts[second] - starts[first], abs=1)
 
 
-def test_an_event_tells_the_size_of_its_own_frame() -> None:
+def test_an_event_has_the_size_of_its_own_frame() -> None:
     watches = camera_watches({"people": {"leave": timedelta(seconds=1)}})
     events = play(watches, lambda t: [person(300)], until=2)
     double = Detection("person", 0.8, (568, 240, 632, 400))

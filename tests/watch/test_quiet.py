@@ -118,12 +118,14 @@ def test_cooldown_runs_while_the_camera_is_lost() -> None:
         pytest.param(["12:00-12:01", "12:02-12:03"], stays((61, 200)), [120.0], id="a list"),
     ],
 )
-def test_active_gates_what_is_new(active: list[str], seen: Seen, expected: list[float]) -> None:
+def test_active_holds_back_new_visits_only(
+    active: list[str], seen: Seen, expected: list[float]
+) -> None:
     watches = camera_watches({"people": {"active": active}}, zone="UTC")
     assert news(play(watches, seen, until=200)) == expected
 
 
-def test_an_open_visit_outlasts_the_hours_that_it_began_in() -> None:
+def test_an_open_visit_goes_on_after_the_active_hours() -> None:
     watches = camera_watches({"people": {"active": "12:00-12:01"}}, zone="UTC")
     surer = lambda t: [person(300, confidence=0.9 if t > 90 else 0.5)] if t < 100 else []  # noqa: E731
     events = play(watches, surer, until=110)
@@ -139,6 +141,6 @@ def test_dwell_runs_while_it_is_not_active() -> None:
     assert news(play(late, stays((30, 300)), until=100)) == [80.0]
 
 
-def test_the_hours_are_those_of_the_zone() -> None:
+def test_active_hours_are_in_the_configured_time_zone() -> None:
     berlin = camera_watches({"people": {"active": "14:00-14:01"}}, zone="Europe/Berlin")
     assert told(play(berlin, stays((0, 5)), until=10)) == [("new", "visit-1"), ("end", "visit-1")]

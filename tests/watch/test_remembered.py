@@ -100,7 +100,7 @@ MISSED: Told = [("end", "visit-1", 1, "restart")]
 # --- after a crash --------------------------------------------------------------------------------
 
 
-def test_after_a_crash_a_visit_goes_on_at_the_first_sight_of_its_thing() -> None:
+def test_after_a_crash_a_visit_goes_on_at_the_first_detection() -> None:
     life = again(crashed(person(300, confidence=0.7)))
     life.see(person(304, confidence=0.6), seconds=0.2)
     (event,) = life.events
@@ -113,7 +113,7 @@ def test_after_a_crash_a_visit_goes_on_at_the_first_sight_of_its_thing() -> None
     assert life.events[-1].started_at == at(0)
 
 
-def test_a_better_view_than_before_the_crash_is_a_new_picture() -> None:
+def test_a_higher_confidence_than_before_the_crash_gives_a_new_snapshot() -> None:
     life = again(crashed(person(300, confidence=0.7))).see(person(300, confidence=0.8))
     assert life.told == GONE_ON
     assert life.events[0].best_confidence == 0.8
@@ -133,21 +133,23 @@ def test_a_better_view_than_before_the_crash_is_a_new_picture() -> None:
         pytest.param(person(300, confidence=0.2), False, id="too uncertain to count"),
     ],
 )
-def test_the_same_is_who_stands_in_its_place(thing: Detection, goes_on: bool) -> None:
+def test_a_visit_goes_on_with_a_detection_at_the_same_place(
+    thing: Detection, goes_on: bool
+) -> None:
     for outbox in crashed(person(300)), stopped(person(300)):
         life = again(outbox).see(thing, seconds=5)
         continued = any(event.continues == "visit-1" for event in life.events)
         assert (("update", "visit-1", 1, None) in life.told or continued) is goes_on
 
 
-def test_places_are_shares_of_the_frame() -> None:
+def test_places_are_compared_as_shares_of_the_frame() -> None:
     large = Detection("person", 0.8, (568, 240, 632, 400))
     life = again(crashed(person(300))).see(large, size=(1280, 720))
     assert life.told == GONE_ON
     assert life.events[0].frame_size == (1280, 720)
 
 
-def test_who_is_missed_for_leave_has_gone_meanwhile() -> None:
+def test_a_visit_unseen_for_leave_ends_at_its_last_detection() -> None:
     life = again(crashed(person(300))).see(seconds=3)
     assert life.told == []
     life.see(seconds=0.2)
@@ -158,7 +160,7 @@ def test_who_is_missed_for_leave_has_gone_meanwhile() -> None:
     assert life.outbox.visits() == ()
 
 
-def test_nobody_is_missed_before_the_camera_is_there() -> None:
+def test_leave_does_not_run_before_the_camera_is_online() -> None:
     life = again(crashed(person(300)))
     life.keep(life.watches.lost(500))
     life.seconds += 500
@@ -166,7 +168,7 @@ def test_nobody_is_missed_before_the_camera_is_there() -> None:
     assert life.told == GONE_ON
 
 
-def test_a_camera_that_goes_again_is_waited_for() -> None:
+def test_leave_does_not_run_while_the_camera_is_lost_again() -> None:
     life = again(crashed(person(300))).see(seconds=2)
     life.keep(life.watches.lost(60))
     life.seconds += 60
@@ -175,21 +177,21 @@ def test_a_camera_that_goes_again_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize(("gone", "kept"), [(569.0, True), (571.0, False)])
-def test_a_camera_that_stays_away_is_waited_for_ten_minutes_in_all(gone: float, kept: bool) -> None:
+def test_without_the_camera_a_visit_is_kept_for_ten_minutes(gone: float, kept: bool) -> None:
     life = again(crashed(person(300)))  # it was seen 30.2 s ago
     life.keep(life.watches.lost(gone))
     assert life.told == ([] if kept else MISSED)
 
 
 @pytest.mark.parametrize("after", [590, 601])
-def test_ten_minutes_are_counted_from_when_it_was_seen_last(after: float) -> None:
+def test_the_ten_minutes_count_from_the_last_detection(after: float) -> None:
     life = again(crashed(person(300)), after=after)
     assert life.told == ([] if after < 600 else MISSED)
     life.see(person(300))
     assert life.told[0] == (GONE_ON if after < 600 else MISSED)[0]
 
 
-def test_a_camera_that_comes_too_late_has_nothing_to_go_on_with() -> None:
+def test_a_first_frame_after_ten_minutes_continues_no_visit() -> None:
     """By the frames' time of day: nobody told of the time until the first."""
     life = again(crashed(person(300)))
     life.seconds += 600
@@ -197,12 +199,12 @@ def test_a_camera_that_comes_too_late_has_nothing_to_go_on_with() -> None:
     assert life.told == [*MISSED, ("new", "life-2-visit-1", 0, None)]
 
 
-def test_a_clock_that_is_behind_makes_nothing_old() -> None:
+def test_a_clock_set_back_expires_no_visit() -> None:
     life = Life(crashed(person(300)), start=-3600, number=2).see(person(300))
     assert life.told == GONE_ON
 
 
-def test_a_long_visit_is_as_old_as_its_last_sighting() -> None:
+def test_a_long_visits_age_counts_from_its_last_detection() -> None:
     """Nothing is told of a parked car for hours, so how it stands is remembered beside that."""
     before = Life(SqliteOutbox()).see(person(300)).see(person(300), seconds=700)
     before.outbox.remember(before.watches.open_visits())
@@ -211,7 +213,7 @@ def test_a_long_visit_is_as_old_as_its_last_sighting() -> None:
     assert life.told == GONE_ON
 
 
-def test_it_goes_on_where_it_stood_last_and_not_where_it_was_told() -> None:
+def test_a_visit_goes_on_at_its_last_box_not_the_last_published_one() -> None:
     before = Life(SqliteOutbox()).see(person(300))
     for x in range(300, 360, 2):
         before.see(person(x), seconds=0.2)
@@ -221,7 +223,7 @@ def test_it_goes_on_where_it_stood_last_and_not_where_it_was_told() -> None:
     assert life.told == GONE_ON
 
 
-def test_each_goes_on_with_its_own() -> None:
+def test_each_visit_goes_on_with_the_nearest_detection() -> None:
     """Two side by side, each nearer to one of the two before; a third has come."""
     outbox = crashed(person(300), person(330))
     ids = {event.box: event.id for event in outbox.visits()}
@@ -234,7 +236,7 @@ def test_each_goes_on_with_its_own() -> None:
     assert {event.track for event in life.events} == {1, 2, 5}
 
 
-def test_of_two_in_one_place_one_goes_on_and_the_other_is_missed() -> None:
+def test_of_two_visits_at_one_place_one_goes_on_and_one_ends() -> None:
     outbox = SqliteOutbox()
     life = Life(outbox).see(person(300))
     (first,) = life.events
@@ -244,13 +246,13 @@ def test_of_two_in_one_place_one_goes_on_and_the_other_is_missed() -> None:
     assert after.told == [*GONE_ON, ("end", "twin", 1, "restart")]
 
 
-def test_a_visit_goes_on_once() -> None:
+def test_one_detection_only_continues_a_visit() -> None:
     life = again(crashed(person(306))).see(person(299), person(312))
     assert [event.box for event in life.events if event.id == "visit-1"] == [person(312).box]
     assert life.told[1:] == [("new", "life-2-visit-1", 0, None)]
 
 
-def test_what_crashes_twice_goes_on_twice() -> None:
+def test_a_visit_goes_on_after_two_crashes() -> None:
     once = again(crashed(person(300))).see(person(300))
     twice = Life(once.outbox, start=60, number=3).see(person(300)).see(seconds=4)
     assert [*once.told, *twice.told] == [
@@ -263,7 +265,7 @@ def test_what_crashes_twice_goes_on_twice() -> None:
 # --- after a clean stop ---------------------------------------------------------------------------
 
 
-def test_after_a_stop_another_visit_continues_the_one_before() -> None:
+def test_after_a_stop_a_new_visit_continues_the_previous_one() -> None:
     life = again(stopped(person(300))).see(person(300), seconds=0.2)
     (new,) = life.events
     assert life.told == [("new", "life-2-visit-1", 0, None)]
@@ -276,7 +278,7 @@ def test_after_a_stop_another_visit_continues_the_one_before() -> None:
     assert life.outbox.visits() == ()
 
 
-def test_who_left_while_it_was_stopped_is_told_no_more_of() -> None:
+def test_an_object_gone_after_a_stop_gives_no_event() -> None:
     outbox = stopped(person(300))
     life = again(outbox).see(seconds=3.4)
     assert life.watches.open_visits() == ()
@@ -285,21 +287,21 @@ def test_who_left_while_it_was_stopped_is_told_no_more_of() -> None:
     assert life.events[0].continues is None
 
 
-def test_what_a_stop_ended_is_remembered_until_it_is_missed() -> None:
+def test_a_stopped_visit_is_remembered_over_another_stop() -> None:
     life = again(stopped(person(300))).see(seconds=1)
     assert [event.id for event in life.watches.open_visits()] == ["visit-1"]
     third = Life(life.stop(), start=40, number=3).see(person(300))
     assert [event.continues for event in third.events] == ["visit-1"]
 
 
-def test_a_stop_before_it_was_seen_ends_what_a_crash_left_open() -> None:
+def test_a_stop_before_the_first_detection_ends_a_crashed_visit() -> None:
     life = again(crashed(person(300)))
     third = Life(life.stop(), start=40, number=3).see(person(300))
     assert life.told == [("end", "visit-1", 1, "shutdown")]
     assert [(event.type, event.continues) for event in third.events] == [("new", "visit-1")]
 
 
-def test_what_stopped_too_long_ago_is_forgotten() -> None:
+def test_a_visit_stopped_too_long_ago_is_forgotten() -> None:
     life = again(stopped(person(300)), after=601)
     assert (life.told, life.watches.open_visits()) == ([], ())
 
@@ -314,7 +316,7 @@ HELD_BACK = [
 
 
 @pytest.mark.parametrize(("before", "now"), HELD_BACK)
-def test_what_was_told_before_has_no_conditions_to_meet_again(
+def test_a_continued_visit_need_not_meet_the_conditions_again(
     before: dict[str, Any], now: dict[str, Any]
 ) -> None:
     outbox = crashed(person(300), watches={"people": before})
@@ -324,7 +326,7 @@ def test_what_was_told_before_has_no_conditions_to_meet_again(
     assert [event.continues for event in life.events] == ["visit-1"]
 
 
-def test_cooldown_holds_only_others_back() -> None:
+def test_cooldown_holds_back_other_visits_only() -> None:
     """Of a visit that a stop ended, and of one that was missed after a crash."""
     for outbox, ends in (
         (stopped(person(300), watches=COOLDOWN), []),
@@ -339,7 +341,7 @@ def test_cooldown_holds_only_others_back() -> None:
     assert [event.continues for event in life.events] == ["visit-1"]
 
 
-def test_who_has_hardly_stepped_out_of_a_zone_is_still_in_it_after_a_restart() -> None:
+def test_an_object_just_outside_its_zone_is_still_in_it_after_a_restart() -> None:
     zones = {"left": [(0, 0), (0.5, 0), (0.5, 1), (0, 1)]}
     watches: Watches = {"people": {"zones": ["left"]}}
     before = Life(SqliteOutbox(), watches, zones=zones).see(person(318)).see(person(324))
@@ -360,7 +362,7 @@ def test_who_has_hardly_stepped_out_of_a_zone_is_still_in_it_after_a_restart() -
         pytest.param({"people": {"confidence": 0.5}}, True, id="other settings"),
     ],
 )
-def test_a_watch_that_changed_meanwhile(watches: Watches, goes_on: bool) -> None:
+def test_a_visit_goes_on_unless_its_watch_lost_its_prompt(watches: Watches, goes_on: bool) -> None:
     life = again(crashed(person(300)), watches)
     assert life.told == ([] if goes_on else MISSED)
     life = again(stopped(person(300)), watches)
@@ -368,7 +370,7 @@ def test_a_watch_that_changed_meanwhile(watches: Watches, goes_on: bool) -> None
     assert bool(life.watches.open_visits()) is goes_on
 
 
-def test_a_reload_keeps_what_an_unchanged_watch_waits_for() -> None:
+def test_a_reload_keeps_the_remembered_visits_of_unchanged_watches() -> None:
     both: Watches = {"people": {}, "walkers": {}}
     outbox = crashed(person(300), watches=both)
     life = again(outbox, both)
@@ -384,7 +386,7 @@ def test_a_reload_keeps_what_an_unchanged_watch_waits_for() -> None:
 
 
 @pytest.mark.parametrize("reason", ["lost", "removed", "changed", "disabled", "shutdown"])
-def test_what_waits_ends_with_its_camera(reason: EndReason) -> None:
+def test_remembered_visits_end_with_their_camera(reason: EndReason) -> None:
     life = again(crashed(person(300)))
     life.keep(life.watches.close(reason))
     assert life.told == [("end", "visit-1", 1, reason)]

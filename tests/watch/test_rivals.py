@@ -106,7 +106,7 @@ def test_the_prompts_of_one_watch_are_no_rivals() -> None:
     assert [(event.type, event.prompt) for event in events] == [("new", "dog")]
 
 
-def test_an_alternative_that_beats_the_rival_saves_the_thing() -> None:
+def test_one_prompt_that_beats_the_rival_is_enough() -> None:
     watches = {"animals": {"prompt": ["horse", "pony"], "not": ["dog"]}}
     pony = person(300, confidence=0.9, prompt="pony")
     events = play(camera_watches(watches), lambda t: [horse(0.6), pony, dog(0.8)], until=6)

@@ -40,7 +40,7 @@ def test_a_visit_is_one_new_and_one_end() -> None:
     assert new.box == person(300).box
 
 
-def test_fewer_hits_than_appear_asks_for_are_silent() -> None:
+def test_fewer_hits_than_appear_needs_give_no_event() -> None:
     flicker = lambda t: [person(300)] if round(t * 5) in (5, 6, 20, 35) else []  # noqa: E731
     assert play(camera_watches(), flicker, until=12) == []
 
@@ -74,7 +74,7 @@ def test_a_watch_may_have_a_threshold_of_its_own() -> None:
     assert camera_watches({"faint": {"confidence": 0.1}}).floor == pytest.approx(0.05)
 
 
-def test_weak_sightings_keep_the_track_but_do_not_count() -> None:
+def test_weak_detections_keep_the_track_but_do_not_count() -> None:
     """The event ends `leave` after the last counting frame, though the track lives on."""
 
     def fading(t: float) -> list[Detection]:
@@ -97,7 +97,7 @@ def test_a_gap_longer_than_leave_is_two_visits() -> None:
     assert told(events) == [*NEW_AND_END, ("new", "visit-2")]
 
 
-def test_a_long_leave_waits_for_a_parked_thing() -> None:
+def test_a_long_leave_keeps_a_parked_object() -> None:
     watches = camera_watches({"people": {"leave": timedelta(seconds=60)}})
     seen = lambda t: [person(300)] if not 10 <= t < 60 else []  # noqa: E731
     assert [event.type for event in play(watches, seen, until=90)] == ["new"]
@@ -109,7 +109,7 @@ def test_a_leave_shorter_than_a_frame_does_not_split() -> None:
     assert told(events) == NEW_AND_END
 
 
-def test_dwell_counts_from_the_first_frame_and_forgives_gaps() -> None:
+def test_dwell_counts_from_the_first_frame_over_gaps() -> None:
     watches = camera_watches({"people": {"dwell": timedelta(seconds=10)}})
     seen = lambda t: [person(300)] if t < 4 or 6 <= t < 20 else []  # noqa: E731
     events = play(watches, seen, until=30)
@@ -118,12 +118,12 @@ def test_dwell_counts_from_the_first_frame_and_forgives_gaps() -> None:
     assert events[0].started_at == at(0)
 
 
-def test_who_leaves_before_dwell_is_never_told() -> None:
+def test_an_object_that_leaves_before_dwell_gives_no_event() -> None:
     watches = camera_watches({"people": {"dwell": timedelta(seconds=10)}})
     assert play(watches, between(0, 9, person(300)), until=30) == []
 
 
-def test_cooldown_runs_from_the_end() -> None:
+def test_cooldown_counts_from_the_end_of_a_visit() -> None:
     watches = camera_watches({"people": {"cooldown": timedelta(seconds=21)}})
     seen = lambda t: [person(300)] if t % 10 < 3 else []  # noqa: E731
     events = play(watches, seen, until=45)
@@ -132,7 +132,7 @@ def test_cooldown_runs_from_the_end() -> None:
     assert [event.started_at for event in news] == [at(0), at(30)]
 
 
-def test_who_is_there_when_cooldown_expires_is_told_then() -> None:
+def test_an_object_still_there_after_cooldown_is_reported_then() -> None:
     watches = camera_watches({"people": {"cooldown": timedelta(seconds=20)}})
     seen = lambda t: [person(300)] if t < 3 or t >= 15 else []  # noqa: E731
     news = [event for event in play(watches, seen, until=40) if event.type == "new"]
@@ -140,7 +140,7 @@ def test_who_is_there_when_cooldown_expires_is_told_then() -> None:
     assert news[1].started_at == at(15)
 
 
-def test_cooldown_is_not_spent_by_what_was_never_told() -> None:
+def test_an_unreported_object_starts_no_cooldown() -> None:
     watches = camera_watches(
         {"people": {"cooldown": timedelta(seconds=60), "dwell": timedelta(seconds=5)}}
     )
@@ -162,7 +162,7 @@ def test_only_the_foot_point_decides_on_a_zone() -> None:
     assert events[0].zones == ("steps",)
 
 
-def test_leaving_the_zone_is_leaving() -> None:
+def test_leaving_the_zone_ends_the_visit() -> None:
     watches = camera_watches({"people": {"zones": ["steps"]}}, zones=STEPS)
     seen = lambda t: [person(320, y=200 if t < 4 else 260)]  # noqa: E731
     events = play(watches, seen, until=12)
@@ -171,7 +171,7 @@ def test_leaving_the_zone_is_leaving() -> None:
     assert events[1].ended_at == at(3.8)
 
 
-def test_a_watch_without_zones_tells_where_it_is_and_when_that_changes() -> None:
+def test_a_watch_without_zones_reports_the_zones_and_their_changes() -> None:
     watches = camera_watches(zones=STEPS)
     seen = lambda t: [person(300, y=200 if 3 <= t < 6 else 260)] if t < 9 else []  # noqa: E731
     events = play(watches, seen, until=14)
@@ -184,7 +184,7 @@ def test_a_watch_without_zones_tells_where_it_is_and_when_that_changes() -> None
     assert [event.sequence for event in events] == [0, 1, 2, 3]
 
 
-def test_a_zone_drawn_to_the_edge_holds_who_stands_on_it() -> None:
+def test_a_zone_up_to_the_frames_edge_contains_objects_on_the_edge() -> None:
     watches = camera_watches(
         {"people": {"zones": ["bottom"]}},
         zones={"bottom": [(0, 0.8), (1, 0.8), (1, 1), (0, 1)]},
@@ -192,7 +192,7 @@ def test_a_zone_drawn_to_the_edge_holds_who_stands_on_it() -> None:
     assert told(play(watches, between(0, 5, person(320, y=360)), until=9)) == NEW_AND_END
 
 
-def test_nothing_counts_where_it_is_ignored() -> None:
+def test_detections_in_an_ignored_area_do_not_count() -> None:
     ignore = [[(0, 0), (0.5, 0), (0.5, 1), (0, 1)]]
     both = lambda t: [person(100), person(500)] if t < 5 else []  # noqa: E731
     events = play(camera_watches(ignore=ignore), both, until=9)
@@ -242,7 +242,7 @@ def test_watches_do_not_silence_each_other() -> None:
     assert sorted(event.watch for event in events) == ["any", "any", "red", "red"]
 
 
-def test_an_update_tells_a_better_sighting_once_a_second_at_most() -> None:
+def test_a_higher_confidence_gives_one_update_a_second_at_most() -> None:
     seen = lambda t: [person(300, confidence=min(0.4 + 0.1 * t, 0.9))] if t < 8 else []  # noqa: E731
     events = play(camera_watches(), seen, until=12)
     types = [event.type for event in events]
@@ -255,7 +255,7 @@ def test_an_update_tells_a_better_sighting_once_a_second_at_most() -> None:
     assert best[-1] == pytest.approx(0.9)
 
 
-def test_the_picture_is_the_best_frame_and_comes_with_its_event() -> None:
+def test_the_snapshot_is_the_best_frame_and_comes_with_its_event() -> None:
     watches = camera_watches()
     events: list[Event] = []
     for number in range(40):
@@ -272,7 +272,7 @@ def test_the_picture_is_the_best_frame_and_comes_with_its_event() -> None:
     assert all(event.picture is None for event in events[1:])
 
 
-def test_without_snapshot_there_is_no_picture() -> None:
+def test_without_snapshot_events_have_no_picture() -> None:
     watches = camera_watches({"people": {"snapshot": False}})
     events = play(watches, between(0, 4, person(300)), until=9)
     assert [(event.snapshot, event.picture) for event in events] == [(False, None)] * 2
@@ -289,7 +289,7 @@ def test_a_lost_camera_ends_its_visits_after_leave() -> None:
 
 @pytest.mark.parametrize("fps", [1, 2, 5, 15])
 @pytest.mark.parametrize("speed", [20, 60, 100, 125])
-def test_a_mover_is_one_visit_at_any_rate(fps: int, speed: int) -> None:
+def test_a_moving_object_is_one_visit_at_any_frame_rate(fps: int, speed: int) -> None:
     """125 px a second is 1.5 heights: at 1 fps no two boxes overlap."""
     watches = camera_watches(fps=fps)
     seen = lambda t: [person(20 + speed * t)] if 20 + speed * t < 620 else []  # noqa: E731
@@ -307,7 +307,7 @@ def test_stop_and_go_is_one_visit(fps: int) -> None:
     assert told(events) == NEW_AND_END
 
 
-def test_a_double_box_is_not_a_second_thing() -> None:
+def test_a_duplicate_box_is_no_second_visit() -> None:
     """Head and shoulders detected beside the whole, IoU 0.69, for a while."""
 
     def seen(t: float) -> list[Detection]:

@@ -57,7 +57,7 @@ def test_a_border_is_crossed_by_entering_not_by_coming_near() -> None:
 
 
 @pytest.mark.parametrize(("y", "stays"), [(180.0, True), (172.1, True), (171.9, False)])
-def test_how_far_out_is_out(y: float, stays: bool) -> None:
+def test_the_distance_outside_a_zone_that_counts_as_left(y: float, stays: bool) -> None:
     """A tenth of the height of 80 px; to come in, no more than a pixel may be missing."""
     place = Zones({"pavement": ((0.0, 0.5), (1.0, 0.5), (1.0, 1.0), (0.0, 1.0))}, ())
     box = person(300, y=y).box
@@ -66,7 +66,7 @@ def test_how_far_out_is_out(y: float, stays: bool) -> None:
 
 
 @pytest.mark.parametrize("bottom", [1.0, 0.9975])
-def test_a_thing_cut_by_the_bottom_edge_is_in_the_zone_that_touches_it(bottom: float) -> None:
+def test_an_object_cut_by_the_bottom_edge_is_in_a_zone_that_touches_it(bottom: float) -> None:
     """Also where the picture ends a pixel before or after the zone does."""
     zones = {"near": [(0, 0.8), (1, 0.8), (1, bottom), (0, bottom)]}
     watches = camera_watches({"people": {"zones": ["near"]}}, zones=zones)
@@ -88,7 +88,7 @@ def at_x(*spans: tuple[float, float]) -> Seen:
     return seen
 
 
-def test_a_change_in_the_quiet_second_is_told_when_it_is_over() -> None:
+def test_a_change_within_a_second_of_an_update_is_reported_after_it() -> None:
     events = play(camera_watches(zones=LEFT_RIGHT), at_x((0, 318), (0.8, 326)), until=4)
     assert changes(events) == [("left",), ("right",)]
     new, update = events
@@ -97,18 +97,18 @@ def test_a_change_in_the_quiet_second_is_told_when_it_is_over() -> None:
     assert update.box == person(326, height=20).box
 
 
-def test_a_zone_crossed_within_the_quiet_second_is_told() -> None:
+def test_a_zone_crossed_within_a_second_is_reported() -> None:
     events = play(camera_watches(zones=LEFT_RIGHT), at_x((0, 318), (0.6, 326), (1.0, 310)), until=6)
     assert changes(events) == [("left",), ("right",), ("left",)]
 
 
-def test_a_change_is_told_even_if_the_thing_is_not_seen_again() -> None:
+def test_a_change_is_reported_even_without_another_detection() -> None:
     events = play(camera_watches(zones=LEFT_RIGHT), at_x((0, 318), (0.8, 326), (1.2, -1)), until=6)
     assert changes(events) == [("left",), ("right",)]
     assert [event.type for event in events] == ["new", "update", "end"]
 
 
-def test_going_to_and_fro_makes_no_backlog() -> None:
+def test_moving_back_and_forth_queues_no_updates() -> None:
     """Told once a second at most, and nothing is told any more soon after it rests."""
     hopping = at_x(*((0.2 * number, 326 if number % 2 else 310) for number in range(50)))
     resting: Seen = lambda t: hopping(t) if t < 10 else [person(310, height=20)]  # noqa: E731
@@ -121,7 +121,7 @@ def test_going_to_and_fro_makes_no_backlog() -> None:
     assert events[-1][1].zones == ("left",)
 
 
-def test_the_last_zones_are_told_at_the_end() -> None:
+def test_the_end_event_has_the_last_zones() -> None:
     watches = camera_watches({"people": {"leave": timedelta(milliseconds=500)}}, zones=LEFT_RIGHT)
     events = play(watches, at_x((0, 318), (0.8, 326), (1.0, -1)), until=3)
     assert [event.zones for event in events] == [("left",), ("right",)]

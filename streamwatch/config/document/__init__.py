@@ -1,1 +1,1 @@
-"""The file as text with places: read, expanded, edited, written back."""
+"""The YAML file with line and column of each value: reading, expanding `${…}`, editing, writing."""

@@ -1,7 +1,7 @@
-"""Changes that a command makes to what stands in the file, before anything is checked.
+"""Applies the changes of a command to the parsed file, before it is validated.
 
-So a command is held to the same rules as the file, and told of its mistakes in the same words; only
-`${…}` is refused, since who may send commands need not know our environment and files.
+So commands follow the same rules and get the same error messages as the file. Only `${…}` is
+refused: those who may send commands must not read our environment and files.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Section = Literal["watches", "cameras"]
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """The whole entry; in place of one of that name, unless it must be `new`."""
+    """Add the entry or replace one of that name; with `new`, an existing one is an error."""
 
     value: object
     new: bool = False
@@ -28,12 +28,12 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    pass
+    """Remove the entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """`enabled`."""
+    """Set `enabled`."""
 
     on: bool
 
@@ -43,7 +43,7 @@ Change = Put | Remove | Switch
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A change of one entry. Values are plain, as JSON has them."""
+    """A change of one entry. Values are of JSON's types."""
 
     section: Section
     name: str
@@ -51,7 +51,7 @@ class Edit:
 
 
 def edited(document: Document, edits: Iterable[Edit]) -> Document:
-    """The document as if the file had been changed, edit after edit; mistakes are its faults."""
+    """The document with the edits applied in order; errors in them are added to its faults."""
     editing = _Editing(document.content, dict(document.entries), list(document.faults))
     for edit in edits:
         editing.apply(edit)
@@ -68,28 +68,28 @@ class _Editing:
         loc: Loc = (edit.section, edit.name)
         names = self._names(edit.section)
         if names is None:
-            return  # the file is wrong there, which is told of anyway
+            return  # the section is invalid, which validation reports
         known = edit.name in names
         match edit.change:
             case Put(new=True) if known:
                 self._refuse(loc, "there is one of this name already")
             case Put(value):
-                self._forget(loc)
-                self._set_names(edit.section, {**names, edit.name: self._built(value, loc)})
+                self._discard(loc)
+                self._set_names(edit.section, {**names, edit.name: self._add(value, loc)})
             case _ if not known:
                 self._refuse(loc, f"there is none of this name{_hint(edit.name, names)}")
             case Remove():
-                self._forget(loc)
+                self._discard(loc)
                 rest = {name: value for name, value in names.items() if name != edit.name}
                 self._set_names(edit.section, rest)
             case Switch(on):
                 entry = names[edit.name]
                 if isinstance(entry, dict) and entry.get("enabled", True) is not on:
-                    enabled = {"enabled": self._built(on, (*loc, "enabled"))}
+                    enabled = {"enabled": self._add(on, (*loc, "enabled"))}
                     self._set_names(edit.section, {**names, edit.name: entry | enabled})
 
     def _names(self, section: Section) -> Mapping[str, object] | None:
-        """The entries of a section, None where there can be none."""
+        """The entries of a section; None if the section is not a mapping."""
         if not isinstance(self.content, dict):
             return None
         names = self.content.get(section)
@@ -102,8 +102,8 @@ class _Editing:
         if isinstance(self.content, dict):
             self.content = {**self.content, section: names}
 
-    def _forget(self, loc: Loc) -> None:
-        """Nothing of what stands at `loc` counts any more, mistakes of the file included."""
+    def _discard(self, loc: Loc) -> None:
+        """Drop the positions and the file's faults at and below `loc`."""
         for known in [known for known in self.entries if known[: len(loc)] == loc]:
             del self.entries[known]
         self.faults = [
@@ -115,17 +115,17 @@ class _Editing:
     def _refuse(self, loc: Loc, message: str) -> None:
         self.faults.append(Fault(loc, COMMAND, message))
 
-    def _built(self, value: object, loc: Loc) -> object:
-        """`value`, with an entry for it and all that is in it."""
+    def _add(self, value: object, loc: Loc) -> object:
+        """`value`, with an `Entry` added for it and for each value in it."""
         kind = _kind(value)
         self.entries[loc] = Entry(COMMAND, COMMAND, kind, _written(value))
         if len(loc) > DEEPEST:
             self.faults.append(Fault(loc, COMMAND, "nested too deeply", lost=True))
             return None
         if isinstance(value, dict):
-            return {key: self._built(item, (*loc, key)) for key, item in value.items()}
+            return {key: self._add(item, (*loc, key)) for key, item in value.items()}
         if isinstance(value, list):
-            return [self._built(item, (*loc, index)) for index, item in enumerate(value)]
+            return [self._add(item, (*loc, index)) for index, item in enumerate(value)]
         if isinstance(value, str) and holds_reference(value):
             message = "a command can't take anything by ${…}; write $$ for a dollar sign before a {"
             self.faults.append(Fault(loc, COMMAND, message, lost=True))

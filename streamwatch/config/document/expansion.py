@@ -10,23 +10,23 @@ from pathlib import Path
 from streamwatch.config.document.positions import Entry, Fault, Loc, printable
 
 LARGEST_FILE = 65_536
-"""Characters taken from a `${file:…}` or credential; a certificate bundle is no password."""
+"""Most characters of a `${file:…}` or credential, to catch a wrong path."""
 
 _REFERENCE = re.compile(r"\$\$|\$\{([^}]*)\}|\$\{")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _CREDENTIAL = re.compile(r"[A-Za-z0-9_.@:-]+", re.ASCII)
 
 
-class _Unexpandable(Exception):  # noqa: N818 - reads as what happened
-    """A reference that stands for nothing; says why."""
+class _ExpansionError(Exception):
+    """Why a reference can't be replaced."""
 
 
 def expanded(
     content: object, entries: Mapping[Loc, Entry], folder: Path
 ) -> tuple[object, list[Fault]]:
-    """`content` with every reference in its strings replaced, and what could not be.
+    """`content` with every reference in its strings replaced, and a fault for each that can't be.
 
-    Replaced text is not looked at again. `folder` is where a relative `${file:PATH}` starts.
+    Not recursive. A relative `${file:PATH}` starts at `folder`. Reads the environment and files.
     """
     faults: list[Fault] = []
 
@@ -39,7 +39,7 @@ def expanded(
             return value
         try:
             return _REFERENCE.sub(lambda match: _replacement(match, folder), value)
-        except _Unexpandable as error:
+        except _ExpansionError as error:
             faults.append(Fault(loc, entries[loc].value, str(error), lost=True))
             return None
 
@@ -47,7 +47,7 @@ def expanded(
 
 
 def holds_reference(written: str) -> bool:
-    """Whether some part of a string comes from outside the file."""
+    """Whether a string contains a `${…}` reference."""
     return any(match[0] != "$$" for match in _REFERENCE.finditer(written))
 
 
@@ -56,7 +56,7 @@ def _replacement(match: re.Match[str], folder: Path) -> str:
         return "$"
     reference = match[1]
     if reference is None:
-        raise _Unexpandable("a '${' without its '}'; write $$ for a dollar sign")
+        raise _ExpansionError("a '${' without its '}'; write $$ for a dollar sign")
     kind, colon, rest = reference.partition(":")
     if colon and kind == "file" and rest:
         return _file(folder, rest)
@@ -65,9 +65,9 @@ def _replacement(match: re.Match[str], folder: Path) -> str:
     if _VARIABLE.fullmatch(reference):
         value = os.environ.get(reference)
         if value is None:
-            raise _Unexpandable(f"the environment variable {printable(reference)} is not set")
+            raise _ExpansionError(f"the environment variable {printable(reference)} is not set")
         return value
-    raise _Unexpandable(
+    raise _ExpansionError(
         "a '${…}' that is not understood; write ${NAME}, ${file:PATH} or ${credential:NAME}, "
         "and $$ for a dollar sign"
     )
@@ -76,7 +76,7 @@ def _replacement(match: re.Match[str], folder: Path) -> str:
 def _credential(name: str) -> str:
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if not folder:
-        raise _Unexpandable(
+        raise _ExpansionError(
             f"the credential {printable(name)} is not there: systemd sets $CREDENTIALS_DIRECTORY "
             "for a unit with LoadCredential="
         )
@@ -90,14 +90,14 @@ def _file(folder: Path, name: str) -> str:
         with path.open(encoding="utf-8", newline="") as file:
             text = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
-        raise _Unexpandable(f"the file {shown} does not exist") from None
+        raise _ExpansionError(f"the file {shown} does not exist") from None
     except UnicodeDecodeError:
-        raise _Unexpandable(f"the file {shown} is not text in UTF-8") from None
+        raise _ExpansionError(f"the file {shown} is not text in UTF-8") from None
     except OSError as error:
         reason = (error.strerror or "unreadable").lower()
-        raise _Unexpandable(f"the file {shown} can't be read: {reason}") from None
-    except (ValueError, RuntimeError):  # a NUL in the name; ~somebody who does not exist
-        raise _Unexpandable(f"{shown} is not the name of a file") from None
+        raise _ExpansionError(f"the file {shown} can't be read: {reason}") from None
+    except (ValueError, RuntimeError):  # a NUL character in the name; ~user that doesn't exist
+        raise _ExpansionError(f"{shown} is not the name of a file") from None
     if len(text) > LARGEST_FILE:
-        raise _Unexpandable(f"the file {shown} is too long; at most {LARGEST_FILE} characters")
+        raise _ExpansionError(f"the file {shown} is too long; at most {LARGEST_FILE} characters")
     return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")

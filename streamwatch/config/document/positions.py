@@ -1,4 +1,4 @@
-"""Where things stand in a configuration file, and how a place is said."""
+"""Positions in a configuration file, and the wording of paths and values in messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from streamwatch.config.secrets import SECRET_KEYS, mask_secrets_in, mask_url
 from streamwatch.errors import Problem
 
 Loc = tuple[str | int, ...]
-"""The keys and list indices that lead to a value, from the top."""
+"""The keys and list indices from the top of the file to a value."""
 
 Kind = Literal["text", "number", "switch", "nothing", "list", "mapping"]
 
@@ -18,22 +18,22 @@ _LONGEST_QUOTE = 60
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Both count from 1."""
+    """Line and column, both from 1."""
 
     line: int
     column: int
 
 
 COMMAND = Position(0, 0)
-"""Of what came by a command and stands nowhere in the file."""
+"""The position of values from a command, which are not in the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One value of the file: where it stands, and what the person wrote there.
+    """One value of the file: its position, kind and text.
 
-    `key` is None for list items and for the file itself. `written` is the scalar's text before
-    `${…}` is expanded, and empty for lists and mappings.
+    `key` is the position of its key, None for list items and the top. `written` is a scalar's text
+    before `${…}` is expanded, and empty for lists and mappings.
     """
 
     key: Position | None
@@ -44,10 +44,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A mistake found at `loc`, before the file's name is put to it.
+    """An error at `loc`, without the file's name.
 
-    With `lost`, the value could not be read and None stands for it, so that what is said of that
-    None is of no use to anybody.
+    With `lost`, the value could not be read and is None in the content, so further errors about
+    that None are to be dropped.
     """
 
     loc: Loc
@@ -69,7 +69,8 @@ def path_text(loc: Loc) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` in one line, without secrets, cut where it is long."""
+    """`text` for messages: one line, secrets masked, control characters escaped, at most 60
+    characters."""
     masked = mask_url(text) if "@" in text and ":" in text else mask_secrets_in(text)
     shown = "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in masked
@@ -78,6 +79,7 @@ def printable(text: str) -> str:
 
 
 def is_secret(loc: Loc) -> bool:
+    """Whether the value at `loc` must never be shown."""
     return not SECRET_KEYS.isdisjoint(part for part in loc if isinstance(part, str))
 
 

@@ -1,8 +1,8 @@
-"""YAML with the place of every key and value.
+"""Reads YAML 1.2 with the position of every key and value.
 
-PyYAML composes the graph of nodes; values are built from it here, since its own constructors know
-YAML 1.1 (where `off` is false and `22:00` is 1320), keep no places and let the last of two equal
-keys win.
+PyYAML composes the graph of nodes; values are built here, since its own constructors follow YAML
+1.1 (where `off` is false and `22:00` is 1320), keep no positions, and of two equal keys silently
+take the last.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from streamwatch.config.document.positions import (
 from streamwatch.errors import ConfigError, Problem
 
 DEEPEST = 40
-"""Levels of nesting; a real file has six."""
+"""Most levels of nesting; a real file has six."""
 MOST_VALUES = 50_000
-"""Values once aliases are followed, so that a few lines can't grow into billions."""
+"""Most values after expanding aliases, against a few lines that expand to billions."""
 LONGEST_NUMBER = 300
-"""Characters; Python refuses to read integers beyond some thousands."""
+"""Most characters; Python refuses to parse integers of more than 4,300 digits."""
 
 _CORE = "tag:yaml.org,2002:"
 _KINDS: dict[str, Kind] = {
@@ -64,7 +64,7 @@ _PLAIN = {
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file's content as plain dicts, lists and scalars; where each stands; what was wrong."""
+    """A file's content as dicts, lists and scalars; an entry for each value; the errors."""
 
     content: object
     entries: Mapping[Loc, Entry]
@@ -72,14 +72,15 @@ class Document:
 
 
 def read(text: str, file: str) -> Document:
-    """Parse `text`; raises `ConfigError` where it can't be understood at all."""
+    """Parse `text`. Raises `ConfigError` if it is no YAML or exceeds a limit; other errors are in
+    `faults`."""
     try:
         node = compose(text)
         if node is None:
-            raise _Hopeless(None, "the file is empty; `streamwatch init` writes one to start from")
+            raise _ReadError(None, "the file is empty; `streamwatch init` writes one to start from")
         builder = _Builder()
         content = builder.build(node, (), None, ())
-    except _Hopeless as error:
+    except _ReadError as error:
         raise _refusal(file, error.position, (), str(error)) from None
     except yaml.MarkedYAMLError as error:
         raise _refusal(file, syntax.position(error), (), syntax.sentence(error)) from None
@@ -89,19 +90,19 @@ def read(text: str, file: str) -> Document:
         message = f"the character U+{ord(text[error.position]):04X} may not stand in a file"
         raise _refusal(file, position, (), message) from None
     except (ValueError, OverflowError):
-        # PyYAML lets int() and chr() raise: "\UFFFFFFFF", a %YAML directive of 5,000 digits
+        # From int() and chr() in PyYAML: "\UFFFFFFFF", a %YAML directive of 5,000 digits
         message = "an escape or directive holds a number that is too large"
         raise _refusal(file, None, (), message) from None
     return Document(content, builder.entries, tuple(builder.faults))
 
 
 def compose(text: str) -> yaml.Node | None:
-    """The graph of nodes, an alias being the very node of its anchor. Raises yaml.YAMLError."""
+    """The graph of nodes; an alias is the same node as its anchor. Raises yaml.YAMLError."""
     return _CoreComposer(text).get_single_node()
 
 
 def core_resolvers() -> Iterator[tuple[str, re.Pattern[str], list[str]]]:
-    """By tag, what YAML 1.2 reads as something else than text, and with what it may begin."""
+    """YAML 1.2's plain scalars other than text: tag, pattern and possible first characters."""
     for name, (pattern, first) in _PLAIN.items():
         yield f"{_CORE}{name}", pattern, first
 
@@ -111,8 +112,8 @@ def _refusal(file: str, position: Position | None, loc: Loc, message: str) -> Co
     return ConfigError([Problem(file, line, column, path_text(loc), message)])
 
 
-class _Hopeless(Exception):  # noqa: N818 - reads as what happened
-    """The file can't be understood any further."""
+class _ReadError(Exception):
+    """An error after which the file can't be read further."""
 
     def __init__(self, position: Position | None, message: str) -> None:
         super().__init__(message)
@@ -133,7 +134,7 @@ class _CoreComposer(Reader, Scanner, Parser, Composer, BaseResolver):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self._depth += 1
         if self._depth > DEEPEST and parent is not None:
-            raise _Hopeless(_position(parent), f"nested too deeply; at most {DEEPEST} levels")
+            raise _ReadError(_position(parent), f"nested too deeply; at most {DEEPEST} levels")
         node = super().compose_node(parent, index)
         self._depth -= 1
         if isinstance(node, yaml.ScalarNode):
@@ -142,11 +143,12 @@ class _CoreComposer(Reader, Scanner, Parser, Composer, BaseResolver):
 
 
 def _joined(node: yaml.ScalarNode) -> str:
-    """JSON writes "\\ud83d\\ude00" for one character, which PyYAML leaves in two halves."""
+    """The scalar's text with surrogate pairs joined: PyYAML keeps JSON's "\\ud83d\\ude00" as two
+    characters."""
     try:
         return str(node.value).encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeDecodeError:
-        raise _Hopeless(_position(node), "half of a surrogate pair is no character") from None
+        raise _ReadError(_position(node), "half of a surrogate pair is no character") from None
 
 
 for _tag, _pattern, _first in core_resolvers():
@@ -162,15 +164,17 @@ class _Builder:
     def build(
         self, node: yaml.Node, loc: Loc, key: Position | None, above: tuple[yaml.Node, ...]
     ) -> object:
-        """The value of `node`. `above` are the nodes it lies in, to notice an alias to itself."""
+        """The value of `node`; `above` are its ancestors, for aliases that contain themselves."""
         position = _position(node)
         self.count += 1
         if self.count > MOST_VALUES:
-            raise _Hopeless(position, f"too much: aliases unfold to more than {MOST_VALUES} values")
+            raise _ReadError(
+                position, f"too much: aliases unfold to more than {MOST_VALUES} values"
+            )
         if any(node is other for other in above):
-            raise _Hopeless(position, "an alias that contains itself")
+            raise _ReadError(position, "an alias that contains itself")
         if len(above) >= DEEPEST:
-            raise _Hopeless(position, f"nested too deeply; at most {DEEPEST} levels")
+            raise _ReadError(position, f"nested too deeply; at most {DEEPEST} levels")
         kind = _KINDS.get(node.tag)
         if kind is None or not _fits(node, kind):
             self.entries[loc] = Entry(key, position, "nothing")
@@ -242,7 +246,7 @@ class _Builder:
 
 
 def _fits(node: yaml.Node, kind: Kind) -> bool:
-    """Whether a tag, which a person may have written (`!!int abc`), suits what follows it."""
+    """Whether the tag, which may be explicit (`!!int abc`), matches the node's type and text."""
     if kind == "list":
         return isinstance(node, yaml.SequenceNode)
     if kind == "mapping":

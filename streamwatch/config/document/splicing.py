@@ -1,7 +1,7 @@
-"""Edits written into the text of a configuration, which otherwise stays as the person wrote it.
+"""Applies edits to the text of a configuration file; all other text stays the same.
 
-A YAML library that reads and writes a file anew keeps comments, but sets indentation, the spaces in
-lists and long lines its own way. Here PyYAML tells where things stand, and only that text changes.
+YAML libraries that round-trip a file keep comments, but reformat indentation, spaces in lists and
+long lines. Here only the text at the positions that PyYAML reports is changed.
 """
 
 from __future__ import annotations
@@ -21,20 +21,19 @@ _ALIAS = re.compile(r"[ \t]*(\*[^\s,\[\]{}]+)")
 _COMMENT = re.compile(r"[ \t]+#[^\r\n]*")
 _ONLY_COMMENT = re.compile(r"[ \t]*(?:#.*)?\r?\n?")
 _STEP = 2
-"""Columns that a nested mapping goes in, where the file has no example."""
+"""Columns of indentation, where the file has no example."""
 _SECTION_LEVELS = 2
-"""A section is written with a line for each key of its entries, what is below that in one."""
+"""Levels in block style below a section (entries and their keys); deeper ones are in flow style."""
 
 
 class Unspliceable(Exception):  # noqa: N818 - reads as what happened
-    """The text is written in a way that this can't be put into."""
+    """The text has a form into which the edit can't be written."""
 
 
 def spliced(text: str, edits: Iterable[Edit]) -> str:
-    """`text` with the edits made in it, each of which must be possible. Raises Unspliceable.
+    """`text` with the edits applied, each of which must be valid. Raises Unspliceable.
 
-    Whether the outcome says what it should is for the caller to verify: something shared by an
-    anchor (&) changes everywhere.
+    The caller must verify the result: a value shared by an anchor (&) changes everywhere.
     """
     for edit in edits:
         text = _with(text, edit)
@@ -59,7 +58,7 @@ def _switched(text: str, edit: Edit, on: bool) -> str:
 
 
 def _put(text: str, edit: Edit, value: object) -> str:
-    """Keys that stay as they are keep their lines, whatever else changes in the entry."""
+    """Write only the keys of the entry that change; the others keep their lines."""
     before = _values(text, edit.section).get(edit.name)
     if not isinstance(before, dict) or not isinstance(value, dict):
         return _set(text, (edit.section,), edit.name, value)
@@ -78,14 +77,14 @@ def _values(text: str, section: str) -> Mapping[str, object]:
     return values if isinstance(values, dict) else {}
 
 
-# --- where things stand --------------------------------------------------------------------------
+# --- positions -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A key and its value, by their places in the text.
+    """A key and its value, by their indices in the text; `column` is the key's, from 0.
 
-    `end` is where the value ends, or for a value of several lines at least its last line does.
+    `end` is the end of the value, or for a block value that of its last line.
     """
 
     key: str
@@ -100,7 +99,8 @@ class _Pair:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A mapping in the text. `step` is how far what lies in it goes in."""
+    """A mapping in the text. `step` is its indentation; `is_json` if all its keys are in double
+    quotes."""
 
     pairs: tuple[_Pair, ...]
     is_flow: bool
@@ -115,7 +115,7 @@ class _Found:
 def _root(text: str) -> _Found:
     try:
         node = compose(text)
-    except yaml.YAMLError:  # an earlier edit went wrong
+    except yaml.YAMLError:  # an earlier edit made it invalid
         raise Unspliceable from None
     if not isinstance(node, yaml.MappingNode):
         raise Unspliceable
@@ -159,10 +159,10 @@ def _pair(text: str, key: yaml.Node, value: yaml.Node) -> _Pair:
 def _end(text: str, node: yaml.Node) -> int:
     end: int = node.end_mark.index
     if isinstance(node, yaml.ScalarNode):
-        return len(text[:end].rstrip()) if _is_folded(node) else end
+        return len(text[:end].rstrip()) if _is_block_scalar(node) else end
     if _is_flow(node):
         return end
-    # A block ends for PyYAML where the next thing begins, behind the comments in between.
+    # PyYAML's end mark of a block is the start of the next token, after any comments between.
     end = _line_start(text, end) if end < len(text) else end
     while end > node.start_mark.index:
         last = _line_start(text, end - 1)
@@ -172,8 +172,8 @@ def _end(text: str, node: yaml.Node) -> int:
     return len(text[:end].rstrip("\r\n"))
 
 
-def _is_folded(node: yaml.ScalarNode) -> bool:
-    """Whether a text begins below its `|` or `>`."""
+def _is_block_scalar(node: yaml.ScalarNode) -> bool:
+    """Whether it is a `|` or `>` scalar, whose text starts on the next line."""
     return node.style in ("|", ">")
 
 
@@ -186,12 +186,12 @@ def _line_start(text: str, index: int) -> int:
 
 
 def _line_end(text: str, index: int) -> int:
-    """Behind the line break."""
+    """The index after the line break."""
     return text.find("\n", index) + 1 or len(text)
 
 
 def _lines_end(text: str, pair: _Pair) -> int:
-    """Behind the last line of a pair in a block, comments that are indented below it included."""
+    """The index after the last line of a block-style pair, comments indented below it included."""
     end = probe = _line_end(text, pair.end)
     while probe < len(text):
         line = text[probe : _line_end(text, probe)]
@@ -205,7 +205,7 @@ def _lines_end(text: str, pair: _Pair) -> int:
 
 
 def _mapping(text: str, at: tuple[str, ...]) -> _Found | None:
-    """What stands at `at`, None where it is nothing or is not there. Raises Unspliceable."""
+    """The mapping at `at`; None if it is null or absent. Raises Unspliceable."""
     found = _root(text)
     for key in at:
         pair = found.pair(key)
@@ -225,7 +225,7 @@ def _is_nothing(pair: _Pair) -> bool:
 
 
 def _set(text: str, at: tuple[str, ...], key: str, value: object) -> str:
-    """`value` under `key` in the mapping at `at`, in its place or as the last."""
+    """Set `key` in the mapping at `at` to `value`: replaced, or appended at the end."""
     above = _root(text).pair(at[0])
     if len(at) > 1 and (shared := _shared_entry(text, at)) is not None:
         return _set(text, at[:-1], at[-1], shared | {key: value})
@@ -241,7 +241,7 @@ def _set(text: str, at: tuple[str, ...], key: str, value: object) -> str:
 
 
 def _shared_entry(text: str, at: tuple[str, ...]) -> dict[str, object] | None:
-    """What an entry holds that is an alias (*), to be written out; None where it is none."""
+    """The content of an entry that is an alias (*), to be written out; None if it is no alias."""
     section = _mapping(text, at[:-1])
     pair = section.pair(at[-1]) if section else None
     if pair is None or not pair.is_alias:
@@ -253,7 +253,7 @@ def _shared_entry(text: str, at: tuple[str, ...]) -> dict[str, object] | None:
 
 
 def _filled(text: str, above: _Pair, key: str, value: object) -> str:
-    """The first entry of a section in which there is nothing yet."""
+    """Write the first entry of an empty section."""
     root = _root(text)
     if root.is_flow:
         return _replaced(text, above, _flow({key: value}, is_json=root.is_json))
@@ -264,6 +264,7 @@ def _filled(text: str, above: _Pair, key: str, value: object) -> str:
 
 
 def _appended(text: str, found: _Found, key: str, value: object, levels: int) -> str:
+    """Append a pair to a mapping; in block style, `levels` of its value get their own lines."""
     if found.is_flow:
         put = _flow({key: value}, is_json=found.is_json)[1:-1]
         if not found.pairs:
@@ -296,7 +297,7 @@ def _is_inline(pair: _Pair) -> bool:
     if pair.is_alias:
         return True
     if isinstance(pair.value, yaml.ScalarNode):
-        return not _is_folded(pair.value)
+        return not _is_block_scalar(pair.value)
     return _is_flow(pair.value)
 
 
@@ -322,7 +323,7 @@ def _removed(text: str, at: tuple[str, ...], key: str) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what YAML 1.2 takes for a number or the like, besides what YAML 1.1 does."""
+    """Also quotes texts that YAML 1.2, unlike 1.1, reads as numbers or other types."""
 
 
 for _tag, _pattern, _first in core_resolvers():
@@ -330,7 +331,7 @@ for _tag, _pattern, _first in core_resolvers():
 
 
 def _flow(value: object, *, is_json: bool) -> str:
-    """`value` in one line."""
+    """`value` in flow style, in one line."""
     if is_json:
         return json.dumps(value, ensure_ascii=False)
     written: str = yaml.dump(
@@ -345,7 +346,7 @@ def _flow(value: object, *, is_json: bool) -> str:
 
 
 def _block(key: str, value: object, levels: int, column: int, step: int) -> list[str]:
-    """The lines of a pair, whose value is unfolded for so many levels."""
+    """The lines of a pair, with `levels` levels of its value in block style."""
     start = f"{' ' * column}{_flow(key, is_json=False)}:"
     if not levels or not isinstance(value, dict) or not value:
         return [f"{start} {_flow(value, is_json=False)}"]

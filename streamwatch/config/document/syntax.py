@@ -1,6 +1,6 @@
-"""YAML's own complaints in plain words.
+"""Messages for PyYAML's syntax errors.
 
-Nothing of the file is quoted here: a password that starts with `*` or `@` is a syntax error.
+They never quote the file: a password that starts with `*` or `@` is a syntax error.
 """
 
 from __future__ import annotations
@@ -53,10 +53,11 @@ _BY_PROBLEM = (
 
 
 _AT_ITS_START = ("found unexpected", "could not find expected")
-"""Problems noticed much later than where the person should look."""
+"""Problems whose cause is at `context_mark`, far before where PyYAML notices them."""
 
 
 def sentence(error: yaml.MarkedYAMLError) -> str:
+    """The message for `error`."""
     problem = error.problem or ""
     opened = ""
     if problem.startswith("expected ',' or") and error.context_mark:
@@ -68,6 +69,7 @@ def sentence(error: yaml.MarkedYAMLError) -> str:
 
 
 def position(error: yaml.MarkedYAMLError) -> Position:
+    """Where the user should look for the cause of `error`."""
     early = (error.problem or "").startswith(_AT_ITS_START)
     mark = (error.context_mark if early else None) or error.problem_mark
     return Position(mark.line + 1, mark.column + 1) if mark else Position(1, 1)

@@ -1,1 +1,1 @@
-"""One module a section of the file: its keys, their defaults and what they mean."""
+"""One module for each section of the file: its keys, their defaults and their meaning."""

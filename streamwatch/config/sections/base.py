@@ -1,4 +1,4 @@
-"""What all sections of the configuration have in common."""
+"""The base class of all sections of the configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import (
 
 
 def or_empty(value: object) -> object:
-    """For mappings whose keys are all commented out, which is null to YAML."""
+    """`{}` for null, which is YAML's value for a mapping whose keys are all commented out."""
     return {} if value is None else value
 
 
@@ -24,4 +24,5 @@ class Settings(BaseModel):
 
 
 def switch_or_settings(value: object) -> str:
+    """Discriminator for a key that takes true or false, or settings of its own."""
     return "(settings)" if isinstance(value, (dict, BaseModel)) else "(switch)"

@@ -63,7 +63,7 @@ class CameraSettings(Settings):
 
     @field_validator("username", "password")
     @classmethod
-    def _in_one_place(cls, value: _Credential, info: ValidationInfo) -> _Credential:
+    def _not_in_url_too(cls, value: _Credential, info: ValidationInfo) -> _Credential:
         url = info.data.get("url")
         if value is None or url is None:
             return value
@@ -77,14 +77,14 @@ class CameraSettings(Settings):
 
     @field_validator("password")
     @classmethod
-    def _of_somebody(cls, password: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    def _with_username(cls, password: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if password is not None and info.data.get("username", "") is None:
             raise Wrong("a password goes with a username; write that too", subject=False)
         return password
 
     @field_validator("transport")
     @classmethod
-    def _can_travel(cls, transport: str, info: ValidationInfo) -> str:
+    def _udp_only_with_rtsp(cls, transport: str, info: ValidationInfo) -> str:
         url = info.data.get("url")
         if transport == "udp" and url is not None:
             if url.startswith("rtsps://"):

@@ -1,4 +1,4 @@
-"""The section `detector`: the model, what it runs on, and how prompts are put to it."""
+"""The section `detector`: model, text encoder, device, image size, confidence, template."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AN_ENCODER = f"write {listing(ENCODERS)}, or a folder, as ./my-clip"
 
 
 def _model(value: str, info: ValidationInfo) -> str:
-    """A name as it is, a path as an absolute one."""
+    """A catalogue name unchanged, or the absolute path of a `.pt` file."""
     if value in MODELS:
         return value
     if value.endswith(".pt"):
@@ -112,7 +112,7 @@ class DetectorSettings(Settings):
     @field_validator("text_encoder")
     @classmethod
     def _encoder_of_the_model(cls, encoder: str | None, info: ValidationInfo) -> str | None:
-        model = info.data.get("model")  # absent where it is wrong in itself
+        model = info.data.get("model")  # absent if invalid
         if model is None:
             return encoder
         if model not in MODELS and encoder is None:
@@ -123,15 +123,15 @@ class DetectorSettings(Settings):
                 subject=False,
             )
         if model in MODELS and encoder is not None:
-            _goes_with(encoder, model)
+            _check_pair(encoder, model)
         return encoder
 
 
-def _goes_with(encoder: str, model: str) -> None:
-    """That the named `model` was trained with `encoder`, or with one that a folder may hold."""
+def _check_pair(encoder: str, model: str) -> None:
+    """Raise Wrong unless `model` was trained with `encoder`, or with one that a folder may hold."""
     trained_with = MODELS[model].encoder
-    may_lie_in_a_folder = ENCODERS[trained_with].kind in FOLDERS.values()
-    if encoder != trained_with and (encoder in ENCODERS or not may_lie_in_a_folder):
+    may_be_a_folder = ENCODERS[trained_with].kind in FOLDERS.values()
+    if encoder != trained_with and (encoder in ENCODERS or not may_be_a_folder):
         raise Wrong(
             f"does not go with {model}, which was trained with {trained_with}; leave it out"
         )

@@ -1,4 +1,4 @@
-"""The section `mqtt`: the broker, how it is reached, and what is told there."""
+"""The section `mqtt`: the broker, the connection, and what is published."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from streamwatch.config.wording import Wrong
 from streamwatch.tls import BadFile, check_certificates, client_context
 
 PLAIN_PORT, TLS_PORT = 1883, 8883
-"""Registered with IANA as mqtt and secure-mqtt."""
+"""IANA's ports for mqtt and secure-mqtt."""
 
 
 class TlsSettings(Settings):
-    # The files are read as soon as the settings are made, so that a wrong one has a place.
+    # The files are read on validation, so that an error in one has a line and column.
     ca: FilePath | None = None
     """File with the certificates to trust, in PEM; the system's where left out."""
     certificate: FilePath | None = None
@@ -47,18 +47,18 @@ class TlsSettings(Settings):
     @classmethod
     def _holds_certificates(cls, path: Path | None) -> Path | None:
         if path is not None:
-            _fit(partial(check_certificates, path))
+            _check_file(partial(check_certificates, path))
         return path
 
     @field_validator("key")
     @classmethod
-    def _belongs(cls, key: Path | None, info: ValidationInfo) -> Path | None:
-        if key is None or "certificate" not in info.data:  # which was wrong in itself
+    def _fits_certificate(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if key is None or "certificate" not in info.data:  # absent if invalid
             return key
         certificate = info.data["certificate"]
         if certificate is None:
             raise Wrong("goes with a certificate; write certificate: FILE too")
-        _fit(partial(client_context, certificate=certificate, key=key))
+        _check_file(partial(client_context, certificate=certificate, key=key))
         return key
 
     @model_validator(mode="after")
@@ -73,11 +73,12 @@ class TlsSettings(Settings):
         return self
 
 
-def _fit(read: Callable[[], object]) -> None:
+def _check_file(read: Callable[[], object]) -> None:
+    """Call `read`, with its BadFile turned into Wrong."""
     try:
         read()
-    except BadFile as unfit:
-        raise Wrong(unfit.predicate) from None
+    except BadFile as error:
+        raise Wrong(error.predicate) from None
 
 
 class HomeAssistantSettings(Settings):
@@ -137,19 +138,19 @@ class MqttSettings(Settings):
 
     @property
     def tls_files(self) -> TlsSettings | None:
-        """The files to speak TLS with, None where it is not spoken."""
+        """The certificate files for TLS; None without TLS."""
         if isinstance(self.tls, TlsSettings):
             return self.tls
         return TlsSettings() if self.tls else None
 
     @property
     def discovery_prefix(self) -> str | None:
-        """Where Home Assistant looks for devices, None where it is told of none."""
+        """The topic prefix for Home Assistant's discovery; None if that is off."""
         return _discovery_prefix(self.homeassistant)
 
     @field_validator("tls")
     @classmethod
-    def _no_tls_inside(cls, tls: bool | TlsSettings, info: ValidationInfo) -> bool | TlsSettings:
+    def _not_embedded(cls, tls: bool | TlsSettings, info: ValidationInfo) -> bool | TlsSettings:
         if tls and info.data.get("embedded"):
             raise Wrong(
                 "the embedded broker is reached from this machine only, and without TLS; leave "
@@ -160,7 +161,7 @@ class MqttSettings(Settings):
 
     @field_validator("homeassistant")
     @classmethod
-    def _apart(
+    def _prefixes_differ(
         cls, homeassistant: bool | HomeAssistantSettings, info: ValidationInfo
     ) -> bool | HomeAssistantSettings:
         prefix = _discovery_prefix(homeassistant)
@@ -174,7 +175,7 @@ class MqttSettings(Settings):
 
     @field_validator("port")
     @classmethod
-    def _any_port_only_embedded(cls, port: int, info: ValidationInfo) -> int:
+    def _port_0_only_embedded(cls, port: int, info: ValidationInfo) -> int:
         if port == 0 and not info.data.get("embedded", True):
             raise Wrong("means any free port, and goes only with embedded: true; write 1 to 65535")
         return port

@@ -67,7 +67,7 @@ class WatchSettings(Settings):
 
     @field_validator("not_")
     @classmethod
-    def _something_else(cls, rivals: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    def _no_own_prompt(cls, rivals: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         own = {folded(prompt) for prompt in info.data.get("prompt", ())}
         if any(folded(rival) in own for rival in rivals):
             raise Wrong(
@@ -79,12 +79,12 @@ class WatchSettings(Settings):
 
     @field_validator("max_area")
     @classmethod
-    def _room_between(cls, max_area: float, info: ValidationInfo) -> float:
+    def _at_least_min_area(cls, max_area: float, info: ValidationInfo) -> float:
         if max_area < info.data.get("min_area", 0.0):
             raise Wrong("is less than min_area; write that much or more")
         return max_area
 
     @property
     def companions(self) -> tuple[str, ...]:
-        """The prompts that are looked for only to see what is near."""
+        """The prompts of `with` and `without`."""
         return (*self.with_, *self.without)

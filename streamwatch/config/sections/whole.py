@@ -1,10 +1,10 @@
-"""The settings of each stage, as frozen models: the configuration file's shape.
+"""The structure of the configuration file, as frozen pydantic models.
 
 The docstring of a key is its description in the JSON Schema, which editors show. A key whose
-behaviour does not exist yet is annotated `not_supported_yet` and accepts only its default.
+behaviour is not implemented is annotated `not_supported_yet` and accepts only its default.
 
-What is checked here concerns one value, or two of the same section; `references.py` checks what
-cameras and watches say of each other, so a `Config` made in code is not checked for that.
+Validators here check one value, or two of the same section. References between cameras and watches
+are checked by `references.py` on loading, so not in a `Config` made in code.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class SnapshotSettings(Settings):
 
 
 def snapshot_folder(settings: SnapshotSettings) -> Path:
-    """Where the pictures lie. Not created."""
+    """The folder of the snapshots; it is not created here."""
     return settings.path or state_dir() / "snapshots"
 
 
@@ -76,7 +76,7 @@ def _time_zone(value: str) -> str:
     return value
 
 
-def _some(cameras: dict[str, CameraSettings]) -> dict[str, CameraSettings]:
+def _at_least_one(cameras: dict[str, CameraSettings]) -> dict[str, CameraSettings]:
     if not cameras:
         raise Wrong("at least one camera is needed, as `porch: {url: …}`", subject=False)
     return cameras
@@ -92,7 +92,7 @@ class Config(Settings):
     cameras: Annotated[
         dict[Name, CameraSettings],
         BeforeValidator(or_empty),
-        AfterValidator(_some),
+        AfterValidator(_at_least_one),
     ]
     """The cameras, by name."""
     watches: Annotated[dict[Name, WatchSettings], BeforeValidator(or_empty)] = Field({})
@@ -112,7 +112,7 @@ class Config(Settings):
         return zoneinfo.ZoneInfo(self.timezone) if self.timezone else None
 
     def watches_of(self, camera: str) -> dict[str, WatchSettings]:
-        """The enabled watches that apply to `camera`, enabled itself or not, by name."""
+        """The enabled watches that apply to `camera` (even if that is disabled), by name."""
         return {
             name: watch
             for name, watch in self.watches.items()
@@ -120,7 +120,7 @@ class Config(Settings):
         }
 
     def cameras_of(self, watch: str) -> tuple[str, ...]:
-        """The cameras a watch applies to: those it names that have one of its zones at least."""
+        """The cameras a watch applies to: those of its `cameras` that have one of its `zones`."""
         settings = self.watches[watch]
         return tuple(
             name

@@ -1,5 +1,5 @@
-"""The kinds of value a configuration holds, each with its check, its words and its JSON Schema.
+"""The types of values in a configuration: validation, error messages and JSON Schema of each.
 
-Validators accept what YAML gives (and strings, where `${NAME}` may have put a number there) as
-well as the Python value itself, so that settings can also be made in code. They raise `Wrong`.
+Validators accept YAML's values (and numbers as strings, which may come from `${NAME}`) as well as
+the Python type itself, so that settings can be made in code too. They raise `Wrong`.
 """

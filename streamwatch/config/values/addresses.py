@@ -1,4 +1,4 @@
-"""Where cameras and brokers are: camera URLs, host names, topics."""
+"""Camera URLs, host names and topic prefixes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PRIVATE_DOMAINS = (
     *(".local", ".localhost", ".internal", ".home.arpa"),
     *(".intranet", ".private", ".corp", ".home", ".lan"),
 )
-"""RFC 6762 with its appendix G, RFC 6761, RFC 8375, and ICANN's resolution on .internal."""
+"""From RFC 6762 with its appendix G, RFC 6761, RFC 8375, and ICANN's resolution on .internal."""
 
 _SCHEME = re.compile(r"(?i)(rtsps?|https?|[a-z][a-z0-9+.-]*(?=:/)):")
 _DEVICE_NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
@@ -34,7 +34,7 @@ _HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*\.?")
 
 
 def camera_kind(url: str) -> CameraKind:
-    """What kind of source a loaded `url` is; a bundled clip is a file."""
+    """The kind of source of a validated `url`; a bundled clip is a file."""
     if url.startswith(("rtsp://", "rtsps://")):
         return "rtsp"
     if url.startswith(("http://", "https://")):
@@ -104,7 +104,7 @@ def _is_bare_ipv6(host: str) -> bool:
 
 
 def holds_credentials(url: str) -> bool:
-    """Whether a loaded network `url` names a user or a password before its host."""
+    """Whether a validated network `url` contains a user name or password."""
     return "@" in urlsplit(url).netloc
 
 
@@ -113,11 +113,10 @@ def is_encrypted(url: str) -> bool:
 
 
 def is_certified(url: str) -> bool:
-    """Whether the host of a network `url` can have a certificate that the public trusts.
+    """Whether the host of a network `url` can have a certificate of a public CA.
 
-    Authorities certify neither private addresses nor names that the public DNS doesn't know
-    (CA/Browser Forum, Baseline Requirements), so cameras there have one that they made themselves,
-    mostly for a name that isn't theirs.
+    Public CAs certify neither private addresses nor names outside the public DNS (CA/Browser Forum,
+    Baseline Requirements), so cameras there have self-signed ones, mostly for another name.
     """
     host = (urlsplit(url).hostname or "").rstrip(".")
     try:
@@ -127,7 +126,7 @@ def is_certified(url: str) -> bool:
 
 
 def with_credentials(url: str, username: str, password: str | None) -> str:
-    """A loaded network `url` that logs in; any character may stand in name and password."""
+    """A validated network `url` with user name and password added, percent-encoded."""
     written = quote(username, safe="")
     if password is not None:
         written += f":{quote(password, safe='')}"
@@ -136,7 +135,7 @@ def with_credentials(url: str, username: str, password: str | None) -> str:
 
 
 def bracketed(host: str) -> str:
-    """`host` as it stands before a port: an IPv6 address in brackets, others as they are."""
+    """`host` for use before a port: an IPv6 address in brackets, others unchanged."""
     return f"[{host}]" if ":" in host else host
 
 

@@ -1,4 +1,4 @@
-"""Times of the week, such as `mon-fri 22:00-06:00`, read."""
+"""Parses times of the week, such as `mon-fri 22:00-06:00`."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from streamwatch.config.values.texts import as_list, line, one_or_list
 from streamwatch.config.wording import Wrong, did_you_mean
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-"""As `datetime.weekday()` counts them."""
+"""In the order of `datetime.weekday()`."""
 
 _DAY = "(?:" + "|".join("".join(f"[{c.upper()}{c}]" for c in day) for day in DAYS) + ")"
 _FROM = r"(?:[01]?[0-9]|2[0-3]):[0-5][0-9]"
 _TIMES = f"{_FROM} *- *(?:{_FROM}|24:00)"
 _DAYS = f"{_DAY}(?: *- *{_DAY})?(?: *, *{_DAY}(?: *- *{_DAY})?)*"
 HOURS_PATTERN = f"^ *(?:{_DAYS}|{_TIMES}|{_DAYS} +{_TIMES}) *$"
-"""What `hours` reads, but for times that begin and end alike."""
+"""What `hours` accepts, except that start and end must differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """Some hours of some days, by the clock on the wall.
+    """Some hours of some weekdays, in local time.
 
-    `days` are weekdays, Monday 0, on which the hours begin. `start` and `end` are minutes of the
-    day, `end` excluded; an `end` before `start` is on the day after. `text` is how it was written.
+    `days` are the weekdays on which the hours begin, Monday 0. `start` and `end` are minutes of the
+    day, `end` excluded; an `end` before `start` is on the next day. `text` is the normalised text.
     """
 
     days: frozenset[int]
@@ -68,7 +68,7 @@ def _minute(text: str) -> int:
 
 
 def _mistake(text: str) -> str:
-    """What is wrong with a text that is no time of the week, without quoting it."""
+    """The error message for an invalid text, which it doesn't quote."""
     words = [word.casefold() for word in re.findall(r"[^\W\d_]+", text)]
     unknown = next((word for word in words if word not in DAYS), None)
     if words and unknown is not None:
@@ -87,7 +87,7 @@ def _hours(value: object) -> Hours:
     return value if isinstance(value, Hours) else hours(line(value))
 
 
-def _any_hours(spans: tuple[Hours, ...]) -> tuple[Hours, ...]:
+def _not_empty(spans: tuple[Hours, ...]) -> tuple[Hours, ...]:
     if not spans:
         raise Wrong("the list is empty; leave the key out where always is meant", subject=False)
     return spans
@@ -98,7 +98,7 @@ Times = Annotated[
         Annotated[Hours, BeforeValidator(_hours), PlainSerializer(lambda span: span.text, str)], ...
     ],
     BeforeValidator(as_list),
-    AfterValidator(_any_hours),
+    AfterValidator(_not_empty),
     WithJsonSchema(one_or_list({"type": "string", "pattern": HOURS_PATTERN})),
 ]
 """Times of the week, one or a list of them."""

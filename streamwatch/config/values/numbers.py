@@ -1,4 +1,4 @@
-"""Switches, choices and numbers."""
+"""Switches, enums and numbers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Switch = Annotated[bool, BeforeValidator(_switch)]
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """Annotates a `Literal`: says what is allowed in our words."""
+    """Annotates a `Literal`, for our error message."""
 
     def __get_pydantic_core_schema__(
         self, source: type[Any], handler: GetCoreSchemaHandler
@@ -51,7 +51,7 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """Annotates `int` or `float` with its range. Numbers in strings are numbers."""
+    """Annotates `int` or `float` with its range. Accepts numbers as strings."""
 
     at_most: float
     at_least: float | None = None
@@ -66,8 +66,8 @@ class Number:
 
         def check(value: object) -> object:
             number = _number(value, whole)
-            if number is None or not self._holds(number):
-                raise Wrong(f"is not {self._wanted(whole)}{self.remark}")
+            if number is None or not self._in_range(number):
+                raise Wrong(f"is not {self._expected(whole)}{self.remark}")
             return number
 
         return core_schema.no_info_before_validator_function(check, schema)
@@ -82,14 +82,14 @@ class Number:
         }
         return handler(schema) | {key: limit for key, limit in limits.items() if limit is not None}
 
-    def _holds(self, number: float) -> bool:
+    def _in_range(self, number: float) -> bool:
         return (
             number <= self.at_most
             and (self.at_least is None or number >= self.at_least)
             and (self.above is None or number > self.above)
         )
 
-    def _wanted(self, whole: bool) -> str:
+    def _expected(self, whole: bool) -> str:
         kind = "a whole number" if whole else "a number"
         if self.above is not None:
             return f"{kind} above {self.above:g} and at most {self.at_most:g}"
@@ -97,7 +97,7 @@ class Number:
 
 
 def _number(value: object, whole: bool) -> int | float | None:
-    """The number in `value`, or None where there is none, or none that is finite."""
+    """`value` as a number; None if it is none, not finite, or not an integer where `whole`."""
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
@@ -112,9 +112,9 @@ def _number(value: object, whole: bool) -> int | float | None:
 
 @dataclass(frozen=True, slots=True)
 class NotSupportedYet:
-    """Annotates a key whose behaviour does not exist yet: only `accepted` values pass.
+    """Annotates a key whose behaviour is not implemented: only `accepted` values pass.
 
-    The check comes last, so a value that would never be right gets its usual message.
+    The check comes last, so that an invalid value gets its usual message.
     """
 
     accepted: tuple[object, ...]

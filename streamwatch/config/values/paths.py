@@ -1,4 +1,4 @@
-"""Paths, which start at the configuration file's folder."""
+"""Paths, relative to the configuration file's folder."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from streamwatch.config.wording import Wrong
 
 
 def folder_of(info: ValidationInfo) -> Path:
-    """Where relative paths start: the configuration file's folder, which `load` passes along."""
+    """The base of relative paths: the configuration file's folder, `load`'s validation context."""
     return info.context if isinstance(info.context, Path) else Path()
 
 
 def absolute(text: str, folder: Path) -> Path:
-    """`text` as a path that starts at `folder`, unless it says otherwise; `~` is one's home."""
+    """`text` as a path, relative to `folder` unless absolute; `~` is expanded. Raises `Wrong`."""
     try:
         return folder / Path(text).expanduser()
     except RuntimeError:

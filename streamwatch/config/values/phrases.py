@@ -1,4 +1,4 @@
-"""When two phrases are the same, and what is left of one once its spelling is put aside."""
+"""Normalising and comparing phrases."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import unicodedata
 
 
 def normalised(text: str) -> str:
-    """`text` with every character in its plain form (NFKC), the invisible ones gone, and single
-    spaces.
+    """`text` in NFKC, without invisible characters, and with single spaces. Upper case stays.
 
-    Wide letters, ligatures and combining accents are written in many ways; soft hyphens and
-    zero-width spaces come along with what is copied from a page. A text encoder would take each
-    for something else. Upper case stays.
+    Wide letters, ligatures and combining accents have several encodings; soft hyphens and
+    zero-width spaces come with text copied from web pages. A text encoder would treat each as
+    different.
     """
     visible = "".join(char for char in text if unicodedata.category(char) != "Cf")
     return " ".join(unicodedata.normalize("NFKC", visible).split())
 
 
 def folded(text: str) -> str:
-    """Equal for phrases that differ in spelling alone, upper case included. Only for comparing."""
+    """A key for comparing phrases: equal if they differ only in what `normalised` removes or in
+    case."""
     return normalised(normalised(text).casefold())
 
 
 def words(text: str) -> tuple[str, ...]:
-    """The words of `text`, folded; what stands between them is left out."""
+    """The words of `text`, folded, without punctuation."""
     return tuple(re.findall(r"\w+", folded(text)))

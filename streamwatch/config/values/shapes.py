@@ -1,4 +1,4 @@
-"""Places in the picture: polygons and crops, in shares of width and height."""
+"""Polygons and crops, in shares of the frame's width and height."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _lists_or_nothing(value: object) -> object:
     return () if value is None else _lists(value)
 
 
-def _spans(points: Polygon) -> Polygon:
+def _with_area(points: Polygon) -> Polygon:
     if len(points) < 3:
         raise Wrong(f"a polygon needs 3 points or more; there are {len(points)}", subject=False)
     turned = zip(points, (*points[1:], points[0]), strict=True)
@@ -55,7 +55,7 @@ def _spans(points: Polygon) -> Polygon:
 Shape = Annotated[
     tuple[Annotated[tuple[Share, Share], BeforeValidator(_pair)], ...],
     BeforeValidator(_lists),
-    AfterValidator(_spans),
+    AfterValidator(_with_area),
     WithJsonSchema({"type": "array", "items": _POINT_SCHEMA, "minItems": 3}),
 ]
 """A polygon."""
@@ -63,7 +63,7 @@ Shape = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class OneOrSeveral:
-    """Annotates a tuple of polygons: a single polygon may stand where a list of them is meant."""
+    """Annotates a tuple of polygons: accepts a single polygon in place of a list."""
 
     def __get_pydantic_core_schema__(
         self, source: type[Any], handler: GetCoreSchemaHandler
@@ -89,7 +89,7 @@ def _count(value: object) -> str:
 
 
 Shapes = Annotated[tuple[Shape, ...], OneOrSeveral(), BeforeValidator(_lists_or_nothing)]
-"""Polygons; one alone may stand without the list around it."""
+"""A list of polygons, or a single one without the list."""
 
 
 def _corners(value: object) -> object:

@@ -31,18 +31,18 @@ def _text(value: object) -> str:
 
 
 def line(value: object, longest: int = 200) -> str:
-    """A text of one line that is not blank."""
+    """`value` if it is a text of one line, not blank and not too long. Raises `Wrong`."""
     text = _text(value)
     if not text.strip():
         raise Wrong("is empty; write a text")
-    if not _is_printed(text):
+    if not _is_one_printable_line(text):
         raise Wrong("holds a line break or another control character")
     if len(text) > longest:
         raise Wrong(f"is too long; at most {longest} characters")
     return text
 
 
-def _is_printed(text: str) -> bool:
+def _is_one_printable_line(text: str) -> bool:
     return not any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in text)
 
 
@@ -81,14 +81,14 @@ Name = Annotated[
 
 
 def _prompt(value: object) -> str:
-    """What people wrote, trimmed: it is what they get to read again in every alert."""
+    """The prompt as written, without outer spaces, since alerts show it; not normalised."""
     text = line(_text(value).strip())
     if not normalised(text):
         raise Wrong("holds nothing that can be seen; write a text")
     return text
 
 
-def _different(prompts: tuple[str, ...]) -> tuple[str, ...]:
+def _without_duplicates(prompts: tuple[str, ...]) -> tuple[str, ...]:
     if not prompts:
         raise Wrong("the list is empty; write at least one prompt", subject=False)
     if len({folded(prompt) for prompt in prompts}) < len(prompts):
@@ -99,7 +99,7 @@ def _different(prompts: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def as_list(value: object) -> object:
-    """A single text where a list may stand."""
+    """`value`, with a single item made a list."""
     return value if isinstance(value, (list, tuple)) else (value,)
 
 
@@ -111,13 +111,14 @@ Prompt = Annotated[
 
 
 def one_or_list(item: dict[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of an item or a list of them."""
     return {"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]}
 
 
 Prompts = Annotated[
     tuple[Prompt, ...],
     BeforeValidator(as_list),
-    AfterValidator(_different),
+    AfterValidator(_without_duplicates),
     WithJsonSchema(one_or_list({"type": "string", "minLength": 1, "maxLength": 200})),
 ]
 """A phrase or a list of them; always a tuple once loaded."""
@@ -138,4 +139,4 @@ Names = Annotated[
         {"type": "array", "items": {"type": "string", "pattern": NAME_PATTERN}, "minItems": 1}
     ),
 ]
-"""References to cameras or zones; whether they exist is for `references.py` to say."""
+"""References to cameras or zones; `references.py` checks that they exist."""

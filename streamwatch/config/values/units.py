@@ -1,4 +1,4 @@
-"""Durations (`1m30s`) and sizes (`10MB`), read and written."""
+"""Parses and formats durations (`1m30s`) and sizes (`10MB`)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _SIZE = re.compile(rf"({_NUMBER}) ?([kmgt]?i?b)", re.ASCII | re.IGNORECASE)
 
 
 def duration(text: str) -> timedelta:
-    """`500ms`, `2s`, `1m30s`, `7d`: each unit once, the longest first. Raises `Wrong`."""
+    """Parse `500ms`, `2s`, `1m30s`, `7d`: each unit once, longest first. Raises `Wrong`."""
     match = _DURATION.fullmatch(text)
     if match is None or not text:
         raise Wrong("is not a duration; write a number with a unit, such as 500ms, 3s, 1m30s or 7d")
@@ -56,7 +56,7 @@ def duration(text: str) -> timedelta:
 
 
 def duration_text(value: timedelta) -> str:
-    """The shortest spelling that `duration` reads back to the same whole milliseconds."""
+    """The shortest text that `duration` parses to the same whole milliseconds."""
     rest = value // timedelta(microseconds=1)
     parts = []
     for unit, microseconds in _MICROSECONDS.items():
@@ -67,7 +67,7 @@ def duration_text(value: timedelta) -> str:
 
 
 def size(text: str) -> int:
-    """Bytes of `10MB` (decimal) or `10MiB` (binary), upper or lower case. Raises `Wrong`."""
+    """Parse `10MB` (decimal) or `10MiB` (binary), in any case, to bytes. Raises `Wrong`."""
     match = _SIZE.fullmatch(text)
     if match is None or match[2].lower() not in _BYTES:
         raise Wrong("is not a size; write a number with a unit, such as 500KB, 10MB or 1GB")
@@ -78,7 +78,7 @@ def size(text: str) -> int:
 
 
 def size_text(value: int) -> str:
-    """The shortest exact spelling in decimal units."""
+    """The shortest exact text in decimal units."""
     for unit in ("TB", "GB", "MB", "KB"):
         if value and value % _BYTES[unit.lower()] == 0:
             return f"{value // _BYTES[unit.lower()]}{unit}"
@@ -97,7 +97,7 @@ def _duration(value: object) -> timedelta:
     return duration(value)
 
 
-def _lasting(value: timedelta) -> timedelta:
+def _positive(value: timedelta) -> timedelta:
     if value <= timedelta(0):
         raise Wrong("is too short; write a duration above 0s")
     return value
@@ -111,7 +111,7 @@ Duration = Annotated[
 LastingDuration = Annotated[
     timedelta,
     BeforeValidator(_duration),
-    AfterValidator(_lasting),
+    AfterValidator(_positive),
     WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN}),
 ]
 """A duration above zero."""
@@ -130,4 +130,4 @@ def _size(value: object, info: ValidationInfo) -> int:
 Size = Annotated[
     int, BeforeValidator(_size), WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN})
 ]
-"""Bytes, once loaded."""
+"""A size in bytes."""

@@ -1,1 +1,1 @@
-"""The networks that a checkpoint may hold, each a `Network`."""
+"""The kinds of network that a checkpoint may hold, each a `Network`."""

@@ -1,4 +1,4 @@
-"""What the networks of Ultralytics' checkpoints have in common."""
+"""What all kinds of Ultralytics checkpoint share: loading, preprocessing and precision."""
 
 from __future__ import annotations
 
@@ -13,17 +13,14 @@ from streamwatch.errors import DetectorError
 
 
 def read_checkpoint(checkpoint: Path) -> Any:
-    """What Ultralytics pickled: the model as trained, in float32, on the CPU, not yet fused.
-
-    Raises DetectorError.
-    """
+    """The pickled Ultralytics model: float32, on the CPU, not fused. Raises DetectorError."""
     if not checkpoint.is_file():
         raise DetectorError(f"the checkpoint {checkpoint} is missing")
     from ultralytics.nn.tasks import load_checkpoint
 
     try:
         model, _ = load_checkpoint(str(checkpoint))
-    except Exception as error:  # unpickling raises anything at all
+    except Exception as error:  # unpickling may raise any exception
         reason = str(error).strip().partition("\n")[0]
         raise DetectorError(f"the checkpoint {checkpoint} can't be loaded ({reason})") from error
     return model
@@ -32,15 +29,15 @@ def read_checkpoint(checkpoint: Path) -> Any:
 def to_pixels(
     images: NDArray[np.uint8], device: torch.device, precision: torch.dtype
 ) -> torch.Tensor:
-    """BGR bytes `(batch, height, width, 3)` → RGB 0..1 `(batch, 3, height, width)`."""
+    """BGR uint8 `(batch, height, width, 3)` → RGB 0..1 `(batch, 3, height, width)`."""
     pixels = torch.from_numpy(images).to(device).flip(-1).permute(0, 3, 1, 2)
     return pixels.to(precision).div_(255)
 
 
 def pick_precision(device: torch.device) -> torch.dtype:
-    """Half on CUDA, where it is about twice as fast and takes half the memory; else full.
+    """float16 on CUDA, where it is about twice as fast and takes half the memory; else float32.
 
-    The weights themselves are halved, as Ultralytics does with `half=True`; autocast would keep
-    them in full and convert them again in every forward.
+    The weights are converted too, as Ultralytics does with `half=True`; autocast would keep them in
+    float32 and convert them in every forward pass.
     """
     return torch.float16 if device.type == "cuda" else torch.float32

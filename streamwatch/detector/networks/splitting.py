@@ -1,4 +1,4 @@
-"""Batches that fit the device's memory."""
+"""Splits batches that don't fit the device's memory."""
 
 from __future__ import annotations
 
@@ -16,42 +16,43 @@ log = logging.getLogger(__name__)
 
 
 class SplittingNetwork:
-    """A network whose batches go through in parts once the device's memory has run short.
+    """A network that halves its batches after an out-of-memory error of the device.
 
-    What fitted is remembered, so the price of finding out is paid once, with one warning.
+    The batch size that fitted is kept as a limit, so the error is met once, with one warning.
     """
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._most: int | None = None
+        self._limit: int | None = None
+        """Largest batch; None until memory ran out."""
 
     def forward(self, images: NDArray[np.uint8], texts: Vectors) -> NDArray[np.float32]:
-        """See `protocol.Network.forward`. Raises DetectorError if not even one picture fits."""
-        before = self._most
+        """See `protocol.Network.forward`. Raises DetectorError if not even one image fits."""
+        before = self._limit
         found: list[NDArray[np.float32]] = []
         done = 0
         while done < len(images):
-            part = slice(done, done + (self._most or len(images)))
+            part = slice(done, done + (self._limit or len(images)))
             predictions = self._attempt(images[part], texts[part])
             if predictions is None:
-                self._most = _half(images[part])
+                self._limit = _half(images[part])
             else:
                 found.append(predictions)
                 done += len(predictions)
-        if self._most != before:
+        if self._limit != before:
             log.warning(
                 "the memory of the detector's device is short: not all of %d pictures of %dx%d "
                 "fitted at once; from now on at most %d",
-                *(len(images), images.shape[2], images.shape[1], self._most),
+                *(len(images), images.shape[2], images.shape[1], self._limit),
             )
         return found[0] if len(found) == 1 else np.concatenate(found)
 
     def _attempt(self, images: NDArray[np.uint8], texts: Vectors) -> NDArray[np.float32] | None:
-        """None where memory ran out; what was taken is given back by then."""
+        """None if the device ran out of memory, which is freed by then."""
         try:
             return self._network.forward(images, texts)
         except torch.cuda.OutOfMemoryError:
-            pass  # the error holds on to the tensors of the forward, so it has to be gone first
+            pass  # the exception references the tensors, so leave it before emptying the cache
         torch.cuda.empty_cache()
         return None
 

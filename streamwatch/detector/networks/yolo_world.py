@@ -1,4 +1,4 @@
-"""YOLO-World's network through Ultralytics and torch."""
+"""YOLO-World's network, with Ultralytics and torch."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from streamwatch.records import TEXT_WIDTH, Vectors
 
 
 class TorchNetwork:
-    """A YOLO-World checkpoint, fused, on one device. Text is an input, as is the number of slots.
+    """A YOLO-World checkpoint, fused, on one device. The text vectors and their number are inputs.
 
-    Ultralytics' own `set_classes` is never called: it would load CLIP on every call, and install a
-    package from the network where that is missing.
+    Ultralytics' `set_classes` is never called: it loads CLIP on every call, and installs a missing
+    package from the network.
     """
 
     def __init__(
         self, checkpoint: Path, device: torch.device, precision: torch.dtype | None = None
     ) -> None:
-        """With `precision` it calculates in that, else in what suits the device."""
+        """`precision` defaults to `pick_precision(device)`. Raises DetectorError."""
         from ultralytics.nn.tasks import WorldModel, YOLOEModel
 
         model = read_checkpoint(checkpoint)
@@ -54,7 +54,7 @@ class TorchNetwork:
 
 
 def _text_width(model: torch.nn.Module) -> int:
-    """How wide the vectors are that the text-guided attention takes."""
+    """Width of the text vectors that the text-guided attention takes."""
     from ultralytics.nn.modules import C2fAttn
 
     widths = (m.attn.gl.in_features for m in model.modules() if isinstance(m, C2fAttn))

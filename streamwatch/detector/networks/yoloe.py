@@ -1,17 +1,15 @@
-"""YOLOE's network (YOLOE-11, YOLOE-26) through Ultralytics and torch.
+"""YOLOE's network (YOLOE-11, YOLOE-26), with Ultralytics and torch.
 
-What differs from YOLO-World, read from Ultralytics 8.4:
+How it differs from YOLO-World, read from Ultralytics 8.4:
 
-- The texts are MobileCLIP's. They pass a small network of the checkpoint (`reprta`) inside
-  `predict(tpe=…)`, for every image its own, and meet the picture in the head only: unlike
-  YOLO-World's, the prompts of one image don't influence one another at all, and a repeated prompt
-  in a spare slot is exact.
-- YOLO26's head comes twice. The one-to-one head gives at most 300 detections over all prompts
-  together, so that a prompt seen everywhere crowds out the others. The one-to-many head gives
-  every anchor a confidence for every prompt, to be thinned by NMS within each prompt, which is
-  what a watch is promised; it is the one used here.
-- The checkpoints are made for segmentation. Nobody here looks at masks, so what computes them is
-  left out.
+- The text vectors are MobileCLIP's. They pass a small network of the checkpoint (`reprta`) inside
+  `predict(tpe=…)`, separately for each image, and meet the image in the head only: unlike
+  YOLO-World's, the prompts of one image don't influence one another, and padding with repeated
+  prompts changes nothing.
+- YOLOE-26 has two heads. The one-to-one head gives at most 300 detections over all prompts
+  together, so that a frequent prompt crowds out the others. The one-to-many head, used here, gives
+  every anchor a confidence for every prompt, for NMS within each prompt.
+- The checkpoints are for segmentation. Masks are not used here, so the layers for them are removed.
 """
 
 from __future__ import annotations
@@ -28,12 +26,12 @@ from streamwatch.errors import DetectorError
 from streamwatch.records import Vectors
 
 TextModel = Literal["mobileclip:blt", "mobileclip2:b"]
-"""As Ultralytics names them: what YOLOE-11 and YOLOE-26 were trained with. The part before the
-colon is the encoder's name in the catalogue."""
+"""Ultralytics' names for the text encoders of YOLOE-11 and YOLOE-26. The part before the colon is
+the name in our catalogue."""
 
 
 class YoloeNetwork:
-    """A YOLOE checkpoint for text prompts, fused, on one device; text is an input."""
+    """A YOLOE checkpoint for text prompts, fused, on one device. The text vectors are an input."""
 
     def __init__(
         self,
@@ -42,10 +40,11 @@ class YoloeNetwork:
         text_model: TextModel,
         precision: torch.dtype | None = None,
     ) -> None:
-        """`text_model` is what the vectors will come from; a checkpoint that was trained with
-        another is refused, since it would find nothing and not say so.
+        """`text_model` is the encoder of the text vectors. `precision` defaults to
+        `pick_precision(device)`.
 
-        With `precision` it calculates in that, else in what suits the device.
+        Raises DetectorError, also for a checkpoint trained with another text encoder, which would
+        silently find nothing.
         """
         from ultralytics.nn.tasks import YOLOEModel
 
@@ -85,22 +84,22 @@ class YoloeNetwork:
 
 
 def encoder_name(model: Any) -> str:
-    """The text encoder that a YOLOE model was trained with, as the catalogue calls it."""
-    text_model: str = getattr(model, "text_model", "mobileclip:blt")  # as Ultralytics reads it
+    """The catalogue's name of the text encoder that a YOLOE model was trained with."""
+    text_model: str = getattr(model, "text_model", "mobileclip:blt")  # Ultralytics' default
     return text_model.partition(":")[0]
 
 
 def _keep_detection(head: Any) -> None:
-    """Leave what boxes and confidences of texts need: no masks, no visual prompts, one branch.
+    """Reduce the head to boxes for text prompts: no masks, no visual prompts, one branch.
 
-    Has to come before the fusion, which throws away the branch that is not chosen. A checkpoint
-    saved after such a fusion has the one-to-one branch alone, which then has to do.
+    Must come before fusing, which drops the branch that is not selected. A checkpoint saved after
+    fusing has only the one-to-one branch, which is used then.
     """
     from ultralytics.nn.modules.head import YOLOEDetect, YOLOESegment
 
     if isinstance(head, YOLOESegment):
         del head.proto, head.cv5
-        head.__class__ = YOLOEDetect  # its base: the same head without the masks
+        head.__class__ = YOLOEDetect  # its base class, the same head without masks
     del head.savpe
     for part in ("cv2", "cv3", "cv4"):
         if getattr(head, part) is None:

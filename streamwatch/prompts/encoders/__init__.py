@@ -1,1 +1,1 @@
-"""Text encoders, each run in a process of its own."""
+"""Text encoders, each in its own process."""

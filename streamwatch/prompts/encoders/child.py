@@ -1,12 +1,11 @@
-"""The text encoder's own process: texts in, vectors out, until nobody asks any more.
+"""The text encoder's process: texts in, vectors out, until no request comes for a while.
 
     python -m streamwatch.prompts.encoders.child DESCRIPTOR PARENT KIND PATH…
 
-A process of its own gives its memory back whole when it ends, and takes neither the interpreter's
-lock nor more than one core from the detector. Started by `process.py` alone, which holds
-the other end of the socket DESCRIPTOR. A message is the JSON of a list of texts; its answer the
-JSON of `{"lengths": […], "longest": n}` and then the vectors, float32, one text after another; or
-the JSON of `{"error": "…"}`.
+A separate process frees all its memory when it ends, doesn't hold the detector's GIL, and uses one
+core at most. Started only by `process.py`, which has the other end of the socket DESCRIPTOR. A
+request is a JSON list of texts; the response is the JSON `{"lengths": […], "longest": n}` followed
+by a message with the vectors (float32, `(texts, 512)`), or the JSON `{"error": "…"}`.
 """
 
 from __future__ import annotations
@@ -28,11 +27,10 @@ from streamwatch.prompts.encoders.protocol import TextEncoder
 from streamwatch.records import TEXT_WIDTH
 
 KEEP_SECONDS = 20.0
-"""How long it waits for more: loading again costs seconds, and who edits a prompt edits another."""
+"""Idle timeout: loading again costs seconds, and one edited prompt is often followed by another."""
 NICENESS = 5
-"""Loading takes 4 s of one core. Beside three busy processes on two cores a first prompt was ready
-after 7 s at 0, 18 s at 5 and 55 s at 10: a quarter of a core spares the detector, a tenth takes
-for ever."""
+"""Loading takes 4 s of one core. With three busy processes on two cores the first vector took 7 s
+at niceness 0, 18 s at 5 and 55 s at 10."""
 
 _PR_SET_PDEATHSIG = 1
 """<linux/prctl.h>"""
@@ -41,14 +39,14 @@ _PR_SET_PDEATHSIG = 1
 def main() -> None:
     descriptor, parent, kind, *paths = sys.argv[1:]
     _die_with(int(parent))
-    with suppress(OSError):  # a hardened service may not, and goes on without
+    with suppress(OSError):  # not allowed in a hardened service
         os.nice(NICENESS)
     serve(Connection(int(descriptor)), cast(EncoderKind, kind), [Path(path) for path in paths])
-    os._exit(0)  # at once: tidying up takes the libraries a second, and nothing is left to lose
+    os._exit(0)  # skips the libraries' clean-up, which takes a second
 
 
 def serve(connection: Connection, kind: EncoderKind, paths: Sequence[Path]) -> None:
-    """Answer until the other end is closed, or nothing has come for a while."""
+    """Answer requests until the other end is closed or none came for `KEEP_SECONDS`."""
     encoder: TextEncoder | None = None
     while connection.poll(KEEP_SECONDS):
         try:
@@ -61,7 +59,7 @@ def serve(connection: Connection, kind: EncoderKind, paths: Sequence[Path]) -> N
             vectors = encoder.encode(texts)
         except DetectorError as error:
             _send(connection, {"error": str(error)})
-        except Exception as error:  # of torch, transformers, memory: told, since nobody else can
+        except Exception as error:  # from torch, transformers or memory; stderr goes to /dev/null
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             _send(connection, {"error": f"the text encoder failed ({reason})"})
         else:
@@ -70,9 +68,9 @@ def serve(connection: Connection, kind: EncoderKind, paths: Sequence[Path]) -> N
 
 
 def load(kind: EncoderKind, paths: Sequence[Path]) -> TextEncoder:
-    """Raises DetectorError where it is broken, or of no use to a detector."""
+    """Raises DetectorError if the encoder is broken or its vectors have another width."""
     from streamwatch.prompts.encoders.transformers_text import (
-        TEXT_ENCODERS,  # with PyTorch, when all else is in place
+        TEXT_ENCODERS,  # imports PyTorch, which takes seconds
     )
 
     encoder = TEXT_ENCODERS[kind](*paths)
@@ -89,9 +87,9 @@ def _send(connection: Connection, answer: dict[str, object]) -> None:
 
 
 def _die_with(parent: int) -> None:
-    """A parent that is killed closes its end, which is noticed only between two messages."""
+    """Be killed with the parent, whose closed socket would be noticed only between requests."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it was faster
+    if os.getppid() != parent:  # the parent ended before the call
         sys.exit(1)
 
 

@@ -1,17 +1,16 @@
-"""MobileCLIP's text tower, which YOLOE's checkpoints were trained with.
+"""MobileCLIP's text encoder, which YOLOE's checkpoints were trained with.
 
-Two kinds of files, none of which this package carries:
+It needs two sets of files, neither part of this package:
 
-- the tower as TorchScript, an asset of Ultralytics' releases: `mobileclip_blt.ts` for YOLOE-11,
-  `mobileclip2_b.ts` for YOLOE-26. It was traced with CLIP's tokens as int32, and normalises.
-- CLIP's vocabulary, as the tokenizer of `openai/clip-vit-base-patch32` on the Hugging Face hub:
+- the text tower as TorchScript, an asset of Ultralytics' releases: `mobileclip_blt.ts` for
+  YOLOE-11, `mobileclip2_b.ts` for YOLOE-26. It takes CLIP's tokens as int32, and normalises.
+- CLIP's tokenizer, from `openai/clip-vit-base-patch32` on the Hugging Face hub:
   `tokenizer_config.json` and either `tokenizer.json` or `vocab.json` with `merges.txt`; and
-  `config.json` where the first doesn't say which class it is.
+  `config.json` if the first doesn't name the tokenizer's class.
 
-Ultralytics itself tokenises with the package `clip`, which it would install from GitHub at run
-time. The tokens here are the same (3,000 random texts over the real vocabulary), except that `clip`
-first mends texts with ftfy (curly quotes become straight, wide letters narrow) and resolves HTML's
-`&amp;`.
+Ultralytics tokenises with the package `clip`, which it installs from GitHub at run time. The tokens
+here are the same (checked with 3,000 random texts over the real vocabulary), except that `clip`
+first cleans texts with ftfy (straight quotes, narrow letters) and unescapes HTML such as `&amp;`.
 """
 
 from __future__ import annotations
@@ -30,20 +29,20 @@ from streamwatch.errors import DetectorError
 from streamwatch.records import TEXT_WIDTH, Vectors
 
 CONTEXT = 77
-"""Tokens of a text, start and end among them: what CLIP was trained with."""
+"""Tokens of a text, start and end included: the length that CLIP was trained with."""
 
 AT_ONCE = 80
-"""Prompts that go through together, as in Ultralytics; bounds the memory of long lists."""
+"""Prompts a batch, as in Ultralytics; bounds the memory."""
 
 
 class MobileClip:
-    """Vectors of length 1 from a TorchScript text tower; on the CPU, a few prompts take moments.
+    """Text vectors of unit length from a TorchScript text tower, on the CPU.
 
-    Holds some hundred MB until it is let go, so callers encode and drop it.
+    Holds some hundred MB.
     """
 
     def __init__(self, tower: Path, tokenizer: Path) -> None:
-        """`tower` is the `.ts` file, `tokenizer` the folder of CLIP's vocabulary."""
+        """`tower` is the `.ts` file, `tokenizer` the folder with CLIP's. Raises DetectorError."""
         self._tokens = ClipTokens(tokenizer)
         self.width = TEXT_WIDTH
         self.longest = CONTEXT
@@ -63,7 +62,7 @@ class MobileClip:
                         for first in range(0, len(tokens), AT_ONCE)
                     ]
                 )
-        except RuntimeError as error:  # what TorchScript wraps everything in
+        except RuntimeError as error:  # the type of all of TorchScript's errors
             raise DetectorError(
                 f"the text encoder {self._path} can't take CLIP's tokens; it is not MobileCLIP's"
             ) from error
@@ -77,29 +76,29 @@ class MobileClip:
 
 
 class ClipTokens:
-    """CLIP's tokens of a text, from a folder with its vocabulary."""
+    """CLIP's tokenizer, from a folder."""
 
     def __init__(self, folder: Path) -> None:
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a local folder needs no hub to be asked
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no request to the hub for a local folder
         from transformers import AutoTokenizer
 
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except Exception as error:  # its Rust part raises nothing narrower
+        except Exception as error:  # the tokenizer's Rust part raises plain Exception
             raise DetectorError(
                 f"the tokenizer in {folder} can't be loaded; it takes CLIP's tokenizer_config.json "
                 "and tokenizer.json, or vocab.json and merges.txt in place of the latter"
             ) from error
         last = len(self._tokenizer) - 1
-        if self._tokenizer.eos_token_id != last:  # the tower finds the end as the highest token
+        if self._tokenizer.eos_token_id != last:  # the tower takes the highest token for the end
             raise DetectorError(f"the tokenizer in {folder} is not CLIP's")
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, start and end included, nothing cut."""
+        """The number of tokens of each text, start and end included, without truncation."""
         return [len(ids) for ids in self._tokenizer(list(texts))["input_ids"]]
 
     def of(self, texts: Sequence[str]) -> NDArray[np.int32]:
-        """`(texts, 77)`: start, text, end, then zeros; long texts are cut, their end is kept."""
+        """`(texts, 77)`: start, text, end, zeros. Long texts are truncated before the end token."""
         found = self._tokenizer(list(texts), truncation=True, max_length=CONTEXT)["input_ids"]
         tokens = np.zeros((len(texts), CONTEXT), np.int32)
         for row, ids in zip(tokens, found, strict=True):
@@ -112,7 +111,7 @@ def _read_tower(path: Path) -> Any:
         raise DetectorError(f"the text encoder {path} is missing")
     try:
         with warnings.catch_warnings():
-            # torch would rather have its newer formats; these files exist in this one only.
+            # Deprecated in torch, but these files exist in this format only.
             warnings.filterwarnings("ignore", "`torch.jit.load` is deprecated")
             return torch.jit.load(path, map_location="cpu").eval()  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The parent's side of `child.py`: starts the text encoder's process, asks it, ends it."""
+"""The parent's side of `child.py`: starts the text encoder's process, sends requests, ends it."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ from streamwatch.errors import DetectorError
 from streamwatch.records import TEXT_WIDTH, Vectors
 
 ANSWER_SECONDS = 180.0
-"""Beyond that it hangs. Loading takes 4 s on two idle cores, 20 s on busy ones, and more on a small
-machine."""
+"""Timeout of a response. Loading takes 4 s on two idle cores, 20 s on busy ones, and more on a
+small machine."""
 END_SECONDS = 5.0
+"""Timeout for the process to exit after it closed its socket."""
 AT_ONCE = 64
-"""Texts a message: bounds the process's memory, and what an answer may take."""
+"""Texts a request: bounds the process's memory and the time of a response."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
-    """What a text encoder makes of one text.
+    """The encoding of one text.
 
-    `vector` is `(512,)`, of unit length. `length` counts the text's tokens, start and end included;
-    of these the encoder read the first `longest`.
+    `vector` is `(512,)` float32, of unit length. `length` is the text's number of tokens, start and
+    end included, of which the encoder reads `longest` at most.
     """
 
     vector: Vectors
@@ -45,7 +46,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class EncoderFiles:
-    """Which text encoder: how it is used, where it is, and what differs where its content does."""
+    """A text encoder: its kind, its paths, and a fingerprint that changes with its content."""
 
     kind: EncoderKind
     fingerprint: str
@@ -53,21 +54,23 @@ class EncoderFiles:
 
 
 class EncoderProcess:
-    """A text encoder in a process of its own, which starts when first asked.
+    """A text encoder in its own process, started with the first request.
 
-    It ends by itself when nobody has asked for a while, when its owner is dropped, and with this
-    process however that ends. For one thread at a time.
+    The process ends after an idle timeout, when this object is deleted, and with this process
+    however that ends. For one thread at a time.
     """
 
     def __init__(self) -> None:
         self._running: _Running | None = None
 
     def encode(self, files: EncoderFiles, texts: Sequence[str]) -> list[Encoded]:
-        """Raises DetectorError; the next call then starts another process. Takes seconds if one
-        has to be started."""
+        """Encode `texts`, in their order. Takes seconds if a process must start first.
+
+        Raises DetectorError; the next call then starts another process.
+        """
         try:
             return self._encode(files, texts)
-        except _Left:  # it had waited long enough just as it was asked
+        except _IdleExit:  # its idle timeout coincided with the request
             return self._encode(files, texts)
 
     def _encode(self, files: EncoderFiles, texts: Sequence[str]) -> list[Encoded]:
@@ -79,25 +82,25 @@ class EncoderProcess:
                 for first in range(0, len(texts), AT_ONCE)
                 for encoded in self._running.ask(texts[first : first + AT_ONCE])
             ]
-        except BaseException:  # a question that was left open would spoil the next answer
+        except BaseException:  # a pending response would be taken for the next request's
             self._running.kill()
             self._running = None
             raise
 
 
-class _Left(DetectorError):  # noqa: N818 - reads as what happened
-    """The process has ended by itself, as it should when nobody asks."""
+class _IdleExit(DetectorError):  # noqa: N818 - reads as what happened
+    """The process has ended by itself after its idle timeout."""
 
 
 class _Running:
-    """One process, from its start to its end."""
+    """One running process of a text encoder."""
 
     def __init__(self, files: EncoderFiles) -> None:
         self._files = files
         self._connection, theirs = Pipe()
         with theirs:
             self._process = _start(files, theirs)
-        # Whenever it ends, somebody has to take note of it, or it stays behind as a zombie.
+        # Reaps the process whenever it ends, so that it doesn't stay a zombie.
         threading.Thread(target=self._process.wait, name="text-encoder", daemon=True).start()
 
     def serves(self, files: EncoderFiles) -> bool:
@@ -111,7 +114,7 @@ class _Running:
                 raise DetectorError(answer["error"])
             vectors = np.frombuffer(self._receive(), np.float32).reshape(-1, TEXT_WIDTH)
         except (EOFError, OSError) as error:
-            raise self._how_it_ended() from error
+            raise self._exit_error() from error
         return [
             Encoded(vector.copy(), length, answer["longest"])
             for vector, length in zip(vectors, answer["lengths"], strict=True)
@@ -129,13 +132,14 @@ class _Running:
             )
         return self._connection.recv_bytes()
 
-    def _how_it_ended(self) -> DetectorError:
+    def _exit_error(self) -> DetectorError:
+        """The error for a process that closed its socket, by its exit code."""
         try:
             code = self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
             return DetectorError("the text encoder's process stopped answering")
         if code == 0:
-            return _Left("the text encoder's process has ended")
+            return _IdleExit("the text encoder's process has ended")
         if code == -signal.SIGKILL:
             return DetectorError(
                 "the text encoder's process was killed; the machine may be short of memory"
@@ -154,7 +158,7 @@ def _start(files: EncoderFiles, theirs: Connection) -> subprocess.Popen[bytes]:
             ],
             env={
                 **os.environ,
-                # However this process found the package; -P keeps the working folder out.
+                # The package this process runs; -P keeps the working folder off sys.path.
                 "PYTHONPATH": os.pathsep.join(
                     path for path in (root, os.environ.get("PYTHONPATH")) if path
                 ),
@@ -162,7 +166,7 @@ def _start(files: EncoderFiles, theirs: Connection) -> subprocess.Popen[bytes]:
                 "TOKENIZERS_PARALLELISM": "false",
             },
             pass_fds=[theirs.fileno()],
-            process_group=0,  # Ctrl-C is for this process to deal with
+            process_group=0,  # Ctrl-C must reach this process only
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

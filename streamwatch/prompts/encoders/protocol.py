@@ -1,4 +1,4 @@
-"""What a text encoder is to those who use it."""
+"""The interface of a text encoder."""
 
 from __future__ import annotations
 
@@ -9,22 +9,26 @@ from streamwatch.records import Vectors
 
 
 class TextEncoder(Protocol):
-    """Turns prompts into vectors `width` wide, of unit length.
+    """Turns prompts into text vectors of unit length.
 
-    Made of the folder of its files; raises DetectorError where they are broken. Its memory comes
-    back only with the end of its process: see `child.py`.
+    Built from the paths of its files; raises DetectorError if they are broken. Its memory is freed
+    only when its process ends: see `child.py`.
     """
 
     @property
-    def width(self) -> int: ...
+    def width(self) -> int:
+        """Width of the vectors."""
+        ...
 
     @property
     def longest(self) -> int:
-        """How many tokens of a prompt it reads, start and end included; the rest is cut off."""
+        """Most tokens of a prompt that it reads, start and end included; the rest is ignored."""
         ...
 
     def lengths(self, prompts: Sequence[str]) -> list[int]:
-        """How many tokens each prompt has, start and end included, nothing cut."""
+        """The number of tokens of each prompt, start and end included, without truncation."""
         ...
 
-    def encode(self, prompts: Sequence[str]) -> Vectors: ...
+    def encode(self, prompts: Sequence[str]) -> Vectors:
+        """`(prompts, width)` float32. Raises DetectorError."""
+        ...

@@ -1,4 +1,4 @@
-"""Text encoders: prompts to vectors of length 1."""
+"""Text encoders that run on transformers, and the table of all kinds."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from streamwatch.records import TEXT_WIDTH, Vectors
 
 
 class MiniLM:
-    """sentence-transformers' all-MiniLM-L6-v2: what the toybox checkpoint was trained with.
+    """sentence-transformers' all-MiniLM-L6-v2, which the toybox checkpoint was trained with.
 
-    Mean-pooled over the attention mask, L2-normalised, zero-padded from 384 to 512; lower-case
-    text. 90 MB.
+    Mean-pooled over the attention mask, L2-normalised, zero-padded from 384 to 512 values; texts in
+    lower case. 90 MB.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -52,10 +52,10 @@ class MiniLM:
 
 
 class ClipText:
-    """CLIP's text tower with its projection, ViT-B/32's being what the official weights want.
+    """CLIP's text tower with its projection; the official YOLO-World weights need ViT-B/32's.
 
-    The vectors of Ultralytics' `CLIP.encode_text`: the end-of-text token's output, projected and
-    L2-normalised; text cut to the 77 tokens the tower takes, lower-cased by the tokenizer. 250 MB.
+    The same vectors as Ultralytics' `CLIP.encode_text`: the end-of-text token's output, projected
+    and L2-normalised; texts truncated to 77 tokens and lower-cased by the tokenizer. 250 MB.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -92,32 +92,32 @@ TEXT_ENCODERS: dict[EncoderKind, Callable[..., TextEncoder]] = {
 
 
 def _lengths(tokenizer: Any, texts: Sequence[str]) -> list[int]:
-    """Tokens of each text, start and end included, nothing cut."""
+    """The number of tokens of each text, start and end included, without truncation."""
     return [len(ids) for ids in tokenizer(list(texts))["input_ids"]]
 
 
 def _loaded(folder: Path, model_class: str) -> tuple[Any, Any]:
-    """Tokenizer and model of transformers from a folder.
+    """The tokenizer and the model in a folder, loaded with transformers. Raises DetectorError.
 
-    No code of the folder's is run: its weights are safetensors, or tensors alone are unpickled.
+    Runs no code from the folder: weights are safetensors, or only tensors are unpickled.
     """
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a local folder needs no hub to be asked
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no request to the hub for a local folder
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
-    # A whole CLIP beside its text tower is no news to anybody.
+    # Else it warns about the unused image tower of a complete CLIP.
     transformers.utils.logging.set_verbosity_error()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model, told = getattr(transformers, model_class).from_pretrained(
+        model, info = getattr(transformers, model_class).from_pretrained(
             folder, local_files_only=True, output_loading_info=True
         )
-    except Exception as error:  # the files may hold anything, and each reader raises its own
+    except Exception as error:  # each file format's reader raises its own types
         reason = str(error).strip().partition("\n")[0]
         raise DetectorError(f"the text encoder in {folder} can't be loaded ({reason})") from error
-    if told["missing_keys"]:  # transformers would make them up
+    if info["missing_keys"]:  # transformers fills these with random values
         raise DetectorError(
-            f"the text encoder in {folder} lacks {len(told['missing_keys'])} of its tensors, as "
-            f"{min(told['missing_keys'])}"
+            f"the text encoder in {folder} lacks {len(info['missing_keys'])} of its tensors, as "
+            f"{min(info['missing_keys'])}"
         )
     return tokenizer, model.eval()

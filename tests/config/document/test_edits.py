@@ -31,7 +31,7 @@ def watch(name: str, change: Any) -> Edit:
     return Edit("watches", name, change)
 
 
-def test_edits_are_made_one_after_the_other(tmp_path: Path) -> None:
+def test_edits_are_applied_in_order(tmp_path: Path) -> None:
     config = loaded(
         tmp_path,
         watch("bag", Put({"prompt": ["bag", "sack"], "dwell": "5s"})),
@@ -51,14 +51,14 @@ def test_edits_are_made_one_after_the_other(tmp_path: Path) -> None:
     assert [name for name, camera in config.cameras.items() if camera.enabled] == ["porch"]
 
 
-def test_a_file_without_watches_gets_one(tmp_path: Path) -> None:
+def test_a_watch_can_be_added_to_a_file_without_watches(tmp_path: Path) -> None:
     text = TEXT.partition("watches:")[0]
     edit = watch("cat", Put({"prompt": "cat"}))
     assert list(loaded(tmp_path, edit, text=text).watches) == ["cat"]
     assert list(loaded(tmp_path, edit, text=f"{text}watches:\n").watches) == ["cat"]
 
 
-def test_what_is_wrong_in_the_file_can_be_replaced(tmp_path: Path) -> None:
+def test_an_invalid_entry_of_the_file_can_be_replaced(tmp_path: Path) -> None:
     text = TEXT.replace("prompt: bag", "prompt: '${NOT_SET}'")
     edit = watch("bag", Put({"prompt": "bag"}))
     assert loaded(tmp_path, edit, text=text).watches["bag"].prompt == ("bag",)
@@ -125,7 +125,7 @@ def test_what_is_wrong_in_the_file_can_be_replaced(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_mistakes_of_a_command_are_told_as_its_own(
+def test_errors_in_a_command_are_reported_as_such(
     tmp_path: Path, edit: Edit, problems: list[str]
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -133,12 +133,12 @@ def test_mistakes_of_a_command_are_told_as_its_own(
     assert [str(problem) for problem in caught.value.problems] == problems
 
 
-def test_a_later_edit_does_not_mend_an_impossible_one(tmp_path: Path) -> None:
+def test_a_later_edit_does_not_undo_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is none of this name"):
         loaded(tmp_path, watch("cat", Remove()), watch("cat", Put({"prompt": "cat"})))
 
 
-def test_mistakes_of_the_file_keep_their_place(tmp_path: Path) -> None:
+def test_errors_in_the_file_keep_their_position(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         loaded(
             tmp_path, Edit("cameras", "porch", Remove()), text=TEXT.replace("url: b", "url: B", 1)
@@ -149,7 +149,7 @@ def test_mistakes_of_the_file_keep_their_place(tmp_path: Path) -> None:
     )
 
 
-def test_a_command_can_not_nest_for_ever(tmp_path: Path) -> None:
+def test_a_command_nested_too_deeply_is_an_error(tmp_path: Path) -> None:
     deep: object = "x"
     for _ in range(200):
         deep = [deep]

@@ -46,7 +46,7 @@ def password(load: Load, written: str) -> str:
         ("${credential:mqtt}", "from systemd"),
     ],
 )
-def test_stands_for(
+def test_references_are_replaced(
     loaded: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, expected: str
 ) -> None:
     monkeypatch.setenv("NAME", "value")
@@ -118,7 +118,9 @@ def test_keys_are_not_expanded(refused: Refused, monkeypatch: pytest.MonkeyPatch
         ("${credential:mqtt}", "the credential mqtt is not there: systemd sets "),
     ],
 )
-def test_stands_for_nothing(refused: Refused, tmp_path: Path, written: str, message: str) -> None:
+def test_references_that_can_not_be_replaced_are_errors(
+    refused: Refused, tmp_path: Path, written: str, message: str
+) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     (tmp_path / "large").write_text("x" * (LARGEST_FILE + 1))
@@ -126,7 +128,7 @@ def test_stands_for_nothing(refused: Refused, tmp_path: Path, written: str, mess
     assert said.startswith(f"mqtt.password: {message}")
 
 
-def test_a_missing_credential_is_named(
+def test_the_error_names_a_missing_credential(
     refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))

@@ -65,7 +65,7 @@ def test_types_of_yaml_1_2(written: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("written", [".nan", ".NaN", ".NAN"])
-def test_not_a_number(written: str) -> None:
+def test_nan_is_read_as_nan(written: str) -> None:
     content = read(f"[{written}]", "c.yaml").content
     assert isinstance(content, list)
     assert math.isnan(content[0])
@@ -80,7 +80,7 @@ def test_keys_that_differ_in_text_only_are_different() -> None:
     assert read("1: a\n01: b\n", "c.yaml").content == {"1": "a", "01": "b"}
 
 
-def test_every_value_has_its_place_and_what_was_written() -> None:
+def test_every_value_has_its_position_and_text() -> None:
     entries = read('a:\n  - "${X}"\n  - {b: 0x10}\n', "c.yaml").entries
     assert entries[("a",)].key == Position(1, 1)
     assert entries[("a",)].value == Position(2, 3)
@@ -121,7 +121,7 @@ def test_aliases_repeat_a_value() -> None:
         ("token: !hunter2\n", "token", "tags are not supported"),
     ],
 )
-def test_what_is_refused_where_it_stands(text: str, path: str, message: str) -> None:
+def test_errors_have_their_path_and_message(text: str, path: str, message: str) -> None:
     (fault,) = read(text, "c.yaml").faults
     problem = fault.problem("c.yaml")
     assert problem.path == path
@@ -133,7 +133,7 @@ def test_a_quoted_merge_key_is_a_key() -> None:
     assert (document.content, document.faults) == ({"<<": 1}, ())
 
 
-def test_the_first_of_two_equal_keys_is_read_on() -> None:
+def test_the_first_of_two_equal_keys_is_kept() -> None:
     assert read("a: 1\na: 2\n", "c.yaml").content == {"a": 1}
 
 
@@ -151,7 +151,7 @@ def test_the_first_of_two_equal_keys_is_read_on() -> None:
     ],
     ids=["list in itself", "mapping in itself", "flow", "block", "through aliases"],
 )
-def test_what_is_refused_at_once(text: str, expected: str) -> None:
+def test_errors_that_end_the_reading(text: str, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read(text, "c.yaml")
     assert str(caught.value) == expected
@@ -166,6 +166,6 @@ def test_an_alias_bomb_is_refused_quickly() -> None:
 
 
 @pytest.mark.parametrize("text", ['"\\UFFFFFFFF"', '"\\U00110000"', f"%YAML 1.{'9' * 5000}\n---\n"])
-def test_numbers_that_pyyaml_chokes_on(text: str) -> None:
+def test_numbers_that_pyyaml_can_not_read_are_errors(text: str) -> None:
     with pytest.raises(ConfigError, match="holds a number that is too large"):
         read(text, "c.yaml")

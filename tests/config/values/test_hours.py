@@ -28,7 +28,7 @@ WATCH = "detector: {{model: toybox}}\ncameras: {{a: {{url: bundled:street}}}}\nw
         (" sun ", {6}, 0, 1440, "sun"),
     ],
 )
-def test_read(text: str, days: set[int], start: int, end: int, kept: str) -> None:
+def test_hours_are_parsed(text: str, days: set[int], start: int, end: int, kept: str) -> None:
     found = hours(text)
     assert found == Hours(frozenset(days), start, end, kept)
 
@@ -44,7 +44,7 @@ def test_a_file_may_have_one_or_a_list(loaded: Load) -> None:
     assert texts('"sat,sun"') == ["sat,sun"]
 
 
-def test_the_fingerprint_knows_the_hours(loaded: Load) -> None:
+def test_the_config_hash_depends_on_the_hours(loaded: Load) -> None:
     first, same, other = (
         config_hash(loaded(WATCH.format(written))) for written in ("sat", "[Sat]", "sun")
     )
@@ -56,7 +56,7 @@ TIMES = st.builds("{:02}:{:02}".format, st.integers(0, 23), st.integers(0, 59))
 
 
 @given(days=st.lists(SPANS, max_size=3), start=TIMES, end=TIMES)
-def test_whatever_is_well_formed_is_read(days: list[str], start: str, end: str) -> None:
+def test_whatever_matches_the_pattern_is_parsed(days: list[str], start: str, end: str) -> None:
     text = f"{','.join(days)} {start}-{end}"
     assert re.fullmatch(HOURS_PATTERN, text)
     if start != end:
@@ -64,7 +64,7 @@ def test_whatever_is_well_formed_is_read(days: list[str], start: str, end: str) 
 
 
 @given(st.text(alphabet="montuewdhfrisa 0123456789:,-", max_size=20))
-def test_anything_else_is_refused_in_words(text: str) -> None:
+def test_anything_else_raises_wrong(text: str) -> None:
     try:
         found = hours(text)
     except Wrong:

@@ -30,7 +30,7 @@ PIECES = "detector: {model: toybox}\ncameras: {a: {url: bundled:street}}\n"
         ("\u200b", ""),
     ],
 )
-def test_spelling_is_put_aside(written: str, plain: str) -> None:
+def test_normalised_removes_differences_of_spelling(written: str, plain: str) -> None:
     assert normalised(written) == plain
     assert normalised(plain) == plain
 
@@ -45,7 +45,7 @@ def test_spelling_is_put_aside(written: str, plain: str) -> None:
         ("ＲＥＤ", "red"),  # noqa: RUF001
     ],
 )
-def test_the_same_phrase(one: str, other: str) -> None:
+def test_phrases_that_differ_in_spelling_are_equal_folded(one: str, other: str) -> None:
     assert folded(one) == folded(other)
 
 
@@ -65,7 +65,7 @@ def test_the_words_of_a_phrase(phrase: str, its_words: tuple[str, ...]) -> None:
     assert words(phrase) == its_words
 
 
-def test_other_words_are_other_phrases() -> None:
+def test_phrases_of_other_words_differ_folded() -> None:
     phrases = ["red car", "redcar", "red cars", "réd car", "red-car", "Auto", "汽车", "車"]
     assert len({folded(phrase) for phrase in phrases}) == len(phrases)
 
@@ -83,7 +83,7 @@ def test_other_words_are_other_phrases() -> None:
         "50%",
     ],
 )
-def test_people_read_what_they_wrote(loaded: Load, prompt: str) -> None:
+def test_prompts_keep_their_spelling(loaded: Load, prompt: str) -> None:
     quoted = prompt.replace("'", "''")
     config = loaded(
         f"{PIECES}watches: {{w: {{prompt: ' {quoted}  '}}, v: {{prompt: ['{quoted}']}}}}"
@@ -92,12 +92,14 @@ def test_people_read_what_they_wrote(loaded: Load, prompt: str) -> None:
 
 
 @pytest.mark.parametrize("list_", ["[red car, 'ｒｅｄ car']", "['par\u00adcel', Parcel]"])  # noqa: RUF001
-def test_a_list_holds_no_phrase_twice(refused: Callable[[str], list[str]], list_: str) -> None:
+def test_a_phrase_twice_in_a_list_is_an_error(
+    refused: Callable[[str], list[str]], list_: str
+) -> None:
     (said,) = refused(f"{PIECES}watches: {{w: {{prompt: {list_}}}}}")
     assert said.startswith("watches.w.prompt: the list holds a prompt twice")
 
 
-def test_an_invisible_prompt_is_none(refused: Callable[[str], list[str]]) -> None:
+def test_an_invisible_prompt_is_an_error(refused: Callable[[str], list[str]]) -> None:
     (said,) = refused(f"{PIECES}watches: {{w: {{prompt: '\u200b'}}}}")
     assert said.startswith("watches.w.prompt: ")
     assert said.endswith(" holds nothing that can be seen; write a text")

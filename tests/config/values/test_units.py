@@ -46,24 +46,24 @@ NOT_DURATIONS = ["", "3", "s", "3 s", "3S", "3sec", "-3s", "+3s", "1s1m", "1s1s"
 
 
 @pytest.mark.parametrize("text", [*NOT_DURATIONS, "٣s", "1e3s", "1m\n", "9" * 5000 + "s"])
-def test_not_durations(text: str) -> None:
+def test_texts_that_are_no_duration_are_errors(text: str) -> None:
     with pytest.raises(Wrong, match="is not a duration"):
         duration(text)
 
 
 @pytest.mark.parametrize("text", NOT_DURATIONS)
-def test_the_schema_refuses_them_too(text: str) -> None:
+def test_texts_that_are_no_duration_do_not_match_the_schema(text: str) -> None:
     assert not re.search(DURATION_PATTERN, text)
 
 
 @pytest.mark.parametrize("text", ["3651d", "999999999999d", "87601h"])
-def test_too_long(text: str) -> None:
+def test_a_too_long_duration_is_an_error(text: str) -> None:
     with pytest.raises(Wrong, match="is too long; at most 3650d"):
         duration(text)
 
 
 @given(st.timedeltas(min_value=timedelta(0), max_value=LONGEST))
-def test_durations_are_written_as_they_are_read(value: timedelta) -> None:
+def test_duration_text_is_parsed_back_to_the_same(value: timedelta) -> None:
     value -= timedelta(microseconds=value.microseconds % 1000)
     text = duration_text(value)
     assert duration(text) == value
@@ -88,20 +88,20 @@ def test_sizes(text: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "10", "10M", "MB", "-1MB", "10  MB", "10iB", "1PB", "1e3MB"])
-def test_not_sizes(text: str) -> None:
+def test_texts_that_are_no_size_are_errors(text: str) -> None:
     with pytest.raises(Wrong, match="is not a size"):
         size(text)
     assert not re.search(SIZE_PATTERN, text)
 
 
 @pytest.mark.parametrize("text", ["0MB", "0.1B", "1001TB"])
-def test_sizes_out_of_range(text: str) -> None:
+def test_sizes_out_of_range_are_errors(text: str) -> None:
     with pytest.raises(Wrong, match="is out of range"):
         size(text)
 
 
 @given(st.integers(min_value=1, max_value=10**15))
-def test_sizes_are_written_as_they_are_read(number: int) -> None:
+def test_size_text_is_parsed_back_to_the_same(number: int) -> None:
     try:
         assert size(size_text(number)) == number
     except Wrong:
