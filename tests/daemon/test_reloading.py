@@ -91,13 +91,13 @@ class Bench:
     def events(self, camera: str = "left", watch: str = "car") -> list[Any]:
         return [m.json for m in self.subscriber.of(f"{self.prefix}/events/{camera}/{watch}")]
 
-    def told(self, camera: str = "left", watch: str = "car") -> list[str]:
+    def event_types(self, camera: str = "left", watch: str = "car") -> list[str]:
         """The types of the events so far, with the reason in place of "end"."""
         return [event["reason"] or event["type"] if event["type"] == "end" else event["type"]
                 for event in self.events(camera, watch)]  # fmt: skip
 
-    def wait_told(self, *steps: str, camera: str = "left", watch: str = "car") -> None:
-        wait_until(lambda: self.told(camera, watch)[: len(steps)] == list(steps))
+    def wait_for_events(self, *steps: str, camera: str = "left", watch: str = "car") -> None:
+        wait_until(lambda: self.event_types(camera, watch)[: len(steps)] == list(steps))
 
     def info(self) -> Any:
         return self.subscriber.of(f"{self.prefix}/info")[-1].json
@@ -108,7 +108,7 @@ class Bench:
     def wait_all_open(self) -> None:
         for camera in ("left", "right"):
             for watch in ("car", "dog"):
-                self.wait_told("new", camera=camera, watch=watch)
+                self.wait_for_events("new", camera=camera, watch=watch)
 
 
 def wait_until(true: Callable[[], object], timeout: float = 15) -> None:
@@ -158,8 +158,8 @@ def test_an_added_watch_starts_and_other_visits_go_on(bench: Bench, daemon: Daem
     bench.wait_all_open()
     hash_before = bench.info()["config_hash"]
     bench.save(lambda tree: tree["watches"].update(bag={"prompt": "red backpack"}))
-    bench.wait_told("new", watch="bag")
-    assert bench.told() == bench.told(watch="dog") == ["new"]
+    bench.wait_for_events("new", watch="bag")
+    assert bench.event_types() == bench.event_types(watch="dog") == ["new"]
     info = bench.info()
     assert info["watches"]["bag"]["prompts"] == ["red backpack"]
     assert info["config_hash"] != hash_before
@@ -188,10 +188,10 @@ def test_visits_of_an_edited_watch_or_camera_end_with_the_reason(
 ) -> None:
     bench.wait_all_open()
     bench.save(change)
-    bench.wait_told("new", reason)
+    bench.wait_for_events("new", reason)
     wait_until(lambda: bench.subscriber.of(f"{bench.prefix}/state/left/car")[-1].payload != b"ON"
-               or len(bench.told()) > 2)  # fmt: skip
-    assert bench.told("right", "dog") == ["new"]
+               or len(bench.event_types()) > 2)  # fmt: skip
+    assert bench.event_types("right", "dog") == ["new"]
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_visits_an_edit_does_not_affect_go_on(
     time.sleep(1)
     assert "end" not in {event["type"] for event in bench.events()}
     assert len({event["id"] for event in bench.events()}) == 1
-    assert bench.told("right") == ["new"]
+    assert bench.event_types("right") == ["new"]
     after = {t.ident for t in threading.enumerate() if t.name.startswith("capture-")}
     assert after == captures
 
@@ -227,8 +227,8 @@ def test_only_a_camera_whose_stream_changes_reconnects(bench: Bench, daemon: Dae
     bench.wait_all_open()
     captures = {t.name: t.ident for t in threading.enumerate() if t.name.startswith("capture-")}
     bench.save(lambda tree: tree["cameras"]["left"].update(url="bundled:street"))
-    bench.wait_told("new", "changed", "new")
-    assert bench.told("right") == ["new"]
+    bench.wait_for_events("new", "changed", "new")
+    assert bench.event_types("right") == ["new"]
     after = {t.name: t.ident for t in threading.enumerate() if t.name.startswith("capture-")}
     assert after["capture-right"] == captures["capture-right"]
     assert after["capture-left"] != captures["capture-left"]
@@ -238,9 +238,9 @@ def test_an_added_camera_starts_and_other_visits_go_on(bench: Bench, daemon: Dae
     bench.wait_all_open()
     street = {"url": str(STREET_CLIP), "loop": True}
     bench.save(lambda tree: tree["cameras"].update(third=dict(street)))
-    bench.wait_told("new", camera="third")
+    bench.wait_for_events("new", camera="third")
     bench.subscriber.wait_for_payload(f"{bench.prefix}/cameras/third/status", b"online")
-    assert bench.told() == ["new"]
+    assert bench.event_types() == ["new"]
 
 
 @pytest.mark.expects_errors
@@ -265,41 +265,41 @@ def test_a_config_error_is_reported_in_log_errors_and_info_and_stops_nothing(
     assert info["problems"] == [report]
     said = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
     assert f"{bench.path}:23:5: watches.bag.promt: unknown key; did you mean 'prompt'?" in said
-    assert bench.told() == ["new"]
+    assert bench.event_types() == ["new"]
 
     bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
-    bench.wait_told("new", watch="bag")
+    bench.wait_for_events("new", watch="bag")
     wait_until(lambda: not bench.info()["problems"])
-    assert bench.told() == ["new"]
+    assert bench.event_types() == ["new"]
 
 
 @pytest.mark.expects_errors
 @pytest.mark.parametrize("text", ["", "[1, 2", "watches:\n\t- x", "\x00", "cameras: *nobody"])
 def test_broken_yaml_stops_nothing(bench: Bench, daemon: Daemon, text: str) -> None:
-    bench.wait_told("new")
+    bench.wait_for_events("new")
     bench.path.write_text(text)
     wait_until(lambda: bench.info()["problems"])
     bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
-    bench.wait_told("new", watch="bag")
+    bench.wait_for_events("new", watch="bag")
     wait_until(lambda: not bench.info()["problems"])
 
 
 def test_a_file_that_is_empty_for_a_moment_is_no_error(bench: Bench, daemon: Daemon) -> None:
-    bench.wait_told("new")
+    bench.wait_for_events("new")
     text = bench.edited(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
     bench.path.write_text("")
     time.sleep(0.5)
     bench.path.write_text(text)
-    bench.wait_told("new", watch="bag")
+    bench.wait_for_events("new", watch="bag")
     assert bench.errors() == []
 
 
 def test_saving_in_place_by_rename_or_by_symlink_is_noticed(bench: Bench, daemon: Daemon) -> None:
-    bench.wait_told("new")
+    bench.wait_for_events("new")
     bench.path.write_text(bench.edited(lambda t: t["watches"].update(a={"prompt": "in place"})))
-    bench.wait_told("new", watch="a")
+    bench.wait_for_events("new", watch="a")
     bench.save(lambda tree: tree["watches"].update(b={"prompt": "by renaming"}))
-    bench.wait_told("new", watch="b")
+    bench.wait_for_events("new", watch="b")
 
     # As Kubernetes does: config.yaml → ..data/config.yaml, and ..data → a folder that changes.
     folder = bench.path.parent
@@ -315,23 +315,23 @@ def test_saving_in_place_by_rename_or_by_symlink_is_noticed(bench: Bench, daemon
         if not bench.path.is_symlink():
             bench.path.unlink()
             bench.path.symlink_to("..data/config.yaml")
-        bench.wait_told("new", watch=name)
-    assert bench.told() == ["new"]
+        bench.wait_for_events("new", watch=name)
+    assert bench.event_types() == ["new"]
 
 
 def test_request_reload_reads_the_file_again(
     bench: Bench, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even if the file looks unchanged, as when only an environment variable changes."""
-    bench.wait_told("new")
+    bench.wait_for_events("new")
     before = bench.path.stat()
     text = bench.path.read_text().replace("prompt: dog", "prompt: cat")
     bench.path.write_text(text)
     os.utime(bench.path, ns=(before.st_atime_ns, before.st_mtime_ns))
     time.sleep(0.5)
-    assert bench.told(watch="dog") == ["new"]
+    assert bench.event_types(watch="dog") == ["new"]
     daemon.request_reload()
-    bench.wait_told("new", "changed", "new", watch="dog")
+    bench.wait_for_events("new", "changed", "new", watch="dog")
 
 
 def test_a_changed_detector_is_loaded_and_visits_go_on(bench: Bench, daemon: Daemon) -> None:
@@ -341,14 +341,14 @@ def test_a_changed_detector_is_loaded_and_visits_go_on(bench: Bench, daemon: Dae
     first = len(bench.detectors[0].searched)
     time.sleep(0.5)
     assert len(bench.detectors[0].searched) == first
-    assert bench.told() == ["new"]
+    assert bench.event_types() == ["new"]
 
 
 @pytest.mark.expects_errors
 def test_a_detector_that_cannot_be_loaded_changes_nothing(
     bench: Bench, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench.wait_told("new")
+    bench.wait_for_events("new")
 
     def missing(_settings: object) -> EverythingIsThere:
         raise DetectorError("the checkpoint is not here")
@@ -359,20 +359,20 @@ def test_a_detector_that_cannot_be_loaded_changes_nothing(
     assert "the checkpoint is not here" in bench.info()["problems"][0]["message"]
     bench.save(lambda tree: tree["detector"].pop("image_size"))
     wait_until(lambda: not bench.info()["problems"])
-    assert bench.told() == ["new"]
+    assert bench.event_types() == ["new"]
 
 
 def test_an_edit_saved_during_the_start_is_applied(bench: Bench) -> None:
     config, followed = start(bench.path, last_good=False)
     bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
     for _ in running(Daemon(config, followed)):
-        bench.wait_told("new", watch="bag")
+        bench.wait_for_events("new", watch="bag")
 
 
 @pytest.mark.expects_errors
 def test_a_start_with_a_broken_file_runs_the_last_good_one_and_reports_it(bench: Bench) -> None:
     for _ in running(Daemon(*start(bench.path, last_good=True))):
-        bench.wait_told("new")
+        bench.wait_for_events("new")
     bench.subscriber.clear()
     kept = list((bench.path.parent / "state").rglob("*.yaml"))
     assert [path.stat().st_mode & 0o777 for path in kept] == [0o600]
@@ -381,14 +381,14 @@ def test_a_start_with_a_broken_file_runs_the_last_good_one_and_reports_it(bench:
     with pytest.raises(ConfigError, match="unknown key"):
         start(bench.path, last_good=False)
     for _ in running(Daemon(*start(bench.path, last_good=True))):
-        bench.wait_told("new")
+        bench.wait_for_events("new")
         wait_until(lambda: bench.errors())
         assert [error["path"] for error in bench.errors()[0]["errors"]] == [
             "watches.bag.prompt", "watches.bag.promt",
         ]  # fmt: skip
         assert bench.info()["problems"]
         bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
-        bench.wait_told("new", watch="bag")
+        bench.wait_for_events("new", watch="bag")
         wait_until(lambda: not bench.info()["problems"])
 
 
@@ -426,7 +426,7 @@ def test_an_edit_with_a_taken_port_is_refused_and_visits_go_on(
     assert mistake["path"] == "http.port"
     assert f"can't listen on 127.0.0.1:{port}" in mistake["message"]
     assert mistake["column"] == (9 if written else 1)
-    assert bench.told() == ["new"]
+    assert bench.event_types() == ["new"]
 
 
 def test_retained_topics_of_a_removed_camera_are_cleared(bench: Bench, daemon: Daemon) -> None:
@@ -504,17 +504,17 @@ def test_commands_take_effect_and_are_answered(bench: Bench, client: CommandClie
     answer = client("watch/add", {"id": 7, "name": "bag", "watch": {"prompt": "bag"}})
     assert (answer["id"], answer["ok"]) == (7, True)
     assert answer["result"]["changes"] == ["watch bag added"]
-    bench.wait_told("new", watch="bag")
+    bench.wait_for_events("new", watch="bag")
     assert bench.info()["config_hash"] == answer["result"]["config_hash"]
     assert client("watch/disable", "bag")["ok"]
-    bench.wait_told("new", "disabled", watch="bag")
+    bench.wait_for_events("new", "disabled", watch="bag")
     assert client("watch/switch", {"name": "bag", "enabled": True})["ok"]
-    bench.wait_told("new", "disabled", "new", watch="bag")
+    bench.wait_for_events("new", "disabled", "new", watch="bag")
     assert client("watch/remove", "bag")["ok"]
-    bench.wait_told("new", "disabled", "new", "removed", watch="bag")
+    bench.wait_for_events("new", "disabled", "new", "removed", watch="bag")
     assert client("camera/disable", "right")["ok"]
     bench.subscriber.wait_for_payload(f"{bench.prefix}/cameras/right/status", b"disabled")
-    assert bench.told() == ["new"]
+    assert bench.event_types() == ["new"]
     assert bench.path.read_text() == before
 
 
@@ -529,7 +529,7 @@ def test_a_wrong_command_changes_nothing_and_answers_why(
         in (client("watch/disable", "dogg")["message"])
     )
     assert bench.errors() == []
-    assert bench.told() == ["new"]
+    assert bench.event_types() == ["new"]
 
 
 def test_a_command_with_persist_is_written_to_the_file(bench: Bench, client: CommandClient) -> None:
@@ -539,7 +539,7 @@ def test_a_command_with_persist_is_written_to_the_file(bench: Bench, client: Com
     assert client("watch/add", command)["ok"]
     assert bench.path.read_text().startswith(before.partition("snapshots:")[0])
     assert load(bench.path).watches["bag"].prompt == ("bag",)
-    bench.wait_told("new", watch="bag")
+    bench.wait_for_events("new", watch="bag")
 
 
 def test_a_command_stays_in_effect_after_an_edit_of_the_file(
@@ -547,7 +547,7 @@ def test_a_command_stays_in_effect_after_an_edit_of_the_file(
 ) -> None:
     assert client("camera/disable", "right")["ok"]
     bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
-    bench.wait_told("new", watch="bag")
+    bench.wait_for_events("new", watch="bag")
     assert bench.events("right", "bag") == []
     bench.save(lambda tree: tree["cameras"].pop("right"))
     wait_until(lambda: bench.info()["cameras"] == ["left"])
@@ -652,9 +652,9 @@ def test_only_watches_with_new_prompts_wait_for_the_encoder(
         tree["watches"]["car"] = {"prompt": "red car", "confidence": 0.5}
 
     bench.save(change)
-    bench.wait_told("new", "changed", "new")  # the car, whose prompt has a vector already
+    bench.wait_for_events("new", "changed", "new")  # the car, whose prompt has a vector already
     assert "bag" not in bench.info()["watches"]
-    assert bench.told(watch="dog") == ["new"]  # still the old prompt
+    assert bench.event_types(watch="dog") == ["new"]  # still the old prompt
     assert bench.errors() == []
     said = [r.getMessage() for r in caplog.records]
     assert (
@@ -662,8 +662,8 @@ def test_only_watches_with_new_prompts_wait_for_the_encoder(
         "'a bag' and 'a poodle'"
     ) in said
     slow_encoder.released.set()
-    bench.wait_told("new", watch="bag")
-    bench.wait_told("new", "changed", "new", watch="dog")
+    bench.wait_for_events("new", watch="bag")
+    bench.wait_for_events("new", "changed", "new", watch="dog")
 
 
 @pytest.mark.expects_errors
@@ -676,10 +676,10 @@ def test_errors_and_other_edits_do_not_wait_for_the_encoder(
     wait_until(lambda: bench.info()["problems"])
     bench.save(lambda tree: tree["watches"].pop("cat"))
     bench.save(lambda tree: tree["watches"].pop("car"))
-    bench.wait_told("new", "removed")
+    bench.wait_for_events("new", "removed")
     assert "bag" not in bench.info()["watches"]
     slow_encoder.released.set()
-    bench.wait_told("new", watch="bag")
+    bench.wait_for_events("new", watch="bag")
     wait_until(lambda: not bench.info()["problems"])
 
 
@@ -693,10 +693,10 @@ def test_if_the_encoder_fails_the_old_prompt_stays(
     bench.save(lambda tree: tree["watches"].update(dog={"prompt": "a poodle"}))
     wait_until(lambda: bench.info()["problems"])
     assert "the text encoder's process was killed" in bench.info()["problems"][0]["message"]
-    assert bench.told(watch="dog") == ["new"]
+    assert bench.event_types(watch="dog") == ["new"]
     slow_encoder.error = None
     bench.save(lambda tree: tree["watches"].update(dog={"prompt": "a poodle", "name": "P"}))
-    bench.wait_told("new", "changed", "new", watch="dog")
+    bench.wait_for_events("new", "changed", "new", watch="dog")
     wait_until(lambda: not bench.info()["problems"])
 
 
@@ -715,7 +715,7 @@ def test_a_changed_template_waits_until_every_prompt_is_encoded(
     slow_encoder.released.set()
     wait_until(lambda: slow_encoder.known == {"red car", "dog"})
     time.sleep(0.5)
-    assert bench.told() == ["new"]
+    assert bench.event_types() == ["new"]
 
 
 def test_other_commands_are_answered_while_one_waits_for_the_encoder(
@@ -727,7 +727,7 @@ def test_other_commands_are_answered_while_one_waits_for_the_encoder(
     assert client("detect", {"camera": "left"})["ok"]
     assert not bench.subscriber.of(f"{bench.prefix}/result/watch/add")
     slow_encoder.released.set()
-    bench.wait_told("new", watch="bag")
+    bench.wait_for_events("new", watch="bag")
     (added,) = bench.subscriber.of(f"{bench.prefix}/result/watch/add")
     assert (added.json["id"], added.json["ok"]) == ("slow", True)
     wait_until(lambda: len(bench.subscriber.of(f"{bench.prefix}/result/detect")) == 2)

@@ -50,7 +50,7 @@ class Street:
     def daemon(self) -> Daemon:
         return Daemon(self.folder / "daemon", self.config)
 
-    def wait_told(self, count: int) -> list[tuple[str, int, str | None]]:
+    def wait_for_events(self, count: int) -> list[tuple[str, int, str | None]]:
         self.subscriber.wait_for(lambda _: len(self.events) >= count, PATIENCE_SECONDS)
         return [(e["type"], e["sequence"], e.get("reason")) for e in self.events]
 
@@ -82,13 +82,13 @@ def test_a_visit_survives_a_crash_and_ends_if_the_object_is_gone(
     street: Street,
 ) -> None:
     with street.daemon():
-        assert street.wait_told(1) == [("new", 0, None)]
+        assert street.wait_for_events(1) == [("new", 0, None)]
         street.subscriber.wait_for_payload(STATE, b"ON")
     with street.daemon():  # the first was killed
-        assert street.wait_told(2)[1:] == [("update", 1, None)]
+        assert street.wait_for_events(2)[1:] == [("update", 1, None)]
     street.show()
     with street.daemon() as daemon:
-        assert street.wait_told(3)[2:] == [("end", 2, "restart")]
+        assert street.wait_for_events(3)[2:] == [("end", 2, "restart")]
         assert set(street.states[1:-1]) <= {b"ON"}
         street.subscriber.wait_for_payload(STATE, b"OFF")
         assert daemon.terminate() == 0, daemon.log
@@ -99,18 +99,18 @@ def test_a_visit_survives_a_crash_and_ends_if_the_object_is_gone(
 
 def test_after_a_clean_stop_a_new_visit_continues_the_old_one(street: Street) -> None:
     with street.daemon() as daemon:
-        street.wait_told(1)
+        street.wait_for_events(1)
         assert daemon.terminate() == 0, daemon.log
-        assert street.wait_told(2) == [("new", 0, None), ("end", 1, "shutdown")]
+        assert street.wait_for_events(2) == [("new", 0, None), ("end", 1, "shutdown")]
     with street.daemon():
-        assert street.wait_told(3)[2:] == [("new", 0, None)]
+        assert street.wait_for_events(3)[2:] == [("new", 0, None)]
     first, _, second = street.events
     assert (first.get("continues"), second["continues"]) == (None, first["id"])
     assert second["id"] != first["id"]
 
     del street.config["watches"]["car"]  # removed while the daemon is down after a crash
     with street.daemon() as daemon:
-        assert street.wait_told(4)[3:] == [("end", 1, "restart")]
+        assert street.wait_for_events(4)[3:] == [("end", 1, "restart")]
         street.subscriber.wait_for_payload(STATE, b"")
         assert daemon.terminate() == 0, daemon.log
     assert (street.events[3]["id"], len(street.events)) == (second["id"], 4)
@@ -154,7 +154,7 @@ def test_the_last_position_is_kept_for_the_next_start(
         thread = threading.Thread(target=running.run)
         thread.start()
         try:
-            street.wait_told(1)
+            street.wait_for_events(1)
             told = street.events[0]["box"][0]
             deadline = time.monotonic() + 20
             while kept_left_edge(tmp_path / "copy") <= told + 10:
@@ -163,4 +163,4 @@ def test_the_last_position_is_kept_for_the_next_start(
         finally:
             running.request_stop()
             thread.join()
-    assert street.wait_told(2) == [("new", 0, None), ("end", 1, "shutdown")]
+    assert street.wait_for_events(2) == [("new", 0, None), ("end", 1, "shutdown")]
