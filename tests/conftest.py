@@ -1,7 +1,7 @@
-"""What every test shares: the real parts, and that an unexpected ERROR in the log fails.
+"""Fixtures for every test: the real parts, and a check that fails on an unexpected ERROR.
 
-Modules run side by side in several processes (pytest-xdist), which share the cores and nothing else
-but the vectors of prompts.
+Modules run side by side in several processes (pytest-xdist), which share the cores and the vectors
+of prompts, but nothing else.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ pytest_plugins = [
 ]
 
 if SIDE_BY_SIDE:
-    # As many threads as cores in each process would only wait for each other. Read by PyTorch
-    # once, here and in what the tests start.
+    # With a thread per core in each process, threads would only wait for each other. PyTorch reads
+    # this once, here and in the processes that the tests start.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long begins first, or it would run on alone at the end."""
+    """Run the slowest modules first, so that none runs alone at the end."""
     if SIDE_BY_SIDE:
         items.sort(key=_seconds, reverse=True)
 
@@ -42,7 +42,7 @@ def _seconds(item: pytest.Item) -> int:
 
 @pytest.fixture(scope="session")
 def ipv6() -> str:
-    """`::1`; a machine without IPv6 on its loopback skips the test."""
+    """`::1`; skips the test on a machine without IPv6 on its loopback."""
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))
@@ -53,9 +53,9 @@ def ipv6() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Nothing is read from or left in the cache of whoever runs the tests.
+    """Use a cache folder of the tests' own instead of the user's.
 
-    The vectors of prompts are shared by all processes of a run: making them takes seconds.
+    All processes of a run share the vectors of prompts, which take seconds to make.
     """
     cache = tmp_path_factory.mktemp("cache")
     if SIDE_BY_SIDE:

@@ -1,4 +1,4 @@
-"""The daemon and the demo, with everything they say and hear encrypted."""
+"""The daemon and the demo with all connections encrypted."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def broker(start_mosquitto: StartMosquitto, authority: Authority) -> Mosquitto:
 def configuration(
     broker: Mosquitto, authority: Authority, tmp_path: Path
 ) -> Callable[..., dict[str, Any]]:
-    """One that tells of trucks; its certificates lie beside it."""
+    """A configuration that watches for trucks, with its certificates beside it."""
     client = authority.issue("client")
     (tmp_path / "ca.pem").write_bytes(authority.ca.read_bytes())
     (tmp_path / "client.pem").write_bytes(client.path.read_bytes() + client.key.read_bytes())
@@ -53,7 +53,7 @@ def configuration(
     return made
 
 
-def test_alerts_of_an_rtsps_camera_arrive_over_tls(
+def test_alerts_of_an_rtsps_camera_arrive_over_mqtt_with_tls(
     tmp_path: Path,
     broker: Mosquitto,
     authority: Authority,
@@ -73,12 +73,12 @@ def test_alerts_of_an_rtsps_camera_arrive_over_tls(
         assert daemon.terminate() == 0
         subscriber.wait_for_payload("streamwatch/status", b"offline")
     (warning,) = [line for line in daemon.log.splitlines() if "WARNING" in line]
-    assert "toybox knows drawn scenes only" in warning  # for all it knows, this is a real camera
+    assert "toybox knows drawn scenes only" in warning  # it can't know that this is no real camera
     assert "p@ss" not in daemon.log
     assert "p%40ss" not in daemon.log
 
 
-def test_the_demo_listens_over_tls(
+def test_the_demo_receives_events_over_tls(
     tmp_path: Path, configuration: Callable[..., dict[str, Any]]
 ) -> None:
     (tmp_path / "config.yaml").write_text(

@@ -1,4 +1,4 @@
-"""The whole daemon in a process of its own, on real video, against a real broker."""
+"""The whole daemon in a process of its own, with real video and a real broker."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def broker(start_mosquitto: StartMosquitto) -> Mosquitto:
     return start_mosquitto()
 
 
-def test_a_real_stream_tells_every_visit_once(
+def test_each_visit_of_an_rtsp_stream_gives_one_alert(
     tmp_path: Path, rtsp_server: Callable[..., RtspServer], broker: Mosquitto
 ) -> None:
-    """Each thing of the clip, played over RTSP, is alerted once, where it is, when it is there."""
+    """Each object of the clip, played over RTSP, gives one alert, at the right place and time."""
     truth = street()
     server = rtsp_server(clip=STREET_CLIP, loop=False)
     settings = config(broker, {"street": {"url": server.url}}, *PRESENT, *ABSENT)
@@ -84,7 +84,7 @@ def test_a_real_stream_tells_every_visit_once(
         alerts = events(subscriber)
         received = subscriber.received
     (warning,) = [line for line in daemon.log.splitlines() if "WARNING" in line]
-    assert "toybox knows drawn scenes only" in warning  # for all it knows, this is a real camera
+    assert "toybox knows drawn scenes only" in warning  # it can't know that this is no real camera
     assert "`streamwatch models pull yolov8s-worldv2`" in warning
 
     result = score(truth, alerts, frame0.timestamp())
@@ -92,7 +92,7 @@ def test_a_real_stream_tells_every_visit_once(
     assert len(result.found) == len(PRESENT)
     check_visits(alerts, len(PRESENT))
 
-    # The boxes lie where the truth has them at `captured_at`, but for one constant offset.
+    # At `captured_at` the boxes match the truth, apart from one constant offset in time.
     def ious(late: float) -> list[float]:
         offset = frame0.timestamp() + late
         return [truth.iou(alert, clip_seconds(alert, offset)) for alert in alerts]
@@ -113,7 +113,7 @@ def test_a_real_stream_tells_every_visit_once(
 
 
 def check_visits(alerts: Sequence[Mapping[str, Any]], count: int) -> None:
-    """One `new` and one `end` a visit, numbered without a gap."""
+    """Each visit has one `new` and one `end`, numbered without a gap."""
     visits: dict[str, list[Mapping[str, Any]]] = {}
     for alert in alerts:
         visits.setdefault(alert["id"], []).append(alert)
@@ -126,7 +126,7 @@ def check_visits(alerts: Sequence[Mapping[str, Any]], count: int) -> None:
 
 
 def check_order(prompt: str, received: Sequence[Received]) -> None:
-    """The picture before its alert, the state after it, and OFF at the start and the end."""
+    """The snapshot before its event, the state after it, and OFF at the start and the end."""
     place = f"street/{prompt.replace(' ', '-')}"
     mine = [(m.topic.split("/")[1], m.payload) for m in received if m.topic.endswith(place)]
     kinds = [kind for kind, _ in mine]
@@ -135,8 +135,10 @@ def check_order(prompt: str, received: Sequence[Received]) -> None:
     assert [payload for kind, payload in mine if kind == "state"] == [b"OFF", b"ON", b"OFF"]
 
 
-def test_a_file_ends_the_daemon_and_tells_every_visit(tmp_path: Path, broker: Mosquitto) -> None:
-    """As fast as the detector goes."""
+def test_each_visit_of_a_file_gives_one_alert_and_the_daemon_exits(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    """Without pace: as fast as the detector can."""
     cameras = {"street": {"url": str(STREET_CLIP), "pace": False}}
     settings = config(broker, cameras, *PRESENT, *ABSENT)
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings) as daemon:
@@ -145,7 +147,7 @@ def test_a_file_ends_the_daemon_and_tells_every_visit(tmp_path: Path, broker: Mo
         subscriber.wait_for_payload(STATUS, b"offline")
         alerts, log = events(subscriber), daemon.log
     saved = list((tmp_path / "xdg-state" / "streamwatch" / "snapshots").iterdir())
-    assert len(saved) == 2 * len(PRESENT)  # the whole picture, and the thing alone
+    assert len(saved) == 2 * len(PRESENT)  # the whole frame, and the crop
     result = score(street(), alerts)
     assert result.perfect, result
     assert [alert["type"] for alert in alerts].count("end") == len(PRESENT)
@@ -162,7 +164,7 @@ PETS: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def pets(tmp_path_factory: pytest.TempPathFactory) -> list[Sequence[Received]]:
-    """What two daemons tell of one file: a dog that is taken for a cat, then a cat."""
+    """The messages of two daemons with one file: a dog that is mistaken for a cat, then a cat."""
     require_mosquitto()
     folder = tmp_path_factory.mktemp("pets")
     dog, cat = (
@@ -194,8 +196,10 @@ def test_the_same_file_gives_the_same_events(pets: list[Sequence[Received]]) -> 
     assert first == second
 
 
-def test_what_not_names_is_beaten_and_never_told(pets: list[Sequence[Received]]) -> None:
-    """`not: dog` tells of the cat alone."""
+def test_prompts_of_not_suppress_alerts_and_are_never_published(
+    pets: list[Sequence[Received]],
+) -> None:
+    """With `not: dog` only the cat gives an alert."""
     received = pets[0]
     alerts = [alert for alert in alerts_among(received) if alert["type"] == "new"]
     started = {
@@ -205,18 +209,18 @@ def test_what_not_names_is_beaten_and_never_told(pets: list[Sequence[Received]])
     assert [position > 7 for position in started["sharpened"]] == [True]
     assert {alert["prompt"] for alert in alerts} == {"cat"}
 
-    # `info` says what runs, `not` included; what the pictures show is no word either.
+    # `info` contains the watches with their `not`; snapshots are no text.
     quiet = [m for m in received if m.topic != "streamwatch/info" and "/snapshot/" not in m.topic]
     assert {m.topic.split("/")[0] for m in quiet} == {"streamwatch", "homeassistant"}
     (info,) = {m.payload for m in received if m.topic == "streamwatch/info"}
     assert b'"dog"' in info
-    assert b"suitcase" not in info  # built in, and nobody's business
+    assert b"suitcase" not in info  # a built-in distractor, which is not published
     for message in quiet:
         told = f"{message.topic} {message.payload!r}"
         assert not any(rival in told for rival in ("dog", "suitcase", "truck")), told
 
 
-def test_info_and_stats_tell_what_runs(tmp_path: Path, broker: Mosquitto) -> None:
+def test_info_and_stats_describe_the_running_daemon(tmp_path: Path, broker: Mosquitto) -> None:
     cameras = {
         "yard": {"url": "bundled:street", "loop": True},
         "gate": {"url": "1", "enabled": False},
@@ -245,10 +249,10 @@ def test_info_and_stats_tell_what_runs(tmp_path: Path, broker: Mosquitto) -> Non
     assert stats["rss_bytes"] > 100e6
 
 
-def test_a_dead_camera_does_not_slow_another(
+def test_an_offline_camera_does_not_slow_another(
     tmp_path: Path, rtsp_server: Callable[..., RtspServer], broker: Mosquitto
 ) -> None:
-    """Of 15 frames a second it has 2 looked at, all the time, with a dead camera beside it."""
+    """The working camera has 2 of its 15 frames a second analysed all the time."""
     cameras = {
         "alive": {"url": rtsp_server().url, "fps": 2},
         "dead": {"url": f"rtsp://127.0.0.1:{free_port()}/stream"},
@@ -266,8 +270,8 @@ def test_a_dead_camera_does_not_slow_another(
     assert 1 < frames / (last["uptime_s"] - first["uptime_s"]) < 2.2
 
 
-def test_a_broker_that_comes_late_gets_everything(tmp_path: Path, broker: Mosquitto) -> None:
-    """Two visits begin and end with no broker there; all of it arrives once there is one."""
+def test_a_broker_that_starts_late_gets_every_event(tmp_path: Path, broker: Mosquitto) -> None:
+    """Two visits begin and end without a broker; their events arrive once it starts."""
     broker.kill()
     cameras = {
         "street": {"url": "bundled:street", "pace": False},
@@ -288,7 +292,7 @@ def test_a_broker_that_comes_late_gets_everything(tmp_path: Path, broker: Mosqui
     assert told == [(watch, kind) for watch in ("red-car", "blue-car") for kind in kinds]
 
 
-def test_a_crash_leaves_the_will(tmp_path: Path, broker: Mosquitto) -> None:
+def test_after_a_crash_the_will_publishes_offline(tmp_path: Path, broker: Mosquitto) -> None:
     cameras = {"street": {"url": "bundled:street", "loop": True}}
     with Subscriber(broker.port) as subscriber:
         with Daemon(tmp_path, config(broker, cameras, "red car")) as daemon:
@@ -298,8 +302,8 @@ def test_a_crash_leaves_the_will(tmp_path: Path, broker: Mosquitto) -> None:
         subscriber.wait_for_payload(STATUS, b"offline", 40)
 
 
-def test_a_second_signal_stops_at_once(tmp_path: Path, broker: Mosquitto) -> None:
-    """The broker is frozen, so a clean stop would take its time."""
+def test_a_second_sigterm_stops_at_once(tmp_path: Path, broker: Mosquitto) -> None:
+    """The broker is frozen, so a clean stop would take long."""
     cameras = {"street": {"url": "bundled:street", "loop": True}}
     with Daemon(tmp_path, config(broker, cameras, "red car")) as daemon:
         daemon.wait_for_log("first frame")
@@ -311,10 +315,10 @@ def test_a_second_signal_stops_at_once(tmp_path: Path, broker: Mosquitto) -> Non
         broker.thaw()
 
 
-def test_no_secret_is_ever_told(
+def test_a_password_is_never_logged_or_published(
     tmp_path: Path, rtsp_server: Callable[..., RtspServer], broker: Mosquitto
 ) -> None:
-    """A wrong password is refused: said in the log and over MQTT, without the password."""
+    """A wrong password is reported in the log and over MQTT, without the password itself."""
     secret = "hunter2-geheim"
     server = rtsp_server(user="admin", password="right")
     url = server.url.replace("//", f"//admin:{secret}@")

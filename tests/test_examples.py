@@ -1,4 +1,4 @@
-"""The examples are right, and the automations among them do what they say."""
+"""The example configurations are valid, and the example automations do what they promise."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def name(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=name)
-def test_a_configuration_is_right(path: Path) -> None:
+def test_a_configuration_is_valid_and_uses_all_its_zones(path: Path) -> None:
     config = load(path)
     for watch in config.watches:
         assert config.cameras_of(watch), f"{watch} is watched for by no camera"
@@ -43,14 +43,14 @@ def test_a_configuration_is_right(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=name)
-def test_editors_are_shown_no_mistake(path: Path) -> None:
+def test_a_configuration_matches_the_schema_for_editors(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.startswith("# yaml-language-server: $schema=../config.schema.json\n")
     content = read(text, path.name).content
     assert [error.message for error in Draft202012Validator(schema()).iter_errors(content)] == []
 
 
-def test_the_list_names_them_all() -> None:
+def test_the_readme_lists_every_configuration() -> None:
     listed = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert len(CONFIGURATIONS) == 6
     for path in CONFIGURATIONS:
@@ -61,7 +61,7 @@ def test_the_list_names_them_all() -> None:
 
 
 class Automation:
-    """One automation: whether it would run for an event, and what it would then say."""
+    """One automation: whether it would run for an event, and its notification."""
 
     def __init__(self, written: Mapping[str, Any]) -> None:
         self.written = written
@@ -89,7 +89,7 @@ class Automation:
         return self._render(value, event)
 
     def _render(self, text: str, event: Mapping[str, Any]) -> str:
-        """As Home Assistant gives a trigger: of an MQTT message, or of an entity's new state."""
+        """With Home Assistant's `trigger` variable: an MQTT message, or an entity's new state."""
         if self.trigger["trigger"] == "mqtt":
             trigger: dict[str, Any] = {"payload_json": event}
         else:
@@ -120,20 +120,20 @@ PLACES = {
 
 
 def payload(alias: str, event: Event, *, delayed: bool = False, **more: Any) -> dict[str, Any]:
-    """What is published of `event`, at the place that the automation is for."""
+    """The payload of `event` for the camera and watch of the automation."""
     fields = event_fields(event, TOPICS, snapshot_path=None, published_at=MOMENT, delayed=delayed)
     camera, watch = PLACES[alias]
     told: dict[str, Any] = json.loads(encode({**fields, "camera": camera, "watch": watch, **more}))
     return told
 
 
-def test_each_automation_is_tested_and_has_an_id_of_its_own() -> None:
+def test_each_automation_is_tested_and_has_a_unique_id() -> None:
     assert sorted(one.written["alias"] for one in automations()) == sorted(PLACES)
     assert len({one.written["id"] for one in automations()}) == len(PLACES)
 
 
 @pytest.mark.parametrize("alias", COMES)
-def test_it_runs_when_something_is_new_and_not_for_what_is_old(alias: str) -> None:
+def test_an_arrival_automation_runs_only_for_current_new_events(alias: str) -> None:
     one = automation(alias)
     assert one.runs(payload(alias, new_event()))
     assert not one.runs(payload(alias, update_event("X")))
@@ -143,19 +143,19 @@ def test_it_runs_when_something_is_new_and_not_for_what_is_old(alias: str) -> No
 
 
 @pytest.mark.parametrize("reason", ["left", "lost", "shutdown", "restart", "changed"])
-def test_only_what_has_left_is_gone(reason: str) -> None:
+def test_the_departure_automation_runs_only_for_the_reason_left(reason: str) -> None:
     one = automation(GOES)
     assert one.runs(payload(GOES, end_event("X"), reason=reason)) is (reason == "left")
 
 
-def test_what_has_left_long_ago_is_not_told() -> None:
+def test_the_departure_automation_ignores_delayed_and_new_events() -> None:
     one = automation(GOES)
     assert not one.runs(payload(GOES, end_event("X"), delayed=True))
     assert not one.runs(payload(GOES, new_event()))
 
 
 @pytest.mark.parametrize("alias", PLACES)
-def test_its_words_are_filled_in(alias: str) -> None:
+def test_the_notifications_templates_are_filled_in(alias: str) -> None:
     event = end_event("X") if alias == GOES else new_event(prompt="cardboard box")
     told = automation(alias).notification(payload(alias, event))
     assert told["data"]["tag"] == event.id
@@ -167,7 +167,7 @@ def test_its_words_are_filled_in(alias: str) -> None:
         assert told["message"].endswith(":05")
 
 
-def test_it_names_entities_and_topics_that_there_are() -> None:
+def test_automations_use_existing_entities_and_topics() -> None:
     announced: set[str] = set()
     for path in CONFIGURATIONS:
         if path.stem in map(name, AUTOMATIONS):

@@ -1,4 +1,4 @@
-"""A file is replaced whole, or stays as it was."""
+"""Files are replaced atomically."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from streamwatch import files
 
 
-def test_a_file_gets_other_content_and_is_private(tmp_path: Path) -> None:
+def test_a_file_is_replaced_and_is_private(tmp_path: Path) -> None:
     target = tmp_path / "kept"
     files.replace(target, b"one")
     files.replace(target, b"two", on_disk=True)
@@ -20,12 +20,12 @@ def test_a_file_gets_other_content_and_is_private(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_mode_of_its_own(tmp_path: Path) -> None:
+def test_a_file_can_have_another_mode(tmp_path: Path) -> None:
     files.replace(tmp_path / "kept", b"one", mode=0o644)
     assert stat.S_IMODE((tmp_path / "kept").stat().st_mode) == 0o644
 
 
-def test_the_unfinished_file_is_named_as_asked_and_never_a_link(tmp_path: Path) -> None:
+def test_the_temporary_file_has_the_given_name_and_is_never_a_link(tmp_path: Path) -> None:
     target, part, elsewhere = tmp_path / "kept", tmp_path / "kept.part", tmp_path / "elsewhere"
     with files.beside(target, b"one", part=part) as new:
         assert new == part
@@ -38,7 +38,7 @@ def test_the_unfinished_file_is_named_as_asked_and_never_a_link(tmp_path: Path) 
     assert elsewhere.read_bytes() == b"mine"
 
 
-def test_what_fails_leaves_everything_as_it_was(
+def test_a_failed_replacement_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "kept"

@@ -1,4 +1,4 @@
-"""What a real Home Assistant makes of what it is told.
+"""Discovery, switches and automations in a real Home Assistant.
 
 It is no dependency: the tests are skipped unless $STREAMWATCH_HOMEASSISTANT names a Python that has
 it (see CONTRIBUTING.md).
@@ -64,7 +64,7 @@ def state(home: HomeAssistant, entity: str) -> str | None:
     return found
 
 
-def test_it_makes_devices_with_entities_that_live(
+def test_it_creates_devices_and_updates_their_entities(
     tmp_path: Path, start_mosquitto: StartMosquitto, start_home_assistant: StartHomeAssistant
 ) -> None:
     broker = start_mosquitto()
@@ -98,7 +98,7 @@ def test_it_makes_devices_with_entities_that_live(
         assert states["binary_sensor.streamwatch_problem"]["state"] == "on"
         assert states["binary_sensor.porch_connectivity"]["state"] == "on"
         assert states["binary_sensor.yard_connectivity"]["state"] == "unknown"
-        assert states["binary_sensor.porch_dog"]["state"] == "unavailable"  # it is not running
+        assert states["binary_sensor.porch_dog"]["state"] == "unavailable"  # not running
         assert states["binary_sensor.yard_car"]["state"] == "unavailable"
         assert states["switch.yard_enabled"]["state"] == "off"
         assert states["switch.streamwatch_car"]["state"] == "on"
@@ -135,10 +135,10 @@ def test_its_switches_send_commands(
         wait_until(lambda: state(home, "switch.streamwatch_car") == "off", home)
 
 
-def test_what_is_gone_goes_there_too(
+def test_removed_cameras_and_watches_disappear(
     tmp_path: Path, start_mosquitto: StartMosquitto, start_home_assistant: StartHomeAssistant
 ) -> None:
-    """While both run, and while streamwatch was away."""
+    """While both run, and while streamwatch was stopped."""
     broker = start_mosquitto()
     first = replace(ROSTER, cameras={"porch": AnnouncedCamera(None, ["car", "dog"])})
     second = replace(
@@ -163,7 +163,7 @@ def test_what_is_gone_goes_there_too(
     assert home.complaints == []
 
 
-def test_started_again_it_has_the_same_entities(
+def test_after_its_restart_it_has_the_same_entities(
     tmp_path: Path, start_mosquitto: StartMosquitto, start_home_assistant: StartHomeAssistant
 ) -> None:
     broker = start_mosquitto()
@@ -179,14 +179,14 @@ def test_started_again_it_has_the_same_entities(
     assert seen[0] == seen[1]
 
 
-def told_by(home: HomeAssistant) -> list[str]:
+def notified_ids(home: HomeAssistant) -> list[str]:
     return [notification["data"]["tag"] for notification in home.notifications]
 
 
-def test_its_automations_tell_of_what_is_new_and_not_of_what_is_old(
+def test_automations_notify_once_and_not_again_after_a_restart(
     tmp_path: Path, start_mosquitto: StartMosquitto, start_home_assistant: StartHomeAssistant
 ) -> None:
-    """Those of the parcel, by way of an event entity, which comes back with its last event."""
+    """Those of the parcel, with an event entity, which comes back with its last event."""
     broker = start_mosquitto()
     parcel = Roster("0.1", {"porch": AnnouncedCamera(None, ["parcel"])}, {"parcel": None})
 
@@ -202,7 +202,7 @@ def test_its_automations_tell_of_what_is_new_and_not_of_what_is_old(
         wait_until(lambda: home.settled, home)
         event = at_the_steps(new_event())
         told.event(event)
-        wait_until(lambda: told_by(home) == [event.id], home)
+        wait_until(lambda: notified_ids(home) == [event.id], home)
         assert home.notifications[0]["message"] == "A parcel is on the steps (83 % sure)."
         assert told.stop() == 0
     wait_until(lambda: state(home, "event.porch_parcel_alert") == "unavailable", home)
@@ -213,6 +213,6 @@ def test_its_automations_tell_of_what_is_new_and_not_of_what_is_old(
         )
         told.event(at_the_steps(end_event(event.id)))
         wait_until(lambda: len(home.notifications) == 2, home)
-    assert told_by(home) == [event.id, event.id]
+    assert notified_ids(home) == [event.id, event.id]
     assert home.notifications[1]["message"] == "The parcel is gone."
     assert "Error" not in "".join(line for line in home.log.splitlines() if "automation" in line)

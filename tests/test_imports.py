@@ -1,4 +1,4 @@
-"""Imports run one way, and the stages never import each other."""
+"""Imports go one way only, and the stages never import each other."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ LEVELS = (
     {"cli"},
     {"__main__"},
 )
-"""A part of the package may import itself and what stands on a level above it in this list."""
+"""A part of the package may import itself and the levels above it in this list."""
 NOT_UNDER = {"pipeline": {"publisher", "web"}}
-"""What a part may not import though it lies lower."""
+"""What a part may not import though the levels would allow it."""
 
 
 def part(module: str) -> str:
@@ -32,7 +32,7 @@ def part(module: str) -> str:
 
 
 def imported(path: Path) -> set[str]:
-    """The modules of the package that a module imports, by their whole names."""
+    """The full names of the package's modules that a module imports."""
     tree = ast.parse(path.read_text())
     found: set[str] = set()
     for node in ast.walk(tree):
@@ -53,7 +53,7 @@ def imports(path: Path) -> set[str]:
 
 def allowed(name: str) -> set[str]:
     if name == "__init__":
-        return {"errors", "paths", "python"}  # the last when it is first asked for
+        return {"errors", "paths", "python"}  # the last lazily
     found = {name}
     for level in LEVELS:
         if name in level:
@@ -63,26 +63,26 @@ def allowed(name: str) -> set[str]:
 
 
 DOORS = {"streamwatch.config", "streamwatch.config.catalogue"}
-"""What others may import of the configuration: nobody reaches deeper."""
+"""The only modules of the configuration that other parts may import."""
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_what_lies_below_it(path: Path) -> None:
+def test_a_module_imports_only_lower_levels(path: Path) -> None:
     name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    # `__version__` stands in the package itself.
+    # `__version__` is defined in the package itself.
     forbidden = imports(path) - allowed(name) - {"__version__"}
     assert not forbidden
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_the_configuration_is_entered_by_its_doors(path: Path) -> None:
+def test_only_the_public_modules_of_the_configuration_are_imported(path: Path) -> None:
     if path.relative_to(PACKAGE).parts[0] != "config":
         inside = {name for name in imported(path) if part(name) == "config"}
         assert inside <= DOORS
 
 
-def test_the_rule_sees_what_it_forbids() -> None:
+def test_the_import_rule_forbids_what_it_should() -> None:
     assert "source" not in allowed("publisher")
     assert {"publisher", "web"}.isdisjoint(allowed("pipeline"))
     assert "daemon" not in allowed("watch")

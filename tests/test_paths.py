@@ -1,4 +1,4 @@
-"""Where things lie."""
+"""The folders and files that streamwatch uses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SYSTEMD = {"CONFIG": "CONFIGURATION"}
 
 
 @pytest.mark.parametrize(("where", "kind", "below_home"), ALL)
-def test_systemd_then_xdg_then_home(
+def test_folders_come_from_systemd_then_xdg_then_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: Where, kind: str, below_home: str
 ) -> None:
     assert where() == tmp_path / "home" / below_home / "streamwatch"
@@ -42,7 +42,7 @@ def test_systemd_then_xdg_then_home(
     assert where() == Path("/var/one")
 
 
-def test_nobodys_home(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_folder_there_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -55,13 +55,13 @@ def test_nobodys_home(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-def test_snapshots_lie_in_the_state_folder_unless_told(tmp_path: Path) -> None:
+def test_snapshots_are_in_the_state_folder_unless_configured(tmp_path: Path) -> None:
     state = tmp_path / "home/.local/state/streamwatch"
     assert snapshot_folder(SnapshotSettings()) == state / "snapshots"
     assert snapshot_folder(SnapshotSettings(path=Path("/pictures"))) == Path("/pictures")
 
 
-def test_shipped_files_in_a_checkout_and_in_a_wheel(
+def test_shipped_files_are_found_in_a_checkout_and_in_a_wheel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     top = Path(__file__).parents[2]
@@ -83,7 +83,7 @@ def test_the_starter_names_the_schema_in_its_first_line() -> None:
 def test_the_socket_of_a_service_is_found_from_outside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of `streamwatch.service` and of its instances, whose folders systemd makes side by side."""
+    """For `streamwatch.service` and for its instances, whose folders are side by side."""
     config = Path("/etc/streamwatch/yard.yaml")
     monkeypatch.setattr(paths, "_RUN", tmp_path)
     for folder in ("streamwatch", "streamwatch-yard"):

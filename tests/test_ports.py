@@ -1,4 +1,4 @@
-"""The ports that the tests give to servers."""
+"""The ports that tests use for their servers."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ def test_no_port_is_handed_out_twice() -> None:
     assert len(set(handed_out)) == 300
 
 
-def test_ports_that_somebody_has_are_left_out() -> None:
+def test_ports_in_use_are_skipped() -> None:
     with closing(Ports()) as ports, ExitStack() as others:
         first = ports.next()
         following = range(first + 1, first + 20)
         for port in following:
-            with suppress(OSError):  # somebody has it already, which is as good
+            with suppress(OSError):  # another process has it already, which is as good
                 others.enter_context(bound(port))
         assert ports.next() not in following

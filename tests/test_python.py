@@ -1,4 +1,4 @@
-"""What a Python program can do without a configuration file or a broker."""
+"""The Python API, without a configuration file or a broker."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def image() -> Image:
     raise AssertionError("the clip is shorter")
 
 
-def test_a_detector_finds_what_words_describe(detector: Detector, image: Image) -> None:
+def test_a_detector_finds_the_given_prompts(detector: Detector, image: Image) -> None:
     truth = street()
     there = {
         visit.name: visit.boxes[round(MOMENT * truth.fps)]
@@ -58,14 +58,14 @@ def test_a_detector_finds_what_words_describe(detector: Detector, image: Image) 
     ("prompts", "said"),
     [("red car", "write a list"), ([], "one text or more"), (["dog", " "], "none of them empty")],
 )
-def test_what_is_no_list_of_prompts_is_refused(
+def test_prompts_that_are_no_list_of_texts_are_refused(
     detector: Detector, image: Image, prompts: Sequence[str], said: str
 ) -> None:
     with pytest.raises(ValueError, match=said):
         detector.find(image, prompts)
 
 
-def test_what_is_no_picture_is_refused(detector: Detector, image: Image) -> None:
+def test_an_argument_that_is_no_image_is_refused(detector: Detector, image: Image) -> None:
     with pytest.raises(ValueError, match="NoneType; was the file read"):
         detector.find(None, ["dog"])  # type: ignore[arg-type]
     wrongs: list[Any] = [image[..., 0], image.astype(np.float32), image[:0]]
@@ -74,7 +74,7 @@ def test_what_is_no_picture_is_refused(detector: Detector, image: Image) -> None
             detector.find(wrong, ["dog"])
 
 
-def test_a_wrong_model_is_one_sentence(tmp_path: Path) -> None:
+def test_a_wrong_model_gives_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(
         DetectorError, match=r"^model: 'toybx' is not a model; did you mean 'toybox'"
     ):
@@ -102,7 +102,7 @@ def test_a_pipeline_gives_events_without_a_broker() -> None:
     ]
 
 
-def test_importing_streamwatch_loads_nothing_heavy() -> None:
+def test_import_streamwatch_loads_no_heavy_libraries() -> None:
     code = (
         "import sys, streamwatch; "
         "print(*sorted({'torch', 'pydantic', 'yaml', 'numpy', 'av', 'cv2'} & set(sys.modules)))"

@@ -1,4 +1,4 @@
-"""The drawn scenes tell the truth about themselves."""
+"""Drawn scenes and their truth."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_scene_has_the_same_pixels_each_time() -> None:
     assert SCENE.at_night().at(3.0)[0].mean() < first.mean() / 2
 
 
-def test_the_truth_is_where_the_pixels_are() -> None:
+def test_the_true_boxes_match_the_pixels() -> None:
     empty = Scene((), seconds=6)
     image, (seen,) = SCENE.at(3.0)
     changed = np.abs(image.astype(int) - empty.at(3.0)[0]).sum(axis=-1) > 40
@@ -33,7 +33,7 @@ def test_the_truth_is_where_the_pixels_are() -> None:
     assert blue > red + 30
 
 
-def test_what_covers_a_thing_takes_from_what_shows() -> None:
+def test_covered_objects_are_less_visible() -> None:
     near = Thing("truck", "delivery_truck", 86, ((0, 320, 320), (6, 320, 320)))
     behind = dataclasses.replace(SCENE, things=(CAR, near))
     car, truck = behind.at(3.0)[1]
@@ -44,7 +44,7 @@ def test_what_covers_a_thing_takes_from_what_shows() -> None:
     assert pillar.at(3.0)[1] == ()
 
 
-def test_a_visit_lasts_while_there_is_something_to_see() -> None:
+def test_a_visit_lasts_while_the_object_is_visible() -> None:
     (visit,) = SCENE.truth(5).visits
     assert visit.name == "blue car"
     assert 1.0 <= visit.start <= 1.6
@@ -54,7 +54,7 @@ def test_a_visit_lasts_while_there_is_something_to_see() -> None:
     assert {frame.index for frame, seen in frames if seen} == visit.boxes.keys()
 
 
-def test_a_scene_is_a_clip(tmp_path: Path) -> None:
+def test_a_scene_can_be_written_as_a_clip(tmp_path: Path) -> None:
     scene = dataclasses.replace(SCENE, seconds=1)
     with av.open(str(scene.write(tmp_path / "scene.mp4", fps=5))) as container:
         pictures = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
@@ -62,5 +62,5 @@ def test_a_scene_is_a_clip(tmp_path: Path) -> None:
     assert np.abs(pictures[2].astype(int) - scene.at(0.4)[0]).mean() < 6
 
 
-def test_the_sprites_keep_their_notice() -> None:
+def test_the_sprites_have_their_copyright_notice() -> None:
     assert "Copyright (c) Microsoft Corporation." in (SPRITES / "NOTICE").read_text()

@@ -1,4 +1,4 @@
-"""The units, as systemd reads them."""
+"""The systemd units."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SYSTEMD = ROOT / "systemd"
 CONFINE = ROOT / "tests" / "parts" / "system_calls.py"
 UNITS = ("streamwatch.service", "streamwatch@.service")
 MOST_EXPOSED = 1.3
-"""Of 10, with cameras, GPUs and any host allowed."""
+"""On systemd's scale up to 10; cameras, GPUs and all hosts have to be allowed."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,8 +37,8 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_the_units_are_clean(unit: str, tmp_path: Path) -> None:
-    """But for the program, which lies elsewhere here."""
+def test_systemd_accepts_the_units_without_warnings(unit: str, tmp_path: Path) -> None:
+    """With another program, since ours isn't installed there."""
     text = (SYSTEMD / unit).read_text()
     assert "/opt/streamwatch/.venv/bin/streamwatch run" in text
     copy = tmp_path / unit
@@ -48,17 +48,17 @@ def test_the_units_are_clean(unit: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_the_sandbox_holds(unit: str) -> None:
+def test_the_units_exposure_stays_low(unit: str) -> None:
     done = analyze("security", "--offline=true", SYSTEMD / unit)
     (exposure,) = re.findall(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
     assert float(exposure) <= MOST_EXPOSED
     assert "DeviceAllow=char-video4linux rw" in (SYSTEMD / unit).read_text()
 
 
-def test_the_daemon_runs_with_the_system_calls_it_is_left(
+def test_the_daemon_runs_under_the_system_call_filter(
     tmp_path: Path, start_mosquitto: StartMosquitto
 ) -> None:
-    """It sees, encodes a prompt that is new, and replaces its file, as a command wants it."""
+    """It detects, encodes a new prompt, and replaces its file for a command with `persist`."""
     broker = start_mosquitto()
     within = (sys.executable, CONFINE, SYSTEMD / "streamwatch.service")
     refused = subprocess.run(
@@ -94,7 +94,7 @@ def test_the_daemon_runs_with_the_system_calls_it_is_left(
     assert "ERROR" not in daemon.log
 
 
-def test_the_instances_differ_in_nothing_but_their_names() -> None:
+def test_the_instance_unit_differs_only_in_its_names() -> None:
     def settings(unit: str) -> list[str]:
         lines = (SYSTEMD / unit).read_text().splitlines()
         return [line for line in lines if line and not line.startswith("#")]
@@ -113,7 +113,7 @@ def test_the_instances_differ_in_nothing_but_their_names() -> None:
 
 
 def test_the_service_is_installed_with_the_paths_of_this_checkout(tmp_path: Path) -> None:
-    """The virtual environment is taken as it is: setting it up is no part of this."""
+    """Without setting up the virtual environment."""
     done = subprocess.run(
         ["make", "-C", ROOT, "--assume-old=.venv/.run-ready", "install-service",
          f"DESTDIR={tmp_path}"],

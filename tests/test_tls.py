@@ -1,4 +1,4 @@
-"""The files of `mqtt.tls`: right ones load, wrong ones are told with their place."""
+"""The files of `mqtt.tls`: valid ones are accepted, others refused with the setting's name."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def files(authority: Authority, tmp_path: Path) -> Path:
         "{ca: client.pem}",
     ],
 )
-def test_right_files(loaded: Load, files: Path, tls: str) -> None:
+def test_valid_tls_files_are_accepted(loaded: Load, files: Path, tls: str) -> None:
     made = loaded(f"{RIGHT}mqtt: {{tls: {tls}}}\n").mqtt.tls_files
     assert made is not None
     assert all(path.parent == files for path in (made.ca, made.certificate, made.key) if path)
@@ -72,12 +72,14 @@ def test_right_files(loaded: Load, files: Path, tls: str) -> None:
         ("{certificate: gone.pem, key: gone.key}", "mqtt.tls.certificate: 'gone.pem' does not"),
     ],
 )
-def test_wrong_files(refused: Callable[[str], list[str]], files: Path, tls: str, said: str) -> None:
+def test_invalid_tls_files_are_refused_with_a_reason(
+    refused: Callable[[str], list[str]], files: Path, tls: str, said: str
+) -> None:
     (sentence,) = refused(f"{RIGHT}mqtt: {{tls: {tls}}}\n")
     assert sentence.startswith(said)
 
 
-def test_a_file_that_may_not_be_read(
+def test_an_unreadable_tls_file_is_refused(
     refused: Callable[[str], list[str]], files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(self: Path, *_: object, **__: object) -> None:
@@ -88,6 +90,6 @@ def test_a_file_that_may_not_be_read(
     assert refused(text) == ["mqtt.tls.ca: 'ca.pem' may not be read by the user that runs this"]
 
 
-def test_made_in_code(files: Path) -> None:
+def test_tls_settings_can_be_made_in_code(files: Path) -> None:
     settings = TlsSettings(ca=files / "ca.pem", certificate=files / "both.pem")
     assert settings.key is None

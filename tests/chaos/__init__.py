@@ -1,1 +1,1 @@
-"""What wears a daemon down, as scripts that anyone can run; each says what it found."""
+"""Long stress tests of the daemon, as scripts; each prints its results."""

@@ -3,15 +3,15 @@
     python -m tests.chaos.delivery broker [--alerts 1000]
     python -m tests.chaos.delivery daemon [--kills 20]
 
-The real daemon looks at the clip as fast as it can, in a loop, with each of eight prompts in ten
-watches: that makes tens of alerts a second. A subscriber with a persistent session counts what
-arrives. `broker` kills and restarts mosquitto ten times and freezes it twice meanwhile; `daemon`
-sends SIGKILL to the daemon at random moments, and starts it again.
+The real daemon analyses the clip as fast as it can, in a loop, with each of eight prompts in ten
+watches: that makes tens of alerts a second. A subscriber with a persistent session counts them.
+`broker` kills and restarts mosquitto ten times and freezes it twice meanwhile; `daemon` kills the
+daemon with SIGKILL at random moments and restarts it.
 
-An alert is lost if a visit's sequence has a gap, and doubled if the same id and sequence came more
-than once: a consumer drops those. In order are the sequences of each visit and, on the camera, the
-moments in which visits became known. The exit code is 1 if anything was lost, out of order or left
-open.
+An alert is lost if a visit's sequence has a gap, and doubled if the same id and sequence arrived
+more than once: a consumer drops those. The order is checked for the sequences of each visit, and
+for the times at which the camera's visits were announced. The exit code is 1 if anything was lost,
+out of order or left open.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ KILLS = 10
 FREEZES = 2
 FROZEN_SECONDS = 8.0
 TIME_OF_ULID = 10
-"""How many of its characters tell when an id was made."""
+"""The number of an id's first characters that encode its time."""
 SETTLE_SECONDS = 120.0
-"""How long the broker may be given to pass on what the daemon still had."""
+"""How long the broker may take to deliver what the daemon still had."""
 
 
 def configuration(broker: Mosquitto) -> dict[str, Any]:
@@ -66,8 +66,8 @@ def wear_the_broker(
 ) -> None:
     """Spread the faults over `alerts` alerts.
 
-    Not at the very moment when alerts arrive: mosquitto acknowledges a few milliseconds before it
-    saves, and killed in between it loses what it had acknowledged.
+    Not at the moment when alerts arrive: mosquitto acknowledges a few milliseconds before it saves,
+    and a kill in between loses acknowledged messages.
     """
     faults = ["kill"] * KILLS
     for number in range(FREEZES):

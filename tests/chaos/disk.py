@@ -1,12 +1,12 @@
-"""A disk that runs full under the daemon, while the broker is away, and has room again.
+"""A disk that becomes full while the broker is stopped, and later has room again.
 
     python -m tests.chaos.disk
 
-The daemon's state (outbox, snapshots, last good file) lies on a tmpfs of 8 MB, in a mount namespace
+The daemon's state (outbox, snapshots, last good file) is on a tmpfs of 8 MB, in a mount namespace
 of its own (util-linux' `unshare`, no root needed where user namespaces are allowed). The broker is
-stopped, the disk filled to the last byte, alerts go on, the disk is cleared, the broker comes back.
-Told is what arrived of it. The exit code is 1 if an alert was lost, the daemon ended or printed a
-traceback, or nobody was told that the disk is full.
+stopped, the disk filled to the last byte, alerts go on, the disk is cleared, the broker restarted.
+Printed is what arrived. The exit code is 1 if an alert was lost, the daemon ended or printed a
+traceback, or no error reported the full disk.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FULL_SECONDS = 20.0
 
 
 def fill(folder: Path) -> Path:
-    """A file that takes all the room there is."""
+    """Fill the disk with one file."""
     filler = folder / "filler"
     with filler.open("wb", buffering=0) as file:
         for size in (1 << 16, 1 << 10, 1):
@@ -46,7 +46,7 @@ def fill(folder: Path) -> Path:
 
 
 def wear(folder: Path) -> tuple[dict[str, Any], list[str], str, int]:
-    """What arrived, what was told of it on `P/errors`, the log and the exit code."""
+    """The counts of what arrived, the messages of `P/errors`, the log and the exit code."""
     small = folder / "state" / "xdg-state"
     (folder / "state").mkdir()
     small.mkdir()

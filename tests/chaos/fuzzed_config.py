@@ -1,12 +1,12 @@
-"""A daemon whose configuration file is spoiled again and again, and repaired where it still loads.
+"""A daemon whose configuration file is damaged at random again and again.
 
     python -m tests.chaos.fuzzed_config [--mutations 1000] [--seed 1]
 
-What is spoiled is the project's config.yaml, for a real broker and the clip in a loop: bits put in,
-lines lost, doubled, exchanged and shifted, the end cut off. Each mutation is saved while the daemon
-runs. What loads in spite of it is left in force for a moment, then the right file comes back. Shown
-are the alerts and the frames analysed before and meanwhile. The exit code is 1 if the daemon ended,
-printed a traceback, fell silent, or left an alert open.
+The file is the project's config.yaml, with a real broker and the clip in a loop. A mutation inserts
+text, deletes, repeats, swaps or indents lines, or cuts off the end. Each is saved while the daemon
+runs. A mutation that still loads runs for a moment, then the right file is restored. Printed are
+the alerts and the frames analysed before and meanwhile. The exit code is 1 if the daemon ended,
+printed a traceback, sent no alerts for too long, or left an alert open.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ BITS = (
     *("\x00", "é", "\u2028", "---\n", "%YAML 1.2\n", "null", "-1", "1e999"),
 )
 NOTICE_SECONDS = 0.3
-"""A save is read when the file has been still for 0.1 s."""
+"""The daemon reads a file once it hasn't changed for 0.1 s."""
 CALM_SECONDS = 40.0
 """One pass of the clip."""
 SILENCE_SECONDS = 20.0
-"""Longer than the clip's longest stretch without an alert."""
+"""Longer than the clip's longest time without an alert."""
 
 
 def mutated(text: str, chance: random.Random) -> str:
-    """`text` with one to four things done to it."""
+    """`text` with one to four random changes."""
     for _ in range(chance.randint(1, 4)):
         lines = text.splitlines(keepends=True) or [""]
         at, other = (chance.randrange(len(lines)) for _ in range(2))
@@ -72,7 +72,7 @@ def mutated(text: str, chance: random.Random) -> str:
 
 @dataclass(frozen=True)
 class Stretch:
-    """What came in a stretch of time."""
+    """What arrived in a period of time."""
 
     seconds: float
     alerts: int
@@ -163,17 +163,17 @@ def main() -> int:
             time.sleep(1)
             messages = subscriber.received
         log = daemon.log
-    return told(messages, [began, spoiling, repaired, ended], outcomes, log, code)
+    return report(messages, [began, spoiling, repaired, ended], outcomes, log, code)
 
 
-def told(
+def report(
     messages: Sequence[Received],
     moments: Sequence[float],
     outcomes: Counter[str],
     log: str,
     code: int,
 ) -> int:
-    """Prints what was found; the exit code."""
+    """Print the results and return the exit code."""
     console = Console()
     table = Table(title=", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()))
     for heading in ("", "seconds", "alerts", "longest silence", "analysed/s"):

@@ -1,11 +1,11 @@
-"""The daemon for half an hour or more, with a reload a minute: does anything grow?
+"""The daemon for half an hour or more, with a reload every minute: does anything grow?
 
     python -m tests.chaos.soak [--minutes 30] [--plot soak.png]
 
-Two cameras over RTSP, snapshots on, a subscriber, and once a minute a word of the file changed.
-Memory (resident, in MB), threads and open files of the daemon are looked at every 5 s and drawn.
-The exit code is 1 if the last third has more of any in its median than the second third: 5% more
-memory, or one thread or file.
+Two cameras over RTSP, snapshots on, a subscriber, and every minute a changed prompt in the file.
+Memory (resident, in MB), threads and open files of the daemon are measured every 5 s and plotted.
+The exit code is 1 if a median of the last third exceeds that of the second third: by 5% for memory,
+or by one thread or file.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def sampled(process: psutil.Process, began: float) -> Sample:
 
 
 def soak(minutes: float) -> tuple[list[Sample], Counter[str], str, int]:
-    """The samples, how often each type of alert came, the log and the exit code."""
+    """The samples, the number of alerts by type, the log and the exit code."""
     with (
         tempfile.TemporaryDirectory() as folder,
         Mosquitto() as broker,

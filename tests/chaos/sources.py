@@ -1,10 +1,11 @@
-"""A camera that suffers all that cameras suffer, beside one that is well.
+"""A camera with every fault that cameras have, beside one without faults.
 
     python -m tests.chaos.sources
 
-Each fault is done to a real RTSP server while the project's own capture reads it. Told are the
-seconds from its return to the first frame, and the frames a second of the other camera meanwhile.
-The exit code is 1 if a return took more than 5 s, or the other camera lost a tenth of its frames.
+Each fault is applied to a real RTSP server while the project's own capture reads it. Printed are
+the seconds from the server's return to the first frame, and the other camera's frames a second
+meanwhile. The exit code is 1 if a reconnect took more than 5 s, or the other camera lost a tenth of
+its frames.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tests.parts.rtsp import RtspServer
 from tests.source.peers import garbage_peer, mute_peer
 
 AWAY_SECONDS = 12.0
-"""How long each fault lasts: longer than any patience or time-out of ours."""
+"""How long each fault lasts: longer than any timeout of ours."""
 RETURN_SECONDS = 5.0
 FPS = 15
 
@@ -98,7 +99,7 @@ def frames(capture: Capture) -> int:
 
 
 def steady(capture: Capture) -> None:
-    """Return once frames have come for two seconds."""
+    """Wait until frames have come for two seconds."""
     while True:
         before = frames(capture)
         time.sleep(2)

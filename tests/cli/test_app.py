@@ -1,4 +1,4 @@
-"""The commands, run as a person runs them."""
+"""The commands of `streamwatch`, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def streamwatch(tmp_path: Path) -> Command:
-    """Run a command in an empty folder; nothing it says may be a traceback."""
+    """Run a command in an empty folder; its output may have no traceback."""
 
     def run(
         *arguments: str, program: tuple[str, ...] = (sys.executable, "-m", "streamwatch")
@@ -59,7 +59,9 @@ def test_a_wrong_command_line_exits_2(streamwatch: Command, arguments: tuple[str
     assert streamwatch(*arguments).returncode == 2
 
 
-def test_init_check_and_no_overwriting(streamwatch: Command, tmp_path: Path) -> None:
+def test_init_writes_a_valid_config_and_never_overwrites(
+    streamwatch: Command, tmp_path: Path
+) -> None:
     done = streamwatch("init", "home")
     assert done.returncode == 0
     written = tmp_path / "home" / "config.yaml"
@@ -75,7 +77,9 @@ def test_init_check_and_no_overwriting(streamwatch: Command, tmp_path: Path) -> 
     assert written.read_text() == before
 
 
-def test_check_tells_every_error_and_exits_1(streamwatch: Command, tmp_path: Path) -> None:
+def test_check_run_and_demo_print_every_error_and_exit_1(
+    streamwatch: Command, tmp_path: Path
+) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(
         "detector: {model: toybox}\n"
@@ -95,7 +99,7 @@ def test_check_tells_every_error_and_exits_1(streamwatch: Command, tmp_path: Pat
         assert done.stdout == ""
 
 
-def test_check_finds_its_file_and_warns(streamwatch: Command, tmp_path: Path) -> None:
+def test_check_finds_config_yaml_and_warns(streamwatch: Command, tmp_path: Path) -> None:
     nothing = streamwatch("check")
     assert nothing.returncode == 1
     assert "streamwatch init" in nothing.stderr
@@ -109,15 +113,13 @@ def test_check_finds_its_file_and_warns(streamwatch: Command, tmp_path: Path) ->
     assert "toybox knows drawn scenes only" in done.stdout
 
 
-def test_the_schema_is_the_shipped_one(streamwatch: Command) -> None:
+def test_check_schema_prints_the_shipped_schema(streamwatch: Command) -> None:
     done = streamwatch("check", "--schema")
     assert done.returncode == 0
     assert json.loads(done.stdout) == json.loads((ROOT / "config.schema.json").read_text())
 
 
-def test_what_fails_while_starting_exits_3_with_one_sentence(
-    streamwatch: Command, tmp_path: Path
-) -> None:
+def test_a_failing_start_exits_3_with_one_clear_error(streamwatch: Command, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         config = {
             "mqtt": {"embedded": True, "port": taken.getsockname()[1]},
@@ -132,7 +134,7 @@ def test_what_fails_while_starting_exits_3_with_one_sentence(
 
 
 @pytest.mark.parametrize("command", ["run", "check", "demo"])
-def test_a_gpu_that_is_not_there_is_a_mistake_in_the_file(
+def test_a_missing_gpu_is_a_config_error(
     streamwatch: Command, tmp_path: Path, command: str
 ) -> None:
     (tmp_path / "config.yaml").write_text(
@@ -151,8 +153,8 @@ def test_a_gpu_that_is_not_there_is_a_mistake_in_the_file(
     )
 
 
-def test_the_demo_tells_what_happens_in_the_clip(streamwatch: Command, tmp_path: Path) -> None:
-    """The shipped config.yaml, as it is but for the folder of its pictures."""
+def test_the_demo_prints_every_visit_of_the_clip(streamwatch: Command, tmp_path: Path) -> None:
+    """With the shipped config.yaml unchanged."""
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     assert config["snapshots"]["path"] == "snapshots"
     (tmp_path / "config.yaml").write_text((ROOT / "config.yaml").read_text())
@@ -170,7 +172,7 @@ def test_the_demo_tells_what_happens_in_the_clip(streamwatch: Command, tmp_path:
     assert len(list((tmp_path / "snapshots").glob("*.jpg"))) == 2 * len(appeared)
 
 
-def test_a_changed_word_changes_the_alerts(streamwatch: Command, tmp_path: Path) -> None:
+def test_changed_prompts_change_the_alerts(streamwatch: Command, tmp_path: Path) -> None:
     text = (ROOT / "config.yaml").read_text()
     changed = text.replace("prompt: red car", "prompt: unicorn").replace(
         "prompt: sailing boat", "prompt: bicycle"

@@ -1,4 +1,4 @@
-"""`streamwatch models`, and what `run` and `check` do about a model that is not here."""
+"""`streamwatch models`, and `run` and `check` with a model that is not downloaded yet."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def web(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
-    """Where the table says that the models and their encoders are."""
+    """A server that the table of models points to."""
     with serving() as server:
 
         def here(source: object, path: str) -> Asset:
@@ -90,12 +90,12 @@ def web(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
 
 
 def streamwatch(*arguments: str) -> Result:
-    """In this process, where the table can be set to another server."""
+    """Run a command in this process, so that the table can point to the test's server."""
     root, own = logging.getLogger(), logging.getLogger("streamwatch")
     before = root.handlers[:], root.level, own.level
     try:
         done = CliRunner().invoke(app, arguments)
-    finally:  # `run` sets the log up for good
+    finally:  # `run` changes the logging setup of the process
         root.handlers[:] = before[0]
         root.setLevel(before[1])
         own.setLevel(before[2])
@@ -103,7 +103,7 @@ def streamwatch(*arguments: str) -> Result:
     return done
 
 
-def test_the_list(cache: Path) -> None:
+def test_models_lists_every_model_and_encoder(cache: Path) -> None:
     done = streamwatch("models")
     assert done.exit_code == 0
     lines = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line.split()}
@@ -143,10 +143,10 @@ def test_an_encoder_can_be_pulled_alone(web: Web, cache: Path) -> None:
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-def test_the_list_fits_the_screen(
+def test_each_row_of_the_list_fits_the_screen(
     web: Web, cache: Path, monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
-    """A row stays a line, also where its encoder is missing, which is the longest to say."""
+    """Each row stays one line, even with "no encoder", which is the longest."""
     streamwatch("models", "pull", NAME)
     shutil.rmtree(cache / CLIP.name)
     monkeypatch.setenv("COLUMNS", str(columns))
@@ -157,7 +157,7 @@ def test_the_list_fits_the_screen(
     assert [row.split()[0] for row in rows] == list(MODELS)
 
 
-def test_a_yoloe_is_pulled_with_tower_and_tokenizer(web: Web, cache: Path) -> None:
+def test_pulling_a_yoloe_fetches_text_tower_and_tokenizer(web: Web, cache: Path) -> None:
     done = streamwatch("models", "pull", YOLOE)
     assert done.exit_code == 0, done.output
     assert f"fetching 31 MB from {web.address(YOLOE_FILE)}" in done.stdout
@@ -179,7 +179,7 @@ def test_a_yoloe_is_pulled_with_tower_and_tokenizer(web: Web, cache: Path) -> No
     assert (cache / CLIP.name / "model.safetensors").is_file()
 
 
-def test_a_part_of_an_encoder_is_no_encoder(web: Web, cache: Path) -> None:
+def test_an_incomplete_encoder_is_not_listed_as_present(web: Web, cache: Path) -> None:
     web.faults[VOCABULARY] = [status(404)]
     assert streamwatch("models", "pull", "mobileclip2").exit_code == 3
     assert (cache / "mobileclip2_b" / "mobileclip2_b.ts").is_file()
@@ -191,12 +191,12 @@ def test_a_part_of_an_encoder_is_no_encoder(web: Web, cache: Path) -> None:
     assert web.ranges(YOLOE_FILE) == []
 
 
-def test_toybox_needs_nothing(cache: Path) -> None:
+def test_pulling_toybox_downloads_nothing(cache: Path) -> None:
     assert streamwatch("models", "pull", "toybox").exit_code == 0
     assert not cache.exists()
 
 
-def test_a_name_that_is_none_is_a_wrong_command_line() -> None:
+def test_pulling_an_unknown_model_exits_2() -> None:
     done = streamwatch("models", "pull", "yolov9")
     assert done.exit_code == 2
     assert "there is no yolov9" in done.output
@@ -223,7 +223,7 @@ def test_a_name_that_is_none_is_a_wrong_command_line() -> None:
         (VOCABULARY, [status(502)], "the server is in trouble (502)"),
     ],
 )
-def test_each_fault_is_one_sentence_and_exit_code_3(
+def test_each_download_fault_gives_one_clear_error_and_exit_code_3(
     web: Web, path: str, faults: list[Fault], said: str
 ) -> None:
     name = YOLOE if path in (TOWER, VOCABULARY) else NAME
@@ -235,7 +235,7 @@ def test_each_fault_is_one_sentence_and_exit_code_3(
     assert streamwatch("models", "pull", name).exit_code == 0
 
 
-def test_a_lie_about_the_length_is_one_sentence(web: Web) -> None:
+def test_a_wrong_content_length_gives_one_clear_error(web: Web) -> None:
     web.faults[FILE] = [lie(500)]
     done = streamwatch("models", "pull", NAME)
     assert done.exit_code == 3
@@ -247,14 +247,14 @@ def test_a_lie_about_the_length_is_one_sentence(web: Web) -> None:
 @pytest.mark.parametrize(
     "fault", [break_off(40_000), lie(100_000), stall(10), status(503), status(429, Retry_After=0)]
 )
-def test_what_passes_is_said_and_gone_on_with(web: Web, fault: Fault) -> None:
+def test_a_temporary_fault_is_retried(web: Web, fault: Fault) -> None:
     web.faults[FILE] = [fault, good]
     done = streamwatch("models", "pull", NAME)
     assert done.exit_code == 0
     assert "trying again in 0 s" in done.stdout
 
 
-def test_a_spoilt_file_is_said_and_fetched_again(web: Web, cache: Path) -> None:
+def test_a_corrupt_file_is_reported_and_downloaded_again(web: Web, cache: Path) -> None:
     streamwatch("models", "pull", NAME)
     (cache / NAME / f"{NAME}.pt").write_bytes(b"swapped")
     done = streamwatch("models", "pull", NAME)
@@ -263,7 +263,7 @@ def test_a_spoilt_file_is_said_and_fetched_again(web: Web, cache: Path) -> None:
     assert (cache / NAME / f"{NAME}.pt").read_bytes() == CONTENT
 
 
-def test_ctrl_c_says_how_to_go_on(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_prints_how_to_resume(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     def pressed(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -316,10 +316,10 @@ def write_config(folder: Path, **detector: object) -> Path:
         ),
     ],
 )
-def test_run_without_its_model_ends_at_once(
+def test_run_offline_without_its_model_exits_at_once(
     tmp_path: Path, detector: dict[str, object], said: str
 ) -> None:
-    """Before PyTorch, broker and cameras; the time is printed (`pytest -s`)."""
+    """Before PyTorch is imported; the time is printed (`pytest -s`)."""
     file = write_config(tmp_path, **detector)
     environment = private_environment(tmp_path)
     since = time.perf_counter()
@@ -336,7 +336,7 @@ def test_run_without_its_model_ends_at_once(
     assert (done.returncode, done.stderr) == (3, f"streamwatch: {expected}\n")
 
 
-def test_nothing_of_pytorch_is_imported_for_that(tmp_path: Path) -> None:
+def test_run_without_its_model_does_not_import_pytorch(tmp_path: Path) -> None:
     script = """
 import sys
 from streamwatch.cli.app import app
@@ -356,7 +356,7 @@ assert not heavy, heavy
     assert done.returncode == 0, done.stderr
 
 
-def test_unreachable_is_one_sentence_with_the_command(
+def test_run_with_an_unreachable_server_gives_one_clear_error(
     tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = f"http://127.0.0.1:{free_port()}/{NAME}.pt"
@@ -368,7 +368,7 @@ def test_unreachable_is_one_sentence_with_the_command(
     assert last.endswith(f"; `streamwatch models pull {NAME}` tries again")
 
 
-def test_run_fetches_and_tells_log_and_systemd(
+def test_run_downloads_with_progress_in_log_and_systemd_status(
     web: Web, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from streamwatch.config import DetectorSettings
@@ -390,7 +390,7 @@ def test_run_fetches_and_tells_log_and_systemd(
     assert caplog.messages == []
 
 
-def test_run_fetches_what_a_yoloe_needs(
+def test_run_downloads_everything_a_yoloe_needs(
     web: Web, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     from streamwatch.config import DetectorSettings
@@ -412,7 +412,7 @@ def test_run_fetches_what_a_yoloe_needs(
     assert tower.read_bytes() == TOWER_CONTENT
 
 
-def test_check_says_what_a_yoloe_needs(web: Web, tmp_path: Path) -> None:
+def test_check_lists_the_downloads_of_a_yoloe(web: Web, tmp_path: Path) -> None:
     done = streamwatch("check", "-c", str(write_config(tmp_path, model=YOLOE)))
     assert (
         f"  model      {YOLOE}, device auto; will be fetched at start: {YOLOE} (31 MB), "
@@ -421,10 +421,10 @@ def test_check_says_what_a_yoloe_needs(web: Web, tmp_path: Path) -> None:
     assert web.asked == []
 
 
-def test_run_refuses_a_checkpoint_that_does_not_go_with_its_encoder(
+def test_run_refuses_a_checkpoint_with_the_wrong_encoder(
     tmp_path: Path, web: Web, cache: Path
 ) -> None:
-    """Before a camera is opened, of which none is there."""
+    """Before any camera is opened."""
     make_yoloe(tmp_path, "yoloe-26n-seg")
     clip_folder(tmp_path / "clip")
     file = write_config(tmp_path, model="yoloe-26n-seg.pt", text_encoder="./clip")
@@ -438,7 +438,7 @@ def test_run_refuses_a_checkpoint_that_does_not_go_with_its_encoder(
     assert "Traceback" not in done.stderr
 
 
-def test_check_fetches_nothing_and_says_what_run_will(
+def test_check_downloads_nothing_and_lists_what_run_will(
     web: Web, cache: Path, tmp_path: Path
 ) -> None:
     done = streamwatch("check", "-c", str(write_config(tmp_path)))
@@ -459,8 +459,8 @@ def test_check_fetches_nothing_and_says_what_run_will(
     assert "will be fetched" not in done.stdout
 
 
-def test_sigterm_while_fetching_is_a_clean_stop(tmp_path: Path) -> None:
-    """In a process of its own, whose row is set to a server that has fallen silent."""
+def test_sigterm_during_a_download_is_a_clean_stop(tmp_path: Path) -> None:
+    """In a process of its own, with a server that stalls."""
     script = """
 import dataclasses, sys
 from streamwatch.config.catalogue import MODELS, Asset
@@ -496,12 +496,14 @@ app(["run", "-c", sys.argv[1]])
 
 
 @pytest.mark.parametrize("address", ["", "unix:nonsense", "/nobody/listens/here", "@nobody"])
-def test_without_a_listener_nothing_happens(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_notify_socket_is_no_error(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", address)
     sd_notify.status("hello")
 
 
-def test_a_socket_in_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_status_goes_to_a_notify_socket_in_the_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
         systemd.settimeout(5)

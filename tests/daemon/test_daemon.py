@@ -1,4 +1,4 @@
-"""What the daemon does when a part of it breaks; all else is in test_end_to_end.py."""
+"""The daemon when a part of it fails; everything else is in test_end_to_end.py."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.parts.vectors import fake_vectors
 
 
 class BreakingDetector:
-    """Works a few times, then as a GPU does that has fallen off its bus."""
+    """Works a few times, then fails as a lost GPU does."""
 
     device = "cpu"
 
@@ -51,7 +51,7 @@ def config(folder: Path, mqtt: dict[str, object]) -> Config:
     return load(path)
 
 
-def test_a_detector_that_breaks_ends_the_daemon_and_its_events(
+def test_a_failing_detector_stops_the_daemon_and_ends_open_visits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_mosquitto: StartMosquitto
 ) -> None:
     monkeypatch.setattr(pipeline_module, "load_detector", lambda _: BreakingDetector())
@@ -75,7 +75,9 @@ def test_a_detector_that_breaks_ends_the_daemon_and_its_events(
     assert not [t.name for t in threading.enumerate() if t.name in ("detector", "capture-street")]
 
 
-def test_a_taken_port_is_one_sentence(tmp_path: Path, start_mosquitto: StartMosquitto) -> None:
+def test_a_taken_port_of_the_embedded_broker_gives_one_clear_error(
+    tmp_path: Path, start_mosquitto: StartMosquitto
+) -> None:
     broker = start_mosquitto()
     with (
         pytest.raises(PublisherError, match=f"can't listen on 127.0.0.1:{broker.port}"),
@@ -84,10 +86,10 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path, start_mosquitto: StartMosq
         pass
 
 
-def test_stopping_before_the_cameras_start_ends_cleanly(
+def test_a_stop_before_the_cameras_start_is_clean(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_mosquitto: StartMosquitto
 ) -> None:
-    """A signal may come while the detector is loading."""
+    """A signal may arrive while the detector is loading."""
     monkeypatch.setattr(pipeline_module, "load_detector", lambda _: BreakingDetector())
     fake_vectors(monkeypatch)
     broker = start_mosquitto()
@@ -102,7 +104,7 @@ def test_stopping_before_the_cameras_start_ends_cleanly(
     assert info["cameras"] == ["street"]
 
 
-def test_home_assistant_is_told_of_cameras_and_watches_disabled_ones_too(
+def test_disabled_watches_are_announced_to_home_assistant_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_mosquitto: StartMosquitto
 ) -> None:
     monkeypatch.setattr(pipeline_module, "load_detector", lambda _: BreakingDetector())

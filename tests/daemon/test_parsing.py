@@ -1,4 +1,4 @@
-"""What commands are read as, and why others are refused."""
+"""How commands are parsed, and why some are refused."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def read(verb: str, payload: bytes | str | dict[str, Any] = b"") -> Request | Re
         ),
     ],
 )
-def test_requests(verb: str, payload: Any, request_: Request) -> None:
+def test_valid_commands_become_requests(verb: str, payload: Any, request_: Request) -> None:
     assert read(verb, payload) == request_
 
 
@@ -164,7 +164,7 @@ def test_requests(verb: str, payload: Any, request_: Request) -> None:
         ),
     ],
 )
-def test_refusals(verb: str, payload: Any, refusal: str) -> None:
+def test_invalid_commands_are_refused_with_a_reason(verb: str, payload: Any, refusal: str) -> None:
     known = isinstance(payload, dict) and payload.get("id") == "a" and verb != "watch/ad"
     assert read(verb, payload) == Rejected("a" if known else None, refusal)
 
@@ -178,14 +178,14 @@ VALUES = (
 )
 
 
-def test_an_unknown_verb_is_told_of_those_there_are() -> None:
+def test_an_unknown_verb_gets_the_list_of_commands() -> None:
     refusal = read("x" * 100)
     assert isinstance(refusal, Rejected)
     assert refusal.message.startswith(f"'{'x' * 59}…' is not a command; there is watch/set, watch/")
 
 
 @given(st.sampled_from(["watch/set", "watch/remove", "reload", "detect", "", "\0"]), st.binary())
-def test_any_bytes_are_read_or_refused(verb: str, payload: bytes) -> None:
+def test_any_bytes_are_parsed_or_refused(verb: str, payload: bytes) -> None:
     assert read(verb, payload)
 
 
@@ -196,6 +196,6 @@ def test_any_bytes_are_read_or_refused(verb: str, payload: bytes) -> None:
         VALUES | st.lists(VALUES, max_size=2) | st.dictionaries(st.text(max_size=3), VALUES),
     ),
 )
-def test_any_fields_are_read_or_refused(verb: str, fields: dict[str, Any]) -> None:
+def test_any_fields_are_parsed_or_refused(verb: str, fields: dict[str, Any]) -> None:
     answer = read(verb, fields)
     encode({"id": answer.id, "message": answer.message if isinstance(answer, Rejected) else ""})

@@ -1,4 +1,4 @@
-"""Another configuration while the daemon runs: what goes on, what ends, what is told."""
+"""Configuration changes while the daemon runs, by editing the file and by command."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class EverythingIsThere:
     def __init__(self) -> None:
         self.searched: list[tuple[str, ...]] = []
         self.seconds = 0.0
-        """How long it takes for a batch."""
+        """How long a batch takes."""
 
     def detect(self, views: Sequence[View]) -> list[tuple[Detection, ...]]:
         time.sleep(self.seconds)
@@ -57,7 +57,7 @@ class EverythingIsThere:
 
 
 class Bench:
-    """A daemon in a thread, its file, and who listens."""
+    """A configuration file for a daemon in a thread, and a subscriber to its topics."""
 
     def __init__(self, folder: Path, broker: Mosquitto, subscriber: Subscriber) -> None:
         self.path = folder / "config.yaml"
@@ -91,12 +91,13 @@ class Bench:
     def events(self, camera: str = "left", watch: str = "car") -> list[Any]:
         return [m.json for m in self.subscriber.of(f"{self.prefix}/events/{camera}/{watch}")]
 
-    def told(self, camera: str = "left", watch: str = "car") -> list[str]:
+    def event_types(self, camera: str = "left", watch: str = "car") -> list[str]:
+        """The types of the events so far, with the reason in place of "end"."""
         return [event["reason"] or event["type"] if event["type"] == "end" else event["type"]
                 for event in self.events(camera, watch)]  # fmt: skip
 
-    def wait_told(self, *steps: str, camera: str = "left", watch: str = "car") -> None:
-        wait_until(lambda: self.told(camera, watch)[: len(steps)] == list(steps))
+    def wait_for_events(self, *steps: str, camera: str = "left", watch: str = "car") -> None:
+        wait_until(lambda: self.event_types(camera, watch)[: len(steps)] == list(steps))
 
     def info(self) -> Any:
         return self.subscriber.of(f"{self.prefix}/info")[-1].json
@@ -107,7 +108,7 @@ class Bench:
     def wait_all_open(self) -> None:
         for camera in ("left", "right"):
             for watch in ("car", "dog"):
-                self.wait_told("new", camera=camera, watch=watch)
+                self.wait_for_events("new", camera=camera, watch=watch)
 
 
 def wait_until(true: Callable[[], object], timeout: float = 15) -> None:
@@ -153,16 +154,16 @@ def running(daemon: Daemon) -> Iterator[Daemon]:
     assert not thread.is_alive()
 
 
-def test_an_added_watch_is_live_and_nothing_else_blinks(bench: Bench, daemon: Daemon) -> None:
+def test_an_added_watch_starts_and_other_visits_go_on(bench: Bench, daemon: Daemon) -> None:
     bench.wait_all_open()
     hash_before = bench.info()["config_hash"]
     bench.save(lambda tree: tree["watches"].update(bag={"prompt": "red backpack"}))
-    bench.wait_told("new", watch="bag")
-    assert bench.told() == bench.told(watch="dog") == ["new"]
+    bench.wait_for_events("new", watch="bag")
+    assert bench.event_types() == bench.event_types(watch="dog") == ["new"]
     info = bench.info()
     assert info["watches"]["bag"]["prompts"] == ["red backpack"]
     assert info["config_hash"] != hash_before
-    # In use from then on for both cameras, and never a vocabulary in between.
+    # Both cameras use it from then on; there is never a vocabulary in between.
     assert set(bench.detectors[0].searched) == {
         ("red car", "dog"), ("red car", "dog", "red backpack"),
     }  # fmt: skip
@@ -182,15 +183,15 @@ def test_an_added_watch_is_live_and_nothing_else_blinks(bench: Bench, daemon: Da
         (lambda tree: tree["cameras"]["left"].update(loop=False), "changed"),
     ],
 )
-def test_what_is_edited_away_ends_and_says_why(
+def test_visits_of_an_edited_watch_or_camera_end_with_the_reason(
     bench: Bench, daemon: Daemon, change: Callable[[Tree], object], reason: str
 ) -> None:
     bench.wait_all_open()
     bench.save(change)
-    bench.wait_told("new", reason)
+    bench.wait_for_events("new", reason)
     wait_until(lambda: bench.subscriber.of(f"{bench.prefix}/state/left/car")[-1].payload != b"ON"
-               or len(bench.told()) > 2)  # fmt: skip
-    assert bench.told("right", "dog") == ["new"]
+               or len(bench.event_types()) > 2)  # fmt: skip
+    assert bench.event_types("right", "dog") == ["new"]
 
 
 @pytest.mark.parametrize(
@@ -206,7 +207,7 @@ def test_what_is_edited_away_ends_and_says_why(
         lambda tree: tree["watches"].update(dog={"prompt": "cat"}),
     ],
 )
-def test_what_an_edit_does_not_concern_goes_on(
+def test_visits_an_edit_does_not_affect_go_on(
     bench: Bench, daemon: Daemon, change: Callable[[Tree], object]
 ) -> None:
     bench.wait_all_open()
@@ -217,33 +218,33 @@ def test_what_an_edit_does_not_concern_goes_on(
     time.sleep(1)
     assert "end" not in {event["type"] for event in bench.events()}
     assert len({event["id"] for event in bench.events()}) == 1
-    assert bench.told("right") == ["new"]
+    assert bench.event_types("right") == ["new"]
     after = {t.ident for t in threading.enumerate() if t.name.startswith("capture-")}
     assert after == captures
 
 
-def test_only_a_camera_whose_stream_changes_is_opened_anew(bench: Bench, daemon: Daemon) -> None:
+def test_only_a_camera_whose_stream_changes_reconnects(bench: Bench, daemon: Daemon) -> None:
     bench.wait_all_open()
     captures = {t.name: t.ident for t in threading.enumerate() if t.name.startswith("capture-")}
     bench.save(lambda tree: tree["cameras"]["left"].update(url="bundled:street"))
-    bench.wait_told("new", "changed", "new")
-    assert bench.told("right") == ["new"]
+    bench.wait_for_events("new", "changed", "new")
+    assert bench.event_types("right") == ["new"]
     after = {t.name: t.ident for t in threading.enumerate() if t.name.startswith("capture-")}
     assert after["capture-right"] == captures["capture-right"]
     assert after["capture-left"] != captures["capture-left"]
 
 
-def test_a_camera_is_added(bench: Bench, daemon: Daemon) -> None:
+def test_an_added_camera_starts_and_other_visits_go_on(bench: Bench, daemon: Daemon) -> None:
     bench.wait_all_open()
     street = {"url": str(STREET_CLIP), "loop": True}
     bench.save(lambda tree: tree["cameras"].update(third=dict(street)))
-    bench.wait_told("new", camera="third")
+    bench.wait_for_events("new", camera="third")
     bench.subscriber.wait_for_payload(f"{bench.prefix}/cameras/third/status", b"online")
-    assert bench.told() == ["new"]
+    assert bench.event_types() == ["new"]
 
 
 @pytest.mark.expects_errors
-def test_a_mistake_stops_nothing_and_is_told_where_people_look(
+def test_a_config_error_is_reported_in_log_errors_and_info_and_stops_nothing(
     bench: Bench, daemon: Daemon, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.wait_all_open()
@@ -264,41 +265,41 @@ def test_a_mistake_stops_nothing_and_is_told_where_people_look(
     assert info["problems"] == [report]
     said = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
     assert f"{bench.path}:23:5: watches.bag.promt: unknown key; did you mean 'prompt'?" in said
-    assert bench.told() == ["new"]
+    assert bench.event_types() == ["new"]
 
     bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
-    bench.wait_told("new", watch="bag")
+    bench.wait_for_events("new", watch="bag")
     wait_until(lambda: not bench.info()["problems"])
-    assert bench.told() == ["new"]
+    assert bench.event_types() == ["new"]
 
 
 @pytest.mark.expects_errors
 @pytest.mark.parametrize("text", ["", "[1, 2", "watches:\n\t- x", "\x00", "cameras: *nobody"])
 def test_broken_yaml_stops_nothing(bench: Bench, daemon: Daemon, text: str) -> None:
-    bench.wait_told("new")
+    bench.wait_for_events("new")
     bench.path.write_text(text)
     wait_until(lambda: bench.info()["problems"])
     bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
-    bench.wait_told("new", watch="bag")
+    bench.wait_for_events("new", watch="bag")
     wait_until(lambda: not bench.info()["problems"])
 
 
-def test_a_file_that_is_empty_for_a_moment_is_being_saved(bench: Bench, daemon: Daemon) -> None:
-    bench.wait_told("new")
+def test_a_file_that_is_empty_for_a_moment_is_no_error(bench: Bench, daemon: Daemon) -> None:
+    bench.wait_for_events("new")
     text = bench.edited(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
     bench.path.write_text("")
     time.sleep(0.5)
     bench.path.write_text(text)
-    bench.wait_told("new", watch="bag")
+    bench.wait_for_events("new", watch="bag")
     assert bench.errors() == []
 
 
-def test_every_way_of_saving_is_noticed(bench: Bench, daemon: Daemon) -> None:
-    bench.wait_told("new")
+def test_saving_in_place_by_rename_or_by_symlink_is_noticed(bench: Bench, daemon: Daemon) -> None:
+    bench.wait_for_events("new")
     bench.path.write_text(bench.edited(lambda t: t["watches"].update(a={"prompt": "in place"})))
-    bench.wait_told("new", watch="a")
+    bench.wait_for_events("new", watch="a")
     bench.save(lambda tree: tree["watches"].update(b={"prompt": "by renaming"}))
-    bench.wait_told("new", watch="b")
+    bench.wait_for_events("new", watch="b")
 
     # As Kubernetes does: config.yaml → ..data/config.yaml, and ..data → a folder that changes.
     folder = bench.path.parent
@@ -314,40 +315,40 @@ def test_every_way_of_saving_is_noticed(bench: Bench, daemon: Daemon) -> None:
         if not bench.path.is_symlink():
             bench.path.unlink()
             bench.path.symlink_to("..data/config.yaml")
-        bench.wait_told("new", watch=name)
-    assert bench.told() == ["new"]
+        bench.wait_for_events("new", watch=name)
+    assert bench.event_types() == ["new"]
 
 
-def test_a_request_reads_the_file_again(
+def test_request_reload_reads_the_file_again(
     bench: Bench, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even where nothing can be noticed, as when what changes is a variable."""
-    bench.wait_told("new")
+    """Even if the file looks unchanged, as when only an environment variable changes."""
+    bench.wait_for_events("new")
     before = bench.path.stat()
     text = bench.path.read_text().replace("prompt: dog", "prompt: cat")
     bench.path.write_text(text)
     os.utime(bench.path, ns=(before.st_atime_ns, before.st_mtime_ns))
     time.sleep(0.5)
-    assert bench.told(watch="dog") == ["new"]
+    assert bench.event_types(watch="dog") == ["new"]
     daemon.request_reload()
-    bench.wait_told("new", "changed", "new", watch="dog")
+    bench.wait_for_events("new", "changed", "new", watch="dog")
 
 
-def test_another_detector_is_loaded_beside_the_one_that_runs(bench: Bench, daemon: Daemon) -> None:
+def test_a_changed_detector_is_loaded_and_visits_go_on(bench: Bench, daemon: Daemon) -> None:
     bench.wait_all_open()
     bench.save(lambda tree: tree["detector"].update(image_size=320))
     wait_until(lambda: len(bench.detectors) == 2 and bench.detectors[1].searched)
     first = len(bench.detectors[0].searched)
     time.sleep(0.5)
     assert len(bench.detectors[0].searched) == first
-    assert bench.told() == ["new"]
+    assert bench.event_types() == ["new"]
 
 
 @pytest.mark.expects_errors
-def test_a_detector_that_cannot_be_had_changes_nothing(
+def test_a_detector_that_cannot_be_loaded_changes_nothing(
     bench: Bench, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench.wait_told("new")
+    bench.wait_for_events("new")
 
     def missing(_settings: object) -> EverythingIsThere:
         raise DetectorError("the checkpoint is not here")
@@ -358,20 +359,20 @@ def test_a_detector_that_cannot_be_had_changes_nothing(
     assert "the checkpoint is not here" in bench.info()["problems"][0]["message"]
     bench.save(lambda tree: tree["detector"].pop("image_size"))
     wait_until(lambda: not bench.info()["problems"])
-    assert bench.told() == ["new"]
+    assert bench.event_types() == ["new"]
 
 
-def test_what_was_saved_while_it_started_is_taken_over(bench: Bench) -> None:
+def test_an_edit_saved_during_the_start_is_applied(bench: Bench) -> None:
     config, followed = start(bench.path, last_good=False)
     bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
     for _ in running(Daemon(config, followed)):
-        bench.wait_told("new", watch="bag")
+        bench.wait_for_events("new", watch="bag")
 
 
 @pytest.mark.expects_errors
-def test_a_start_on_a_broken_file_runs_the_last_good_one_and_says_so(bench: Bench) -> None:
+def test_a_start_with_a_broken_file_runs_the_last_good_one_and_reports_it(bench: Bench) -> None:
     for _ in running(Daemon(*start(bench.path, last_good=True))):
-        bench.wait_told("new")
+        bench.wait_for_events("new")
     bench.subscriber.clear()
     kept = list((bench.path.parent / "state").rglob("*.yaml"))
     assert [path.stat().st_mode & 0o777 for path in kept] == [0o600]
@@ -380,18 +381,18 @@ def test_a_start_on_a_broken_file_runs_the_last_good_one_and_says_so(bench: Benc
     with pytest.raises(ConfigError, match="unknown key"):
         start(bench.path, last_good=False)
     for _ in running(Daemon(*start(bench.path, last_good=True))):
-        bench.wait_told("new")
+        bench.wait_for_events("new")
         wait_until(lambda: bench.errors())
         assert [error["path"] for error in bench.errors()[0]["errors"]] == [
             "watches.bag.prompt", "watches.bag.promt",
         ]  # fmt: skip
         assert bench.info()["problems"]
         bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
-        bench.wait_told("new", watch="bag")
+        bench.wait_for_events("new", watch="bag")
         wait_until(lambda: not bench.info()["problems"])
 
 
-def test_the_last_good_file_is_kept_unexpanded(
+def test_the_last_good_file_keeps_its_variables_unexpanded(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BROKER_PASSWORD", "s3cret")
@@ -409,13 +410,13 @@ def test_the_last_good_file_is_kept_unexpanded(
 
 @pytest.mark.expects_errors
 @pytest.mark.parametrize("written", [True, False])
-def test_a_taken_port_refuses_the_edit_and_what_runs_goes_on(
+def test_an_edit_with_a_taken_port_is_refused_and_visits_go_on(
     bench: Bench, daemon: Daemon, written: bool
 ) -> None:
-    """Whether the port is written, or is the default that stands nowhere in the file."""
+    """Whether the port is in the file or is the default."""
     bench.wait_all_open()
     with socket.socket() as other:
-        with suppress(OSError):  # the default may be somebody else's, which is as good
+        with suppress(OSError):  # another process may have the default port, which is as good
             other.bind(("127.0.0.1", 0 if written else 8080))
             other.listen()
         port = other.getsockname()[1] or 8080
@@ -425,10 +426,10 @@ def test_a_taken_port_refuses_the_edit_and_what_runs_goes_on(
     assert mistake["path"] == "http.port"
     assert f"can't listen on 127.0.0.1:{port}" in mistake["message"]
     assert mistake["column"] == (9 if written else 1)
-    assert bench.told() == ["new"]
+    assert bench.event_types() == ["new"]
 
 
-def test_what_is_retained_of_the_removed_is_cleared(bench: Bench, daemon: Daemon) -> None:
+def test_retained_topics_of_a_removed_camera_are_cleared(bench: Bench, daemon: Daemon) -> None:
     bench.wait_all_open()
     bench.subscriber.wait_for_payload(f"{bench.prefix}/cameras/left/status", b"online")
     bench.save(lambda tree: tree["cameras"].pop("left"))
@@ -438,7 +439,7 @@ def test_what_is_retained_of_the_removed_is_cleared(bench: Bench, daemon: Daemon
     assert not bench.subscriber.of(f"{bench.prefix}/cameras/left/status")[-1].payload
 
 
-def test_another_prefix_gets_all_that_is_retained_and_loses_no_alert(
+def test_a_new_topic_prefix_gets_retained_topics_and_open_visits(
     bench: Bench, daemon: Daemon, mosquitto: Mosquitto
 ) -> None:
     bench.wait_all_open()
@@ -457,7 +458,7 @@ def test_another_prefix_gets_all_that_is_retained_and_loses_no_alert(
     assert goodbye == [b"offline", b""]
 
 
-def test_another_broker_is_told_what_the_first_was(
+def test_a_new_broker_gets_the_retained_topics(
     bench: Bench, daemon: Daemon, start_mosquitto: StartMosquitto
 ) -> None:
     bench.wait_all_open()
@@ -472,8 +473,8 @@ def test_another_broker_is_told_what_the_first_was(
 # --- commands -------------------------------------------------------------------------------------
 
 
-class Asking:
-    """Sends commands to the daemon, and waits for the answers."""
+class CommandClient:
+    """Sends commands to the daemon and waits for the answers."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
@@ -491,91 +492,97 @@ class Asking:
 
 
 @pytest.fixture
-def obedient(bench: Bench) -> Iterator[Asking]:
+def client(bench: Bench) -> Iterator[CommandClient]:
     bench.path.write_text(bench.edited(lambda tree: tree["mqtt"].update(commands=True)))
     for _ in running(Daemon(*start(bench.path, last_good=False))):
         bench.wait_all_open()
-        yield Asking(bench)
+        yield CommandClient(bench)
 
 
-def test_a_command_is_live_and_answered(bench: Bench, obedient: Asking) -> None:
+def test_commands_take_effect_and_are_answered(bench: Bench, client: CommandClient) -> None:
     before = bench.path.read_text()
-    answer = obedient("watch/add", {"id": 7, "name": "bag", "watch": {"prompt": "bag"}})
+    answer = client("watch/add", {"id": 7, "name": "bag", "watch": {"prompt": "bag"}})
     assert (answer["id"], answer["ok"]) == (7, True)
     assert answer["result"]["changes"] == ["watch bag added"]
-    bench.wait_told("new", watch="bag")
+    bench.wait_for_events("new", watch="bag")
     assert bench.info()["config_hash"] == answer["result"]["config_hash"]
-    assert obedient("watch/disable", "bag")["ok"]
-    bench.wait_told("new", "disabled", watch="bag")
-    assert obedient("watch/switch", {"name": "bag", "enabled": True})["ok"]
-    bench.wait_told("new", "disabled", "new", watch="bag")
-    assert obedient("watch/remove", "bag")["ok"]
-    bench.wait_told("new", "disabled", "new", "removed", watch="bag")
-    assert obedient("camera/disable", "right")["ok"]
+    assert client("watch/disable", "bag")["ok"]
+    bench.wait_for_events("new", "disabled", watch="bag")
+    assert client("watch/switch", {"name": "bag", "enabled": True})["ok"]
+    bench.wait_for_events("new", "disabled", "new", watch="bag")
+    assert client("watch/remove", "bag")["ok"]
+    bench.wait_for_events("new", "disabled", "new", "removed", watch="bag")
+    assert client("camera/disable", "right")["ok"]
     bench.subscriber.wait_for_payload(f"{bench.prefix}/cameras/right/status", b"disabled")
-    assert bench.told() == ["new"]
+    assert bench.event_types() == ["new"]
     assert bench.path.read_text() == before
 
 
-def test_a_wrong_command_changes_nothing_and_says_why(bench: Bench, obedient: Asking) -> None:
-    answer = obedient("watch/set", {"id": "x", "name": "bag", "watch": {"promt": "bag"}})
+def test_a_wrong_command_changes_nothing_and_answers_why(
+    bench: Bench, client: CommandClient
+) -> None:
+    answer = client("watch/set", {"id": "x", "name": "bag", "watch": {"promt": "bag"}})
     assert (answer["id"], answer["ok"]) == ("x", False)
     assert "watches.bag.promt: unknown key; did you mean 'prompt'?" in answer["message"]
     assert (
         "there is none of this name; did you mean 'dog'?"
-        in (obedient("watch/disable", "dogg")["message"])
+        in (client("watch/disable", "dogg")["message"])
     )
     assert bench.errors() == []
-    assert bench.told() == ["new"]
+    assert bench.event_types() == ["new"]
 
 
-def test_what_a_command_persists_stands_in_the_file(bench: Bench, obedient: Asking) -> None:
+def test_a_command_with_persist_is_written_to_the_file(bench: Bench, client: CommandClient) -> None:
     bench.path.write_text(f"# mine\n{bench.path.read_text()}")
     before = bench.path.read_text()
     command = {"name": "bag", "watch": {"prompt": "bag"}, "persist": True}
-    assert obedient("watch/add", command)["ok"]
+    assert client("watch/add", command)["ok"]
     assert bench.path.read_text().startswith(before.partition("snapshots:")[0])
     assert load(bench.path).watches["bag"].prompt == ("bag",)
-    bench.wait_told("new", watch="bag")
+    bench.wait_for_events("new", watch="bag")
 
 
-def test_a_command_holds_over_an_edit_of_the_file(bench: Bench, obedient: Asking) -> None:
-    assert obedient("camera/disable", "right")["ok"]
+def test_a_command_stays_in_effect_after_an_edit_of_the_file(
+    bench: Bench, client: CommandClient
+) -> None:
+    assert client("camera/disable", "right")["ok"]
     bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
-    bench.wait_told("new", watch="bag")
+    bench.wait_for_events("new", watch="bag")
     assert bench.events("right", "bag") == []
     bench.save(lambda tree: tree["cameras"].pop("right"))
     wait_until(lambda: bench.info()["cameras"] == ["left"])
 
 
-def test_a_command_reads_the_file_again(bench: Bench, obedient: Asking) -> None:
-    assert obedient("reload", "")["result"]["changes"] == []
+def test_the_reload_command_is_answered(bench: Bench, client: CommandClient) -> None:
+    assert client("reload", "")["result"]["changes"] == []
 
 
-def test_a_command_is_told_what_a_camera_shows(bench: Bench, obedient: Asking) -> None:
-    answer = obedient("detect", {"camera": "left", "prompts": ["a cat"]})
+def test_the_detect_and_snapshot_commands_answer_with_what_a_camera_shows(
+    bench: Bench, client: CommandClient
+) -> None:
+    answer = client("detect", {"camera": "left", "prompts": ["a cat"]})
     assert answer["result"]["detections"] == [
         {"prompt": "a cat", "confidence": 0.9, "box": [10, 10, 90, 90]}
     ]
     assert answer["result"]["frame"] == [640, 360]
-    mine = obedient("detect", {"camera": "left"})["result"]["detections"]
+    mine = client("detect", {"camera": "left"})["result"]["detections"]
     assert [found["prompt"] for found in mine] == ["red car", "dog"]
-    shown = obedient("snapshot", {"camera": "left", "watch": "car"})["result"]
+    shown = client("snapshot", {"camera": "left", "watch": "car"})["result"]
     assert base64.b64decode(shown["jpeg"])[:2] == b"\xff\xd8"
-    assert obedient("detect", {"camera": "front"})["message"] == "front is none of the cameras"
+    assert client("detect", {"camera": "front"})["message"] == "front is none of the cameras"
 
 
-def test_commands_that_wait_for_frames_do_not_hold_up_an_edit(
-    bench: Bench, obedient: Asking
+def test_commands_that_wait_for_frames_do_not_delay_an_edit(
+    bench: Bench, client: CommandClient
 ) -> None:
-    """Two are always under way, and no camera gives a frame while they are."""
+    """Two commands are always in progress, and the detector is slow meanwhile."""
     for detector in bench.detectors:
         detector.seconds = 1.0
     over = threading.Event()
 
     def ask(number: int) -> None:
         while not over.is_set():
-            obedient.send("detect", {"id": number, "camera": "left"})
+            client.send("detect", {"id": number, "camera": "left"})
             time.sleep(0.05)
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(2)]
@@ -591,22 +598,22 @@ def test_commands_that_wait_for_frames_do_not_hold_up_an_edit(
             thread.join()
 
 
-def test_a_look_that_no_frame_comes_for_is_answered(
-    bench: Bench, obedient: Asking, monkeypatch: pytest.MonkeyPatch
+def test_a_detect_command_without_a_frame_times_out(
+    bench: Bench, client: CommandClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("streamwatch.daemon.commands.answering.FRAME_SECONDS", 0.3)
     for detector in bench.detectors:
         detector.seconds = 2.0
     time.sleep(0.1)
-    answer = obedient("detect", {"camera": "left"})
+    answer = client("detect", {"camera": "left"})
     assert answer["message"] == "no frame came within 0 s"
 
 
-# --- new words ------------------------------------------------------------------------------------
+# --- new prompts ----------------------------------------------------------------------------------
 
 
 class SlowEncoder:
-    """Knows the words of the bench; all others it reads only when it is `released`."""
+    """Knows the prompts of the bench; encodes others only once `released` is set."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.known = {"red car", "dog"}
@@ -633,7 +640,7 @@ def slow_encoder(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> SlowEncoder:
     return SlowEncoder(monkeypatch)
 
 
-def test_only_what_needs_new_vectors_waits_for_the_encoder(
+def test_only_watches_with_new_prompts_wait_for_the_encoder(
     bench: Bench, slow_encoder: SlowEncoder, daemon: Daemon, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -645,9 +652,9 @@ def test_only_what_needs_new_vectors_waits_for_the_encoder(
         tree["watches"]["car"] = {"prompt": "red car", "confidence": 0.5}
 
     bench.save(change)
-    bench.wait_told("new", "changed", "new")  # the car, whose words are known
+    bench.wait_for_events("new", "changed", "new")  # the car, whose prompt has a vector already
     assert "bag" not in bench.info()["watches"]
-    assert bench.told(watch="dog") == ["new"]  # looked for as before
+    assert bench.event_types(watch="dog") == ["new"]  # still the old prompt
     assert bench.errors() == []
     said = [r.getMessage() for r in caplog.records]
     assert (
@@ -655,12 +662,12 @@ def test_only_what_needs_new_vectors_waits_for_the_encoder(
         "'a bag' and 'a poodle'"
     ) in said
     slow_encoder.released.set()
-    bench.wait_told("new", watch="bag")
-    bench.wait_told("new", "changed", "new", watch="dog")
+    bench.wait_for_events("new", watch="bag")
+    bench.wait_for_events("new", "changed", "new", watch="dog")
 
 
 @pytest.mark.expects_errors
-def test_a_mistake_is_told_and_an_edit_is_live_while_another_waits(
+def test_errors_and_other_edits_do_not_wait_for_the_encoder(
     bench: Bench, slow_encoder: SlowEncoder, daemon: Daemon
 ) -> None:
     bench.wait_all_open()
@@ -669,15 +676,15 @@ def test_a_mistake_is_told_and_an_edit_is_live_while_another_waits(
     wait_until(lambda: bench.info()["problems"])
     bench.save(lambda tree: tree["watches"].pop("cat"))
     bench.save(lambda tree: tree["watches"].pop("car"))
-    bench.wait_told("new", "removed")
+    bench.wait_for_events("new", "removed")
     assert "bag" not in bench.info()["watches"]
     slow_encoder.released.set()
-    bench.wait_told("new", watch="bag")
+    bench.wait_for_events("new", watch="bag")
     wait_until(lambda: not bench.info()["problems"])
 
 
 @pytest.mark.expects_errors
-def test_an_encoder_that_fails_leaves_the_watch_and_all_else_goes_on(
+def test_if_the_encoder_fails_the_old_prompt_stays(
     bench: Bench, slow_encoder: SlowEncoder, daemon: Daemon
 ) -> None:
     bench.wait_all_open()
@@ -686,14 +693,14 @@ def test_an_encoder_that_fails_leaves_the_watch_and_all_else_goes_on(
     bench.save(lambda tree: tree["watches"].update(dog={"prompt": "a poodle"}))
     wait_until(lambda: bench.info()["problems"])
     assert "the text encoder's process was killed" in bench.info()["problems"][0]["message"]
-    assert bench.told(watch="dog") == ["new"]
+    assert bench.event_types(watch="dog") == ["new"]
     slow_encoder.error = None
     bench.save(lambda tree: tree["watches"].update(dog={"prompt": "a poodle", "name": "P"}))
-    bench.wait_told("new", "changed", "new", watch="dog")
+    bench.wait_for_events("new", "changed", "new", watch="dog")
     wait_until(lambda: not bench.info()["problems"])
 
 
-def test_another_template_is_in_force_when_every_prompt_is_encoded(
+def test_a_changed_template_waits_until_every_prompt_is_encoded(
     bench: Bench, slow_encoder: SlowEncoder, daemon: Daemon
 ) -> None:
     bench.wait_all_open()
@@ -708,19 +715,19 @@ def test_another_template_is_in_force_when_every_prompt_is_encoded(
     slow_encoder.released.set()
     wait_until(lambda: slow_encoder.known == {"red car", "dog"})
     time.sleep(0.5)
-    assert bench.told() == ["new"]
+    assert bench.event_types() == ["new"]
 
 
-def test_commands_are_answered_while_one_waits_for_the_encoder(
-    bench: Bench, slow_encoder: SlowEncoder, obedient: Asking
+def test_other_commands_are_answered_while_one_waits_for_the_encoder(
+    bench: Bench, slow_encoder: SlowEncoder, client: CommandClient
 ) -> None:
-    obedient.send("watch/add", {"id": "slow", "name": "bag", "watch": {"prompt": "a bag"}})
-    obedient.send("detect", {"id": "slow too", "camera": "left", "prompts": ["a cat"]})
-    assert obedient("watch/disable", "dog")["ok"]
-    assert obedient("detect", {"camera": "left"})["ok"]
+    client.send("watch/add", {"id": "slow", "name": "bag", "watch": {"prompt": "a bag"}})
+    client.send("detect", {"id": "slow too", "camera": "left", "prompts": ["a cat"]})
+    assert client("watch/disable", "dog")["ok"]
+    assert client("detect", {"camera": "left"})["ok"]
     assert not bench.subscriber.of(f"{bench.prefix}/result/watch/add")
     slow_encoder.released.set()
-    bench.wait_told("new", watch="bag")
+    bench.wait_for_events("new", watch="bag")
     (added,) = bench.subscriber.of(f"{bench.prefix}/result/watch/add")
     assert (added.json["id"], added.json["ok"]) == ("slow", True)
     wait_until(lambda: len(bench.subscriber.of(f"{bench.prefix}/result/detect")) == 2)

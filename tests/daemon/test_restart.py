@@ -1,4 +1,4 @@
-"""The daemon killed or stopped while something is there, and started again."""
+"""The daemon killed or stopped during a visit, and started again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STATE = "streamwatch/state/street/car"
 
 
 class Street:
-    """A camera on which a car is parked, or none; and who listens."""
+    """A camera that shows a parked car or nothing, with a subscriber to the events."""
 
     def __init__(self, folder: Path, port: int, subscriber: Subscriber) -> None:
         self.folder = folder
@@ -50,13 +50,13 @@ class Street:
     def daemon(self) -> Daemon:
         return Daemon(self.folder / "daemon", self.config)
 
-    def wait_told(self, count: int) -> list[tuple[str, int, str | None]]:
+    def wait_for_events(self, count: int) -> list[tuple[str, int, str | None]]:
         self.subscriber.wait_for(lambda _: len(self.events) >= count, PATIENCE_SECONDS)
         return [(e["type"], e["sequence"], e.get("reason")) for e in self.events]
 
     @property
     def events(self) -> list[Any]:
-        """Without repeats: a kill may come between a message and its acknowledgement."""
+        """Without repeats: a kill may hit between a message and its acknowledgement."""
         told = [message.json for message in self.subscriber.of(EVENTS)]
         keys = ("id", "sequence", "type", "captured_at")
         return list({tuple(event[key] for key in keys): event for event in told}.values())
@@ -78,17 +78,17 @@ def street(tmp_path: Path, start_mosquitto: StartMosquitto) -> Any:
         yield street
 
 
-def test_a_visit_survives_a_crash_and_ends_when_its_thing_has_gone_meanwhile(
+def test_a_visit_survives_a_crash_and_ends_if_the_object_is_gone(
     street: Street,
 ) -> None:
     with street.daemon():
-        assert street.wait_told(1) == [("new", 0, None)]
+        assert street.wait_for_events(1) == [("new", 0, None)]
         street.subscriber.wait_for_payload(STATE, b"ON")
     with street.daemon():  # the first was killed
-        assert street.wait_told(2)[1:] == [("update", 1, None)]
+        assert street.wait_for_events(2)[1:] == [("update", 1, None)]
     street.show()
     with street.daemon() as daemon:
-        assert street.wait_told(3)[2:] == [("end", 2, "restart")]
+        assert street.wait_for_events(3)[2:] == [("end", 2, "restart")]
         assert set(street.states[1:-1]) <= {b"ON"}
         street.subscriber.wait_for_payload(STATE, b"OFF")
         assert daemon.terminate() == 0, daemon.log
@@ -97,27 +97,27 @@ def test_a_visit_survives_a_crash_and_ends_when_its_thing_has_gone_meanwhile(
     assert set(street.states[1:-1]) == {b"ON"}
 
 
-def test_after_a_clean_stop_a_visit_is_continued_quietly(street: Street) -> None:
+def test_after_a_clean_stop_a_new_visit_continues_the_old_one(street: Street) -> None:
     with street.daemon() as daemon:
-        street.wait_told(1)
+        street.wait_for_events(1)
         assert daemon.terminate() == 0, daemon.log
-        assert street.wait_told(2) == [("new", 0, None), ("end", 1, "shutdown")]
+        assert street.wait_for_events(2) == [("new", 0, None), ("end", 1, "shutdown")]
     with street.daemon():
-        assert street.wait_told(3)[2:] == [("new", 0, None)]
+        assert street.wait_for_events(3)[2:] == [("new", 0, None)]
     first, _, second = street.events
     assert (first.get("continues"), second["continues"]) == (None, first["id"])
     assert second["id"] != first["id"]
 
-    del street.config["watches"]["car"]  # while it is down after a crash
+    del street.config["watches"]["car"]  # removed while the daemon is down after a crash
     with street.daemon() as daemon:
-        assert street.wait_told(4)[3:] == [("end", 1, "restart")]
+        assert street.wait_for_events(4)[3:] == [("end", 1, "restart")]
         street.subscriber.wait_for_payload(STATE, b"")
         assert daemon.terminate() == 0, daemon.log
     assert (street.events[3]["id"], len(street.events)) == (second["id"], 4)
 
 
 class Drifting:
-    """Finds a car that moves on by a pixel a frame."""
+    """Finds a car that moves by one pixel a frame."""
 
     device = "cpu"
 
@@ -129,10 +129,10 @@ class Drifting:
         return [(Detection("red car", 0.9, (self.x, 10, self.x + 90, 90)),) for _ in views]
 
 
-def test_where_a_thing_was_seen_last_is_kept_for_the_next_crash(
+def test_the_last_position_is_kept_for_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, street: Street
 ) -> None:
-    """It is told of once, and yet the outbox knows where it is."""
+    """Only one event is sent, but the outbox keeps the current position."""
     monkeypatch.setattr(analysis, "REMEMBER_SECONDS", 0.2)
     monkeypatch.setattr(pipeline, "load_detector", lambda _: Drifting())
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -142,7 +142,7 @@ def test_where_a_thing_was_seen_last_is_kept_for_the_next_crash(
     outbox = state_file("outbox", path, ".sqlite3")
 
     def kept_left_edge(copy: Path) -> float:
-        """As a process that was killed now would have left it."""
+        """What a process killed now would leave in the outbox."""
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(outbox.parent, copy)
         database = SqliteOutbox(copy / outbox.name)
@@ -154,7 +154,7 @@ def test_where_a_thing_was_seen_last_is_kept_for_the_next_crash(
         thread = threading.Thread(target=running.run)
         thread.start()
         try:
-            street.wait_told(1)
+            street.wait_for_events(1)
             told = street.events[0]["box"][0]
             deadline = time.monotonic() + 20
             while kept_left_edge(tmp_path / "copy") <= told + 10:
@@ -163,4 +163,4 @@ def test_where_a_thing_was_seen_last_is_kept_for_the_next_crash(
         finally:
             running.request_stop()
             thread.join()
-    assert street.wait_told(2) == [("new", 0, None), ("end", 1, "shutdown")]
+    assert street.wait_for_events(2) == [("new", 0, None), ("end", 1, "shutdown")]

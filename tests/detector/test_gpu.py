@@ -1,4 +1,4 @@
-"""What a GPU is asked to do. `pytest -m gpu` runs these alone; without one they are skipped."""
+"""Detection on a GPU. `pytest -m gpu` runs only these; without a GPU they are skipped."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def on(device: str) -> WorldDetector:
 
 
 def has(found: tuple[Detection, ...], wanted: Detection) -> bool:
-    """Whether `wanted` is there; half precision moves confidences by 0.004, boxes by 0.3 px."""
+    """Whether `wanted` was found; half precision shifts confidences by 0.004, boxes by 0.3 px."""
     return any(
         one.prompt == wanted.prompt
         and one.confidence == pytest.approx(wanted.confidence, abs=0.02)
@@ -61,12 +61,12 @@ def has(found: tuple[Detection, ...], wanted: Detection) -> bool:
     )
 
 
-def test_auto_takes_it() -> None:
+def test_auto_chooses_the_gpu() -> None:
     assert pick_device("auto").type == "cuda"
     assert load_detector(DetectorSettings(model="toybox")).device == "cuda"
 
 
-def test_it_finds_what_the_cpu_finds(images: list[Image], words: Vocabulary) -> None:
+def test_the_gpu_finds_what_the_cpu_finds(images: list[Image], words: Vocabulary) -> None:
     there = on("cuda").detect([View(image, words, 0.25) for image in images])
     here = on("cpu").detect([View(image, words, 0.3) for image in images])
     assert any(here)
@@ -79,7 +79,9 @@ def test_it_finds_what_the_cpu_finds(images: list[Image], words: Vocabulary) -> 
     ("name", "text_model"),
     [("yoloe-26n-seg", "mobileclip2:b"), ("yoloe-11s-seg", "mobileclip:blt")],
 )
-def test_yoloe_is_near_the_cpu(tmp_path: Path, name: str, text_model: TextModel) -> None:
+def test_yoloe_on_the_gpu_is_close_to_the_cpu(
+    tmp_path: Path, name: str, text_model: TextModel
+) -> None:
     path = make_yoloe(tmp_path, name)
     images = np.random.default_rng(1).integers(0, 255, (2, 128, 160, 3), np.uint8)
     texts = random_texts(2, 3).numpy()
@@ -91,10 +93,10 @@ def test_yoloe_is_near_the_cpu(tmp_path: Path, name: str, text_model: TextModel)
     assert np.median(difference) < 0.01
 
 
-def test_when_memory_is_short_batches_shrink(
+def test_batches_are_split_when_gpu_memory_is_short(
     images: list[Image], words: Vocabulary, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A real shortage: the process may take just more than what a batch of 16 needs."""
+    """With real memory limits: the process gets little more than a batch of 16 needs."""
     detector = on("cuda")
     views = [View(image, words, 0.3) for image in images] * 32
     expected = detector.detect(views[:4])
@@ -116,8 +118,8 @@ def test_when_memory_is_short_batches_shrink(
             assert detection.confidence < 0.35 or has(detections, detection)
 
 
-def test_how_long_and_how_much(images: list[Image], words: Vocabulary) -> None:
-    """Figures, not claims."""
+def test_print_time_and_memory(images: list[Image], words: Vocabulary) -> None:
+    """Prints measurements and asserts nothing."""
     for device in ("cpu", "cuda"):
         detector = on(device)
         views = [View(image, words, 0.3) for image in images]

@@ -1,6 +1,6 @@
-"""Every model of the table: its checkpoint loads, and finds what Ultralytics finds.
+"""Every model of the table: its checkpoint loads, and gives the same results as Ultralytics.
 
-The official files are not here; these are of the same architectures, names and formats, with
+Instead of the official files, these have the same architectures, names and formats, with
 random weights.
 """
 
@@ -42,12 +42,12 @@ YARD = ("dog", "a cat on the wall", "parcel")
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all that the official models need is, but for their checkpoints."""
+    """A cache with everything the named models need except their checkpoints."""
     return made_once(tmp_path_factory, "official-models", make_cache)
 
 
 def make_cache(cache: Path) -> None:
-    """The vectors of the prompts are there too."""
+    """With the vectors of the prompts."""
     models = cache / "models"
     clip_folder(models / "clip-vit-base-patch32")
     make_tokenizer(models / "clip-vit-base-patch32-tokenizer")
@@ -63,14 +63,14 @@ def make_cache(cache: Path) -> None:
 
 
 def record(folder: Path) -> None:
-    """Write down what a fetch would have."""
+    """Write the checksums that a download would have written."""
     sums = [f"{sha256_of(file)}  {file.name}\n" for file in folder.iterdir()]
     (folder / "SHA256SUMS").write_text("".join(sums))
 
 
 @pytest.fixture(params=NAMED)
 def named(request: pytest.FixtureRequest, fetched: Callable[[str], Path]) -> Iterator[str]:
-    """Each named model in turn; its checkpoint is gone again before the next is made."""
+    """Each named model in turn; its checkpoint is deleted before the next is made."""
     file = fetched(request.param)
     yield request.param
     file.unlink()
@@ -78,7 +78,7 @@ def named(request: pytest.FixtureRequest, fetched: Callable[[str], Path]) -> Ite
 
 @pytest.fixture
 def fetched(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Makes a named model's checkpoint, where its name finds it."""
+    """Makes a named model's checkpoint in the cache, as if downloaded."""
     monkeypatch.setenv("CACHE_DIRECTORY", str(cache))
 
     def make(name: str) -> Path:
@@ -102,7 +102,7 @@ def is_yoloe(name: str) -> bool:
 
 @pytest.fixture(scope="module")
 def images() -> list[Image]:
-    """Two cameras' pictures of one shape."""
+    """Images of two cameras, of the same shape."""
     return pictures_of_blocks(2, seed=5)
 
 
@@ -114,7 +114,7 @@ Raw = Callable[[Sequence[Image], Sequence[Vocabulary]], torch.Tensor]
 
 
 def ultralytics(file: Path, fused: bool) -> Raw:
-    """What Ultralytics' model makes of each image with its own vocabulary."""
+    """The raw output of Ultralytics' model, each image with its own vocabulary."""
     if is_yoloe(file.stem):
         peer = Peer(file, fused)
         return lambda images, words: torch.stack(
@@ -128,7 +128,7 @@ def ultralytics(file: Path, fused: bool) -> Raw:
     model = (model.fuse(verbose=False) if fused else model).float().eval()
 
     def raw(images: Sequence[Image], words: Sequence[Vocabulary]) -> torch.Tensor:
-        # Where its `set_classes` would put them.
+        # As its `set_classes` would set them.
         model.txt_feats = torch.from_numpy(np.stack([word.vectors for word in words]))
         model.model[-1].nc = len(words[0].prompts)
         with torch.inference_mode():
@@ -142,7 +142,7 @@ def boxed(images: Sequence[Image]) -> NDArray[np.uint8]:
     return np.stack([letterbox(image, SMALL)[0] for image in images])
 
 
-def test_two_cameras_with_three_prompts_each_equal_ultralytics(
+def test_a_batch_of_two_vocabularies_equals_ultralytics(
     named: str, cache: Path, images: list[Image]
 ) -> None:
     settings = DetectorSettings(model=named, device="cpu", image_size=SMALL, offline=True)
@@ -154,7 +154,7 @@ def test_two_cameras_with_three_prompts_each_equal_ultralytics(
     views = [View(i, w, floor) for i, w, floor in zip(images, words, floors, strict=True)]
     height, width = letterbox(images[0], SMALL)[0].shape[:2]
     for camera, view, mine in zip(raw, views, detector.detect(views), strict=True):
-        # Ultralytics keeps prompts apart by thousands of pixels, which in float32 cost digits.
+        # Ultralytics offsets prompts by thousands of pixels, which costs digits in float32.
         (kept,) = non_max_suppression(camera[None].double(), view.floor, 0.7, multi_label=True)
         boxes = scale_boxes((height, width), kept[:, :4].clone(), view.image.shape).tolist()
         assert len(mine) == len(boxes) > 3
@@ -167,7 +167,7 @@ def test_two_cameras_with_three_prompts_each_equal_ultralytics(
                 for detection in mine
             ), (slot, confidence, box)
 
-    # One camera alone through the model as it is saved gives what it gives beside another.
+    # One camera alone, through the saved model unfused, gives the same as in a batch.
     unfused = ultralytics(file, fused=False)
     for number in (0, 1):
         (alone,) = unfused(images[number:][:1], words[number:][:1])
@@ -175,7 +175,7 @@ def test_two_cameras_with_three_prompts_each_equal_ultralytics(
         np.testing.assert_allclose(alone[4:], raw[number, 4:], atol=2e-3)
 
 
-def test_a_table_row_is_all_that_a_name_needs() -> None:
+def test_a_name_chooses_the_files_of_its_table_row() -> None:
     for name, model in MODELS.items():
         choice = choose(DetectorSettings(model=name))
         assert choice.checkpoint.source == model.checkpoint
@@ -185,7 +185,7 @@ def test_a_table_row_is_all_that_a_name_needs() -> None:
     assert choose(DetectorSettings(model="toybox", image_size=640)).image_size == 640
 
 
-def test_addresses_are_those_that_ultralytics_knows() -> None:
+def test_download_addresses_are_known_to_ultralytics() -> None:
     from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
 
     assert NAMED
@@ -214,7 +214,9 @@ def refused(file: Path, encoder: Path | str) -> str:
     return said.replace(str(file), "FILE")
 
 
-def test_a_checkpoint_that_is_none_is_one_sentence(tmp_path: Path, encoder: Path) -> None:
+def test_a_missing_or_broken_checkpoint_gives_one_clear_error(
+    tmp_path: Path, encoder: Path
+) -> None:
     file = tmp_path / "mine.pt"
     assert refused(file, encoder) == "detector.model: FILE does not exist"
     file.mkdir()
@@ -228,9 +230,7 @@ def test_a_checkpoint_that_is_none_is_one_sentence(tmp_path: Path, encoder: Path
     assert refused(file, encoder) == "the checkpoint FILE is no YOLO-World model"
 
 
-def test_a_checkpoint_goes_with_the_encoder_it_was_trained_with(
-    tmp_path: Path, encoder: Path
-) -> None:
+def test_a_checkpoint_with_another_encoder_is_refused(tmp_path: Path, encoder: Path) -> None:
     yoloe = make_yoloe(tmp_path, "yoloe-26n-seg")
     said = "the checkpoint FILE is a YOLOE model; write detector.text_encoder: mobileclip2"
     for other in ("clip", "minilm", encoder):
@@ -255,7 +255,7 @@ def test_the_encoder_chooses_the_network_of_a_path(
     assert found
 
 
-def test_a_checkpoint_that_wants_other_vectors_is_refused(tmp_path: Path, encoder: Path) -> None:
+def test_a_checkpoint_with_another_vector_width_is_refused(tmp_path: Path, encoder: Path) -> None:
     from ultralytics.nn.modules import C2fAttn
 
     file = world_checkpoint("yolov8s-worldv2", tmp_path / "wide.pt")
@@ -269,7 +269,7 @@ def test_a_checkpoint_that_wants_other_vectors_is_refused(tmp_path: Path, encode
     )
 
 
-def test_a_named_model_that_is_not_here_is_never_fetched_while_loading(
+def test_a_missing_named_model_is_not_downloaded_while_loading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))

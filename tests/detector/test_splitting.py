@@ -1,4 +1,4 @@
-"""Batches shrink when the device's memory is short, once."""
+"""Batches are split when the device's memory is short."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streamwatch.records import Vectors, Vocabulary
 
 
 class Small:
-    """A network on a device with room for `room` pictures; answers with what it was given."""
+    """A network on a device with room for `room` images; its output depends on its input."""
 
     text_width = 512
 
@@ -35,7 +35,7 @@ class Small:
 
 
 def batch(size: int) -> tuple[NDArray[np.uint8], Vectors]:
-    """Picture number n is filled with 10 n, its texts start with 1 / (n + 1)."""
+    """Image n is filled with 10 n, its texts start with 1 / (n + 1)."""
     images = np.stack([np.full((96, 160, 3), 10 * n, np.uint8) for n in range(size)])
     texts = np.zeros((size, 2, 512), np.float32)
     texts[:, :, 0] = 1 / np.arange(1, size + 1)[:, None]
@@ -43,12 +43,12 @@ def batch(size: int) -> tuple[NDArray[np.uint8], Vectors]:
 
 
 @pytest.mark.parametrize(("size", "room"), [(1, 1), (7, 7), (7, 3), (7, 1), (8, 5), (2, 1)])
-def test_what_comes_out_is_the_same(size: int, room: int) -> None:
+def test_a_split_batch_gives_the_same_output(size: int, room: int) -> None:
     whole = Small(room=size).forward(*batch(size))
     np.testing.assert_array_equal(SplittingNetwork(Small(room)).forward(*batch(size)), whole)
 
 
-def test_what_fitted_is_remembered_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_smaller_batch_size_is_kept_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     network = Small(room=3)
     splitting = SplittingNetwork(network)
     with caplog.at_level(logging.WARNING):
@@ -61,8 +61,8 @@ def test_what_fitted_is_remembered_and_said_once(caplog: pytest.LogCaptureFixtur
     ]
 
 
-def test_a_device_that_gets_shorter_still_is_said_again(caplog: pytest.LogCaptureFixture) -> None:
-    """Something else took its memory in the meantime."""
+def test_a_further_reduction_is_logged_again(caplog: pytest.LogCaptureFixture) -> None:
+    """As when another program took memory in the meantime."""
     network = Small(room=4)
     splitting = SplittingNetwork(network)
     splitting.forward(*batch(8))
@@ -71,7 +71,7 @@ def test_a_device_that_gets_shorter_still_is_said_again(caplog: pytest.LogCaptur
     assert [record.getMessage()[-2:] for record in caplog.records] == [" 4", " 1"]
 
 
-def test_no_room_for_one_picture_is_one_sentence() -> None:
+def test_no_room_for_one_image_gives_one_clear_error() -> None:
     with pytest.raises(DetectorError) as raised:
         SplittingNetwork(Small(room=0)).forward(*batch(3))
     assert str(raised.value) == (
@@ -80,7 +80,7 @@ def test_no_room_for_one_picture_is_one_sentence() -> None:
     )
 
 
-def test_the_detector_survives_it() -> None:
+def test_the_detector_gives_the_same_result_with_split_batches() -> None:
     images, texts = batch(6)
     views = [
         View(image, Vocabulary(("dog", "cat"), vectors), 0.001)
@@ -91,7 +91,7 @@ def test_the_detector_survives_it() -> None:
     assert all(roomy[1:]), "the first is black and has nothing to find"
 
 
-def test_other_errors_pass() -> None:
+def test_other_errors_are_raised() -> None:
     class Broken:
         text_width = 512
 

@@ -1,7 +1,7 @@
-"""YOLOE through our door gives what Ultralytics' own model gives for the same vectors.
+"""Our YOLOE network gives the same results as Ultralytics' own model for the same vectors.
 
-The checkpoints are made from Ultralytics' yaml with seeded random weights: the real ones can't be
-fetched by a test. Every layer and every shape is theirs, what is found in the noise means nothing.
+The checkpoints are made from Ultralytics' yaml with seeded random weights, since tests download
+nothing. Layers and shapes are the real ones; the detections themselves mean nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TEXT_MODELS: dict[str, TextModel] = {
 FIRST = ("red car", "dog", "person with a parcel")
 SECOND = ("bicycle", "fox", "dog")
 
-# One forward of two pictures against two of one: float32 sums in another order, seen through a
+# One forward pass of two images against two of one: float32 sums in another order, through a
 # network of random weights. Measured: 2.3e-5 in confidences, 0.007 px.
 CONFIDENCE, PIXELS = 2e-4, 0.05
 
@@ -64,7 +64,7 @@ def texts() -> Vectors:
 def test_detections_equal_ultralytics(
     checkpoint: Path, network: YoloeNetwork, images: NDArray[np.uint8], texts: Vectors
 ) -> None:
-    """Two images with three prompts each of their own, in one batch."""
+    """Two images in one batch, each with three prompts of its own."""
     peer = Peer(checkpoint)
     mine = network.forward(images, texts)
     assert mine.dtype == np.float32
@@ -88,7 +88,7 @@ def test_detections_equal_ultralytics(
                 assert detection.box == pytest.approx(tuple(cut), abs=1e-3)
 
 
-def test_a_batch_gives_what_each_image_gives_alone(
+def test_a_batch_gives_the_same_as_each_image_alone(
     network: YoloeNetwork, images: NDArray[np.uint8], texts: Vectors
 ) -> None:
     together = network.forward(images, texts)
@@ -101,10 +101,10 @@ def test_a_batch_gives_what_each_image_gives_alone(
         assert boxes < PIXELS
 
 
-def test_spare_slots_and_other_prompts_change_nothing(
+def test_spare_slots_and_other_prompts_do_not_change_a_prompts_output(
     network: YoloeNetwork, images: NDArray[np.uint8], texts: Vectors
 ) -> None:
-    """Unlike YOLO-World's attention, this head looks at each prompt alone. Measured: 1.8e-7."""
+    """Unlike YOLO-World's, this head treats each prompt independently. Measured: 1.8e-7."""
     alone = network.forward(images, texts)
     repeated = network.forward(images, np.concatenate([texts, texts[:, :2]], 1))
     others = network.forward(images, np.concatenate([texts, random_texts(2, 9).numpy()], 1))
@@ -115,8 +115,8 @@ def test_spare_slots_and_other_prompts_change_nothing(
     np.testing.assert_allclose(repeated[:, 7:], repeated[:, 4:6], atol=1e-6)
 
 
-def test_a_prompt_seen_everywhere_does_not_crowd_out_another(tmp_path: Path) -> None:
-    """The one-to-one head of YOLO26 gives 300 detections for all prompts together; ours does not.
+def test_a_prompt_with_many_detections_does_not_suppress_another(tmp_path: Path) -> None:
+    """The one-to-one head of YOLO26 gives 300 detections for all prompts together; we don't use it.
 
     The picture is large enough for 420 anchors.
     """
@@ -154,10 +154,10 @@ def _loudest_and_quietest(network: YoloeNetwork, images: NDArray[np.uint8]) -> V
     return chosen
 
 
-def test_a_checkpoint_cut_down_to_its_one_to_one_head_answers_every_prompt(
+def test_a_fused_checkpoint_answers_every_prompt(
     tmp_path: Path, images: NDArray[np.uint8], texts: Vectors
 ) -> None:
-    """What a fused YOLO26 was saved as still has a confidence for every anchor and prompt."""
+    """A YOLO26 saved after fusing still gives a confidence for every anchor and prompt."""
     path = make_yoloe(tmp_path, "yoloe-26n-seg")
     whole = torch.load(path, weights_only=False)
     head = whole["model"].model[-1]
@@ -169,11 +169,11 @@ def test_a_checkpoint_cut_down_to_its_one_to_one_head_answers_every_prompt(
     assert (raw[:, 2:4] > 0).any(), "width and height, not a second corner"
 
 
-def test_half_precision_stays_near(checkpoint: Path, images: NDArray[np.uint8]) -> None:
-    """The path of CUDA, on the CPU as far as that goes; float32 at the edge all the same.
+def test_half_precision_stays_close(checkpoint: Path, images: NDArray[np.uint8]) -> None:
+    """The precision of CUDA, on the CPU; the output is float32 all the same.
 
-    Random weights pass rounding on as no trained network does: measured 0.001 in the middle and
-    0.03 at most.
+    Random weights amplify rounding more than trained ones: measured a median of 0.001 and at most
+    0.03.
     """
     full = YoloeNetwork(checkpoint, CPU, TEXT_MODELS[checkpoint.stem])
     half = YoloeNetwork(checkpoint, CPU, TEXT_MODELS[checkpoint.stem], torch.float16)
@@ -186,7 +186,7 @@ def test_half_precision_stays_near(checkpoint: Path, images: NDArray[np.uint8]) 
     assert difference.max() < 0.1
 
 
-def test_an_encoder_that_does_not_fit_is_refused(checkpoint: Path) -> None:
+def test_the_wrong_text_encoder_is_refused(checkpoint: Path) -> None:
     right = TEXT_MODELS[checkpoint.stem]
     wrong: TextModel = "mobileclip:blt" if right == "mobileclip2:b" else "mobileclip2:b"
     names = right.partition(":")[0], wrong.partition(":")[0]
@@ -203,13 +203,13 @@ def test_a_model_with_its_own_vocabulary_is_refused(tmp_path: Path, kind: str) -
     if kind == "fused":
         head.fuse(random_texts(1, 3))
     else:
-        head.lrpc = nn.ModuleList()  # what a prompt-free head is known by
+        head.lrpc = nn.ModuleList()  # marks a prompt-free head
     torch.save(whole, path)
     with pytest.raises(DetectorError, match=r"takes no prompts; take a YOLOE model without -pf$"):
         YoloeNetwork(path, CPU, "mobileclip:blt")
 
 
-def test_other_models_are_refused(tmp_path: Path) -> None:
+def test_models_other_than_yoloe_are_refused(tmp_path: Path) -> None:
     other = tmp_path / "other.pt"
     YOLO("yolov8n.yaml").save(other)
     for path in (other, TOYBOX / "toybox-n-world.pt"):
@@ -220,6 +220,6 @@ def test_other_models_are_refused(tmp_path: Path) -> None:
             YoloeNetwork(path, CPU, "mobileclip:blt")
 
 
-def test_a_missing_checkpoint_is_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_checkpoint_gives_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DetectorError, match=r"gone\.pt is missing$"):
         YoloeNetwork(tmp_path / "gone.pt", CPU, "mobileclip:blt")

@@ -1,4 +1,4 @@
-"""The real programs the tests run against, each on a free loopback port."""
+"""The real programs the tests use, each on a free loopback port."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 
 def missing(part: str, package: str) -> None:
-    """Skip the test by the name of the part it lacks; fail where every part must be there."""
+    """Skip the test, naming the missing part; fail instead if every part is required."""
     message = f"{part} is not installed (Debian: {package})"
     if os.environ.get("STREAMWATCH_REQUIRE_PARTS") == "1":
         pytest.fail(message)
@@ -40,22 +40,22 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 @contextmanager
 def held(lock: Path) -> Iterator[None]:
-    """Only one process at a time gets on."""
+    """Only one process at a time holds the lock."""
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 BLOCKS = range(10_000, 32_000, 100)
-"""The first ports of blocks that are taken whole. All lie below what the kernel gives away."""
+"""The first ports of the blocks, all below the range from which the kernel chooses ports."""
 
 
 class Ports:
     """Ports for this process alone, each handed out once.
 
-    A port that the kernel finds free may be given to a connection of any program before a server
-    has it. So each process that tests takes a block of ports lower than those, for which it keeps
-    the block's first port for itself as long as it runs.
+    The kernel may give a free port of its range to any connection before the server binds it. So
+    each test process uses a block of lower ports, and reserves it by keeping the block's first port
+    bound as long as it runs.
     """
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class Ports:
 
 
 def bound(port: int) -> socket.socket:
-    """A socket of the loopback that has this port; OSError where another has it."""
+    """A socket bound to this port of the loopback; OSError if the port is in use."""
     bound = socket.socket()
     try:
         bound.bind(("127.0.0.1", port))
@@ -98,7 +98,7 @@ atexit.register(_ports.close)
 
 
 def free_port() -> int:
-    """A TCP port of the loopback that nothing listens on, and nobody else is given."""
+    """A TCP port of the loopback that nothing listens on and no other test gets."""
     return _ports.next()
 
 

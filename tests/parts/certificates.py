@@ -1,4 +1,4 @@
-"""Certificates of an authority that the tests make, by the `openssl` command."""
+"""Certificates for the tests and an authority that signs them, made with `openssl`."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """Two files in PEM."""
+    """A certificate and its key, as PEM files."""
 
     path: Path
     key: Path
 
 
 class Authority:
-    """Signs certificates; all files lie in `folder`, and `certificate.path` is what to trust."""
+    """Signs certificates; all files are in `folder`, and `certificate.path` is the one to trust."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder
@@ -38,7 +38,7 @@ class Authority:
         return self.certificate.path
 
     def issue(self, name: str, *, hosts: tuple[str, ...] = LOOPBACK, days: int = 2) -> Certificate:
-        """`days` it will be valid; with -1 it expired a day ago."""
+        """A certificate valid for `days`; with -1 it expired a day ago."""
         issued = Certificate(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         request, names = self._folder / f"{name}.csr", self._folder / f"{name}.names"
         names.write_text(f"subjectAltName={','.join(map(_alternative_name, hosts))}\n")
@@ -51,7 +51,7 @@ class Authority:
 
 
 def self_signed(folder: Path, name: str) -> Certificate:
-    """As cameras make it: signed by nobody else, for a name that no host has."""
+    """A self-signed certificate for a name that no host has, as cameras make it."""
     certificate = Certificate(folder / f"{name}.pem", folder / f"{name}.key")
     _self_signed(certificate, name)
     return certificate
@@ -76,7 +76,7 @@ def _openssl(*arguments: str | Path) -> None:
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The one that the tests' servers and clients trust."""
+    """The authority that the tests' servers and clients trust."""
     if shutil.which("openssl") is None:
         missing("openssl", "openssl")
     return Authority(tmp_path_factory.mktemp("authority"), "authority")

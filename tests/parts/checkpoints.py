@@ -1,4 +1,4 @@
-"""Small files of the formats that the official models have, made here of seeded random numbers."""
+"""Small files in the formats of the official models, made from seeded random numbers."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from streamwatch.detector.letterbox import letterbox
 from streamwatch.records import Image
 
 SMALL = 128
-"""Pixels: the largest of the models would take seconds for a full picture."""
+"""Image size in pixels: the largest models would take seconds for a full image."""
 
 MERGES = ("r e", "re d</w>", "c a", "ca r</w>", "t r", "tr u", "c k</w>", "tru ck</w>", "d o")
 
 
 def world_checkpoint(name: str, file: Path, seed: int = 0) -> Path:
-    """A checkpoint of a named model's own architecture, half precision as the official ones are.
+    """A checkpoint of a named model's architecture, in half precision as the official ones.
 
-    Its normalisation is that of random pictures and its head is balanced, so that boxes and
-    confidences of every size come out.
+    BatchNorm is adapted to random images and the head is scaled, so that boxes and confidences
+    vary widely.
     """
     torch.manual_seed(seed)
     model = WorldModel(f"{name}.yaml", verbose=False)
@@ -52,7 +52,7 @@ def world_checkpoint(name: str, file: Path, seed: int = 0) -> Path:
 
 
 def pictures_of_blocks(count: int, seed: int) -> list[Image]:
-    """Areas of one colour, as real pictures have them."""
+    """Images made of areas of one colour, as real images have them."""
     made = np.random.default_rng(seed).integers(0, 255, (count, 9, 16, 3), dtype=np.uint8)
     return [np.kron(picture, np.ones((10, 10, 1), np.uint8)) for picture in made]
 
@@ -60,7 +60,7 @@ def pictures_of_blocks(count: int, seed: int) -> list[Image]:
 def clip_folder(folder: Path, width: int = 512, whole: bool = False) -> Path:
     """A tiny CLIP as transformers saves it, with a real byte-pair tokenizer.
 
-    `whole` with its vision tower beside the text tower, as the official repository has it.
+    `whole` adds the vision tower, as in the official repository.
     """
     import transformers
 
@@ -95,7 +95,8 @@ def clip_folder(folder: Path, width: int = 512, whole: bool = False) -> Path:
         model = transformers.CLIPModel(config)
     else:
         model = transformers.CLIPTextModelWithProjection(text)
-    for parameter in model.parameters():  # transformers' own start makes all texts alike
+    # With transformers' own initialisation all texts are alike.
+    for parameter in model.parameters():
         if parameter.dim() == 2:
             torch.nn.init.normal_(parameter, std=0.5)
     model.save_pretrained(folder)
@@ -108,7 +109,7 @@ def clip_folder(folder: Path, width: int = 512, whole: bool = False) -> Path:
 
 
 def clip_vocabulary() -> dict[str, int]:
-    """As CLIP's: letters, letters at a word's end, the merges, start and end of a text."""
+    """Like CLIP's: letters, letters at a word's end, merges, start and end of a text."""
     letters = [chr(code) for code in range(33, 127)]
     merged = [merge.replace(" ", "") for merge in MERGES]
     words = [*letters, *(f"{letter}</w>" for letter in letters), *merged]

@@ -1,4 +1,4 @@
-"""streamwatch itself, run as a person runs it: in a process of its own, from a file."""
+"""streamwatch in a process of its own, with a configuration file."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from tests.parts import SIDE_BY_SIDE
 from tests.parts.vectors import keep_usual_vectors
 
 PATIENCE_SECONDS = 150.0
-"""For what takes a moment where nothing else runs: a start takes 4 s of a core."""
+"""Timeout for what takes seconds on an idle machine: a start takes 4 s of a core."""
 
 
 class Daemon:
     """`streamwatch run -c FILE` while its `with` block lasts; killed by its process id at the end.
 
-    Its home, state, cache and temporary snapshots lie in `folder`; what it says is in `log`.
-    `within` is the command that runs it, if one does.
+    Its home, state, cache and snapshots are in `folder`; its output is in `log`. `within` is a
+    command to run it with.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Daemon:
         return self._log.read_text()
 
     def terminate(self) -> int:
-        """SIGTERM, and the exit code."""
+        """Send SIGTERM and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.wait()
 
@@ -86,9 +86,9 @@ class Daemon:
 
 
 def private_environment(folder: Path) -> dict[str, str]:
-    """This environment with everything streamwatch writes below `folder`.
+    """This process's environment, but with everything streamwatch writes below `folder`.
 
-    Except for the vectors of prompts, which all tests share: making them takes seconds.
+    Except for the vectors of prompts, which all tests share, since they take seconds to make.
     """
     if SIDE_BY_SIDE:
         keep_usual_vectors()
@@ -109,8 +109,8 @@ def private_environment(folder: Path) -> dict[str, str]:
 
 @cache
 def _runtime_dir(folder: Path) -> Path:
-    """Where the daemon's socket lies: the path of one may have 107 bytes, and those of the tests'
-    folders come near to that."""
+    """The folder of the daemon's socket. A socket's path may have 107 bytes, and the tests' folders
+    already come close to that."""
     made = Path(tempfile.mkdtemp(prefix="run-"))
     atexit.register(shutil.rmtree, made, ignore_errors=True)
     return made

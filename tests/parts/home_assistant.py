@@ -1,4 +1,4 @@
-"""A real Home Assistant, where there is one."""
+"""A real Home Assistant, if one is installed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAIN = Path(__file__).with_name("home_assistant_main.py")
 class HomeAssistant:
     """Home Assistant with its MQTT integration, while its `with` block runs.
 
-    A second one in the same `folder` is the first one started again.
+    A second one in the same `folder` is a restart of the first.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class HomeAssistant:
 
     @property
     def complaints(self) -> list[str]:
-        """What its MQTT integration warned of."""
+        """Warnings and errors of its MQTT integration."""
         marks = ("WARNING:homeassistant.components.mqtt", "ERROR:homeassistant.components.mqtt")
         return [line for line in self.log.splitlines() if line.startswith(marks)]
 
@@ -112,7 +112,7 @@ StartHomeAssistant = Callable[..., HomeAssistant]
 
 @pytest.fixture
 def start_home_assistant() -> Iterator[StartHomeAssistant]:
-    """Start one in a folder, for a broker's port. Skips where none is named."""
+    """Start one in a folder, for a broker's port. Skips if the variable is not set."""
     python = os.environ.get(VARIABLE)
     if python is None:
         pytest.skip(f"Home Assistant is not named (${VARIABLE}: a Python that has it)")

@@ -1,4 +1,4 @@
-"""Home Assistant's core with its MQTT integration, told what to do on stdin.
+"""Home Assistant's core with its MQTT integration, controlled over stdin.
 
 Run by an interpreter that has the packages `homeassistant` and `paho-mqtt`, which are heavy and
 want a newer Python than streamwatch does, so nothing of streamwatch is imported here.
@@ -6,7 +6,7 @@ want a newer Python than streamwatch does, so nothing of streamwatch is imported
     python home_assistant_main.py FOLDER BROKER_PORT WEB_PORT [AUTOMATIONS.yaml]
 
 One JSON request a line in, one JSON answer a line out: `{"do": "states"}`, `{"do": "devices"}`,
-`{"do": "call", "service": "switch.turn_on", "entity": …}`, `{"do": "calls"}`. What it logs goes to
+`{"do": "call", "service": "switch.turn_on", "entity": …}`, `{"do": "calls"}`. The log goes to
 stderr.
 """
 
@@ -27,7 +27,7 @@ from homeassistant.setup import async_setup_component
 
 
 async def start(folder: str, broker_port: int, web_port: int) -> core.HomeAssistant:
-    """Without the web interface, recorder and the like: they are not asked here."""
+    """Without the web interface, recorder and the like, which the tests don't need."""
     (Path(folder) / "configuration.yaml").touch()  # which the MQTT integration reads
     hass = core.HomeAssistant(folder)
     hass.config.skip_pip = True
@@ -58,7 +58,7 @@ async def start(folder: str, broker_port: int, web_port: int) -> core.HomeAssist
 
 
 def collect_calls(hass: core.HomeAssistant) -> list[dict[str, Any]]:
-    """What automations call at `notify.mobile_app_phone`, in place of somebody's telephone."""
+    """Collect the calls of automations to `notify.mobile_app_phone`."""
     calls: list[dict[str, Any]] = []
 
     async def notify(call: core.ServiceCall) -> None:

@@ -41,7 +41,7 @@ def make_tokenizer(folder: Path) -> Path:
 
 
 class Tower(nn.Module):
-    """As the real one: int32 tokens in, vectors of length 1 out, read off where the text ends."""
+    """Like the real one: int32 tokens in, vectors of length 1 out, taken at the end of the text."""
 
     def __init__(self, width: int = 512) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A web server on the loopback that serves files well, until it is told to serve them badly."""
+"""A web server on the loopback that serves files, with faults if a test sets them."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ HUB_FILES = {
 
 
 def checkpoint(content: str = "weights") -> bytes:
-    """What a checkpoint is to a web server and to a store: a zip file."""
+    """A zip file, which is all a checkpoint is to a web server."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        # A ZipInfo of its own, since a name alone would be dated with the time of day.
+        # A ZipInfo, since with only a name the entry would get the current time.
         archive.writestr(zipfile.ZipInfo("model/data.pkl"), content * 10_000)
     return file.getvalue()
 
@@ -49,7 +49,7 @@ class Request(BaseHTTPRequestHandler):
         self.server.asked.append((path, self.headers.get("Range")))
         self.close_connection = True
         faults = self.server.faults.get(path, [])
-        # The last fault of a list stays.
+        # The last fault of a list repeats.
         fault = (faults.pop(0) if len(faults) > 1 else faults[0]) if faults else good
         if path not in self.server.files:
             fault = status(404)
@@ -63,7 +63,7 @@ class Request(BaseHTTPRequestHandler):
         self.end_headers()
 
     def start(self, content: bytes, length: int | None = None) -> bytes:
-        """Send the head of a good answer; returns the body that belongs to it."""
+        """Send the head of a good response and return its body."""
         tag = f'"{hashlib.md5(content).hexdigest()}"'
         wanted = self.headers.get("Range", "")
         if not wanted or self.headers.get("If-Range") != tag:
@@ -90,9 +90,9 @@ Fault = Callable[[Request, bytes], None]
 
 
 class Web(ThreadingHTTPServer):
-    """`files` by path; `faults` by path, one a request, the last of them for good.
+    """`files` by path; `faults` by path, one for each request, the last of them repeated.
 
-    `asked` is what was asked for: path, Range.
+    `asked` are the requests: path, Range.
     """
 
     daemon_threads = True
@@ -111,7 +111,7 @@ class Web(ThreadingHTTPServer):
         return [wanted for asked, wanted in self.asked if asked == path]
 
     def serve_hub(self, files: dict[str, bytes]) -> None:
-        """`files` as the hub has those of CLIP: what is large is in LFS, with its SHA-256."""
+        """Serve `files` as the hub serves those of CLIP: large ones in LFS, with their SHA-256."""
         siblings = [
             {
                 "rfilename": name,
@@ -149,7 +149,7 @@ def good(request: Request, content: bytes) -> None:
 
 
 def break_off(after: int) -> Fault:
-    """Hang up after so many bytes."""
+    """Close the connection after so many bytes."""
 
     def serve(request: Request, content: bytes) -> None:
         request.wfile.write(request.start(content)[:after])
@@ -158,7 +158,7 @@ def break_off(after: int) -> Fault:
 
 
 def stall(after: int) -> Fault:
-    """Fall silent after so many bytes, without hanging up."""
+    """Send nothing more after so many bytes, without closing the connection."""
 
     def serve(request: Request, content: bytes) -> None:
         request.wfile.write(request.start(content)[:after])
@@ -169,7 +169,7 @@ def stall(after: int) -> Fault:
 
 
 def lie(length: int) -> Fault:
-    """Promise so many bytes for the whole, and send what there is."""
+    """Declare a wrong Content-Length and send what there is."""
 
     def serve(request: Request, content: bytes) -> None:
         body = request.start(content, length)

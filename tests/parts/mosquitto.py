@@ -1,4 +1,4 @@
-"""A real mosquitto, and a subscriber that remembers what it was sent."""
+"""A real mosquitto, and a subscriber that records its messages."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ START_SECONDS = 10.0
 class Mosquitto:
     """mosquitto on a free port of the loopback, while its `with` block runs.
 
-    It keeps what it acknowledged over a kill, so a message lost is never its fault. With `users`
-    (name to password) nobody else gets in; `acl` is the text of an ACL file. `restart` keeps the
-    port. A frozen one still accepts connections, and says nothing. With a `certificate` it speaks
-    TLS; with `clients` only to those who show a certificate of that authority.
+    It keeps acknowledged messages over a kill, so a lost message is never its fault. With `users`
+    (name to password) only they may connect; `acl` is the text of an ACL file. `restart` keeps the
+    port. A frozen one still accepts connections, but never answers. With a `certificate` it speaks
+    TLS; with `clients` it requires client certificates of that authority.
     """
 
     def __init__(
@@ -84,14 +84,14 @@ class Mosquitto:
                 time.sleep(0.02)
 
     def kill(self) -> None:
-        """SIGKILL: no goodbye to anybody."""
+        """SIGKILL: connections are not closed cleanly."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def stop(self) -> None:
-        """SIGTERM: it saves everything and says goodbye."""
+        """SIGTERM: it saves everything and closes connections cleanly."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait()
@@ -163,7 +163,7 @@ class Mosquitto:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One message as it arrived; `at_seconds` is `time.monotonic()`, `correlation` MQTT 5's."""
+    """A received message; `at_seconds` is `time.monotonic()`, `correlation` is from MQTT 5."""
 
     topic: str
     payload: bytes
@@ -178,9 +178,9 @@ class Received:
 
 
 class Subscriber:
-    """A client that collects everything below `topic`, over restarts of the broker too.
+    """A client that collects all messages of the filter `topic`, over restarts of the broker too.
 
-    With a `client_id` its session is persistent: what comes while it is away is sent later.
+    With a `client_id` its session is persistent: it gets missed messages after a reconnect.
     """
 
     def __init__(
@@ -226,13 +226,13 @@ class Subscriber:
             return tuple(self._received)
 
     def of(self, topic: str) -> Sequence[Received]:
-        """What came for exactly this topic."""
+        """The messages of exactly this topic."""
         return tuple(message for message in self.received if message.topic == topic)
 
     def wait_for(
         self, predicate: Callable[[Sequence[Received]], object], timeout: float = 10.0
     ) -> Sequence[Received]:
-        """Everything received, once `predicate` of it holds. Raises TimeoutError."""
+        """All messages, once `predicate` of them is true. Raises TimeoutError."""
         with self._changed:
             if not self._changed.wait_for(lambda: predicate(self._received), timeout):
                 topics = [f"{message.topic} {message.payload[:60]!r}" for message in self._received]
@@ -257,7 +257,7 @@ class Subscriber:
         response_topic: str | None = None,
         correlation: bytes | None = None,
     ) -> None:
-        """Send a message; returns once the broker has it."""
+        """Send a message and wait for the broker's acknowledgement."""
         properties = None
         if response_topic is not None or correlation is not None:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
@@ -334,14 +334,14 @@ StartMosquitto = Callable[..., Mosquitto]
 
 
 def require_mosquitto() -> None:
-    """Skip, or fail, where mosquitto is not installed."""
+    """Skip, or fail, if mosquitto is not installed."""
     if _found("mosquitto") is None or _found("mosquitto_passwd") is None:
         missing("mosquitto", "mosquitto")
 
 
 @pytest.fixture(scope="module")
 def mosquitto() -> Iterator[Mosquitto]:
-    """One broker for a module's tests: each takes a topic prefix of its own."""
+    """One broker for a module's tests; each test uses a topic prefix of its own."""
     require_mosquitto()
     with Mosquitto() as broker:
         yield broker
@@ -349,14 +349,14 @@ def mosquitto() -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def start_mosquitto() -> Iterator[StartMosquitto]:
-    """Start a broker of this test's own, with the arguments of `Mosquitto`."""
+    """Start a broker for this test only, with the arguments of `Mosquitto`."""
     require_mosquitto()
     with ExitStack() as stack:
         yield lambda **options: stack.enter_context(Mosquitto(**options))
 
 
 def _found(program: str) -> str | None:
-    # Debian puts it where only root's PATH looks.
+    # Debian installs it where only root's PATH looks.
     return shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
 
 

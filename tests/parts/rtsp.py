@@ -45,12 +45,11 @@ assert all(Gst.ElementFactory.find(name) for name in ("x264enc", "rtph264pay", "
 class RtspServer:
     """Serves one stream on the loopback while its `with` block runs.
 
-    With a `clip` (an H.264 MP4) the file's own encoded pictures are sent in real time, again and
-    again with rising time stamps, or once where `loop` is False; all clients share one playback,
-    which starts at frame 0 with the first client's PLAY and ends with the last client. Without a
-    clip it is a moving ball of `size` at `fps`,
-    in H.264 or as `codec` "jpeg". `restart` keeps the port, so the URL stays. With a
-    `certificate` it is RTSPS.
+    With a `clip` (an H.264 MP4) the file's encoded frames are sent in real time, in a loop with
+    rising time stamps, or once if `loop` is False; all clients share one playback, which starts at
+    frame 0 with the first client's PLAY and ends with the last client. Without a clip it is a
+    moving ball of `size` at `fps`, in H.264 or as `codec` "jpeg". `restart` keeps the port, so the
+    URL stays. With a `certificate` it is RTSPS.
     """
 
     def __init__(
@@ -92,7 +91,7 @@ class RtspServer:
 
     @property
     def frame0_at(self) -> datetime | None:
-        """When the first frame of the newest playback was due; None before the first PLAY."""
+        """The time at which frame 0 of the newest playback was due; None before the first PLAY."""
         lines = self._journal.read_text().split() if self._journal.exists() else []
         return datetime.fromtimestamp(float(lines[-1]), UTC) if lines else None
 
@@ -118,7 +117,7 @@ class RtspServer:
         self._folder.cleanup()
 
     def start(self) -> None:
-        """Start serving and return once the port answers."""
+        """Start serving and wait until the port accepts connections."""
         options = {
             "port": self.port,
             "journal": str(self._journal),
@@ -158,7 +157,7 @@ class RtspServer:
             return False
 
     def kill(self) -> None:
-        """End it at once (SIGKILL), as a camera that loses its power; harmless if it has ended."""
+        """SIGKILL, as a camera that loses power; does nothing if it isn't running."""
         if self._process is None:
             return
         self._process.kill()
@@ -168,7 +167,7 @@ class RtspServer:
         self._process = None
 
     def restart(self) -> None:
-        """Kill it where it still runs, and serve again on the same port."""
+        """Kill it if it is running, and serve again on the same port."""
         self.kill()
         self.start()
 
@@ -193,7 +192,7 @@ def _length(clip: Path) -> Fraction:
 
 @pytest.fixture(scope="session")
 def rtsp_parts() -> None:
-    """Skip (or fail) where the server's parts are not installed."""
+    """Skip (or fail) if the server's parts are not installed."""
     if (
         not SYSTEM_PYTHON.exists()
         or subprocess.run([SYSTEM_PYTHON, "-c", PROBE], capture_output=True, check=False).returncode
@@ -203,6 +202,6 @@ def rtsp_parts() -> None:
 
 @pytest.fixture(scope="module")
 def rtsp_server(rtsp_parts: None) -> Iterator[Callable[..., RtspServer]]:
-    """A factory with `RtspServer`'s arguments; what it started ends with the module."""
+    """A factory with `RtspServer`'s arguments; its servers stop at the end of the module."""
     with ExitStack() as running:
         yield lambda **options: running.enter_context(RtspServer(**options))

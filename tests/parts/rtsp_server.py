@@ -1,9 +1,9 @@
-"""An RTSP server out of GStreamer, run by the system's Python, which has `gi`; see rtsp.py.
+"""An RTSP server with GStreamer, run by the system's Python, which has `gi`; see rtsp.py.
 
     /usr/bin/python3 rtsp_server.py '{"port": 8554, "journal": "/tmp/journal", …}'
 
 The options are the fields of `Options`. It stops when its standard input closes, so that it
-never outlives the program that started it, however that one ends. Each time the media starts
+never outlives the program that started it. Each time the media starts
 playing, one line is added to the file `journal`: the unix time at which its first frame was due.
 """
 
@@ -29,7 +29,7 @@ LIVE = {
     "h264": f"x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 ! {PAYLOADER}",
     "jpeg": "jpegenc ! rtpjpegpay name=pay0 pt=26",
 }
-"""By codec, how the ball is encoded and sent."""
+"""How the ball is encoded and sent, by codec."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Clip:
 
 
 def read_clip(path: str) -> Clip:
-    """Pull the access units of an H.264 MP4 out of it, in decoding order."""
+    """Read the access units of an H.264 MP4, in decoding order."""
     pipeline = Gst.parse_launch(
         "filesrc name=file ! qtdemux ! h264parse"
         " ! video/x-h264,stream-format=byte-stream,alignment=au ! appsink name=units sync=false"
@@ -93,7 +93,7 @@ def read_clip(path: str) -> Clip:
 
 
 class Playback:
-    """Feeds one media's `appsrc` unit after unit, with time stamps that go on rising."""
+    """Feeds the `appsrc` of one media with units, with time stamps that keep rising."""
 
     def __init__(self, clip: Clip, source: Any, pass_ns: int, loop: bool) -> None:
         self._clip = clip
@@ -117,7 +117,7 @@ class Playback:
 
 
 def note_start(media: Any, state: int, journal: Path) -> None:
-    """Once it plays: running time 0, which is frame 0's, is the base time on the media's clock."""
+    """Once it plays: running time 0, that of frame 0, is the base time on the media's clock."""
     if state != int(Gst.State.PLAYING):
         return
 
@@ -130,7 +130,7 @@ def note_start(media: Any, state: int, journal: Path) -> None:
             lines.write(f"{time.time() - played_ns / Gst.SECOND}\n")
         return False
 
-    # The signal may come before the base time is set.
+    # The signal may arrive before the base time is set.
     GLib.timeout_add(20, note)
 
 
@@ -160,7 +160,7 @@ def make_factory(options: Options) -> Any:
 
 
 def guard(server: Any, factory: Any, options: Options) -> None:
-    """Encrypt, and let in those who have the password, or everybody where there is none."""
+    """Set up TLS and the password, if there are any."""
     auth = GstRtspServer.RTSPAuth()
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", ROLE)

@@ -1,9 +1,9 @@
-"""A program run under the system call filter of a unit, where no systemd is there to do it.
+"""Runs a program under the system call filter of a unit, without systemd.
 
     python tests/parts/system_calls.py UNIT PROGRAM…
 
-As systemd.exec(5) has it: the groups that `SystemCallFilter=` names, less those after `~`; every
-other call fails with EPERM, which the units choose.
+As in systemd.exec(5): the groups of `SystemCallFilter=` are allowed, without those after `~`; every
+other call fails with EPERM, as the units configure.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 LIBRARY = "libseccomp.so.2"
-"""What systemd itself uses."""
+"""The library that systemd itself uses."""
 
 _FAIL_WITH_EPERM = 0x00050001
 _ALLOW = 0x7FFF0000
@@ -50,13 +50,13 @@ def members(group: str) -> set[str]:
 
 
 def confine(calls: set[str]) -> None:
-    """This process and what it starts, from now on."""
+    """Filter the calls of this process and of its children from now on."""
     library = ctypes.CDLL(LIBRARY)
     library.seccomp_init.restype = ctypes.c_void_p
     rules = ctypes.c_void_p(library.seccomp_init(_FAIL_WITH_EPERM))
     for call in calls:
         number = library.seccomp_syscall_resolve_name(call.encode())
-        if number >= 0:  # else another architecture has it
+        if number >= 0:  # otherwise it is a call of another architecture
             library.seccomp_rule_add_array(rules, _ALLOW, number, 0, None)
     ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if library.seccomp_load(rules) != 0:

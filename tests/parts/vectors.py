@@ -1,4 +1,4 @@
-"""Vectors of prompts: made up where no real detector looks at them, else got cheaply."""
+"""Vectors of prompts: fake ones where no real detector uses them, and cheaper real ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ USUAL = (
     "elephant", "giraffe", "sailing boat", "airplane", "ball", "cat", "unicorn", "bicycle",
     "vehicle",
 )  # fmt: skip
-"""What daemons search for in the tests."""
+"""Prompts that the tests' daemons use."""
 
 
 def fake_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +40,7 @@ def fake_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def at_angles(degrees: Mapping[str, float]) -> dict[str, Vectors]:
-    """Vectors in a plane: the cosine of two prompts is that of the angle between them."""
+    """Vectors in a plane: the similarity of two prompts is the cosine of the angle between them."""
     vectors = {}
     for prompt, degree in degrees.items():
         vector = np.zeros(512, np.float32)
@@ -51,7 +51,7 @@ def at_angles(degrees: Mapping[str, float]) -> dict[str, Vectors]:
 
 @contextmanager
 def encoding_here() -> Iterator[None]:
-    """The real encoders, in this process: one of their own takes seconds to start."""
+    """Run the real encoders in this process, since their own takes seconds to start."""
 
     def encode(_: EncoderProcess, files: EncoderFiles, texts: Sequence[str]) -> list[Encoded]:
         encoder = _loaded(files)
@@ -73,14 +73,14 @@ def _loaded(files: EncoderFiles) -> TextEncoder:
 
 @pytest.fixture(scope="module")
 def encoded_here() -> Iterator[None]:
-    """For modules in which the process of the encoder is not what is tested."""
+    """For modules that don't test the encoder's process."""
     with encoding_here():
         yield
 
 
 def keep_usual_vectors() -> None:
-    """Have the usual prompts in the cache, once for all processes of a run: so most daemons need
-    no encoder, which would take a minute on busy cores."""
+    """Put the usual prompts into the cache, once for all processes of a run, so that most daemons
+    need no encoder, which would take a minute on busy cores."""
     _keep_usual_vectors(cache_dir() / "embeddings")
 
 

@@ -20,12 +20,12 @@ def make_yoloe(
 ) -> Path:
     """`name`.pt as Ultralytics saves it, in half precision; `name` is that of a yaml.
 
-    `pictures` are some like those that it will see, as the network takes them, or else noise.
+    `pictures` are images like those it will get, in the network's input format; default is noise.
 
-    Weights as initialised would leave every confidence at 2e-4 and the network over the texts
-    (`reprta`) without effect, so they are stirred: BatchNorm takes the statistics of a pass over
-    `pictures`, without which deep random networks fade to nothing, confidences are spread over
-    0..1, and boxes are kept from being many times the picture.
+    With initial weights every confidence would be 2e-4 and the network over the texts (`reprta`)
+    would have no effect, so they are changed: BatchNorm takes the statistics of a pass over
+    `pictures`, without which the output of deep random networks vanishes, confidences are spread
+    over 0..1, and boxes are kept from being many times as large as the image.
     """
     torch.manual_seed(seed)
     model = YOLOE(f"{name}.yaml").model
@@ -62,7 +62,7 @@ def random_texts(batch: int, slots: int, seed: int = 1) -> torch.Tensor:
 
 
 class Peer:
-    """Ultralytics' own model of a checkpoint, prompted as its `set_classes` is meant to be."""
+    """Ultralytics' own model of a checkpoint, prompted with its `set_classes`."""
 
     def __init__(self, checkpoint: Path, fused: bool = True) -> None:
         self.model: Any = load_checkpoint(str(checkpoint))[0]
@@ -73,7 +73,7 @@ class Peer:
     def raw(
         self, images: NDArray[np.uint8], prompts: tuple[str, ...], vectors: Vectors
     ) -> torch.Tensor:
-        """`(batch, 4 + prompts, anchors)`: one vocabulary for all images, masks cut off."""
+        """`(batch, 4 + prompts, anchors)`: one vocabulary for all images, without masks."""
         with torch.inference_mode():
             embeddings = self.model.model[-1].get_tpe(torch.from_numpy(vectors)[None])
             self.model.set_classes(list(prompts), embeddings)
@@ -83,5 +83,5 @@ class Peer:
 
 
 def as_tensor(images: NDArray[np.uint8]) -> torch.Tensor:
-    """What Ultralytics makes of pictures; laid out in memory as ours, for the same sums."""
+    """Images as Ultralytics' input; with our memory layout, so that sums are the same."""
     return torch.from_numpy(images).flip(-1).permute(0, 3, 1, 2).float() / 255

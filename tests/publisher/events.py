@@ -1,4 +1,4 @@
-"""Events to publish, made short."""
+"""Short ways to make events for tests."""
 
 from __future__ import annotations
 

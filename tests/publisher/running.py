@@ -1,4 +1,4 @@
-"""Publishers that run for the length of a block."""
+"""Publishers that run inside a `with` block."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Broker(Protocol):
 
 
 class Clock:
-    """A monotonic clock that tests move on."""
+    """A monotonic clock that tests advance."""
 
     def __init__(self) -> None:
         self.seconds = 1000.0
@@ -40,7 +40,7 @@ def make(
     mqtt: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Publisher:
-    """A publisher with these `mqtt` settings besides, and these arguments."""
+    """A publisher with these extra `mqtt` settings and arguments."""
     return Publisher(
         settings(broker, prefix, **(mqtt or {})), SnapshotSettings(), folder, **changes
     )
@@ -48,7 +48,7 @@ def make(
 
 @contextmanager
 def running(publisher: Publisher, *, connected: bool = True) -> Iterator[Publisher]:
-    """Start, wait for the broker unless told not to, and stop; its thread must not have failed."""
+    """Start, wait for the connection if `connected`, and stop; its thread must not have failed."""
     publisher.start()
     try:
         if connected:

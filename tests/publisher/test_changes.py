@@ -1,4 +1,4 @@
-"""A publisher that is given other settings, and what is cleared of what is gone."""
+"""Changed publisher settings, and clearing the retained topics of what was removed."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.slow(seconds=40)
 SNAPSHOTS = SnapshotSettings()
 
 
-def told(publisher: Publisher) -> None:
-    """Something of every kind that is retained."""
+def publish_every_kind(publisher: Publisher) -> None:
+    """Publish one of each kind of retained message."""
     publisher.declare(["porch"], [("porch", "car"), ("porch", "dog")])
     publisher.info(an_info())
     publisher.camera_status("porch", "online")
@@ -41,7 +41,7 @@ RETAINED = {
 
 
 def retained(port: int, topic: str, count: int) -> dict[str, bytes]:
-    """What the broker keeps, once it is so much."""
+    """The retained messages, once there are `count`."""
     with Subscriber(port, topic) as late:
         late.wait_for(lambda messages: len(messages) == count)
         return {message.topic: message.payload for message in late.received if message.retain}
@@ -51,12 +51,12 @@ def newest(messages: Sequence[Received]) -> dict[str, bytes]:
     return {message.topic: message.payload for message in messages}
 
 
-def test_another_prefix(mosquitto: Mosquitto) -> None:
+def test_a_new_prefix_gets_retained_topics_and_the_old_one_is_cleared(mosquitto: Mosquitto) -> None:
     with (
         Subscriber(mosquitto.port, "+/#") as subscriber,
         running(make(mosquitto, "first")) as publisher,
     ):
-        told(publisher)
+        publish_every_kind(publisher)
         subscriber.wait_for_payload("first/state/porch/car", b"ON")
         subscriber.clear()
         publisher.reconfigure(settings(mosquitto, "second"), SNAPSHOTS, None)
@@ -80,7 +80,7 @@ def test_another_prefix(mosquitto: Mosquitto) -> None:
     assert size(now["second/snapshot/porch/car"]) == (640, 360)
 
 
-def test_another_broker_gets_what_still_waits(start_mosquitto: StartMosquitto) -> None:
+def test_a_new_broker_gets_the_waiting_alerts(start_mosquitto: StartMosquitto) -> None:
     old: Mosquitto = start_mosquitto()
     new: Mosquitto = start_mosquitto()
     visit = new_event()
@@ -89,7 +89,7 @@ def test_another_broker_gets_what_still_waits(start_mosquitto: StartMosquitto) -
         Subscriber(new.port, "moved/#") as now,
         running(make(old, "moved")) as publisher,
     ):
-        told(publisher)
+        publish_every_kind(publisher)
         before.wait_for_payload("moved/state/porch/car", b"ON")
         old.freeze()
         for sequence in range(50):
@@ -103,11 +103,11 @@ def test_another_broker_gets_what_still_waits(start_mosquitto: StartMosquitto) -
         assert {f"moved/{topic}" for topic in RETAINED} < set(newest(now.received))
         old.thaw()
         before.wait_for_payload("moved/status", b"offline", 25)
-    # What stands there is told to be old by the status, as after a stop.
+    # States stay retained: the offline status marks them as out of date, as after a stop.
     assert newest(before.received)["moved/state/porch/car"] == b"ON"
 
 
-def test_a_broker_that_can_be_reached_is_told_goodbye(start_mosquitto: StartMosquitto) -> None:
+def test_a_reachable_broker_gets_offline_before_a_move(start_mosquitto: StartMosquitto) -> None:
     old: Mosquitto = start_mosquitto()
     new: Mosquitto = start_mosquitto()
     with (
@@ -115,7 +115,7 @@ def test_a_broker_that_can_be_reached_is_told_goodbye(start_mosquitto: StartMosq
         Subscriber(new.port, "bye/#") as now,
         running(make(old, "bye")) as publisher,
     ):
-        told(publisher)
+        publish_every_kind(publisher)
         before.wait_for_payload("bye/state/porch/car", b"ON")
         publisher.reconfigure(settings(new, "bye"), SNAPSHOTS, None)
         now.wait_for_payload("bye/state/porch/car", b"ON")
@@ -134,13 +134,13 @@ def test_the_same_settings_change_nothing(mosquitto: Mosquitto) -> None:
     assert [m.payload for m in subscriber.of("calm/status")][:-1] == [b"online"]
 
 
-def test_a_prefix_changed_while_the_broker_is_away_is_cleared_later(
+def test_a_prefix_changed_during_an_outage_is_cleared_after_reconnect(
     start_mosquitto: StartMosquitto,
 ) -> None:
     broker: Mosquitto = start_mosquitto()
     with running(make(broker, "gone")) as publisher:
         with Subscriber(broker.port, "gone/#") as subscriber:
-            told(publisher)
+            publish_every_kind(publisher)
             subscriber.wait_for_payload("gone/state/porch/car", b"ON")
         broker.stop()
         wait_until(lambda: not publisher.connected)
@@ -159,12 +159,12 @@ def test_a_prefix_changed_while_the_broker_is_away_is_cleared_later(
         wait_until(nothing_is_retained)
 
 
-def test_settings_changed_twice_at_once_end_with_the_last(mosquitto: Mosquitto) -> None:
+def test_of_two_quick_changes_only_the_last_applies(mosquitto: Mosquitto) -> None:
     with (
         Subscriber(mosquitto.port, "#") as subscriber,
         running(make(mosquitto, "one")) as publisher,
     ):
-        told(publisher)
+        publish_every_kind(publisher)
         for prefix in ("two", "three"):
             publisher.reconfigure(settings(mosquitto, prefix), SNAPSHOTS, None)
         subscriber.wait_for_payload("three/state/porch/car", b"ON")
@@ -172,7 +172,7 @@ def test_settings_changed_twice_at_once_end_with_the_last(mosquitto: Mosquitto) 
         assert not [message for message in subscriber.received if message.topic[:3] == "two"]
 
 
-def test_a_stop_in_the_middle_of_a_move_delivers_all(start_mosquitto: StartMosquitto) -> None:
+def test_a_stop_during_a_broker_move_delivers_all_alerts(start_mosquitto: StartMosquitto) -> None:
     old: Mosquitto = start_mosquitto()
     new: Mosquitto = start_mosquitto()
     with Subscriber(new.port, "half/#") as now, running(make(old, "half")) as publisher:
@@ -185,7 +185,9 @@ def test_a_stop_in_the_middle_of_a_move_delivers_all(start_mosquitto: StartMosqu
     assert len(now.of("half/events/porch/car")) == 30
 
 
-def test_snapshots_go_elsewhere_with_another_quality(mosquitto: Mosquitto, tmp_path: Path) -> None:
+def test_snapshot_folder_and_quality_change_without_a_reconnect(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     with (
         Subscriber(mosquitto.port, "album/#") as subscriber,
@@ -200,7 +202,9 @@ def test_snapshots_go_elsewhere_with_another_quality(mosquitto: Mosquitto, tmp_p
     assert second.stat().st_size < first.stat().st_size
 
 
-def test_what_is_gone_is_cleared_after_its_last_alert(start_mosquitto: StartMosquitto) -> None:
+def test_retained_topics_of_a_removed_camera_are_cleared_after_its_last_event(
+    start_mosquitto: StartMosquitto,
+) -> None:
     broker: Mosquitto = start_mosquitto()
     visit = new_event(snapshot=True, picture=picture())
     with (
@@ -233,7 +237,7 @@ def test_what_is_gone_is_cleared_after_its_last_alert(start_mosquitto: StartMosq
     }
 
 
-def test_what_an_earlier_life_left_is_cleared(start_mosquitto: StartMosquitto) -> None:
+def test_retained_topics_from_before_a_restart_are_cleared(start_mosquitto: StartMosquitto) -> None:
     broker: Mosquitto = start_mosquitto()
     with running(make(broker, "home/eyes")) as publisher:
         publisher.declare(["porch", "yard"], [("porch", "car"), ("yard", "car"), ("yard", "dog")])
@@ -287,12 +291,12 @@ def test_what_an_earlier_life_left_is_cleared(start_mosquitto: StartMosquitto) -
         ("state/porch/dog", False),
     ],
 )
-def test_what_is_left_over(topic: str, left_over: bool) -> None:
+def test_which_topics_are_left_over(topic: str, left_over: bool) -> None:
     declared = Declared(["porch"], [("porch", "car")])
     assert is_left_over(topic, Topics("p"), declared) is left_over
 
 
-def test_nothing_is_left_over_in_the_embedded_broker() -> None:
+def test_the_embedded_broker_is_not_swept_for_leftovers() -> None:
     with (
         EmbeddedBroker() as broker,
         Subscriber(broker.port, "#", version=MQTTProtocolVersion.MQTTv311) as subscriber,
@@ -307,8 +311,8 @@ def test_nothing_is_left_over_in_the_embedded_broker() -> None:
             assert not publisher._loop._listening.is_sweeping
 
 
-def test_amqtt_as_a_broker_of_its_own_is_swept_too() -> None:
-    """A broker of MQTT 3.1.1, which sends back what we publish ourselves."""
+def test_an_mqtt_3_1_1_broker_is_swept_for_leftovers() -> None:
+    """MQTT 3.1.1 has no "no local": the broker sends back what we publish ourselves."""
     with (
         EmbeddedBroker() as broker,
         Subscriber(broker.port, "#", version=MQTTProtocolVersion.MQTTv311) as subscriber,
@@ -323,9 +327,9 @@ def test_amqtt_as_a_broker_of_its_own_is_swept_too() -> None:
             subscriber.wait_for_payload("old/state/porch/car", b"ON")
 
 
-def test_stopping_tries_a_broker_that_was_away_at_once(start_mosquitto: StartMosquitto) -> None:
+def test_stop_retries_an_unreachable_broker_at_once(start_mosquitto: StartMosquitto) -> None:
     broker: Mosquitto = start_mosquitto()
-    clock = Clock()  # stands still: by itself, no second attempt is ever due
+    clock = Clock()  # stands still, so no second attempt is ever due
     with Subscriber(broker.port, "soon/#", client_id="witness") as subscriber:
         broker.stop()
         publisher = make(broker, "soon", seconds=clock)
@@ -339,7 +343,7 @@ def test_stopping_tries_a_broker_that_was_away_at_once(start_mosquitto: StartMos
         subscriber.wait_for_payload("soon/status", b"offline")
 
 
-def test_moving_to_a_broker_that_is_away_keeps_alerts(
+def test_alerts_survive_a_move_to_an_unreachable_broker(
     mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Nobody:
@@ -350,7 +354,7 @@ def test_moving_to_a_broker_that_is_away_keeps_alerts(
         Subscriber(mosquitto.port, "wrong/#") as subscriber,
         running(make(mosquitto, "wrong")) as publisher,
     ):
-        told(publisher)
+        publish_every_kind(publisher)
         subscriber.wait_for_payload("wrong/state/porch/car", b"ON")
         publisher.reconfigure(settings(Nobody(), "wrong"), SNAPSHOTS, None)
         subscriber.wait_for_payload("wrong/status", b"offline")

@@ -1,4 +1,4 @@
-"""The order of sending, against a wire that only remembers."""
+"""The order of sending, against a fake connection that only records."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.publisher.running import Clock
 
 
 class Wire:
-    """Takes everything but what it is told to refuse; `answer` acknowledges the oldest."""
+    """Records what is published, except on topics in `faults`; `answer` acknowledges the oldest."""
 
     def __init__(self, delivery: Delivery, max_unacknowledged: int = 20) -> None:
         self.max_unacknowledged = max_unacknowledged
@@ -52,7 +52,7 @@ class Wire:
 
 
 class Desk:
-    """A delivery with what it needs, its events published as their sequence number."""
+    """A delivery with what it needs; the payload of an event is its sequence number."""
 
     def __init__(self) -> None:
         self.outbox = SqliteOutbox()
@@ -86,7 +86,7 @@ class Desk:
         self.delivery.pump()
 
 
-def test_with_a_connection_retained_goes_first_then_reports_then_events() -> None:
+def test_on_connect_retained_go_first_then_reports_then_events() -> None:
     desk = Desk()
     desk.alert(0)
     desk.delivery.report(Message("errors", b"{}"))
@@ -108,7 +108,7 @@ def test_with_a_connection_retained_goes_first_then_reports_then_events() -> Non
     ]
 
 
-def test_no_more_than_allowed_are_on_their_way() -> None:
+def test_unacknowledged_messages_stay_within_the_limit() -> None:
     desk = Desk()
     wire = desk.connect(max_unacknowledged=2)
     for sequence in range(5):
@@ -123,7 +123,7 @@ def test_no_more_than_allowed_are_on_their_way() -> None:
     assert len(desk.outbox) == 0
 
 
-def test_what_was_not_acknowledged_is_sent_again_in_order() -> None:
+def test_unacknowledged_messages_are_sent_again_in_order() -> None:
     desk = Desk()
     wire = desk.connect()
     desk.delivery.report(Message("errors", b"1"))
@@ -153,13 +153,13 @@ def test_a_report_that_was_not_acknowledged_is_sent_again() -> None:
     assert wire.sent[-1][1] == str(MAX_REPORTS + 9).encode()
 
 
-def test_an_answer_of_an_earlier_message_is_ignored() -> None:
+def test_an_unknown_acknowledgement_is_ignored() -> None:
     desk = Desk()
     desk.connect()
     desk.delivery.acknowledged(99, None, forbidden=False)
 
 
-def test_stats_wait_for_their_turn_the_newest_only() -> None:
+def test_only_the_newest_stats_wait_and_none_survive_a_disconnect() -> None:
     desk = Desk()
     wire = desk.connect(max_unacknowledged=1)
     desk.alert(0)
@@ -175,7 +175,7 @@ def test_stats_wait_for_their_turn_the_newest_only() -> None:
     assert "stats" not in desk.connect().topics
 
 
-def test_a_refused_message_is_let_go_and_said_once() -> None:
+def test_a_refused_message_is_dropped_and_reported_once() -> None:
     desk = Desk()
     wire = desk.connect()
     for sequence in range(3):
@@ -187,7 +187,7 @@ def test_a_refused_message_is_let_go_and_said_once() -> None:
     assert "events/porch" in desk.complaints[0]
 
 
-def test_a_forbidden_topic_is_left_alone_for_a_while() -> None:
+def test_a_forbidden_topic_is_skipped_for_a_while() -> None:
     desk = Desk()
     wire = desk.connect()
     desk.alert(0)
@@ -203,7 +203,7 @@ def test_a_forbidden_topic_is_left_alone_for_a_while() -> None:
     assert len(desk.complaints) == 1
 
 
-def test_a_message_the_broker_would_choke_on_is_not_sent() -> None:
+def test_a_message_the_broker_cannot_take_is_not_sent() -> None:
     desk = Desk()
     wire = Wire(desk.delivery)
     wire.faults = {"snapshot/porch": "too large", "events/porch": "no topic", "stats": "too large"}
@@ -220,7 +220,7 @@ def test_a_message_the_broker_would_choke_on_is_not_sent() -> None:
     assert desk.connect().topics == ["events/yard"]
 
 
-def test_an_event_that_can_not_be_written_down_is_dropped() -> None:
+def test_an_event_that_cannot_be_encoded_is_dropped() -> None:
     desk = Desk()
     wire = desk.connect()
     desk.alert(0, camera="broken")
@@ -229,8 +229,8 @@ def test_an_event_that_can_not_be_written_down_is_dropped() -> None:
     assert desk.complaints == ["an event of broken/car can't be sent: not a number"]
 
 
-def test_the_message_at_which_the_connection_always_breaks_is_given_up() -> None:
-    """Though the answer to the message before it is lost too, as long as both are on their way."""
+def test_a_message_that_always_breaks_the_connection_is_dropped() -> None:
+    """Even though the message before it also lacks its acknowledgement each time."""
     desk = Desk()
     desk.delivery.retain("status", "status", b"online")
     desk.delivery.retain("state", "state/porch", b"ON")
@@ -251,7 +251,7 @@ def test_the_message_at_which_the_connection_always_breaks_is_given_up() -> None
     assert len(desk.complaints) == 1
 
 
-def test_a_broker_that_breaks_off_at_once_or_late_accuses_no_message() -> None:
+def test_a_disconnect_at_once_or_much_later_drops_no_message() -> None:
     desk = Desk()
     desk.delivery.retain("status", "status", b"online")
     desk.alert(0)
@@ -267,7 +267,7 @@ def test_a_broker_that_breaks_off_at_once_or_late_accuses_no_message() -> None:
     assert not desk.complaints
 
 
-def test_pictures_in_line_are_bounded() -> None:
+def test_the_queue_of_pictures_is_bounded() -> None:
     desk = Desk()
     wire = desk.connect(max_unacknowledged=1)
     desk.delivery.retain("status", "status", b"online")

@@ -1,4 +1,4 @@
-"""An outbox whose disk fails: full, read-only, broken, taken."""
+"""An outbox whose disk fails: full, not writable, corrupt, locked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.publisher.running import Clock
 
 
 class Shelf:
-    """A durable outbox in a folder, with its clock and what it complained of."""
+    """Opens a durable outbox in a folder, with its clock and its complaints."""
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "outbox.sqlite3"
@@ -43,7 +43,7 @@ def waiting(outbox: DurableOutbox) -> list[str]:
 
 
 def fill_the_disk(outbox: DurableOutbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let SQLite find no room, as on a disk that is full."""
+    """Leave SQLite no room, as on a full disk."""
     assert outbox._disk is not None
     database = outbox._disk._database
     (pages,) = database.execute("PRAGMA page_count").fetchone()
@@ -55,7 +55,7 @@ def give_room(outbox: DurableOutbox) -> None:
     outbox._disk._database.execute("PRAGMA max_page_count = 1000000")
 
 
-def test_a_full_disk_is_said_and_nothing_is_lost(
+def test_a_full_disk_is_reported_and_no_alert_is_lost(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outbox = shelf.open()
@@ -80,7 +80,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(
     assert len(shelf.complaints) == 1
 
 
-def test_a_folder_that_cannot_be_made_is_said_and_tried_again(shelf: Shelf) -> None:
+def test_a_folder_that_cannot_be_created_is_reported_and_retried(shelf: Shelf) -> None:
     shelf.file.parent.write_text("in the way")
     outbox = shelf.open()
     outbox.add(new_event(id="a"), MOMENT)
@@ -93,7 +93,7 @@ def test_a_folder_that_cannot_be_made_is_said_and_tried_again(shelf: Shelf) -> N
     assert waiting(shelf.open()) == ["a", "a"]
 
 
-def test_what_waited_on_a_disk_that_came_late_keeps_its_place(shelf: Shelf) -> None:
+def test_alerts_in_a_file_that_was_locked_keep_their_order(shelf: Shelf) -> None:
     before = shelf.open()
     before.add(new_event(id="before"), MOMENT)
     shelf.clock.seconds += 1
@@ -105,7 +105,7 @@ def test_what_waited_on_a_disk_that_came_late_keeps_its_place(shelf: Shelf) -> N
     assert waiting(late) == ["before", "meanwhile"]
 
 
-def test_visits_on_a_disk_that_came_late_are_left_to_the_next_life(shelf: Shelf) -> None:
+def test_visits_in_a_file_that_was_locked_are_kept_for_the_next_start(shelf: Shelf) -> None:
     before = shelf.open()
     before.add(new_event(id="before"), MOMENT)
     late = shelf.open()  # the first still has it open
@@ -121,7 +121,7 @@ def test_visits_on_a_disk_that_came_late_are_left_to_the_next_life(shelf: Shelf)
     assert [visit.id for visit in shelf.open().visits()] == ["before"]
 
 
-def test_a_visit_that_ended_while_the_disk_was_full_is_not_open_any_more(
+def test_a_visit_that_ended_while_the_disk_was_full_is_closed(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outbox = shelf.open()
@@ -137,7 +137,7 @@ def test_a_visit_that_ended_while_the_disk_was_full_is_not_open_any_more(
     assert [visit.id for visit in outbox.visits()] == ["b"]
 
 
-def test_a_file_that_is_no_database_is_kept_aside(shelf: Shelf) -> None:
+def test_a_file_that_is_no_database_is_renamed(shelf: Shelf) -> None:
     shelf.file.parent.mkdir()
     shelf.file.write_bytes(b"not a database" * 1000)
     outbox = shelf.open()
@@ -150,7 +150,7 @@ def test_a_file_that_is_no_database_is_kept_aside(shelf: Shelf) -> None:
     assert shelf.file.with_suffix(".broken-1").read_bytes().startswith(b"not a database")
 
 
-def test_visits_survive_too(shelf: Shelf) -> None:
+def test_open_visits_survive_a_restart(shelf: Shelf) -> None:
     outbox = shelf.open()
     for event in (new_event(id="a"), update_event("a"), new_event(id="b"), end_event("b")):
         outbox.remove(outbox.add(event, MOMENT))
@@ -161,7 +161,7 @@ def test_visits_survive_too(shelf: Shelf) -> None:
     assert after.visits() == []
 
 
-def test_an_unforeseen_error_of_the_database_loses_nothing(
+def test_after_an_unexpected_database_error_removed_alerts_stay_removed(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outbox = shelf.open()

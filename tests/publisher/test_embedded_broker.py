@@ -1,4 +1,4 @@
-"""The broker inside the process."""
+"""The embedded broker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.publisher.running import running, settings
 OLD = MQTTProtocolVersion.MQTTv311
 
 
-def test_it_carries_a_whole_visit_and_keeps_what_is_retained() -> None:
+def test_a_whole_visit_arrives_and_retained_messages_are_kept() -> None:
     event = new_event(snapshot=True, picture=picture())
     with EmbeddedBroker() as broker:
         mqtt = settings(broker, "inside", embedded=True)
@@ -34,7 +34,7 @@ def test_it_carries_a_whole_visit_and_keeps_what_is_retained() -> None:
             assert publisher.stop() == 0
             subscriber.wait_for_payload("inside/status", b"offline")
         with Subscriber(broker.port, version=OLD) as late:
-            # amqtt sends what is retained twice where somebody else has the same subscription.
+            # amqtt sends retained messages twice if another client has the same subscription.
             late.wait_for(lambda messages: len({message.topic for message in messages}) == 3)
     assert sorted({message.topic for message in late.received}) == [
         "inside/snapshot/porch/car",
@@ -49,7 +49,7 @@ def test_it_carries_a_whole_visit_and_keeps_what_is_retained() -> None:
     ]
 
 
-def test_it_takes_the_port_it_is_given() -> None:
+def test_it_listens_on_the_given_port() -> None:
     port = free_port()
     with EmbeddedBroker(port) as broker:
         assert broker.port == port
@@ -59,7 +59,7 @@ def test_it_takes_the_port_it_is_given() -> None:
         socket.create_connection((broker.host, port))
 
 
-def test_a_taken_port_is_said_clearly() -> None:
+def test_a_taken_port_gives_one_clear_error() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
         pytest.raises(PublisherError) as caught,
@@ -75,7 +75,7 @@ def taken_port(error: PublisherError) -> str:
     return str(error).split("127.0.0.1:")[1].split(":")[0]
 
 
-def test_it_ends_quietly_with_clients_connected_or_half_connected(
+def test_it_stops_without_warnings_while_clients_are_connected(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -1,4 +1,4 @@
-"""Devices announced by way of a real broker, over restarts of ours and of Home Assistant."""
+"""Home Assistant discovery with a real broker, when the daemon or Home Assistant restarts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def topics(prefix: str) -> list[str]:
 
 
 def tell(publisher: Publisher, roster: Roster) -> None:
-    """As the daemon does."""
+    """Declare and announce, as the daemon does."""
     publisher.declare(
         roster.cameras,
         [(name, watch) for name, camera in roster.cameras.items() for watch in camera.watches],
@@ -50,7 +50,7 @@ def tell(publisher: Publisher, roster: Roster) -> None:
 
 
 def retained(broker: Broker, prefix: str) -> dict[str, Any]:
-    """What a Home Assistant that starts now is told, by topic."""
+    """The retained discovery messages that a starting Home Assistant gets, by topic."""
     above = f"homeassistant/device/{prefix}"
     with Subscriber(broker.port, f"{above}/#") as subscriber:
         say(broker, above, b"all that was retained has come")
@@ -84,14 +84,14 @@ def test_devices_are_retained(mosquitto: Mosquitto) -> None:
     assert list(retained(mosquitto, "told")) == topics("told")
 
 
-def test_without_the_setting_nothing_is_announced(mosquitto: Mosquitto) -> None:
+def test_nothing_is_announced_unless_homeassistant_is_set(mosquitto: Mosquitto) -> None:
     with running(publisher(mosquitto, "quiet", homeassistant=False)) as quiet:
         tell(quiet, ROSTER)
         assert quiet.stop() == 0
     assert retained(mosquitto, "quiet") == {}
 
 
-def test_what_is_gone_is_taken_back(mosquitto: Mosquitto) -> None:
+def test_removed_devices_and_components_are_cleared(mosquitto: Mosquitto) -> None:
     with running(publisher(mosquitto, "fewer")) as told:
         tell(told, ROSTER)
         tell(told, FEWER)
@@ -101,7 +101,7 @@ def test_what_is_gone_is_taken_back(mosquitto: Mosquitto) -> None:
     assert [name.split("/")[0] for name in gone(found[topics("fewer")[1]])] == ["dog"] * 4
 
 
-def test_what_went_while_we_were_away_is_taken_back(mosquitto: Mosquitto) -> None:
+def test_devices_removed_between_two_runs_are_cleared(mosquitto: Mosquitto) -> None:
     prefix = "away"
     daemon, porch, yard = topics(prefix)
     foreign = f"homeassistant/device/{prefix}/kettle/config"
@@ -123,7 +123,7 @@ def test_what_went_while_we_were_away_is_taken_back(mosquitto: Mosquitto) -> Non
     assert gone(found[daemon]) == []
 
 
-def test_when_home_assistant_starts_it_is_told_again(
+def test_devices_are_announced_again_when_home_assistant_starts(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(homeassistant_announcer, "MAX_REPEAT_SECONDS", 0.1)
@@ -140,7 +140,7 @@ def test_when_home_assistant_starts_it_is_told_again(
     assert [(m.topic, m.payload) for m in first] == [(m.topic, m.payload) for m in second]
 
 
-def test_a_birth_from_before_is_no_birth(
+def test_a_retained_birth_message_is_ignored(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(homeassistant_announcer, "MAX_REPEAT_SECONDS", 0.0)
@@ -156,7 +156,7 @@ def test_a_birth_from_before_is_no_birth(
         assert len(subscriber.received) == 3
 
 
-def test_it_can_be_turned_on_off_and_elsewhere_while_running(mosquitto: Mosquitto) -> None:
+def test_discovery_can_be_switched_on_off_and_moved_while_running(mosquitto: Mosquitto) -> None:
     prefix = "turned"
     with (
         Subscriber(mosquitto.port, "#") as subscriber,
@@ -182,7 +182,9 @@ def test_it_can_be_turned_on_off_and_elsewhere_while_running(mosquitto: Mosquitt
         subscriber.wait_for_payload(elsewhere, b"")
 
 
-def test_who_may_not_subscribe_announces_all_the_same(start_mosquitto: StartMosquitto) -> None:
+def test_devices_are_announced_without_permission_to_subscribe(
+    start_mosquitto: StartMosquitto,
+) -> None:
     acl = "user porch\ntopic write #\nuser house\ntopic readwrite #\n"
     broker = start_mosquitto(users={"porch": "a", "house": "b"}, acl=acl)
     login = {"username": "porch", "password": "a"}
@@ -194,7 +196,7 @@ def test_who_may_not_subscribe_announces_all_the_same(start_mosquitto: StartMosq
         wait_until(lambda: all(subscriber.of(topic) for topic in topics("sw")))
 
 
-def test_the_embedded_broker_takes_it_too() -> None:
+def test_devices_are_announced_over_the_embedded_broker() -> None:
     with (
         EmbeddedBroker() as broker,
         running(publisher(broker, "sw", embedded=True)) as told,

@@ -1,4 +1,4 @@
-"""What Home Assistant is told, against its documented schema and with its kind of templates."""
+"""Discovery messages, checked against Home Assistant's documented schema and template engine."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ROSTER = Roster(
 DAEMON_TOPIC = "homeassistant/device/streamwatch/config"
 PORCH_TOPIC = "homeassistant/device/streamwatch/porch/config"
 
-# --- Home Assistant's schema, strict: its own ignores unknown keys of components ----------------
+# --- Home Assistant's schema, but strict: the real one ignores unknown keys of components -------
 # From https://www.home-assistant.io/integrations/mqtt/ and the pages of the five platforms there.
 
 TEXT = {"type": "string", "minLength": 1}
@@ -193,8 +193,8 @@ def test_the_schema_is_strict() -> None:
             check(wrong)
 
 
-def test_everything_has_a_name_of_its_own() -> None:
-    """Names may hold the same words and separators as what is put between them."""
+def test_topics_identifiers_and_unique_ids_never_collide() -> None:
+    """Even if names contain the words and separators that ids are made with."""
     prefixes = ("home/sw", "home_sw", "home-sw", "streamwatch", "streamwatch_a")
     cameras = {name: AnnouncedCamera(None, NAMES) for name in NAMES}
     roster = Roster("0.1", cameras, dict.fromkeys(NAMES))
@@ -210,7 +210,7 @@ def test_everything_has_a_name_of_its_own() -> None:
         assert len(found) == len(set(found))
 
 
-def test_a_device_a_camera_below_that_of_the_daemon() -> None:
+def test_each_camera_is_a_device_below_the_daemons_device() -> None:
     devices = DISCOVERY.devices(ROSTER)
     assert list(devices) == [
         DAEMON_TOPIC,
@@ -225,7 +225,7 @@ def test_a_device_a_camera_below_that_of_the_daemon() -> None:
     assert devices[PORCH_TOPIC]["origin"] == {"name": "streamwatch", "sw_version": "0.1"}
 
 
-def test_a_watch_is_presence_alert_picture_and_confidence() -> None:
+def test_a_watch_has_presence_alert_picture_and_confidence_entities() -> None:
     components = DISCOVERY.devices(ROSTER)[PORCH_TOPIC]["components"]
     mine = [component for name, component in components.items() if name.startswith("red-bag/")]
     assert [(c["platform"], c["name"], c["default_entity_id"]) for c in mine] == [
@@ -241,8 +241,8 @@ def test_a_watch_is_presence_alert_picture_and_confidence() -> None:
     assert picture["image_topic"] == "streamwatch/snapshot/porch/red-bag"
 
 
-def test_an_entity_is_called_the_same_by_every_home_assistant() -> None:
-    """Before 2025.10 it takes no default id, but makes one of the names of device and entity."""
+def test_entity_ids_are_the_same_in_every_home_assistant_version() -> None:
+    """Before 2025.10 it ignores `default_entity_id` and joins the names of device and entity."""
     roster = Roster("0.1", {"porch": AnnouncedCamera(None, ["red-bag"])}, {"red-bag": None})
     for device in DISCOVERY.devices(roster).values():
         for component in device["components"].values():
@@ -250,7 +250,7 @@ def test_an_entity_is_called_the_same_by_every_home_assistant() -> None:
             assert component["default_entity_id"] == f"{component['platform']}.{made}"
 
 
-def test_a_watch_that_does_not_apply_to_a_camera_is_not_there() -> None:
+def test_a_watch_of_another_camera_has_no_entities() -> None:
     yard = DISCOVERY.devices(ROSTER)["homeassistant/device/streamwatch/yard/config"]
     assert "car/alert" in yard["components"]
     assert "red-bag/alert" not in yard["components"]
@@ -275,7 +275,7 @@ def test_without_commands_there_are_no_switches() -> None:
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_a_switch_asks_for_what_the_commands_take(enabled: bool) -> None:
+def test_the_payloads_of_switches_are_valid_commands(enabled: bool) -> None:
     devices = DISCOVERY.devices(ROSTER)
     watch = devices[DAEMON_TOPIC]["components"]["watches/car"]
     camera = devices[PORCH_TOPIC]["components"]["enabled"]
@@ -290,11 +290,11 @@ def test_a_switch_asks_for_what_the_commands_take(enabled: bool) -> None:
     assert parse(asked) == EditRequest(None, edit, persist=False)
 
 
-# --- templates, on what is really published -----------------------------------------------------
+# --- templates, rendered with real payloads -----------------------------------------------------
 
 
 def rendered(component: Mapping[str, Any], payload: bytes, key: str = "value_template") -> str:
-    """As Home Assistant does it: `value` is the payload, `value_json` what it holds."""
+    """As Home Assistant does it: `value` is the payload, `value_json` the parsed payload."""
     environment = ImmutableSandboxedEnvironment()
     environment.filters["to_json"] = json.dumps
     known: dict[str, Any] = {"value": payload.decode()}
@@ -323,7 +323,7 @@ def stats(now: Stats = A_STATS, before: Stats | None = None) -> bytes:
 
 
 @pytest.mark.parametrize("event", [new_event(), update_event("X"), end_event("X")])
-def test_an_alert_tells_its_type_and_all_that_it_holds(event: Any) -> None:
+def test_an_event_entity_gets_the_type_and_all_fields(event: Any) -> None:
     payload = encode(
         event_fields(event, TOPICS, snapshot_path=None, published_at=MOMENT, delayed=True)
     )
@@ -343,7 +343,7 @@ def test_an_alert_tells_its_type_and_all_that_it_holds(event: Any) -> None:
         (b"disabled", "None", "off", "offline"),
     ],
 )
-def test_what_is_told_of_a_camera(
+def test_connectivity_switch_and_availability_follow_the_camera_status(
     status: bytes, connected: str, switch: str, available: str
 ) -> None:
     assert rendered(porch("connectivity"), status) == connected
@@ -354,7 +354,7 @@ def test_what_is_told_of_a_camera(
     assert rendered(presence[1], status) == available
 
 
-def test_a_watch_is_there_while_it_runs() -> None:
+def test_a_watch_is_available_while_it_runs() -> None:
     for payload, switch, available in (
         (info(), "on", "online"),
         (info(watches={}), "off", "offline"),
@@ -363,12 +363,12 @@ def test_a_watch_is_there_while_it_runs() -> None:
         assert rendered(porch("car/presence")["availability"][2], payload) == available
 
 
-def test_the_newest_alert_and_its_picture_stay_when_the_camera_is_gone() -> None:
+def test_alert_picture_and_confidence_stay_available_while_the_camera_is_offline() -> None:
     for name in ("car/alert", "car/picture", "car/confidence"):
         assert porch(name)["availability"] == [{"topic": "streamwatch/status"}]
 
 
-def test_problems_are_counted_and_named() -> None:
+def test_problems_are_on_or_off_and_listed_as_attributes() -> None:
     problem = daemon("problem")
     assert rendered(problem, info()) == "ON"
     attributes = rendered(problem, info(), "json_attributes_template")
@@ -396,7 +396,7 @@ def templates() -> Iterator[str]:
                 yield from (text for key, text in place.items() if key.endswith("template"))
 
 
-def test_no_template_holds_what_a_person_wrote_freely() -> None:
+def test_no_template_contains_a_friendly_name() -> None:
     assert len(list(templates())) > 20
     assert not [text for text in templates() if "Red" in text or "Garden" in text]
 
@@ -404,7 +404,7 @@ def test_no_template_holds_what_a_person_wrote_freely() -> None:
 # --- what was announced before -------------------------------------------------------------------
 
 
-def test_what_is_gone_is_left_with_its_platform_and_comes_first() -> None:
+def test_removed_components_keep_only_their_platform_and_come_first() -> None:
     former = DISCOVERY.devices(ROSTER)[PORCH_TOPIC]
     fewer = replace(ROSTER, cameras={"porch": AnnouncedCamera(None, ["car"])})
     now = DISCOVERY.devices(fewer)[PORCH_TOPIC]
@@ -416,7 +416,7 @@ def test_what_is_gone_is_left_with_its_platform_and_comes_first() -> None:
         ("red-bag/confidence", {"platform": "sensor"}),
     ]
     assert list(told["components"].items())[4:] == list(now["components"].items())
-    assert replacing(now, told) == now  # what was told once needs no telling again
+    assert replacing(now, told) == now  # removed components are announced once
     assert replacing(former, now) == former
 
 
@@ -438,16 +438,16 @@ def test_what_is_gone_is_left_with_its_platform_and_comes_first() -> None:
         b"[" * 100_000,
     ],
 )
-def test_what_is_none_of_ours_is_no_device(payload: bytes) -> None:
+def test_foreign_or_broken_payloads_are_no_device_of_ours(payload: bytes) -> None:
     assert announced_before(payload) is None
 
 
-def test_what_we_announced_is_known_again() -> None:
+def test_an_announced_device_can_be_read_back() -> None:
     device = DISCOVERY.devices(ROSTER)[PORCH_TOPIC]
     assert announced_before(encode(device)) == device
 
 
-def test_topics_of_ours_are_told_from_others() -> None:
+def test_our_discovery_topics_are_recognized() -> None:
     for topic in (DAEMON_TOPIC, PORCH_TOPIC):
         assert DISCOVERY.owns(topic)
     for topic in (
@@ -464,7 +464,7 @@ def test_topics_of_ours_are_told_from_others() -> None:
 
 
 class Broker:
-    """What is retained, and how often something was published."""
+    """Records what is retained and what was published."""
 
     def __init__(self) -> None:
         self.retained: dict[str, Device] = {}
@@ -482,7 +482,7 @@ def announcer(broker: Broker, clock: Clock | None = None) -> Announcer:
     return Announcer(publish=broker.publish, clear=broker.clear, seconds=clock or Clock())
 
 
-def test_the_same_is_announced_once() -> None:
+def test_an_unchanged_device_is_announced_once() -> None:
     broker = Broker()
     announcing = announcer(broker)
     announcing.announce(ROSTER)
@@ -494,7 +494,7 @@ def test_the_same_is_announced_once() -> None:
     assert len(broker.published) == 3
 
 
-def test_what_has_changed_is_announced_and_what_is_gone_taken_back() -> None:
+def test_only_changed_devices_are_announced_and_removed_ones_cleared() -> None:
     broker = Broker()
     announcing = announcer(broker)
     announcing.use(DISCOVERY)
@@ -507,7 +507,7 @@ def test_what_has_changed_is_announced_and_what_is_gone_taken_back() -> None:
     assert broker.retained == DISCOVERY.devices(ROSTER)
 
 
-def test_another_way_of_announcing_takes_back_what_the_first_has_announced() -> None:
+def test_changed_discovery_settings_clear_the_old_topics() -> None:
     broker = Broker()
     announcing = announcer(broker)
     announcing.use(DISCOVERY)
@@ -520,7 +520,7 @@ def test_another_way_of_announcing_takes_back_what_the_first_has_announced() -> 
 
 
 @pytest.mark.parametrize("found_first", [True, False])
-def test_what_an_earlier_life_announced_is_taken_back(found_first: bool) -> None:
+def test_devices_announced_before_a_restart_are_cleared_if_removed(found_first: bool) -> None:
     broker = Broker()
     fewer = replace(ROSTER, cameras={"porch": AnnouncedCamera(None, ["car"])})
     announcing = announcer(broker)
@@ -541,7 +541,7 @@ def test_what_an_earlier_life_announced_is_taken_back(found_first: bool) -> None
     assert broker.published == [DAEMON_TOPIC, PORCH_TOPIC] + [PORCH_TOPIC] * (not found_first)
 
 
-def test_when_home_assistant_has_started_it_is_told_again_a_little_later() -> None:
+def test_devices_are_announced_again_shortly_after_home_assistant_starts() -> None:
     broker, clock = Broker(), Clock()
     announcing = announcer(broker, clock)
     announcing.use(DISCOVERY)

@@ -1,4 +1,4 @@
-"""Brokers that are away, die, hang, and come back."""
+"""Brokers that are unreachable, killed, frozen or restarted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow(seconds=50)
 
 
 def sequences(messages: Sequence[Received], topic: str) -> list[int]:
-    """The sequence numbers below `topic` in the order they came, redelivered ones left out."""
+    """The sequence numbers on `topic` in order of arrival, without redelivered ones."""
     came = [message.json["sequence"] for message in messages if message.topic == topic]
     return list(dict.fromkeys(came))
 
@@ -34,7 +34,7 @@ def said(caplog: pytest.LogCaptureFixture, level: int, text: str) -> list[str]:
     ]
 
 
-def test_a_broker_away_at_the_start_gets_everything_in_order(
+def test_a_broker_that_starts_late_gets_everything_in_order(
     start_mosquitto: StartMosquitto, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "streamwatch")
@@ -78,7 +78,7 @@ def test_a_broker_away_at_the_start_gets_everything_in_order(
     assert said(caplog, logging.INFO, "failed attempts")
 
 
-def test_a_broker_on_ipv6(
+def test_an_unreachable_ipv6_broker_is_named_in_brackets(
     start_mosquitto: StartMosquitto, ipv6: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     broker: Mosquitto = start_mosquitto(host=ipv6)
@@ -90,7 +90,7 @@ def test_a_broker_on_ipv6(
     assert warning.startswith(f"broker [::1]:{broker.port} is not reachable (connection refused)")
 
 
-def test_nothing_is_lost_over_kills_in_the_middle_of_a_stream(
+def test_no_event_is_lost_when_the_broker_is_killed_twice(
     start_mosquitto: StartMosquitto,
 ) -> None:
     broker: Mosquitto = start_mosquitto()
@@ -123,7 +123,7 @@ def test_nothing_is_lost_over_kills_in_the_middle_of_a_stream(
     assert doubled <= 2 * 20
 
 
-def test_a_frozen_broker_blocks_nobody(
+def test_a_frozen_broker_blocks_neither_events_nor_stop(
     start_mosquitto: StartMosquitto, caplog: pytest.LogCaptureFixture
 ) -> None:
     broker: Mosquitto = start_mosquitto()
@@ -134,7 +134,7 @@ def test_a_frozen_broker_blocks_nobody(
         for _ in range(2000):
             publisher.event(new_event())
         undelivered = publisher.stop(2.0)
-        # Who waited for this broker would wait until it is taken for dead.
+        # Anything that waits for this broker would wait until the keepalive runs out.
         assert time.monotonic() - before < connection.KEEPALIVE_SECONDS
     broker.thaw()
     with Subscriber(broker.port, "frozen/status") as subscriber:
@@ -165,7 +165,7 @@ def test_a_broker_that_was_frozen_for_long_gets_everything(
         subscriber.wait_for_payload("thawed/status", b"online")
 
 
-def test_stopping_while_the_broker_is_away_tells_what_is_lost(
+def test_a_stop_during_an_outage_reports_undelivered_alerts(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Nobody:
@@ -185,7 +185,7 @@ def test_stopping_while_the_broker_is_away_tells_what_is_lost(
     assert time.monotonic() - before < 10
 
 
-def test_two_daemons_with_one_client_id_are_noticed(
+def test_two_daemons_with_one_client_id_give_a_warning(
     mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture
 ) -> None:
     def warnings() -> list[str]:
@@ -197,7 +197,7 @@ def test_two_daemons_with_one_client_id_are_noticed(
 
 
 @pytest.mark.expects_errors
-def test_too_many_waiting_alerts_are_said_once_and_counted(
+def test_a_full_outbox_is_reported_once_and_dropped_alerts_are_counted(
     start_mosquitto: StartMosquitto, caplog: pytest.LogCaptureFixture
 ) -> None:
     broker: Mosquitto = start_mosquitto()
@@ -223,7 +223,7 @@ def test_too_many_waiting_alerts_are_said_once_and_counted(
 
 
 def connected(broker: Mosquitto) -> Connection:
-    """A connection that stands, with the will at brief/status."""
+    """An open connection, with its will on brief/status."""
     notices: queue.SimpleQueue[Notice] = queue.SimpleQueue()
     made = Connection(
         settings(broker, "brief"), "brief/status", post=notices.put, seconds=time.monotonic
@@ -233,10 +233,10 @@ def connected(broker: Mosquitto) -> Connection:
     return made
 
 
-def test_the_will_waits_for_who_comes_back_soon(
+def test_the_will_is_not_sent_if_the_client_reconnects_soon(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after a crash. Who does not come back is offline in the end."""
+    """As after a crash. Without a reconnect the will is sent after its delay."""
     assert connection.WILL_DELAY_SECONDS == 10
     monkeypatch.setattr(connection, "WILL_DELAY_SECONDS", 5)
     with Subscriber(mosquitto.port, "brief/status") as subscriber:

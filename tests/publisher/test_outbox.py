@@ -15,11 +15,11 @@ from streamwatch.records import Event
 from tests.publisher.events import MOMENT, end_event, new_event, update_event
 
 LONGEST = 424
-"""Bytes of the longest event here as it is kept."""
+"""Bytes of the longest event here, as stored."""
 
 
 def left(outbox: SqliteOutbox) -> list[tuple[str, str, int]]:
-    """What would be sent now: id, type, sequence."""
+    """The events that would be sent now: id, type, sequence."""
     waiting = [outbox.take(number) for number in outbox.rewind(MOMENT)]
     return [(each.event.id, each.event.type, each.event.sequence) for each in waiting if each]
 
@@ -32,7 +32,7 @@ def filled(max_events: int, events: Sequence[Event]) -> SqliteOutbox:
 
 
 def room_for(events: int) -> SqliteOutbox:
-    """An outbox that holds so many of the events used here, which are of about one size."""
+    """An outbox with room for so many of the events used here, which are about equally long."""
     return SqliteOutbox(max_bytes=events * (LONGEST + ROW_BYTES))
 
 
@@ -60,32 +60,32 @@ def test_events_keep_their_order_until_they_are_removed() -> None:
     assert len(outbox) == 2
 
 
-def test_updates_go_first_the_oldest_first() -> None:
+def test_a_full_outbox_drops_updates_first() -> None:
     outbox = filled(4, [*visit("a"), *visit("b")])
     assert left(outbox) == [("a", "new", 0), ("a", "end", 2), ("b", "new", 0), ("b", "end", 2)]
     assert outbox.dropped == 2
 
 
-def test_then_whole_visits_from_the_oldest() -> None:
+def test_without_updates_whole_visits_are_dropped_from_the_oldest() -> None:
     events = [event for name in "abc" for event in (new_event(id=name), end_event(name))]
     outbox = filled(4, events)
     assert left(outbox) == [("b", "new", 0), ("b", "end", 1), ("c", "new", 0), ("c", "end", 1)]
     assert outbox.dropped == 2
 
 
-def test_what_comes_later_of_a_dropped_visit_is_dropped_too() -> None:
+def test_later_events_of_a_dropped_visit_are_dropped_too() -> None:
     outbox = filled(1, [new_event(id="a"), new_event(id="b")])
     outbox.add(update_event("a"), MOMENT)
     outbox.add(end_event("a", 2), MOMENT)
     assert left(outbox) == [("b", "new", 0)]
     assert outbox.dropped == 3
-    # Its end was seen, so nothing is remembered of it for ever.
+    # After its end the dropped visit is forgotten: its id may be used again.
     outbox.remove(outbox.rewind(MOMENT)[0])
     outbox.add(new_event(id="a"), MOMENT)
     assert left(outbox) == [("a", "new", 0)]
 
 
-def test_the_end_of_a_visit_that_was_announced_is_kept_as_long_as_possible() -> None:
+def test_the_end_of_an_announced_visit_is_kept_as_long_as_possible() -> None:
     outbox = room_for(2)
     begun = outbox.add(new_event(id="a"), MOMENT)
     outbox.take(begun)
@@ -96,7 +96,7 @@ def test_the_end_of_a_visit_that_was_announced_is_kept_as_long_as_possible() -> 
     assert left(outbox) == [("a", "end", 1), ("c", "new", 0)]
 
 
-def test_what_was_handed_over_is_not_dropped() -> None:
+def test_an_event_being_sent_is_not_dropped() -> None:
     outbox = room_for(1)
     first = outbox.add(update_event("a"), MOMENT)
     assert outbox.take(first) is not None
@@ -109,11 +109,11 @@ STEPS = st.lists(st.tuples(st.sampled_from("abcde"), st.booleans()), max_size=80
 
 
 @given(steps=STEPS, max_events=st.integers(1, 10))
-def test_no_visit_is_left_without_its_beginning_or_its_end(
+def test_no_visit_loses_only_its_new_or_its_end(
     steps: list[tuple[str, bool]], max_events: int
 ) -> None:
-    """Whatever comes, with nothing sent meanwhile: a `new` is there for all that waits, and an
-    `end` for each visit that ended."""
+    """Whatever is added while nothing is sent, each waiting visit has its `new`, and its `end` if
+    it ended."""
     outbox = room_for(max_events)
     open_visits: dict[str, str] = {}
     ended: set[str] = set()
@@ -135,7 +135,7 @@ def test_no_visit_is_left_without_its_beginning_or_its_end(
         assert (seen[-1] == "end") == (visit_id in ended)
 
 
-def test_what_waits_outlives_the_process(tmp_path: Path) -> None:
+def test_waiting_events_survive_a_restart(tmp_path: Path) -> None:
     before = SqliteOutbox(tmp_path / "outbox")
     events = [new_event(id="a", position=1.5), update_event("a", 1), end_event("a", 2)]
     numbers = [before.add(event, MOMENT + timedelta(seconds=1)) for event in events]
@@ -151,7 +151,7 @@ def test_what_waits_outlives_the_process(tmp_path: Path) -> None:
     assert after.add(new_event(), MOMENT) > numbers[2]
 
 
-def test_what_waits_too_long_goes_as_whole_visits(tmp_path: Path) -> None:
+def test_events_past_their_age_are_dropped_as_whole_visits(tmp_path: Path) -> None:
     outbox = SqliteOutbox(tmp_path / "outbox", max_age=timedelta(days=7))
     outbox.add(new_event(id="old"), MOMENT)
     outbox.add(new_event(id="young"), MOMENT + timedelta(days=3))
@@ -163,14 +163,14 @@ def test_what_waits_too_long_goes_as_whole_visits(tmp_path: Path) -> None:
     assert outbox.dropped == 3
 
 
-def test_two_do_not_share_a_file(tmp_path: Path) -> None:
+def test_two_outboxes_cannot_open_one_file(tmp_path: Path) -> None:
     first = SqliteOutbox(tmp_path / "outbox")
     first.add(new_event(), MOMENT)
     with pytest.raises(sqlite3.OperationalError, match="locked"):
         SqliteOutbox(tmp_path / "outbox")
 
 
-def test_open_visits_are_remembered_with_how_they_stood() -> None:
+def test_open_and_stopped_visits_are_remembered_with_their_last_event() -> None:
     outbox = SqliteOutbox()
     for event in (
         *(new_event(id="open"), update_event("open", 1)),
@@ -186,7 +186,7 @@ def test_open_visits_are_remembered_with_how_they_stood() -> None:
     assert [event.id for event in outbox.visits()] == ["again", "open"]
 
 
-def test_visits_are_remembered_as_they_stand() -> None:
+def test_remember_updates_open_visits_and_forgets_the_rest() -> None:
     outbox = SqliteOutbox()
     for event in (new_event(id="gone"), new_event(id="moved"), new_event(id="still")):
         outbox.remove(outbox.add(event, MOMENT))
@@ -198,7 +198,7 @@ def test_visits_are_remembered_as_they_stand() -> None:
     assert len(outbox) == 0
 
 
-def test_a_dropped_visit_is_not_gone_on_with() -> None:
+def test_a_dropped_visit_is_not_continued_after_a_restart() -> None:
     outbox = room_for(1)
     outbox.add(new_event(id="a"), MOMENT)
     outbox.add(replace(end_event("a"), reason="shutdown"), MOMENT)

@@ -55,12 +55,12 @@ def test_times_are_utc_with_milliseconds(moment: datetime, text: str) -> None:
     assert timestamp(moment) == text
 
 
-def test_a_time_without_a_zone_is_a_mistake() -> None:
+def test_a_time_without_a_time_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
         timestamp(datetime(2026, 1, 2))
 
 
-def test_numbers_are_rounded_and_plain() -> None:
+def test_numbers_are_rounded_and_not_numpy_types() -> None:
     box = tuple(np.array([1.04, 2.05001, 3.0, 4.96], np.float32))
     fields = fields_of(confidence=np.float32(0.83456), best_confidence=0.9999, box=box)
     assert fields["confidence"] == 0.835
@@ -78,12 +78,12 @@ def test_position_reason_and_delayed_only_where_they_apply() -> None:
     assert fields_of(ended, delayed=True)["delayed"] is True
 
 
-def test_the_snapshot_is_its_topic_or_nothing() -> None:
+def test_the_snapshot_field_is_its_topic_or_null() -> None:
     assert fields_of(snapshot=True)["snapshot"] == "home/sw/snapshot/porch/car"
     assert fields_of(snapshot=False)["snapshot"] is None
 
 
-def test_the_path_of_the_picture_is_text_or_nothing() -> None:
+def test_the_snapshot_path_is_text_or_null() -> None:
     assert fields_of()["snapshot_path"] is None
     assert fields_of(snapshot_path=Path("/var/bild é.jpg"))["snapshot_path"] == "/var/bild é.jpg"
     not_utf8 = fields_of(snapshot_path=Path(os.fsdecode(b"/var/\xff.jpg")))
@@ -107,12 +107,12 @@ def stats(uptime_s: float, analysed: int) -> Stats:
         (stats(100.0, 50), 4.9),
         (stats(100.0, 99), 0.0),
         (None, None),
-        (stats(100.0, 100), None),  # the camera has been counted anew
+        (stats(100.0, 100), None),  # the camera's counter was reset
         (stats(110.0, 99), None),
         (replace(stats(100.0, 50), cameras={}), None),
     ],
 )
-def test_the_frames_a_second_are_those_since_the_last_time(
+def test_fps_counts_the_frames_since_the_last_stats(
     before: Stats | None, fps: float | None
 ) -> None:
     assert stats(110.0, 99).fields(before)["cameras"]["porch"]["fps"] == fps

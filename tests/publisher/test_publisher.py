@@ -1,4 +1,4 @@
-"""The contract as a subscriber sees it, against a real mosquitto."""
+"""Topics and payloads as a subscriber sees them, with a real mosquitto."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def size(jpeg: bytes) -> tuple[int, int]:
     return image.shape[1], image.shape[0]
 
 
-def test_an_alert_is_snapshot_event_state_and_its_end_event_state(
+def test_snapshot_then_event_then_state_and_at_the_end_event_then_state(
     mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
     event = new_event(snapshot=True, picture=picture())
@@ -71,7 +71,7 @@ def test_an_alert_is_snapshot_event_state_and_its_end_event_state(
     assert saved.read_bytes() == messages[0].payload
 
 
-def test_what_is_retained_meets_a_late_subscriber(mosquitto: Mosquitto) -> None:
+def test_a_late_subscriber_gets_the_retained_messages(mosquitto: Mosquitto) -> None:
     event = new_event(snapshot=True, picture=picture())
     with running(make(mosquitto, "kept")) as publisher:
         publisher.info(an_info())
@@ -100,7 +100,7 @@ def test_what_is_retained_meets_a_late_subscriber(mosquitto: Mosquitto) -> None:
     assert {message.qos for message in messages} == {1}
 
 
-def test_an_event_as_it_arrives(mosquitto: Mosquitto) -> None:
+def test_all_fields_of_an_event(mosquitto: Mosquitto) -> None:
     now = datetime(2026, 1, 2, 3, 4, 6, 1_000, tzinfo=UTC)
     event = new_event(snapshot=True, position=12.3456, prompt="röd bil")
     with (
@@ -163,7 +163,7 @@ A_STATS = Stats(
 )
 
 
-def test_info_stats_and_errors(mosquitto: Mosquitto) -> None:
+def test_all_fields_of_info_stats_and_errors(mosquitto: Mosquitto) -> None:
     problem = Problem("config.yaml", 3, 5, "cameras.porch.fps", "must be a number")
     with (
         Subscriber(mosquitto.port, "said/#") as subscriber,
@@ -268,7 +268,7 @@ def test_an_older_visit_does_not_replace_the_newest_snapshot(mosquitto: Mosquitt
     assert widths == [64, 80, 160]
 
 
-def test_a_clean_stop_says_offline_after_everything_else(mosquitto: Mosquitto) -> None:
+def test_a_clean_stop_publishes_offline_last(mosquitto: Mosquitto) -> None:
     publisher = make(mosquitto, "clean")
     with Subscriber(mosquitto.port, "clean/#") as subscriber:
         with running(publisher):
@@ -287,7 +287,7 @@ def test_a_clean_stop_says_offline_after_everything_else(mosquitto: Mosquitto) -
     assert not publisher.connected
 
 
-def test_the_will_speaks_for_a_process_that_dies(mosquitto: Mosquitto) -> None:
+def test_the_will_publishes_offline_for_a_killed_process(mosquitto: Mosquitto) -> None:
     script = f"""
 import os
 from streamwatch.config.sections.whole import MqttSettings, SnapshotSettings
@@ -311,7 +311,7 @@ os._exit(9)
     assert (status.payload, status.retain) == (b"offline", True)
 
 
-def test_an_event_that_left_late_says_so(mosquitto: Mosquitto) -> None:
+def test_an_event_sent_late_is_marked_delayed(mosquitto: Mosquitto) -> None:
     moment = MOMENT
     publisher = make(mosquitto, "late", now=lambda: moment)
     publisher.event(new_event())
@@ -324,14 +324,14 @@ def test_an_event_that_left_late_says_so(mosquitto: Mosquitto) -> None:
     assert "delayed" not in prompt.json
 
 
-def test_one_that_never_started_has_nothing_to_deliver(mosquitto: Mosquitto) -> None:
+def test_a_publisher_that_never_started_has_nothing_to_deliver(mosquitto: Mosquitto) -> None:
     publisher = make(mosquitto, "door")
     assert publisher.waiting == 0
     assert publisher.stop() == 0
 
 
 @pytest.mark.expects_errors
-def test_frames_that_wait_to_be_drawn_are_bounded(
+def test_the_memory_for_undrawn_frames_is_bounded(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame_bytes = picture().image.nbytes
@@ -349,7 +349,7 @@ def test_frames_that_wait_to_be_drawn_are_bounded(
 
 
 @pytest.mark.expects_errors
-def test_what_can_not_be_written_or_drawn_holds_up_nothing(
+def test_an_unencodable_event_or_picture_holds_up_nothing(
     mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture
 ) -> None:
     empty = Picture(np.zeros((0, 0, 3), np.uint8), (0, 0, 1, 1), "nothing")
@@ -367,7 +367,7 @@ def test_what_can_not_be_written_or_drawn_holds_up_nothing(
 
 
 @pytest.mark.expects_errors
-def test_what_ends_the_thread_is_kept_and_the_will_speaks(
+def test_a_crash_of_the_thread_is_kept_and_the_will_is_sent(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def break_down(self: Delivery, event: Event, since: datetime) -> None:

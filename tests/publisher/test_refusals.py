@@ -1,4 +1,4 @@
-"""Brokers that say no: to the version, the password, a topic, a size."""
+"""Brokers that refuse: the protocol version, the password, a topic, a message size."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ PASSWORD = "correct-horse"
 V311_CONNECTED = b"\x20\x02\x00\x00"
 V311_UNSUPPORTED_VERSION = b"\x20\x02\x00\x01"
 PROTOCOL_LEVEL = 8
-"""Where a CONNECT with a one-byte remaining length says its version: 5, or 4 for 3.1.1."""
+"""Offset of the version in a CONNECT with a one-byte remaining length: 5, or 4 for 3.1.1."""
 
 
 class Acceptor:
-    """Accepts TCP connections, answers the first bytes of each with the next of `answers`."""
+    """Accepts TCP connections and answers the first bytes of each with the next of `answers`."""
 
     def __init__(self, answers: list[bytes]) -> None:
         self.host = "127.0.0.1"
@@ -61,13 +61,13 @@ class Acceptor:
             self._socket.close()
 
 
-def test_a_broker_that_says_it_has_no_version_5_gets_3_1_1() -> None:
+def test_a_broker_that_refuses_mqtt_5_gets_3_1_1() -> None:
     broker = Acceptor([V311_UNSUPPORTED_VERSION, V311_CONNECTED])
     with broker.running(), running(make(broker, "old")):
         assert broker.levels == [5, 4]
 
 
-def test_a_broker_that_closes_without_a_word_gets_the_other_version(
+def test_a_broker_that_closes_without_an_answer_gets_the_other_version(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     broker = Acceptor([b"", b"", V311_CONNECTED])
@@ -77,7 +77,7 @@ def test_a_broker_that_closes_without_a_word_gets_the_other_version(
     assert f"127.0.0.1:{broker.port}" in warning
 
 
-def test_amqtt_is_found_out_without_being_told() -> None:
+def test_an_mqtt_3_1_1_broker_is_detected() -> None:
     visit = new_event()
     with (
         EmbeddedBroker() as broker,
@@ -88,7 +88,7 @@ def test_amqtt_is_found_out_without_being_told() -> None:
         subscriber.wait_for_payload("found/state/porch/car", b"ON")
 
 
-def test_a_server_that_never_answers_does_not_hold_up_the_stop() -> None:
+def test_a_server_that_never_answers_does_not_delay_the_stop() -> None:
     class Silent:
         host = "127.0.0.1"
 
@@ -105,7 +105,7 @@ def test_a_server_that_never_answers_does_not_hold_up_the_stop() -> None:
         assert time.monotonic() - before < 4
 
 
-def test_a_host_name_that_is_none_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_invalid_host_name_gives_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     mqtt = MqttSettings().model_copy(update={"host": "a..b", "topic_prefix": "nowhere"})
     with running(Publisher(mqtt, SnapshotSettings(), None), connected=False) as publisher:
         assert not publisher.wait_connected(0.3)
@@ -122,7 +122,7 @@ def guarded() -> Iterator[Mosquitto]:
         yield broker
 
 
-def test_a_wrong_password_is_one_clear_warning(
+def test_a_wrong_password_gives_one_clear_warning(
     guarded: Mosquitto, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -139,7 +139,7 @@ def test_a_wrong_password_is_one_clear_warning(
 
 
 @pytest.mark.expects_errors
-def test_a_topic_that_is_not_allowed_holds_up_nothing(
+def test_a_forbidden_topic_holds_up_nothing(
     guarded: Mosquitto, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -171,7 +171,7 @@ def large_picture() -> Picture:
 
 @pytest.mark.expects_errors
 @pytest.mark.parametrize("old_version", [False, True], ids=["5", "3.1.1"])
-def test_a_message_above_the_brokers_maximum_holds_up_nothing(
+def test_a_message_too_large_for_the_broker_holds_up_nothing(
     start_mosquitto: StartMosquitto, caplog: pytest.LogCaptureFixture, old_version: bool
 ) -> None:
     broker = start_mosquitto(max_packet_size=30_000)
@@ -195,7 +195,7 @@ def test_a_message_above_the_brokers_maximum_holds_up_nothing(
     assert "large/snapshot/porch/car" in error
 
 
-def test_the_client_id_is_stable_and_fit_for_any_broker() -> None:
+def test_the_client_id_is_stable_and_has_safe_characters() -> None:
     first = default_client_id("home/street watch")
     assert first == default_client_id("home/street watch")
     assert first.startswith("streamwatch-")

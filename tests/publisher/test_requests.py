@@ -1,4 +1,4 @@
-"""Commands as they arrive, and where their answers go."""
+"""Commands over MQTT, and the topics of their answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OLD = MQTTProtocolVersion.MQTTv311
 
 
 class Listener:
-    """A publisher whose commands are collected."""
+    """A publisher that collects its commands."""
 
     def __init__(self, broker: Broker, prefix: str, **changes: Any) -> None:
         self.mqtt = settings(broker, prefix, **{"commands": True, **changes})
@@ -50,8 +50,8 @@ def listening(broker: Broker, prefix: str, **changes: Any) -> Iterator[Listener]
         yield listener
 
 
-def heard(listener: Listener, requester: Subscriber, prefix: str) -> None:
-    """Return once the publisher is subscribed: the first commands may come before that."""
+def wait_until_subscribed(listener: Listener, requester: Subscriber, prefix: str) -> None:
+    """Repeat a command until it arrives: the first may be sent before the subscription."""
 
     def asked() -> bool:
         requester.publish(f"{prefix}/command/hello")
@@ -63,12 +63,12 @@ def heard(listener: Listener, requester: Subscriber, prefix: str) -> None:
     wait_until(asked)
 
 
-def test_a_request_of_mqtt_5_and_its_answer(mosquitto: Mosquitto) -> None:
+def test_an_mqtt_5_request_is_answered_on_both_topics(mosquitto: Mosquitto) -> None:
     with (
         Subscriber(mosquitto.port, "#") as requester,
         listening(mosquitto, "five") as listener,
     ):
-        heard(listener, requester, "five")
+        wait_until_subscribed(listener, requester, "five")
         requester.publish(
             "five/command/watch/set",
             '{"id": 1}',
@@ -93,7 +93,7 @@ def test_the_result_topic_may_be_the_response_topic(mosquitto: Mosquitto) -> Non
         Subscriber(mosquitto.port, "own/result/#") as requester,
         listening(mosquitto, "own") as listener,
     ):
-        heard(listener, requester, "own")
+        wait_until_subscribed(listener, requester, "own")
         requester.publish("own/command/reload", response_topic="own/result/reload")
         command = listener.next()
         listener.publisher.answer(command.reply, "reload", "x", ok=True)
@@ -110,17 +110,15 @@ def test_the_result_topic_may_be_the_response_topic(mosquitto: Mosquitto) -> Non
         *("answers/+", "answers/#", "$SYS/x"),
     ],
 )
-def test_no_answer_goes_where_it_would_be_taken_for_something_else(
-    mosquitto: Mosquitto, topic: str
-) -> None:
+def test_unsafe_response_topics_are_refused(mosquitto: Mosquitto, topic: str) -> None:
     with (
         Subscriber(mosquitto.port, "#") as requester,
         listening(mosquitto, "refused") as listener,
     ):
-        heard(listener, requester, "refused")
+        wait_until_subscribed(listener, requester, "refused")
         requester.clear()
         if "+" in topic or "#" in topic:
-            # mosquitto takes such a topic for malformed: a broker that does not is played.
+            # mosquitto refuses such a topic as malformed, so pretend that a broker passed it on.
             number = listener.publisher._loop._connection.number
             listener.publisher._loop._post(
                 Arrived(number, "refused/command/reload", b"{}", False, topic, b"7")
@@ -139,12 +137,12 @@ def test_no_answer_goes_where_it_would_be_taken_for_something_else(
     assert others == []
 
 
-def test_one_that_is_too_large_is_told_so(mosquitto: Mosquitto) -> None:
+def test_a_command_that_is_too_large_is_refused(mosquitto: Mosquitto) -> None:
     with (
         Subscriber(mosquitto.port, "large/result/#") as requester,
         listening(mosquitto, "large") as listener,
     ):
-        heard(listener, requester, "large")
+        wait_until_subscribed(listener, requester, "large")
         requester.publish("large/command/watch/set", b"x" * 65_536)
         assert len(listener.next().payload) == 65_536
         requester.publish("large/command/watch/set", b"x" * 65_537)
@@ -155,32 +153,34 @@ def test_one_that_is_too_large_is_told_so(mosquitto: Mosquitto) -> None:
     assert answer.json == {"id": None, "ok": False, "message": "a command has at most 65,536 bytes"}
 
 
-def test_what_was_retained_or_sent_before_is_no_command(start_mosquitto: StartMosquitto) -> None:
+def test_commands_retained_or_sent_before_subscribing_are_ignored(
+    start_mosquitto: StartMosquitto,
+) -> None:
     broker: Mosquitto = start_mosquitto()
     with Subscriber(broker.port, "#") as requester:
         requester.publish("before/command/watch/remove", b"dog", retain=True)
         with listening(broker, "before") as listener:
-            heard(listener, requester, "before")
+            wait_until_subscribed(listener, requester, "before")
         requester.publish("before/command/watch/remove", b"cat")
         with listening(broker, "before") as listener:
-            heard(listener, requester, "before")
+            wait_until_subscribed(listener, requester, "before")
             broker.restart()
             requester.clear()
             requester.wait_for_payload("before/status", b"online", 20)
-            heard(listener, requester, "before")
+            wait_until_subscribed(listener, requester, "before")
             assert listener.commands.empty()
             requester.publish("before/command/watch/remove", b"now", retain=True)
             assert listener.next().payload == b"now"
 
 
-def test_commands_are_off_until_they_are_on(mosquitto: Mosquitto) -> None:
+def test_commands_can_be_switched_on_and_off_without_a_reconnect(mosquitto: Mosquitto) -> None:
     with (
         Subscriber(mosquitto.port, "#") as requester,
         listening(mosquitto, "switch", commands=False) as listener,
     ):
         requester.publish("switch/command/hello", b"1")
         listener.change(commands=True)
-        heard(listener, requester, "switch")
+        wait_until_subscribed(listener, requester, "switch")
         listener.change(commands=False)
         listener.publisher.event(new_event())
         requester.wait_for_payload("switch/state/porch/car", b"ON")
@@ -193,23 +193,23 @@ def test_commands_are_off_until_they_are_on(mosquitto: Mosquitto) -> None:
     assert statuses == [b"online"]  # all over one connection
 
 
-def test_an_answer_is_not_kept_for_later(start_mosquitto: StartMosquitto) -> None:
+def test_an_answer_during_an_outage_is_dropped(start_mosquitto: StartMosquitto) -> None:
     broker: Mosquitto = start_mosquitto()
     with Subscriber(broker.port, "#") as requester, listening(broker, "later") as listener:
-        heard(listener, requester, "later")
+        wait_until_subscribed(listener, requester, "later")
         broker.stop()
         wait_until(lambda: not listener.publisher.connected)
         requester.clear()
         listener.publisher.answer(Reply(), "reload", 1, ok=True)
         broker.start()
         requester.wait_for_payload("later/status", b"online", 20)
-        heard(listener, requester, "later")
+        wait_until_subscribed(listener, requester, "later")
         listener.publisher.answer(Reply(), "reload", 2, ok=True)
         requester.wait_for(lambda _: requester.of("later/result/reload"))
     assert [answer.json["id"] for answer in requester.of("later/result/reload")] == [2]
 
 
-def test_a_response_topic_the_broker_forbids_is_nobody_elses_concern(
+def test_a_response_topic_the_broker_forbids_holds_up_nothing(
     start_mosquitto: StartMosquitto, caplog: pytest.LogCaptureFixture
 ) -> None:
     acl = "user watcher\ntopic readwrite acl/#\nuser all\ntopic readwrite #\n"
@@ -218,7 +218,7 @@ def test_a_response_topic_the_broker_forbids_is_nobody_elses_concern(
         Subscriber(broker.port, "#", username="all", password="a") as requester,
         listening(broker, "acl", username="watcher", password="w") as listener,
     ):
-        heard(listener, requester, "acl")
+        wait_until_subscribed(listener, requester, "acl")
         requester.publish("acl/command/reload", response_topic="front/door")
         command = listener.next()
         listener.publisher.answer(command.reply, "reload", 1, ok=True)
@@ -233,7 +233,7 @@ def test_the_embedded_broker_carries_commands() -> None:
     with EmbeddedBroker() as broker, Subscriber(broker.port, "#", version=OLD) as requester:
         requester.publish("inside/command/watch/remove", b"dog", retain=True)
         with listening(broker, "inside", embedded=True) as listener:
-            heard(listener, requester, "inside")
+            wait_until_subscribed(listener, requester, "inside")
             while not listener.commands.empty():
                 assert listener.next().verb == "hello"
             requester.publish("inside/command/watch/remove", b"dog")
@@ -244,7 +244,7 @@ def test_the_embedded_broker_carries_commands() -> None:
             requester.wait_for_payload("inside/result/watch/remove", b'{"id": null, "ok": true}')
 
 
-def test_the_access_list_of_the_documentation(start_mosquitto: StartMosquitto) -> None:
+def test_the_acl_of_the_documentation_works(start_mosquitto: StartMosquitto) -> None:
     page = (Path(__file__).parents[2] / "docs" / "mqtt.md").read_text()
     acl = re.search(r"An `acl_file` of mosquitto:\n\n```\n(.*?)```", page, re.DOTALL)
     assert acl is not None
@@ -255,7 +255,7 @@ def test_the_access_list_of_the_documentation(start_mosquitto: StartMosquitto) -
         Subscriber(broker.port, "#", username="phone", password="p") as phone,
         listening(broker, "streamwatch", username="streamwatch", password="s") as listener,
     ):
-        heard(listener, automations, "streamwatch")
+        wait_until_subscribed(listener, automations, "streamwatch")
         phone.publish("streamwatch/command/watch/disable", b"dog")
         assert listener.next() == Command("watch/disable", b"dog", Reply())
         listener.publisher.answer(Reply(), "watch/disable", None, ok=True)
@@ -269,7 +269,7 @@ def test_the_access_list_of_the_documentation(start_mosquitto: StartMosquitto) -
 
 
 class Refusing:
-    """A broker of MQTT 5 that accepts connections, and refuses what they subscribe to."""
+    """An MQTT 5 broker that accepts connections and refuses subscriptions."""
 
     host = "127.0.0.1"
 
@@ -315,7 +315,7 @@ class Refusing:
 
 
 @pytest.mark.expects_errors
-def test_a_broker_that_lets_nobody_subscribe_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refused_subscription_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     with Refusing() as broker, listening(broker, "deaf") as listener:
         listener.publisher.declare(["porch"], [("porch", "dog")])
         wait_until(lambda: "no commands are received" in caplog.text)

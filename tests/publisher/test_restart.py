@@ -1,4 +1,4 @@
-"""What a publisher knows of the life before it, and tells because of that."""
+"""What a publisher remembers over a restart, and what it publishes because of that."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.publisher.running import make, running
 PORCH = ("porch", "car")
 
 
-def life(broker: Mosquitto, folder: Path, after: timedelta = timedelta(0)) -> Publisher:
+def publisher_of_run(broker: Mosquitto, folder: Path, after: timedelta = timedelta(0)) -> Publisher:
     return make(broker, folder.name, outbox=folder / "outbox.sqlite3", now=lambda: MOMENT + after)
 
 
-def test_visits_of_the_life_before_are_told_with_their_age(
+def test_visits_from_before_a_restart_are_known_with_their_age(
     tmp_path: Path, mosquitto: Mosquitto
 ) -> None:
-    with running(life(mosquitto, tmp_path)) as publisher:
+    with running(publisher_of_run(mosquitto, tmp_path)) as publisher:
         assert publisher.remembered == ()
         for event in (
             *(new_event(id="open"), update_event("open", captured_at=MOMENT)),
@@ -32,7 +32,7 @@ def test_visits_of_the_life_before_are_told_with_their_age(
             publisher.event(event)
         seen = update_event("open", captured_at=MOMENT + timedelta(seconds=20))
         publisher.remember([seen, end_event("stopped")])
-    found = life(mosquitto, tmp_path, timedelta(seconds=50)).remembered
+    found = publisher_of_run(mosquitto, tmp_path, timedelta(seconds=50)).remembered
     assert [
         (visit.last.id, visit.last.sequence, visit.open, visit.age_seconds) for visit in found
     ] == [
@@ -41,21 +41,21 @@ def test_visits_of_the_life_before_are_told_with_their_age(
     ]
 
 
-def test_a_clock_that_is_behind_makes_nobody_younger(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    with running(life(mosquitto, tmp_path)) as publisher:
+def test_a_clock_set_back_gives_no_negative_age(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with running(publisher_of_run(mosquitto, tmp_path)) as publisher:
         publisher.event(new_event())
-    (visit,) = life(mosquitto, tmp_path, -timedelta(days=1)).remembered
+    (visit,) = publisher_of_run(mosquitto, tmp_path, -timedelta(days=1)).remembered
     assert visit.age_seconds == 0
 
 
-def test_a_state_stays_on_from_one_life_to_the_next(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_a_state_stays_on_over_a_restart(tmp_path: Path, mosquitto: Mosquitto) -> None:
     state = f"{tmp_path.name}/state/porch/car"
     with Subscriber(mosquitto.port, f"{tmp_path.name}/#") as subscriber:
-        with running(life(mosquitto, tmp_path)) as publisher:
+        with running(publisher_of_run(mosquitto, tmp_path)) as publisher:
             publisher.declare(["porch"], [PORCH])
             publisher.event(new_event(id="a"))
             subscriber.wait_for_payload(state, b"ON")
-        with running(life(mosquitto, tmp_path)) as publisher:
+        with running(publisher_of_run(mosquitto, tmp_path)) as publisher:
             publisher.declare(["porch"], [PORCH])
             publisher.event(update_event("a"))
             publisher.event(end_event("a", 2))
@@ -68,27 +68,29 @@ def test_a_state_stays_on_from_one_life_to_the_next(tmp_path: Path, mosquitto: M
         ]
 
 
-def test_a_state_is_off_after_a_stop(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    """Also where it is ON at the broker."""
+def test_a_state_is_off_after_a_clean_stop(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """Even if the broker has a retained ON."""
     state = f"{tmp_path.name}/state/porch/car"
-    with running(life(mosquitto, tmp_path)) as publisher:
+    with running(publisher_of_run(mosquitto, tmp_path)) as publisher:
         publisher.event(new_event(id="a"))
         publisher.event(replace(end_event("a"), reason="shutdown"))
     with Subscriber(mosquitto.port, f"{tmp_path.name}/#") as subscriber:
         subscriber.publish(state, b"ON", retain=True)
-        with running(life(mosquitto, tmp_path)) as publisher:
+        with running(publisher_of_run(mosquitto, tmp_path)) as publisher:
             publisher.declare(["porch"], [PORCH])
             subscriber.wait_for_payload(state, b"OFF")
 
 
-def test_nothing_stays_of_a_watch_that_went_meanwhile(tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_the_retained_state_of_a_watch_removed_between_runs_is_cleared(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
     state = f"{tmp_path.name}/state/porch/car"
-    with running(life(mosquitto, tmp_path)) as publisher:
+    with running(publisher_of_run(mosquitto, tmp_path)) as publisher:
         publisher.declare(["porch"], [PORCH])
         publisher.event(new_event(id="a"))
     with Subscriber(mosquitto.port, f"{tmp_path.name}/#") as subscriber:
         subscriber.wait_for_payload(state, b"ON")
-        with running(life(mosquitto, tmp_path)) as publisher:
+        with running(publisher_of_run(mosquitto, tmp_path)) as publisher:
             publisher.event(replace(end_event("a"), reason="restart"))
             publisher.forget((), [PORCH])
             publisher.declare(["porch"], [])
@@ -98,7 +100,7 @@ def test_nothing_stays_of_a_watch_that_went_meanwhile(tmp_path: Path, mosquitto:
         assert not after.of(state)
 
 
-def test_what_still_waits_of_the_life_before_leaves_first(
+def test_alerts_that_waited_over_restarts_are_sent_in_order(
     tmp_path: Path, start_mosquitto: StartMosquitto
 ) -> None:
     broker = start_mosquitto()
@@ -106,12 +108,12 @@ def test_what_still_waits_of_the_life_before_leaves_first(
     with Subscriber(broker.port, f"{tmp_path.name}/#", client_id="witness") as subscriber:
         broker.stop()
         for sequence, event in enumerate((new_event(id="a"), update_event("a"), end_event("a", 2))):
-            publisher = life(broker, tmp_path)
+            publisher = publisher_of_run(broker, tmp_path)
             publisher.start()
             publisher.event(event)
             assert publisher.stop(0.5) == sequence + 1
         broker.start()
-        with running(life(broker, tmp_path)) as publisher:
+        with running(publisher_of_run(broker, tmp_path)) as publisher:
             assert publisher.remembered == ()
             subscriber.wait_for(lambda _: len(subscriber.of(topic)) == 3)
     told = [message.json for message in subscriber.of(topic)]

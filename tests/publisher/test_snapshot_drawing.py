@@ -29,7 +29,7 @@ def drawn(width: int, height: int, box: Box, label: str = "red car 0.83") -> Ima
 
 
 def plate(image: Image) -> NDArray[np.bool_]:
-    """Where the picture has the colour of box and plate, JPEG allowed for."""
+    """Where the picture has the colour of the box and the label's background, allowing for JPEG."""
     distance = np.abs(image.astype(int) - np.array(PLATE_BGR)).max(axis=2)
     return cast(NDArray[np.bool_], distance < 40)
 
@@ -38,7 +38,7 @@ def dark(image: Image) -> NDArray[np.bool_]:
     return cast(NDArray[np.bool_], image.max(axis=2) < 70)
 
 
-def test_the_box_is_drawn_where_it_is() -> None:
+def test_the_box_is_drawn_at_its_place() -> None:
     image = drawn(640, 360, (100, 120, 200, 300))
     marked = plate(image)
     for x, y in ((100, 200), (200, 200), (150, 300), (150, 120)):
@@ -55,7 +55,7 @@ def test_the_label_stands_above_the_box_in_dark_letters() -> None:
 
 
 @pytest.mark.parametrize("size", [(640, 360), (1280, 720), (3840, 2160)])
-def test_letters_grow_with_the_picture(size: tuple[int, int]) -> None:
+def test_text_size_grows_with_the_picture(size: tuple[int, int]) -> None:
     width, height = size
     image = drawn(width, height, (width * 0.3, height * 0.4, width * 0.5, height * 0.9))
     rows = np.where(dark(image).any(axis=1))[0]
@@ -92,7 +92,7 @@ def test_a_label_wider_than_the_picture_is_written_smaller() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 8), (16, 9), (40, 4), (4, 40)])
-def test_tiny_pictures_are_no_problem(size: tuple[int, int]) -> None:
+def test_tiny_pictures_can_be_drawn(size: tuple[int, int]) -> None:
     drawn(*size, (0, 0, 1, 1))
 
 
@@ -100,20 +100,20 @@ def test_a_picture_without_a_label() -> None:
     assert not dark(drawn(640, 360, (100, 120, 200, 300), "")).any()
 
 
-def test_quality_tells_in_the_size() -> None:
+def test_lower_quality_gives_smaller_files() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (90, 160, 3), np.uint8)
     picture = Picture(noise, (1, 1, 5, 5), "x")
     assert len(render(picture, 30)) < len(render(picture, 95)) / 2
 
 
-def test_the_frame_itself_is_left_as_it_is() -> None:
+def test_drawing_does_not_change_the_frame() -> None:
     image = grey(64, 36)
     render(Picture(image, (1, 1, 30, 30), "x"), 85)
     assert (image == 128).all()
 
 
 @pytest.mark.parametrize("draw", [render, render_crop])
-def test_no_pixels_no_picture(draw: Callable[[Picture, int], bytes]) -> None:
+def test_a_picture_without_pixels_is_refused(draw: Callable[[Picture, int], bytes]) -> None:
     with pytest.raises(ValueError, match="no pixels"):
         draw(Picture(np.zeros((0, 0, 3), np.uint8), (0, 0, 1, 1), "x"), 85)
 

@@ -1,4 +1,4 @@
-"""Pictures on disk: saved whole, cleaned up without touching what is not ours."""
+"""Snapshots on disk: written atomically, and cleaned up without touching other files."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def aged(path: Path, days: float) -> Path:
 
 
 def crop_of(path: Path) -> Path:
-    """Where the thing alone is, beside the whole picture at `path`."""
+    """The path of the crop that belongs to the snapshot at `path`."""
     return path.with_name(f"{path.stem}.crop.jpg")
 
 
-def test_the_name_tells_when_where_what(tmp_path: Path) -> None:
+def test_the_file_name_has_time_camera_watch_and_id(tmp_path: Path) -> None:
     event = new_event(id="01J0000000000000000000000A")
     folder = folder_at(tmp_path)
     saved = folder.save(event, b"jpeg", b"crop")
@@ -73,7 +73,7 @@ def test_an_update_replaces_the_picture_of_its_visit(tmp_path: Path) -> None:
     assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
 
 
-def test_cleaning_deletes_what_is_too_old_and_its_own(tmp_path: Path) -> None:
+def test_cleaning_deletes_only_old_snapshots_of_ours(tmp_path: Path) -> None:
     folder = folder_at(tmp_path)
     old, young = (folder.save(new_event(), b"jpeg", b"crop") for _ in range(2))
     for path in (old, crop_of(old)):
@@ -116,7 +116,7 @@ def test_cleaning_deletes_what_is_too_old_and_its_own(tmp_path: Path) -> None:
         assert kept.exists(), kept.name
 
 
-def test_cleaning_for_room_deletes_the_oldest(tmp_path: Path) -> None:
+def test_cleaning_a_full_folder_deletes_the_oldest(tmp_path: Path) -> None:
     folder = folder_at(tmp_path, max_bytes=1000)
     files = [folder.save(new_event(), b"x" * 90, b"x" * 10) for _ in range(15)]
     for count, path in enumerate(files):
@@ -130,11 +130,11 @@ def test_cleaning_for_room_deletes_the_oldest(tmp_path: Path) -> None:
     assert folder.clean(NOW) == 0
 
 
-def test_a_folder_that_is_not_there_yet_needs_no_cleaning(tmp_path: Path) -> None:
+def test_cleaning_a_missing_folder_does_nothing(tmp_path: Path) -> None:
     assert folder_at(tmp_path / "later").clean(NOW) == 0
 
 
-def test_cleaning_happens_at_the_start_and_now_and_then(tmp_path: Path) -> None:
+def test_cleaning_runs_at_the_start_and_periodically(tmp_path: Path) -> None:
     clock = Clock()
     folder = folder_at(tmp_path)
     gallery = Gallery(folder, complain=pytest.fail, now=lambda: NOW, seconds=clock)
@@ -150,9 +150,7 @@ def test_cleaning_happens_at_the_start_and_now_and_then(tmp_path: Path) -> None:
     assert not survives()
 
 
-def test_an_event_tells_where_its_picture_is_as_long_as_it_is_there(
-    mosquitto: Mosquitto, tmp_path: Path
-) -> None:
+def test_snapshot_path_is_set_while_the_file_exists(mosquitto: Mosquitto, tmp_path: Path) -> None:
     seen, unseen = (new_event(snapshot=True, picture=shown) for shown in (picture(), None))
     with (
         Subscriber(mosquitto.port, "where/events/#") as subscriber,
@@ -189,9 +187,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return lambda: monkeypatch.setattr(os, "open", real_open)
 
 
-def test_a_write_that_fails_halfway_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: Path, target: Path) -> None:
         raise OSError(errno.EIO, "broken")
 
@@ -202,7 +198,7 @@ def test_a_write_that_fails_halfway_leaves_nothing(
 
 
 @pytest.mark.expects_errors
-def test_a_full_disk_is_said_once_and_stops_no_alert(
+def test_a_full_disk_is_reported_once_and_stops_no_alert(
     mosquitto: Mosquitto,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -240,7 +236,7 @@ def test_a_full_disk_is_said_once_and_stops_no_alert(
 
 
 @pytest.mark.expects_errors
-def test_a_folder_that_can_not_be_made_stops_no_alert(
+def test_a_folder_that_cannot_be_created_stops_no_alert(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     blocked = tmp_path / "file"
@@ -255,7 +251,7 @@ def test_a_folder_that_can_not_be_made_stops_no_alert(
 
 
 @pytest.mark.expects_errors
-def test_a_folder_that_can_not_be_read_is_said_once(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_cleaned_is_reported_once(tmp_path: Path) -> None:
     clock = Clock()
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")

@@ -1,4 +1,4 @@
-"""MQTT over TLS against a real mosquitto: what arrives, and the one sentence where nothing does."""
+"""MQTT over TLS with a real mosquitto: alerts that arrive, or one warning that says why not."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def client(authority: Authority) -> TlsSettings:
 
 @pytest.fixture(scope="module")
 def guarded(authority: Authority, server: Certificate) -> Iterator[Mosquitto]:
-    """Talks only to those who show a certificate."""
+    """A broker that requires a client certificate."""
     require_mosquitto()
     with Mosquitto(certificate=server, clients=authority.ca) as broker:
         yield broker
@@ -54,7 +54,7 @@ def publisher_to(
 
 @pytest.fixture
 def only_sentence(caplog: pytest.LogCaptureFixture) -> Callable[..., str]:
-    """The only one that a publisher says in vain, and what it begins with and ends in."""
+    """The one warning of a publisher that can't connect, without its prefix and suffix."""
 
     def sentence(broker: Broker, tls: bool | TlsSettings, host: str | None = None) -> str:
         caplog.set_level(logging.DEBUG, "streamwatch")
@@ -89,7 +89,7 @@ def test_alerts_arrive_with_a_client_certificate(
     assert events == ["new", "end"]
 
 
-def test_an_authority_of_the_system(
+def test_an_authority_of_the_system_is_trusted(
     start_mosquitto: StartMosquitto,
     authority: Authority,
     server: Certificate,
@@ -100,7 +100,7 @@ def test_an_authority_of_the_system(
         pass
 
 
-def test_a_broker_on_ipv6(
+def test_tls_to_a_broker_on_ipv6(
     start_mosquitto: StartMosquitto, authority: Authority, server: Certificate, ipv6: str
 ) -> None:
     broker = start_mosquitto(certificate=server, host=ipv6)
@@ -108,7 +108,7 @@ def test_a_broker_on_ipv6(
         pass
 
 
-def test_a_wrong_authority(
+def test_an_untrusted_authority_gives_one_warning(
     guarded: Mosquitto, client: TlsSettings, tmp_path: Path, only_sentence: Callable[..., str]
 ) -> None:
     stranger = Authority(tmp_path, "stranger")
@@ -117,7 +117,7 @@ def test_a_wrong_authority(
     )
 
 
-def test_an_expired_certificate(
+def test_an_expired_certificate_gives_one_warning(
     start_mosquitto: StartMosquitto, authority: Authority, only_sentence: Callable[..., str]
 ) -> None:
     broker = start_mosquitto(certificate=authority.issue("expired", days=-1))
@@ -127,7 +127,7 @@ def test_an_expired_certificate(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_wrong_host_name(
+def test_a_wrong_host_name_gives_one_warning(
     start_mosquitto: StartMosquitto,
     authority: Authority,
     host: str,
@@ -140,7 +140,7 @@ def test_a_wrong_host_name(
     )
 
 
-def test_a_missing_client_certificate(
+def test_a_missing_client_certificate_gives_one_warning(
     guarded: Mosquitto, authority: Authority, only_sentence: Callable[..., str]
 ) -> None:
     assert only_sentence(guarded, TlsSettings(ca=authority.ca)) == (
@@ -151,7 +151,7 @@ def test_a_missing_client_certificate(
 @pytest.mark.parametrize(
     ("kind", "reason"), [("stranger", "unknown ca"), ("expired", "certificate expired")]
 )
-def test_a_refused_client_certificate(
+def test_a_refused_client_certificate_gives_one_warning(
     guarded: Mosquitto,
     authority: Authority,
     tmp_path: Path,
@@ -167,13 +167,15 @@ def test_a_refused_client_certificate(
     )
 
 
-def test_tls_to_a_broker_without(mosquitto: Mosquitto, only_sentence: Callable[..., str]) -> None:
+def test_tls_to_a_broker_without_tls_gives_one_warning(
+    mosquitto: Mosquitto, only_sentence: Callable[..., str]
+) -> None:
     assert only_sentence(mosquitto, tls=True) == (
         "closes the connection instead of speaking TLS; see mqtt.port and mqtt.tls"
     )
 
 
-def test_a_file_that_became_unfit(
+def test_a_tls_file_that_disappeared_gives_one_warning(
     guarded: Mosquitto, client: TlsSettings, tmp_path: Path, only_sentence: Callable[..., str]
 ) -> None:
     assert client.ca is not None
@@ -206,7 +208,7 @@ def test_a_renewed_certificate_needs_no_restart(
 
 
 class Peer:
-    """Accepts one connection after another and hands each to `meet`."""
+    """Accepts one connection after another and passes each to `meet`."""
 
     def __init__(self, meet: Callable[[socket.socket], Any]) -> None:
         self._meet = meet
@@ -234,7 +236,7 @@ class Peer:
                 self._meet(line)
 
 
-def test_a_server_of_something_else(only_sentence: Callable[..., str]) -> None:
+def test_a_server_that_is_not_tls_gives_one_warning(only_sentence: Callable[..., str]) -> None:
     def answer(line: socket.socket) -> None:
         line.recv(4096)
         line.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
@@ -246,7 +248,7 @@ def test_a_server_of_something_else(only_sentence: Callable[..., str]) -> None:
         )
 
 
-def test_tls_1_2_without_a_client_certificate(
+def test_a_missing_client_certificate_over_tls_1_2_gives_one_warning(
     authority: Authority, server: Certificate, only_sentence: Callable[..., str]
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,4 +1,4 @@
-"""Batches are formed of the cameras' newest frames, each camera in its turn."""
+"""Batches of the cameras' newest frames, with the cameras in turn."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class QueueSlot:
         return self.frames.popleft() if self.frames else None
 
 
-def test_one_frame_of_each_camera_that_has_one() -> None:
+def test_a_batch_has_one_frame_of_each_camera_with_a_frame() -> None:
     slots = {"a": QueueSlot(frame("a")), "b": QueueSlot(), "c": QueueSlot(frame("c"))}
     scheduler = Scheduler(slots.values(), threading.Condition())
     assert [f.camera for f in scheduler.next_batch(0)] == ["a", "c"]
     assert scheduler.next_batch(0) == []
 
 
-def test_at_overload_every_camera_gets_the_same_share() -> None:
+def test_under_overload_every_camera_gets_the_same_share() -> None:
     names = [f"c{number}" for number in range(BATCH_LIMIT + 5)]
     slots = {name: QueueSlot(*(frame(name, i) for i in range(1000))) for name in names}
     scheduler = Scheduler(slots.values(), threading.Condition())

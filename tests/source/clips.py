@@ -1,4 +1,4 @@
-"""Small clips made on the spot."""
+"""Small video clips for the tests."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def write_clip(
     size: tuple[int, int] = (160, 120),
     sound: bool = False,
 ) -> Path:
-    """An H.264 clip with a key frame each second, each picture different from the one before.
+    """An H.264 clip with a key frame each second and no two successive frames alike.
 
-    With `sound`, silence for as long goes with it.
+    With `sound` it has a silent sound track of the same length.
     """
     width, height = size
     noise = np.random.default_rng(7).integers(0, 60, (height, width, 3), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""What several tests of the sources share: one server of each kind a module."""
+"""Fixtures for the tests of the sources: one server of each kind per module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A clock that only moves when told to, or when somebody waits."""
+"""A clock that only advances when a test sets it or the code waits."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ START = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
 
 
 class FakeClock:
-    """`now` is monotonic seconds; the wall clock shows START + `now`. `waits` are the seconds asked
-    for, one entry a wait.
+    """`now` is monotonic seconds; the wall clock shows START + `now`. `waits` holds the seconds
+    of each wait.
     """
 
     def __init__(self) -> None:

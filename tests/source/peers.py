@@ -1,4 +1,4 @@
-"""Small servers on the loopback: a camera that speaks HTTP, and peers that are no camera."""
+"""Small servers on the loopback: an HTTP camera, and peers that are no camera."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ USER, PASSWORD = "me@home", "p@ss:w/ord#%?&"
 
 
 class _Camera(http.server.BaseHTTPRequestHandler):
-    """MJPEG as cheap cameras send it; /refused wants a password, /forbidden takes none.
+    """MJPEG as cheap cameras send it; /refused answers 401, /forbidden 403.
 
     /guarded wants `USER` and `PASSWORD`.
     """
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: the test's output is for the test."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         status = {"/refused": 401, "/forbidden": 403, "/stream": 200}.get(self.path, 404)
@@ -68,7 +68,7 @@ class _Mute(socketserver.BaseRequestHandler):
 
 
 class _Garbage(socketserver.BaseRequestHandler):
-    """Sends what is no protocol at all, for ever."""
+    """Sends random bytes without end."""
 
     def handle(self) -> None:
         noise = np.random.default_rng(3).bytes(4096)
@@ -98,7 +98,7 @@ def _serving(server: socketserver.TCPServer) -> Iterator[int]:
 
 
 class _WebServer(http.server.ThreadingHTTPServer):
-    """Plain or, with a certificate, encrypted; a client that turns away is no error of it."""
+    """Plain or, with a certificate, TLS; a failed handshake is no error of the server."""
 
     def __init__(self, host: str, certificate: Certificate | None) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -120,7 +120,7 @@ class _WebServer(http.server.ThreadingHTTPServer):
             super().finish_request(line, client_address)
 
     def shutdown_request(self, request: Any) -> None:
-        if request.fileno() >= 0:  # TLS has taken it over else, and closed it
+        if request.fileno() >= 0:  # otherwise TLS took the socket over and closed it
             super().shutdown_request(request)
 
 

@@ -1,4 +1,4 @@
-"""The supervisor of one camera, with sources that follow a script."""
+"""The capture of one camera, with scripted sources."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ FRAME = 1 / 15
 
 
 class Script:
-    """A source whose every opening yields that many frames, a fifteenth of a second apart, and
-    then raises what is given; without an error it stands still until it is stopped.
+    """A source that on each opening yields so many frames, 1/15 s apart, and then raises the
+    error; without an error it gives no more frames until it is stopped.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Script:
         stop.wait()
 
     def _convert(self) -> Image:
-        """Never twice the same: as with a sensor."""
+        """Never the same image twice, as from a real sensor."""
         image = WHITE.copy()
         image[0, 0] = self._clock.now * 15 % 251
         return image
@@ -58,7 +58,7 @@ class Script:
 
 @dataclass
 class Scene:
-    """A capture and what it told."""
+    """A capture and the problems it reported."""
 
     capture: Capture
     slot: Slot
@@ -99,12 +99,12 @@ def frames_of(scene: Scene, count: int) -> None:
     until(lambda: scene.capture.counts(0.0).frames == count)
 
 
-def test_the_thread_has_the_cameras_name() -> None:
+def test_the_thread_is_named_after_the_camera() -> None:
     with scene((1, None)):
         assert "capture-porch" in [thread.name for thread in threading.enumerate()]
 
 
-def test_only_frames_that_are_due_are_offered_and_all_are_counted() -> None:
+def test_only_due_frames_are_offered_and_all_are_counted() -> None:
     seen: list[float] = []
 
     def every_third(seconds: float) -> bool:
@@ -135,7 +135,7 @@ def test_the_mask_is_applied_to_a_copy() -> None:
     assert (WHITE == 255).all()
 
 
-def test_it_retries_with_growing_waits_and_tells_each_problem_once(
+def test_it_retries_with_growing_waits_and_reports_an_outage_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "streamwatch")
@@ -157,7 +157,7 @@ def test_it_retries_with_growing_waits_and_tells_each_problem_once(
 
 
 def test_an_outage_lasts_until_frames_are_steady() -> None:
-    """A camera that gives a few frames a connection stays one outage, retried ever more slowly."""
+    """A few frames per connection don't end an outage: the waits keep growing."""
     flap = (3, SourceError("porch is gone"))
     with scene(flap, flap, flap, (3, None)) as running:
         frames_of(running, 12)
@@ -166,7 +166,7 @@ def test_an_outage_lasts_until_frames_are_steady() -> None:
     assert running.problems == ["porch is gone"]
 
 
-def test_each_outage_is_told_anew() -> None:
+def test_each_outage_is_reported() -> None:
     gone = SourceError("porch is gone")
     with scene((100, gone), (100, gone), (100, None)) as running:
         frames_of(running, 300)
@@ -183,7 +183,7 @@ def test_a_wrong_password_is_tried_once_a_minute() -> None:
     assert running.problems == ["porch refused the password"]
 
 
-def test_online_means_that_frames_come() -> None:
+def test_a_camera_is_online_for_5_s_after_its_last_frame() -> None:
     with scene((0, SourceError("porch is gone")), (30, None)) as running:
         frames_of(running, 30)
         capture, last = running.capture, running.clock.now
@@ -192,14 +192,14 @@ def test_online_means_that_frames_come() -> None:
         assert capture.counts(last + 2).age_seconds == pytest.approx(2)
 
 
-def test_before_the_first_frame_it_is_offline() -> None:
+def test_a_camera_is_offline_before_its_first_frame() -> None:
     with scene((0, None)) as running:
         assert not running.capture.online(0.0)
         assert running.capture.counts(0.0).age_seconds is None
 
 
 @pytest.mark.parametrize("where", ["source", "due", "on_problem"])
-def test_a_bug_is_kept_for_the_owner_and_not_retried(where: str) -> None:
+def test_an_unexpected_exception_is_raised_by_join_and_not_retried(where: str) -> None:
     def fail_due(seconds: float) -> bool:
         raise ZeroDivisionError
 
@@ -223,7 +223,7 @@ def test_a_bug_is_kept_for_the_owner_and_not_retried(where: str) -> None:
         assert not running.capture.finished
 
 
-def test_one_that_was_never_started_can_be_stopped() -> None:
+def test_a_capture_that_never_started_can_be_stopped() -> None:
     capture = Capture(
         "porch",
         CameraSettings(url="rtsp://127.0.0.1/stream"),
@@ -257,7 +257,7 @@ def test_without_pace_every_frame_waits_for_the_detector(clip: Path) -> None:
                 assert condition.wait(5)
                 continue
             indices.append(frame.index)
-            # A slow detector: longer than the file takes to decode.
+            # A slow detector: slower than the decoding of the file.
             condition.wait(0.02)
     capture.join(5)
     assert indices == list(range(30))
@@ -265,7 +265,7 @@ def test_without_pace_every_frame_waits_for_the_detector(clip: Path) -> None:
     assert (counts.frames, counts.offered, counts.dropped) == (30, 30, 0)
 
 
-def test_one_that_waits_for_the_detector_is_online_and_stops_soon(clip: Path) -> None:
+def test_a_capture_waiting_for_the_detector_is_online_and_stops_soon(clip: Path) -> None:
     slot = Slot(threading.Condition())
     capture = filming(clip, slot, pace=False)
     capture.start()
@@ -299,7 +299,7 @@ def test_a_paced_file_is_finished_once_its_last_frame_is_taken(clip: Path) -> No
     assert clock.now == pytest.approx(29 * FRAME)
 
 
-def test_a_file_that_is_not_there_yet_is_waited_for(clip: Path, tmp_path: Path) -> None:
+def test_a_missing_file_is_retried_until_it_exists(clip: Path, tmp_path: Path) -> None:
     path = tmp_path / "later.mp4"
     problems: list[str] = []
     slot = Slot(threading.Condition())
@@ -318,7 +318,7 @@ def test_a_file_that_is_not_there_yet_is_waited_for(clip: Path, tmp_path: Path) 
     assert problems == [f"{path}: no such file or device"]
 
 
-def test_a_stop_ends_a_long_wait_for_the_next_try() -> None:
+def test_a_stop_interrupts_the_wait_for_a_retry() -> None:
     def refusing(settings: CameraSettings, clock: Clock) -> Script:
         return Script(FakeClock(), [(0, CredentialsRefused("porch refused the password"))] * 9)
 
@@ -340,7 +340,7 @@ def test_a_stop_ends_a_long_wait_for_the_next_try() -> None:
 
 
 class Hanging(Script):
-    """One that each time hangs in its first opening, as in a driver, until `let_go` is set."""
+    """A source that hangs when it is opened, as in a driver, until `let_go` is set."""
 
     def __init__(self, clock: FakeClock, let_go: threading.Event) -> None:
         super().__init__(clock, [(3, None)])
@@ -395,7 +395,7 @@ def hanging(count: int) -> Iterator[Hangs]:
         capture.join(5)
 
 
-def test_a_thread_that_hangs_is_left_behind_and_another_reads() -> None:
+def test_a_hanging_thread_is_replaced() -> None:
     with hanging(1) as scene:
         until(lambda: scene.sources[0].away_since is not None)
         scene.clock.now += 59
@@ -414,7 +414,7 @@ def test_a_thread_that_hangs_is_left_behind_and_another_reads() -> None:
         assert not scene.slot.drained
 
 
-def test_hanging_threads_do_not_pile_up_and_the_last_may_come_back() -> None:
+def test_hanging_threads_are_limited_and_the_last_may_recover() -> None:
     with hanging(10) as scene:
         for number in range(8):
             until(lambda: all(source.away_since is not None for source in scene.sources))
@@ -432,7 +432,7 @@ def test_hanging_threads_do_not_pile_up_and_the_last_may_come_back() -> None:
 
 
 class Frozen(Script):
-    """One whose picture stands still from `since` to `until`, in seconds of the clock."""
+    """A source whose picture doesn't change from `since` to `until`, in seconds of the clock."""
 
     def __init__(self, clock: FakeClock, since: float, until: float) -> None:
         super().__init__(clock, [(1000, None), (2000, None)])
@@ -443,7 +443,7 @@ class Frozen(Script):
         return WHITE if since <= self._clock.now < until else super()._convert()
 
 
-def test_a_picture_that_stands_still_is_no_picture() -> None:
+def test_a_frozen_picture_is_a_problem_and_offline() -> None:
     clock = FakeClock()
     slot = Slot(threading.Condition())
     problems: list[str] = []

@@ -1,4 +1,4 @@
-"""What every source promises, shown on each of them."""
+"""What every source promises, tested with each kind of source."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def read(source: Source, count: int) -> list[Decoded]:
         return list(islice(frames, count))
 
 
-def test_times_rise_strictly_and_are_of_now(case: Case) -> None:
+def test_times_rise_strictly_and_start_now(case: Case) -> None:
     began = datetime.now(UTC)
     frames = read(case.make(), PICTURES)
     assert len(frames) == PICTURES
@@ -86,14 +86,14 @@ def test_pictures_become_bgr_images(case: Case) -> None:
         assert image.flags.c_contiguous
 
 
-def test_times_go_on_rising_when_it_is_opened_again(case: Case) -> None:
+def test_times_keep_rising_when_a_source_is_reopened(case: Case) -> None:
     source = case.make()
     first, second = read(source, 2), read(source, 2)
     assert first[-1].seconds < second[0].seconds
     assert first[-1].captured_at < second[0].captured_at
 
 
-def test_stops_soon(case: Case) -> None:
+def test_a_source_stops_soon(case: Case) -> None:
     stop = threading.Event()
     with closing(case.make().frames(stop)) as frames:
         assert len(list(islice(frames, 3))) == 3

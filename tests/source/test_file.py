@@ -1,4 +1,4 @@
-"""Files: media time, pace, passes, and files that are broken."""
+"""Files: media time, pace, loops, and broken files."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_media_time_and_position(clip: Path) -> None:
     assert frames[15].captured_at == START + timedelta(seconds=1)
 
 
-def test_as_fast_as_possible_never_waits(clip: Path) -> None:
+def test_without_pace_a_file_is_read_without_waits(clip: Path) -> None:
     clock = FakeClock()
     play(clip, clock)
     assert clock.waits == []
@@ -60,7 +60,7 @@ def test_paced_frames_come_when_they_are_due(clip: Path) -> None:
     assert len(clock.waits) == 29
 
 
-def test_a_slow_reader_of_a_paced_file_is_not_made_to_wait_more(clip: Path) -> None:
+def test_a_paced_file_does_not_wait_for_a_slow_reader(clip: Path) -> None:
     clock = FakeClock()
     source = source_for(CameraSettings(url=str(clip)), clock.clock)
     with closing(source.frames(threading.Event())) as frames:
@@ -69,20 +69,20 @@ def test_a_slow_reader_of_a_paced_file_is_not_made_to_wait_more(clip: Path) -> N
     assert clock.waits == []
 
 
-def test_the_times_are_the_same_paced_or_not(clip: Path) -> None:
+def test_times_are_the_same_with_and_without_pace(clip: Path) -> None:
     paced, fast = play(clip, pace=True), play(clip, pace=False)
     assert [f.seconds for f in paced] == [f.seconds for f in fast]
     assert [f.captured_at for f in paced] == [f.captured_at for f in fast]
 
 
-def test_time_goes_on_over_the_passes_and_the_position_starts_again(clip: Path) -> None:
+def test_in_a_loop_time_goes_on_and_the_position_restarts(clip: Path) -> None:
     frames = play(clip, loop=True, count=75)
     assert [f.seconds for f in frames] == pytest.approx([i * FRAME for i in range(75)])
     assert [f.position for f in frames] == pytest.approx([i % 30 * FRAME for i in range(75)])
     assert frames[60].captured_at == START + timedelta(seconds=4)
 
 
-def test_the_bundled_clip_is_there() -> None:
+def test_the_bundled_clip_can_be_read() -> None:
     frames = play("bundled:street", count=3)
     assert [frame.size for frame in frames] == [(640, 360)] * 3
 
@@ -94,8 +94,8 @@ def damaged(clip: Path, folder: Path, damage: Callable[[bytearray], bytearray]) 
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_corrupt_part_is_stepped_over(tmp_path: Path, seed: int) -> None:
-    """A tenth of the file's middle is noise; it neither hangs nor ends the reading."""
+def test_a_corrupt_part_is_skipped(tmp_path: Path, seed: int) -> None:
+    """A tenth of the file, in its middle, is overwritten with noise."""
     clip = write_clip(tmp_path / "clip.mp4", frames=150)
 
     def overwrite_the_middle(content: bytearray) -> bytearray:
@@ -116,7 +116,7 @@ def test_a_corrupt_part_is_stepped_over(tmp_path: Path, seed: int) -> None:
 
 
 def test_a_truncated_file_plays_to_the_cut(clip: Path, tmp_path: Path) -> None:
-    """Matroska needs no table at its end, so what is there can be played."""
+    """Matroska needs no index at its end, so the rest can be played."""
     whole = write_clip(tmp_path / "whole.mkv", frames=60)
     content = whole.read_bytes()
     cut = tmp_path / "cut.mkv"
@@ -132,7 +132,7 @@ def test_a_truncated_file_plays_to_the_cut(clip: Path, tmp_path: Path) -> None:
         ("notes.mp4", b"milk, bread, butter\n" * 50, "this is not a video, or a broken one"),
     ],
 )
-def test_what_is_no_video_says_so(
+def test_a_file_that_is_no_video_gives_one_clear_error(
     clip: Path, tmp_path: Path, name: str, content: bytes | None, message: str
 ) -> None:
     path = tmp_path / name
@@ -142,19 +142,19 @@ def test_what_is_no_video_says_so(
     assert str(raised.value) == f"{path}: {message}"
 
 
-def test_a_missing_file_and_a_folder_say_so(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_give_clear_errors(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"gone\.mp4: no such file or device$"):
         play(tmp_path / "gone.mp4")
     with pytest.raises(SourceError, match=r": can't be opened \(Is a directory\)$"):
         play(tmp_path)
 
 
-def test_sound_beside_the_picture_is_passed_over(tmp_path: Path) -> None:
+def test_a_sound_track_is_ignored(tmp_path: Path) -> None:
     frames = play(write_clip(tmp_path / "talkie.mp4", sound=True))
     assert [frame.seconds for frame in frames] == pytest.approx([i * FRAME for i in range(30)])
 
 
-def test_a_sound_file_has_no_video(tmp_path: Path) -> None:
+def test_a_sound_file_gives_a_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "sound.wav"
     path.write_bytes(
         b"RIFF\x24\x20\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00"
@@ -171,7 +171,7 @@ def test_a_sound_file_has_no_video(tmp_path: Path) -> None:
         ("/dev/null", "/dev/null: this is not a camera"),
     ],
 )
-def test_a_device_that_is_no_camera_says_so(device: str, message: str) -> None:
+def test_a_device_that_is_no_camera_gives_a_clear_error(device: str, message: str) -> None:
     with pytest.raises(SourceError) as raised:
         play(device)
     assert str(raised.value) == message

@@ -1,4 +1,4 @@
-"""Live streams over real connections: what fails, how it is told, and the times of RTSP."""
+"""Live streams over real connections: failures, their messages, and the times of RTSP."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read(url: str, count: int | None = None) -> list[Decoded]:
 
 
 def failure(url: str) -> SourceError:
-    """The error of reading `url`; the password is neither in it nor in what it was raised from."""
+    """The error of reading `url`; neither it nor its causes contain the password."""
     with pytest.raises(SourceError) as raised:
         read(url)
     cause: BaseException | None = raised.value
@@ -45,7 +45,7 @@ def short_opening(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http"])
-def test_a_port_that_nobody_listens_on(scheme: str) -> None:
+def test_a_closed_port_is_a_refused_connection(scheme: str) -> None:
     port = free_port()
     assert str(failure(f"{scheme}://viewer:{SECRET}@127.0.0.1:{port}/stream")) == (
         f"{scheme}://viewer:***@127.0.0.1:{port}/stream: nothing listens there (connection refused)"
@@ -53,7 +53,7 @@ def test_a_port_that_nobody_listens_on(scheme: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http"])
-def test_a_peer_that_never_answers(scheme: str, short_opening: None) -> None:
+def test_a_peer_that_never_answers_times_out(scheme: str, short_opening: None) -> None:
     began = time.monotonic()
     with mute_peer() as port:
         error = failure(f"{scheme}://viewer:{SECRET}@127.0.0.1:{port}/stream")
@@ -62,20 +62,22 @@ def test_a_peer_that_never_answers(scheme: str, short_opening: None) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http"])
-def test_a_peer_that_sends_garbage(scheme: str, short_opening: None) -> None:
+def test_a_peer_that_sends_garbage_is_an_error_within_the_timeout(
+    scheme: str, short_opening: None
+) -> None:
     began = time.monotonic()
     with garbage_peer() as port:
         failure(f"{scheme}://viewer:{SECRET}@127.0.0.1:{port}/stream")
     assert time.monotonic() - began < 4
 
 
-def test_an_unknown_host() -> None:
+def test_an_unknown_host_gives_a_clear_error() -> None:
     assert str(failure(f"rtsp://viewer:{SECRET}@no-such-host.invalid/stream")) == (
         "rtsp://viewer:***@no-such-host.invalid/stream: the host is unknown or can't be reached"
     )
 
 
-def test_http_statuses(web_camera: str) -> None:
+def test_http_401_403_and_404_give_clear_errors(web_camera: str) -> None:
     camera = web_camera.replace("//", f"//viewer:{SECRET}@")
     refused, forbidden = failure(f"{camera}/refused"), failure(f"{camera}/forbidden")
     assert isinstance(refused, CredentialsRefused)
@@ -85,7 +87,7 @@ def test_http_statuses(web_camera: str) -> None:
     assert str(failure(f"{camera}/gone")).endswith("/gone: there is no such stream (404)")
 
 
-def test_rtsp_with_a_password(
+def test_rtsp_passwords_are_used_and_never_logged(
     rtsp_server: Callable[..., RtspServer], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -99,17 +101,17 @@ def test_rtsp_with_a_password(
     assert SECRET not in caplog.text
 
 
-def test_rtsp_of_a_path_that_does_not_exist(ball: RtspServer) -> None:
+def test_an_unknown_rtsp_path_is_a_404(ball: RtspServer) -> None:
     assert str(failure(f"{ball.url}/other")).endswith("/other: there is no such stream (404)")
 
 
 def test_rtsp_times_of_a_clip_advance_by_a_frame_each(
     rtsp_server: Callable[..., RtspServer],
 ) -> None:
-    """With B-frames, whose pictures leave the decoder four at a time."""
+    """With B-frames, which leave the decoder four at a time."""
     server = rtsp_server(clip=STREET_CLIP)
     began = time.monotonic()
-    # The first second is a burst of what the server had ready.
+    # The first second arrives in a burst.
     frames = read(server.url, 75)[20:]
     assert abs(frames[-1].seconds - time.monotonic()) < 2
     assert frames[0].seconds > began
@@ -145,8 +147,8 @@ def test_a_killed_server_is_a_closed_connection(rtsp_server: Callable[..., RtspS
     assert time.monotonic() - began < 3
 
 
-def test_a_frozen_server_is_given_up_after_5_s(rtsp_server: Callable[..., RtspServer]) -> None:
-    """Each read time-out may hand over a picture held back: its time must be that of its taking."""
+def test_a_frozen_server_times_out_after_5_s(rtsp_server: Callable[..., RtspServer]) -> None:
+    """A read timeout may release a delayed frame, which must keep its capture time."""
     server = rtsp_server()
     source = source_for(CameraSettings(url=server.url), Clock())
     with closing(source.frames(threading.Event())) as frames:
@@ -161,7 +163,9 @@ def test_a_frozen_server_is_given_up_after_5_s(rtsp_server: Callable[..., RtspSe
     server.thaw()
 
 
-def test_a_server_frozen_for_a_moment_goes_on(rtsp_server: Callable[..., RtspServer]) -> None:
+def test_a_stream_survives_a_short_freeze_of_the_server(
+    rtsp_server: Callable[..., RtspServer],
+) -> None:
     server = rtsp_server()
     source = source_for(CameraSettings(url=server.url), Clock())
     with closing(source.frames(threading.Event())) as frames:
@@ -172,7 +176,7 @@ def test_a_server_frozen_for_a_moment_goes_on(rtsp_server: Callable[..., RtspSer
     assert all(b - a < 0.2 for a, b in pairwise(times))
 
 
-def test_a_frozen_server_does_not_hold_up_the_stop(rtsp_server: Callable[..., RtspServer]) -> None:
+def test_a_frozen_server_does_not_delay_the_stop(rtsp_server: Callable[..., RtspServer]) -> None:
     server = rtsp_server()
     stop = threading.Event()
     source = source_for(CameraSettings(url=server.url), Clock())

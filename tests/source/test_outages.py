@@ -1,4 +1,4 @@
-"""Captures of real servers that go away, come back, hang, or want a password."""
+"""Captures of real servers that are killed, restarted, frozen, or need a password."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECRET = "hunter2"
 
 @pytest.fixture
 def watch() -> Iterator[Callable[..., tuple[Capture, Slot]]]:
-    """Start captures; all are stopped at the end."""
+    """Starts captures and stops them all at the end."""
     with ExitStack() as running:
 
         def start(
@@ -44,13 +44,13 @@ def watch() -> Iterator[Callable[..., tuple[Capture, Slot]]]:
 
 
 def rate(capture: Capture, seconds: float) -> float:
-    """Frames a second, measured."""
+    """The measured frames per second."""
     began, before = time.monotonic(), capture.counts(0.0).frames
     time.sleep(seconds)
     return (capture.counts(0.0).frames - before) / (time.monotonic() - began)
 
 
-def test_a_killed_server_is_offline_and_back_with_another_size(
+def test_a_camera_reconnects_after_a_restart_with_another_frame_size(
     rtsp_server: Callable[..., RtspServer], watch: Callable[..., tuple[Capture, Slot]]
 ) -> None:
     server = rtsp_server()
@@ -83,7 +83,7 @@ def test_a_killed_server_is_offline_and_back_with_another_size(
     assert len(problems) == 1
 
 
-def test_dead_cameras_do_not_slow_a_living_one(
+def test_unreachable_cameras_do_not_slow_a_working_one(
     ball: RtspServer, watch: Callable[..., tuple[Capture, Slot]]
 ) -> None:
     alive, _ = watch(ball.url)
@@ -101,7 +101,7 @@ def test_dead_cameras_do_not_slow_a_living_one(
     assert beside == pytest.approx(15, abs=2)
 
 
-def test_a_password_is_in_no_message_and_no_log(
+def test_the_password_is_in_no_problem_and_no_log(
     rtsp_server: Callable[..., RtspServer],
     web_camera: str,
     watch: Callable[..., tuple[Capture, Slot]],
@@ -119,7 +119,7 @@ def test_a_password_is_in_no_message_and_no_log(
     assert SECRET not in "\n".join(problems) + caplog.text
 
 
-def test_the_stop_of_a_camera_that_hangs_is_quick(
+def test_a_capture_of_a_frozen_server_stops_soon(
     rtsp_server: Callable[..., RtspServer], watch: Callable[..., tuple[Capture, Slot]]
 ) -> None:
     server = rtsp_server()

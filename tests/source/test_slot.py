@@ -1,4 +1,4 @@
-"""The newest-frame slot, under threads."""
+"""The slot for the newest frame, with several threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def frame(index: int) -> Frame:
     return Frame("porch", index, START, float(index), None, BLACK)
 
 
-def test_the_newest_frame_stays_and_the_stale_are_counted() -> None:
+def test_the_newest_frame_is_kept_and_older_ones_count_as_dropped() -> None:
     slot = Slot(threading.Condition())
     assert slot.take() is None
     for index in range(3):
@@ -30,7 +30,7 @@ def test_the_newest_frame_stays_and_the_stale_are_counted() -> None:
     assert slot.dropped == 2
 
 
-def test_a_closed_slot_takes_nothing_more_but_gives_its_last_frame() -> None:
+def test_a_closed_slot_accepts_no_frame_but_gives_its_last_one() -> None:
     slot = Slot(threading.Condition())
     slot.put(frame(0))
     slot.close()
@@ -43,7 +43,7 @@ def test_a_closed_slot_takes_nothing_more_but_gives_its_last_frame() -> None:
     assert slot.dropped == 0
 
 
-def test_one_condition_wakes_for_any_slot() -> None:
+def test_slots_can_share_one_condition() -> None:
     condition = threading.Condition()
     slots = [Slot(condition) for _ in range(3)]
     thread = threading.Timer(0.05, lambda: slots[2].put(frame(7)))
@@ -55,7 +55,7 @@ def test_one_condition_wakes_for_any_slot() -> None:
     assert found.index == 7
 
 
-def test_closing_wakes_who_waits_for_a_frame() -> None:
+def test_close_wakes_a_waiting_reader() -> None:
     condition = threading.Condition()
     slot = Slot(condition)
     thread = threading.Timer(0.05, slot.close)
@@ -65,7 +65,7 @@ def test_closing_wakes_who_waits_for_a_frame() -> None:
     thread.join()
 
 
-def test_a_put_that_waits_ends_with_the_take() -> None:
+def test_put_and_wait_returns_when_the_frame_is_taken() -> None:
     slot, stop = Slot(threading.Condition()), threading.Event()
     thread = threading.Thread(target=slot.put_and_wait, args=(frame(0), stop))
     thread.start()
@@ -76,7 +76,7 @@ def test_a_put_that_waits_ends_with_the_take() -> None:
     assert not thread.is_alive()
 
 
-def test_a_put_that_waits_ends_with_stop_or_close() -> None:
+def test_put_and_wait_returns_on_stop_or_close() -> None:
     for end in ("stop", "close"):
         slot, stop = Slot(threading.Condition()), threading.Event()
         thread = threading.Thread(target=slot.put_and_wait, args=(frame(0), stop))
@@ -100,8 +100,8 @@ def take_all(slot: Slot, condition: threading.Condition) -> list[int]:
     return indices
 
 
-def test_nothing_is_lost_or_doubled_under_concurrency() -> None:
-    """What was put is taken in order or counted as dropped, once."""
+def test_put_from_another_thread_loses_and_doubles_no_frame() -> None:
+    """Each frame is either taken, in order, or counted as dropped."""
     condition = threading.Condition()
     slot = Slot(condition)
     total = 20_000
@@ -120,7 +120,7 @@ def test_nothing_is_lost_or_doubled_under_concurrency() -> None:
     assert len(indices) + slot.dropped == total
 
 
-def test_every_frame_of_a_waiting_putter_is_taken() -> None:
+def test_put_and_wait_drops_no_frame() -> None:
     condition, stop = threading.Condition(), threading.Event()
     slot = Slot(condition)
 

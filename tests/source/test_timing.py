@@ -1,4 +1,4 @@
-"""The arithmetic of capture times, and how long silence lasts."""
+"""How capture times are estimated, and when a camera counts as silent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def rises(times: list[float]) -> bool:
     return all(a < b for a, b in pairwise(times))
 
 
-def test_jitter_vanishes() -> None:
+def test_jitter_is_smoothed_out() -> None:
     chance = random.Random(1)
     time = CaptureTime()
     estimates = [
@@ -32,8 +32,8 @@ def test_jitter_vanishes() -> None:
     assert settled[-1] == pytest.approx(100 + 999 * FRAME + 0.05, abs=0.02)
 
 
-def test_a_burst_at_the_start_is_followed_by_a_steady_pace() -> None:
-    """The first second's frames arrive at once, as after the opening of an RTSP stream."""
+def test_after_a_burst_at_the_start_times_are_evenly_spaced() -> None:
+    """The frames of the first second arrive at once, as from a new RTSP stream."""
     time = CaptureTime()
     estimates = [time.estimate(i * FRAME, 50 + max(0.0, i * FRAME - 1)) for i in range(60)]
     assert rises(estimates)
@@ -46,13 +46,13 @@ def test_the_first_frame_may_lack_a_time_stamp() -> None:
     assert time.estimate(FRAME, 7.0 + FRAME) == pytest.approx(7.0 + FRAME)
 
 
-def test_without_time_stamps_arrival_counts() -> None:
+def test_without_time_stamps_the_arrival_time_is_used() -> None:
     time = CaptureTime()
     assert [time.estimate(None, arrival) for arrival in (3.0, 3.1, 3.3)] == [3.0, 3.1, 3.3]
 
 
-def test_a_picture_held_back_keeps_its_time() -> None:
-    """A read time-out first releases a picture that waited for it."""
+def test_a_delayed_frame_keeps_its_time() -> None:
+    """As after a read timeout, which releases a delayed frame."""
     time = CaptureTime()
     for index in range(30):
         time.estimate(index * FRAME, 10 + index * FRAME)
@@ -60,7 +60,7 @@ def test_a_picture_held_back_keeps_its_time() -> None:
     assert late == pytest.approx(10 + 30 * FRAME, abs=0.02)
 
 
-def test_a_missing_time_stamp_in_mid_stream_is_a_step_after_the_last() -> None:
+def test_a_frame_without_a_time_stamp_follows_the_last_by_one_step() -> None:
     time = CaptureTime()
     for index in range(30):
         time.estimate(index * FRAME, 10 + index * FRAME)
@@ -71,7 +71,7 @@ def test_a_missing_time_stamp_in_mid_stream_is_a_step_after_the_last() -> None:
 
 
 def test_a_drifting_camera_clock_is_followed() -> None:
-    """500 ppm slow, five times the worst quartz, for an hour."""
+    """An hour with a clock 500 ppm slow, five times as bad as the worst quartz."""
     time = CaptureTime()
     for index in range(3600 * 5):
         arrival = index / 5
@@ -79,7 +79,7 @@ def test_a_drifting_camera_clock_is_followed() -> None:
     assert estimate == pytest.approx(arrival, abs=0.01)
 
 
-def test_a_stream_that_fell_behind_is_caught_up_with() -> None:
+def test_a_lasting_delay_is_adapted_to() -> None:
     time = CaptureTime()
     time.estimate(0.0, 0.0)
     for index in range(1, 5 * 600):
@@ -89,7 +89,7 @@ def test_a_stream_that_fell_behind_is_caught_up_with() -> None:
 
 
 @pytest.mark.parametrize("jump", [-3600.0, -2.0, 2.0, 3600.0])
-def test_a_jump_of_the_cameras_clock_is_survived(jump: float) -> None:
+def test_a_jump_of_the_cameras_clock_keeps_times_rising_and_current(jump: float) -> None:
     time = CaptureTime()
     before = [time.estimate(5000 + i * FRAME, 10 + i * FRAME) for i in range(30)]
     after = [time.estimate(5000 + jump + i * FRAME, 10 + i * FRAME) for i in range(30, 60)]
@@ -97,18 +97,18 @@ def test_a_jump_of_the_cameras_clock_is_survived(jump: float) -> None:
     assert after[-1] == pytest.approx(10 + 59 * FRAME, abs=0.02)
 
 
-def test_a_frame_later_than_any_network_makes_it_is_a_jump() -> None:
+def test_a_delay_above_the_limit_counts_as_a_clock_jump() -> None:
     time = CaptureTime()
     time.estimate(0.0, 0.0)
     assert time.estimate(FRAME, JUMP_SECONDS + 1) == JUMP_SECONDS + 1
 
 
-def test_small_steps_back_keep_the_order() -> None:
+def test_small_steps_back_keep_times_rising() -> None:
     time = CaptureTime()
     assert rises([time.estimate(pts, 10 + i * 0.01) for i, pts in enumerate((1.0, 0.9, 1.0, 1.0))])
 
 
-def test_a_reset_forgets_the_stream_but_not_the_order() -> None:
+def test_after_a_reset_times_start_at_arrival_and_keep_rising() -> None:
     time = CaptureTime()
     last = [time.estimate(900 + i * FRAME, 10 + i * FRAME) for i in range(30)][-1]
     time.reset()
@@ -117,7 +117,7 @@ def test_a_reset_forgets_the_stream_but_not_the_order() -> None:
     assert first > last
 
 
-def test_wall_time_ignores_the_jitter_of_reading_clocks() -> None:
+def test_wall_time_ignores_small_jitter() -> None:
     wall = WallTime()
     assert wall.at(100.0, 100.0, NOON) == NOON
     late = NOON + timedelta(seconds=1.2)
@@ -143,7 +143,7 @@ def test_a_camera_is_silent_before_its_first_frame_and_5_s_after_its_last() -> N
     assert cadence.silent(9 * FRAME + SILENCE_SECONDS + 0.1)
 
 
-def test_rare_frames_are_waited_for_three_times_as_long() -> None:
+def test_a_slow_stream_is_silent_after_three_frame_intervals() -> None:
     cadence = Cadence()
     for index in range(5):
         cadence.tick(index * 4.0)
@@ -152,14 +152,14 @@ def test_rare_frames_are_waited_for_three_times_as_long() -> None:
     assert cadence.silent(16 + 12.1)
 
 
-def test_one_outage_does_not_stretch_the_patience() -> None:
+def test_one_outage_does_not_lengthen_the_timeout() -> None:
     cadence = Cadence()
     for now in (0.0, 0.1, 0.2, 60.0, 60.1):
         cadence.tick(now)
     assert cadence.patience_seconds == SILENCE_SECONDS
 
 
-def test_silence_can_be_excused() -> None:
+def test_excuse_restarts_the_silence_timeout() -> None:
     cadence = Cadence()
     cadence.tick(0.0)
     cadence.excuse(100.0)

@@ -1,4 +1,4 @@
-"""How streams travel: over UDP, in TLS, with a login, by IPv6; against real servers."""
+"""Streams over UDP, TLS and IPv6 and with a login, from real servers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def failure(**settings: Any) -> SourceError:
 
 
 @pytest.mark.parametrize("end", ["kill", "freeze"])
-def test_a_server_that_leaves_over_udp_is_noticed(rtsp_server: StartRtsp, end: str) -> None:
+def test_a_killed_or_frozen_server_over_udp_is_noticed(rtsp_server: StartRtsp, end: str) -> None:
     server = rtsp_server()
     source = source_for(CameraSettings(url=server.url, transport="udp"), Clock())
     with closing(source.frames(threading.Event())) as frames:
@@ -57,7 +57,7 @@ def test_a_server_that_leaves_over_udp_is_noticed(rtsp_server: StartRtsp, end: s
 # --- login ---------------------------------------------------------------------------------------
 
 
-def test_a_password_that_would_break_the_url(
+def test_a_password_with_special_characters_works(
     rtsp_server: StartRtsp, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -71,14 +71,16 @@ def test_a_password_that_would_break_the_url(
     assert "p%40ss" not in caplog.text
 
 
-def test_a_password_over_http() -> None:
+def test_http_passwords_are_used() -> None:
     with http_camera() as url:
         guarded = f"{url}/guarded"
         assert len(read(3, url=guarded, username=USER, password=PASSWORD)) == 3
         assert isinstance(failure(url=guarded, username=USER, password="x"), CredentialsRefused)
 
 
-def test_no_message_of_a_capture_shows_the_password(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_separate_password_is_in_no_problem_and_no_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.DEBUG)
     problems: list[str] = []
     url = f"rtsp://127.0.0.1:{free_port()}/stream"
@@ -101,7 +103,7 @@ def test_no_message_of_a_capture_shows_the_password(caplog: pytest.LogCaptureFix
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
-def test_rtsp_by_ipv6(rtsp_server: StartRtsp, ipv6: str, transport: str) -> None:
+def test_rtsp_over_ipv6(rtsp_server: StartRtsp, ipv6: str, transport: str) -> None:
     server = rtsp_server(host=ipv6, user=USER, password=PASSWORD)
     assert "[::1]" in server.url
     login = {"username": USER, "password": PASSWORD}
@@ -113,7 +115,7 @@ def test_rtsp_by_ipv6(rtsp_server: StartRtsp, ipv6: str, transport: str) -> None
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
-def test_http_by_ipv6(authority: Authority, ipv6: str, encrypted: bool) -> None:
+def test_http_over_ipv6(authority: Authority, ipv6: str, encrypted: bool) -> None:
     with http_camera(ipv6, authority.issue("six") if encrypted else None) as url:
         assert len(read(3, url=f"{url}/stream")) == 3
 
@@ -123,7 +125,7 @@ def test_http_by_ipv6(authority: Authority, ipv6: str, encrypted: bool) -> None:
 
 @pytest.fixture(params=["rtsps", "https"])
 def served(request: pytest.FixtureRequest) -> Callable[[Certificate], str]:
-    """Serve with a certificate, by each of the protocols; the result is the URL."""
+    """Serves with a certificate over each of the protocols; returns the URL."""
 
     def serve(certificate: Certificate) -> str:
         if request.param == "rtsps":
@@ -143,16 +145,18 @@ Serve = Callable[[Certificate], str]
 
 @pytest.fixture
 def verified(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the loopback were a host of the internet, and `authority` one of the system's."""
+    """Treat the loopback as a host of the internet, and `authority` as one of the system's."""
     monkeypatch.setattr(certificates, "is_certified", lambda url: True)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
 
 
-def test_a_camera_at_home_may_certify_itself(served: Serve, tmp_path: Path) -> None:
+def test_a_self_signed_certificate_is_accepted_in_the_local_network(
+    served: Serve, tmp_path: Path
+) -> None:
     assert len(read(3, url=served(self_signed(tmp_path, "IPCamera")))) == 3
 
 
-def test_a_certificate_that_is_verified(
+def test_a_certificate_of_a_trusted_authority_is_accepted(
     served: Serve, authority: Authority, verified: None
 ) -> None:
     url = served(authority.issue("camera"))
@@ -168,7 +172,7 @@ def test_a_certificate_that_is_verified(
         ("elsewhere", "shows a certificate for another host name"),
     ],
 )
-def test_a_certificate_that_is_refused(
+def test_an_invalid_certificate_is_refused(
     served: Serve,
     authority: Authority,
     verified: None,
@@ -186,7 +190,7 @@ def test_a_certificate_that_is_refused(
     assert str(failure(url=url, **login)) == f"{url}: the camera {said}"
 
 
-def test_tls_to_a_camera_without(ball: RtspServer, web_camera: str) -> None:
+def test_tls_to_a_camera_without_tls_gives_a_clear_error(ball: RtspServer, web_camera: str) -> None:
     for url in (ball.url.replace("rtsp", "rtsps"), web_camera.replace("http", "https")):
         assert str(failure(url=url)) in (
             f"{url}: the camera does not speak TLS on this port",
@@ -194,7 +198,7 @@ def test_tls_to_a_camera_without(ball: RtspServer, web_camera: str) -> None:
         )
 
 
-def test_no_tls_to_a_port_nobody_listens_on() -> None:
+def test_tls_to_a_closed_port_or_unknown_host_gives_a_clear_error() -> None:
     url = f"rtsps://127.0.0.1:{free_port()}/stream"
     assert str(failure(url=url)) == f"{url}: nothing listens there (connection refused)"
     assert str(failure(url="https://no-such-host.invalid/")) == (
@@ -202,7 +206,9 @@ def test_no_tls_to_a_port_nobody_listens_on() -> None:
     )
 
 
-def test_the_authorities_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_public_tls_hosts_are_verified_with_the_systems_authorities(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bundle = tmp_path / "bundle.pem"
     bundle.touch()
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))

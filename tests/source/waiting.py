@@ -1,4 +1,4 @@
-"""Waiting for what another thread does."""
+"""Helpers that wait for another thread."""
 
 from __future__ import annotations
 

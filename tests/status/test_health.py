@@ -1,4 +1,4 @@
-"""The running daemon asked how it goes: over HTTP, and by `streamwatch status`."""
+"""Health and metrics of the running daemon: over HTTP, and by `streamwatch status`."""
 
 from __future__ import annotations
 
@@ -87,14 +87,14 @@ def test_health_and_readiness(listener: Listener, pages: dict[str, Any]) -> None
     assert get(port, "/")[0] == 404
 
 
-def test_the_metrics_are_for_who_has_the_token(listener: Listener) -> None:
+def test_metrics_need_the_token(listener: Listener) -> None:
     port = listener.settings.port
     assert get(port, "/metrics")[0] == 401
     assert get(port, "/metrics", "let me 1n")[0] == 401
     assert get(port, "/metrics", "let me in") == (200, "streamwatch_healthy 1\n")
 
 
-def test_a_port_that_is_taken_is_one_sentence() -> None:
+def test_a_taken_port_gives_one_clear_error() -> None:
     pages = Pages(lambda: (), lambda: True, lambda: b"")
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -108,7 +108,7 @@ def test_a_port_that_is_taken_is_one_sentence() -> None:
 
 
 @pytest.mark.expects_errors
-def test_a_taken_port_is_had_later(
+def test_a_taken_port_is_retried(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("streamwatch.web.server.RETRY_SECONDS", 0.1)
@@ -119,7 +119,7 @@ def test_a_taken_port_is_had_later(
         other.listen()
         port = other.getsockname()[1]
         settings = HttpSettings.model_validate({"port": port})
-        Listener(settings, pages, later=listening.set).close()  # at once, and for good
+        Listener(settings, pages, later=listening.set).close()  # closed before it could retry
         listener = Listener(settings, pages, later=listening.set)
         problem = f"http.port: can't listen on 127.0.0.1:{port} (address already in use)"
         assert listener.problem == problem
@@ -131,7 +131,7 @@ def test_a_taken_port_is_had_later(
     listener.close()
 
 
-def test_durations_are_counted_up_to_their_bounds() -> None:
+def test_durations_are_counted_in_buckets_with_percentiles() -> None:
     durations = Durations((0.1, 0.2))
     assert durations.percentiles_ms() == (None, None)
     for seconds in (0.05, 0.1, 0.15, 7):
@@ -144,8 +144,8 @@ def test_durations_are_counted_up_to_their_bounds() -> None:
 # --- on the screen -------------------------------------------------------------------------------
 
 
-def test_what_people_write_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    """Brackets are no markup, colons no emoji."""
+def test_configured_text_is_printed_literally(capsys: pytest.CaptureFixture[str]) -> None:
+    """Brackets aren't taken for markup, or colons for emoji."""
     document = {
         "version": "1.0", "config": "/etc/[red]/config.yaml", "uptime_s": 3700.5,
         "model": "/srv/[x]/a.pt", "broker": {"address": "[fd00::2]:1883", "connected": False},
@@ -164,7 +164,7 @@ def test_what_people_write_is_shown_as_it_is(capsys: pytest.CaptureFixture[str])
         assert text in screen
 
 
-def test_a_daemon_that_does_not_answer_runs_all_the_same(
+def test_a_silent_daemon_times_out_and_a_missing_one_gives_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("streamwatch.status.socket.PATIENCE_SECONDS", 0.2)
@@ -175,7 +175,7 @@ def test_a_daemon_that_does_not_answer_runs_all_the_same(
         silent.listen()
         with pytest.raises(TimeoutError):
             ask([path])
-    assert ask([path]) is None  # it was killed, and left the socket behind
+    assert ask([path]) is None  # as after a kill: the socket file is left behind
 
 
 # --- the whole daemon ----------------------------------------------------------------------------
@@ -195,7 +195,9 @@ def settings(broker: Mosquitto, port: int) -> dict[str, Any]:
     }
 
 
-def test_a_daemon_tells_how_it_goes(tmp_path: Path, start_mosquitto: StartMosquitto) -> None:
+def test_health_metrics_and_status_of_a_daemon(
+    tmp_path: Path, start_mosquitto: StartMosquitto
+) -> None:
     broker: Mosquitto = start_mosquitto()
     port = free_port()
     tree = settings(broker, port)
@@ -260,7 +262,7 @@ def test_a_daemon_tells_how_it_goes(tmp_path: Path, start_mosquitto: StartMosqui
     )  # fmt: skip
 
 
-def test_a_daemon_alerts_though_its_port_is_taken(
+def test_a_daemon_with_a_taken_http_port_still_sends_alerts(
     tmp_path: Path, start_mosquitto: StartMosquitto
 ) -> None:
     broker: Mosquitto = start_mosquitto()

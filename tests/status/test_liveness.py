@@ -1,4 +1,4 @@
-"""The daemon tells systemd how it really goes."""
+"""Detection of stuck threads, and the messages to systemd and its watchdog."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ tell = supervision.systemd.ready
 supervision.systemd.ready = lambda: (tell(), ready.append(time.monotonic()))
 main()
 """
-"""streamwatch, where that part hangs 2 s after it was ready."""
+"""streamwatch, with a function that hangs from 2 s after READY on."""
 
 
 def pulse(
@@ -65,14 +65,14 @@ def camera(offered: int, analysed: int, online: bool = True) -> CameraCounts:
     return CameraCounts(online=online, offered=offered, analysed=analysed)
 
 
-def test_threads_that_come_round_are_alive() -> None:
+def test_active_threads_are_not_stuck() -> None:
     liveness = Liveness()
     for second in range(100):
         assert not liveness.stuck(pulse(second, detector=second - 29, publisher=second - 5), second)
 
 
 @pytest.mark.parametrize("part", ["detector", "publisher"])
-def test_a_thread_that_does_not_come_round_is_stuck(part: str) -> None:
+def test_a_thread_idle_for_too_long_is_stuck(part: str) -> None:
     (sentence,) = Liveness().stuck(pulse(100, **{part: 69}), 100)  # type: ignore[arg-type]
     assert sentence == f"the {part}'s thread has done nothing for 31 s"
 
@@ -90,7 +90,7 @@ def test_a_thread_that_does_not_come_round_is_stuck(part: str) -> None:
         pytest.param(lambda s: camera(s * 5, s // 25), False, id="one in 25 s, with many dropped"),
     ],
 )
-def test_a_camera_whose_frames_nobody_looks_at_is_stuck(
+def test_a_camera_whose_frames_are_not_analysed_is_stuck(
     pulses: Callable[[int], CameraCounts], stuck: bool
 ) -> None:
     liveness = Liveness()
@@ -103,15 +103,15 @@ def test_a_camera_whose_frames_nobody_looks_at_is_stuck(
         )
 
 
-def test_a_reloading_thread_that_does_not_come_round_is_stuck() -> None:
-    """After ten minutes: it may be loading another model."""
+def test_the_reloading_thread_is_stuck_after_ten_minutes() -> None:
+    """After ten minutes, since it may be loading another model."""
     liveness = Liveness()
     assert not liveness.stuck(Pulse(1000, 1000, {}, reload_at=401), 1000)
     (sentence,) = liveness.stuck(Pulse(1000, 1000, {}, reload_at=399), 1000)
     assert sentence == "the reloading thread has done nothing for 601 s"
 
 
-def test_a_camera_that_goes_is_forgotten() -> None:
+def test_a_removed_camera_is_not_stuck() -> None:
     liveness = Liveness()
     for second in range(100):
         there = second % 20 != 0
@@ -120,7 +120,7 @@ def test_a_camera_that_goes_is_forgotten() -> None:
 
 
 class Systemd:
-    """Its end of the notify socket."""
+    """Systemd's end of the notify socket."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -131,7 +131,7 @@ class Systemd:
         self._socket.close()
 
     def heard(self, seconds: float, until: str | None = None) -> Sequence[str]:
-        """What is said within so many seconds, or until this is in a line."""
+        """The lines received within so many seconds, or until a line contains `until`."""
         lines: list[str] = []
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
@@ -160,7 +160,7 @@ def test_a_status_is_one_line_of_text(systemd: Systemd, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def start(tmp_path: Path, systemd: Systemd) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Starts `streamwatch run`, or that which hangs, on cameras; ends them by process id."""
+    """Starts `streamwatch run`, with a function that hangs if `hanging`; kills all at the end."""
     running: list[subprocess.Popen[bytes]] = []
 
     def run(
@@ -195,10 +195,10 @@ def start(tmp_path: Path, systemd: Systemd) -> Iterator[Callable[..., subprocess
 CLIP = {"street": {"url": str(STREET_CLIP), "loop": True, "fps": 5}}
 
 
-def test_it_is_ready_once_it_can_see_and_goes_on_telling(
+def test_systemd_gets_ready_watchdog_and_stopping(
     systemd: Systemd, start: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
-    """Without a broker: that it was tried is enough."""
+    """Without a broker: a connection attempt is enough to be ready."""
     process = start(CLIP)
     assert "READY=1" in systemd.heard(PATIENCE_SECONDS, "READY=1")
     for _ in range(3):
@@ -209,7 +209,7 @@ def test_it_is_ready_once_it_can_see_and_goes_on_telling(
     assert process.wait(PATIENCE_SECONDS) == 0
 
 
-def test_a_dead_camera_does_not_set_off_the_watchdog(
+def test_an_offline_camera_does_not_trigger_the_watchdog(
     systemd: Systemd, start: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
     start({**CLIP, "gate": {"url": f"rtsp://me:s3cr3t@127.0.0.1:{free_port()}/stream"}})
@@ -231,7 +231,7 @@ def test_a_dead_camera_does_not_set_off_the_watchdog(
         ("PublisherLoop._turn", "the publisher's thread has done nothing"),
     ],
 )
-def test_a_thread_that_hangs_sets_off_the_watchdog(
+def test_a_hanging_thread_triggers_the_watchdog(
     tmp_path: Path,
     systemd: Systemd,
     start: Callable[..., subprocess.Popen[bytes]],
@@ -246,17 +246,17 @@ def test_a_thread_that_hangs_sets_off_the_watchdog(
     assert sentence in said[-1]
     assert "WATCHDOG=1" not in at_last
     assert sentence in (tmp_path / "log").read_text()
-    process.send_signal(signal.SIGABRT)  # as the watchdog does
+    process.send_signal(signal.SIGABRT)  # as systemd's watchdog does
     assert process.wait(PATIENCE_SECONDS) == -signal.SIGABRT
     where = (tmp_path / "log").read_text()
     assert "in hang" in where
     assert "streamwatch/daemon/daemon.py" in where
 
 
-def test_a_main_thread_that_hangs_is_told_over_http(
+def test_a_hanging_main_thread_makes_healthz_fail(
     tmp_path: Path, systemd: Systemd, start: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
-    """Nobody feeds the watchdog then; who asks over HTTP must not hear that all is well."""
+    """The watchdog gets no message then, and /healthz must not answer "ok"."""
     port = free_port()
     start(CLIP, hanging="supervision.Supervision._publish_statuses", http={"port": port})
     assert "READY=1" in systemd.heard(PATIENCE_SECONDS, "READY=1")
