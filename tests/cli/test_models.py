@@ -45,6 +45,8 @@ from tests.parts.model_server import (
 )
 from tests.parts.yoloe import make_yoloe
 
+pytestmark = pytest.mark.slow(seconds=40)
+
 NAME = "yolov8s-worldv2"
 FILE = f"/release/{NAME}.pt"
 WEIGHTS = f"/{CLIP.repository}/resolve/{CLIP.revision}/model.safetensors"
@@ -466,9 +468,6 @@ import dataclasses, sys
 from streamwatch.config.catalogue import MODELS, Asset
 MODELS["NAME"] = dataclasses.replace(MODELS["NAME"], checkpoint=Asset(sys.argv[2], 1))
 from streamwatch.cli.app import app
-
-pytestmark = pytest.mark.slow(seconds=40)
-
 app(["run", "-c", sys.argv[1]])
 """.replace("NAME", NAME)
     with serving() as server:
