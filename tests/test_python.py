@@ -89,7 +89,7 @@ def test_a_pipeline_gives_events_without_a_broker() -> None:
     config = Config.model_validate(
         {
             "detector": {"model": "toybox"},
-            "cameras": {"street": {"url": "bundled:street", "pace": False}},
+            "cameras": {"street": {"url": "bundled:street", "pace": False, "fps": 2}},
             "watches": {"car": {"prompt": "red car"}},
         }
     )

@@ -161,7 +161,8 @@ def test_corrupt_cache_files_are_encoded_again(
     shutil.copytree(embeddings._cache.folder, corrupt)
     for file in corrupt.iterdir():
         file.write_bytes(file.read_bytes()[:-1])
-    (again,) = Embeddings(settings(folder), corrupt).vectors(["corrupt"]).values()
+    with encoding_here():
+        (again,) = Embeddings(settings(folder), corrupt).vectors(["corrupt"]).values()
     np.testing.assert_allclose(again, right, atol=1e-6)
 
 
@@ -180,7 +181,8 @@ def test_without_a_writable_cache_there_is_one_warning(
 def test_known_prompts_start_no_process(
     embeddings: Embeddings, folder: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    (made,) = Embeddings(settings(folder), tmp_path).vectors(["red car"]).values()
+    with encoding_here():
+        (made,) = Embeddings(settings(folder), tmp_path).vectors(["red car"]).values()
     embeddings.vectors(["red car"])
     request.getfixturevalue("nothing_is_encoded")
     (kept,) = Embeddings(settings(folder), tmp_path).vectors(["red car"]).values()

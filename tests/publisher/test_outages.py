@@ -93,6 +93,8 @@ def test_an_unreachable_ipv6_broker_is_named_in_brackets(
 def test_no_event_is_lost_when_the_broker_is_killed_twice(
     start_mosquitto: StartMosquitto,
 ) -> None:
+    """Killed while it has unacknowledged messages, and frozen for those: mosquitto 2.0.11 loses
+    what it acknowledged in the milliseconds before it saves."""
     broker: Mosquitto = start_mosquitto()
     cameras = ("porch", "yard")
     visits = {camera: new_event().id for camera in cameras}
@@ -105,6 +107,10 @@ def test_no_event_is_lost_when_the_broker_is_killed_twice(
             for camera in cameras:
                 publisher.event(new_event(id=visits[camera], camera=camera, sequence=sequence))
             if sequence in (100, 250):
+                wait_until(lambda: publisher.waiting == 0)
+                time.sleep(0.5)
+                broker.freeze()
+            if sequence in (120, 270):
                 broker.kill()
             if sequence in (150, 300):
                 broker.start()
