@@ -272,7 +272,7 @@ EDIT = st.builds(
 OTHERS_STYLE = HEAD + WATCHES.replace("dog:", "person:").replace("bag:", "parcel:")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from([starter(), shipped("config.yaml").read_text(), OTHERS_STYLE]),
     st.sampled_from(["\n", "\r\n"]),

@@ -294,5 +294,5 @@ class CameraLife(RuleBasedStateMachine):
         assert len(tracks) == len(set(tracks))
 
 
-CameraLife.TestCase.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
+CameraLife.TestCase.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
 TestCameraLife = CameraLife.TestCase
