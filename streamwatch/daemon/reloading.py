@@ -125,6 +125,8 @@ class Reloading:
         self._on_outcome = on_outcome
         self._edits: list[Edit] = []
         """Edits by commands, applied on top of the file."""
+        self._attempts = 0
+        """To read the file: only the newest says whether it is right."""
         self._waiting: frozenset[str] = frozenset()
         """The prompts of the file whose vectors are being made."""
         self._tasks: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
@@ -164,11 +166,14 @@ class Reloading:
         `then` is called with the outcome.
         """
         noticed = time.monotonic()
+        self._attempts += 1
+        attempt = self._attempts
 
         def done(outcome: Outcome) -> None:
-            self._on_outcome(outcome)
-            if outcome.error is None:
-                keep(self._path, self._text)
+            if attempt == self._attempts:
+                self._on_outcome(outcome)
+                if outcome.error is None:
+                    keep(self._path, self._text)
             then(outcome)
 
         try:
@@ -176,7 +181,7 @@ class Reloading:
             edits = self._still_fitting(text)
             config = load(self._path, text, edits)
             unknown = frozenset(self._unknown(config))
-            applied = self._put_into_force(config, text)
+            applied = self._put_into_force(config, unknown, text)
         except StreamwatchError as error:
             done(Outcome(error=error))
             return
@@ -205,11 +210,14 @@ class Reloading:
         """Apply an edit on top of the file, as soon as its prompts are encoded."""
         try:
             config = load(self._path, self._text, [*self._edits, edit])
-            own = frozenset(self._unknown(config)) - self._waiting
+            unknown = frozenset(self._unknown(config))
+            own = unknown - self._waiting
+            if edit.section == "watches" and edit.name in config.watches:
+                own |= unknown & {*prompts_of(config.watches[edit.name])}
             if own:
                 self._wait(own, config, partial(self._put, edit, noticed, then), then)
                 return
-            applied = self._put_into_force(config, self._text)
+            applied = self._put_into_force(config, unknown, self._text)
         except StreamwatchError as error:
             then(Outcome(error=error))
             return
@@ -221,7 +229,7 @@ class Reloading:
         try:
             config = load(self._path, self._text, self._edits)
             self._waiting = frozenset(self._unknown(config))
-            applied = self._put_into_force(config, self._text)
+            applied = self._put_into_force(config, self._waiting, self._text)
         except StreamwatchError as error:
             done(Outcome(error=error))
             return
@@ -253,10 +261,12 @@ class Reloading:
         future = self._encode(names, config)
         future.add_done_callback(lambda done: self.do(partial(encoded, done)))
 
-    def _put_into_force(self, config: Config, text: str) -> Applied:
-        """Apply all but what has to wait for vectors; `text` is the file's, to place a mistake
-        in."""
-        now = self._meanwhile(config)
+    def _put_into_force(self, config: Config, unknown: Collection[str], text: str) -> Applied:
+        """Apply all but what waits for the vectors of `unknown` prompts.
+
+        `text` is the file's, to place a mistake in.
+        """
+        now = self._meanwhile(config, unknown)
         try:
             applied = self._apply(now)
         except UnavailableSetting as error:
@@ -264,16 +274,16 @@ class Reloading:
         self._running = now
         return applied
 
-    def _meanwhile(self, config: Config) -> Config:
-        """The configuration, but watches whose vectors are not made yet stay as they are now."""
-        if not self._unknown(config):
+    def _meanwhile(self, config: Config, unknown: Collection[str]) -> Config:
+        """The configuration, but watches with `unknown` prompts stay as they are now."""
+        if not unknown:
             return config
         if other_vectors(self._running.detector, config.detector):
             config = config.model_copy(update={"detector": self._running.detector})
-        unknown = frozenset(self._unknown(config))
+            unknown = self._unknown(config)
         watches = {
             name: watch
-            if unknown.isdisjoint(prompts_of(watch))
+            if not {*unknown}.intersection(prompts_of(watch))
             else self._running.watches.get(name)
             for name, watch in config.watches.items()
         }

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import yaml
 
-from streamwatch.config import keep_last_good, load
+from streamwatch.config import config_hash, keep_last_good, load
 from streamwatch.daemon.daemon import Daemon
 from streamwatch.daemon.reloading import Followed, start
 from streamwatch.detector.protocol import View
@@ -684,6 +684,21 @@ def test_errors_and_other_edits_do_not_wait_for_the_encoder(
 
 
 @pytest.mark.expects_errors
+def test_a_broken_file_stays_a_problem_when_an_older_edit_takes_effect(
+    bench: Bench, slow_encoder: SlowEncoder, daemon: Daemon
+) -> None:
+    bench.wait_all_open()
+    bench.save(lambda tree: tree["watches"].update(bag={"prompt": "a bag"}))
+    time.sleep(0.5)  # so that it is read before the next is saved
+    bench.save(lambda tree: tree["watches"].update(cat={"promt": "a cat"}))
+    wait_until(lambda: bench.info()["problems"])
+    slow_encoder.released.set()
+    bench.wait_for_events("new", watch="bag")
+    time.sleep(0.5)
+    assert "unknown key" in bench.info()["problems"][0]["errors"][1]["message"]
+
+
+@pytest.mark.expects_errors
 def test_if_the_encoder_fails_the_old_prompt_stays(
     bench: Bench, slow_encoder: SlowEncoder, daemon: Daemon
 ) -> None:
@@ -714,6 +729,7 @@ def test_a_changed_template_waits_until_every_prompt_is_encoded(
     wait_until(lambda: bench.info()["cameras"] == ["left"])
     slow_encoder.released.set()
     wait_until(lambda: slow_encoder.known == {"red car", "dog"})
+    wait_until(lambda: bench.info()["config_hash"] == config_hash(load(bench.path)))
     time.sleep(0.5)
     assert bench.event_types() == ["new"]
 
@@ -735,3 +751,20 @@ def test_other_commands_are_answered_while_one_waits_for_the_encoder(
     assert late["id"] == "slow too"
     assert [found["prompt"] for found in late["result"]["detections"]] == ["a cat"]
     assert "dog" not in bench.info()["watches"]
+
+
+@pytest.mark.expects_errors
+def test_a_command_is_answered_only_when_its_own_prompts_are_encoded(
+    bench: Bench, slow_encoder: SlowEncoder, client: CommandClient
+) -> None:
+    """Though the file waits for the same prompt already."""
+    bench.save(lambda tree: tree["watches"].update(bag={"prompt": "a bag"}))
+    time.sleep(0.5)
+    client.send("watch/add", {"name": "sack", "watch": {"prompt": "a bag"}})
+    assert client("watch/disable", "dog")["ok"]
+    assert not bench.subscriber.of(f"{bench.prefix}/result/watch/add")
+    slow_encoder.error = DetectorError("the text encoder's process was killed")
+    slow_encoder.released.set()
+    wait_until(lambda: bench.subscriber.of(f"{bench.prefix}/result/watch/add"))
+    (answer,) = bench.subscriber.of(f"{bench.prefix}/result/watch/add")
+    assert answer.json["message"] == "the text encoder's process was killed"
