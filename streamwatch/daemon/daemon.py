@@ -217,7 +217,7 @@ class Daemon:
         """The prompts whose vectors must be made first; fetches the model for that if it is
         another."""
         old, new = self._pipeline.current.config.detector, config.detector
-        if (old.model, old.text_encoder) != (new.model, new.text_encoder):
+        if old.differs(new, ("model", "text_encoder")):
             fetch_first(new, self._show_life)
         return self._pipeline.unknown(config)
 

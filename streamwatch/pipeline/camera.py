@@ -80,10 +80,10 @@ class CameraMaker:
     def changed(self, camera: RunningCamera, config: Config, rivals: Rivals) -> RunningCamera:
         """The camera with its new settings; it keeps its capture if possible."""
         settings = config.cameras[camera.name]
-        if not _differ(camera.settings, settings, _REOPENED):
+        if not camera.settings.differs(settings, _REOPENED):
             return replace(camera, settings=settings)
         watcher = camera.watcher
-        if _differ(camera.settings, settings, _SEEN_ELSEWHERE) or settings.kind == "file":
+        if camera.settings.differs(settings, _SEEN_ELSEWHERE) or settings.kind == "file":
             watcher = _watches(camera.name, config, rivals)
         return self._reading(camera.name, settings, watcher, camera.capture)
 
@@ -160,7 +160,3 @@ def _rules(camera: str, config: Config, rivals: Rivals) -> CameraRules:
         config.zone,
         rivals,
     )
-
-
-def _differ(before: CameraSettings, now: CameraSettings, keys: Iterable[str]) -> bool:
-    return any(getattr(before, key) != getattr(now, key) for key in keys)

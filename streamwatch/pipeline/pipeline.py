@@ -198,8 +198,7 @@ class Pipeline:
         return True
 
     def stop(self, timeout: float) -> bool:
-        """Stop all threads and end open visits; False if the detector is still busy after `timeout`
-        s.
+        """Stop all threads and end open visits; False if the detector stays busy for `timeout` s.
 
         Waits for the captures first, which may take a few seconds more.
         """
@@ -380,5 +379,4 @@ def _warm_up(setup: Setup) -> None:
 
 def _other_detector(old: DetectorSettings, new: DetectorSettings) -> bool:
     """Whether another network has to be loaded."""
-    keys = ("model", "text_encoder", "device", "backend", "image_size")
-    return any(getattr(old, key) != getattr(new, key) for key in keys)
+    return old.differs(new, ("model", "text_encoder", "device", "backend", "image_size"))

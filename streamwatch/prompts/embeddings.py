@@ -45,7 +45,8 @@ class Embeddings:
         """The prompts that are not cached. Raises DetectorError; never fetches."""
         if not prompts:
             return ()
-        texts, keys = self._texts_and_keys(prompts, self._settings.template)
+        identity = identify_encoder(self._settings)
+        texts, keys = _texts_and_keys(prompts, self._settings.template, *identity)
         known = self._known(keys)
         return tuple(prompt for prompt in prompts if texts[prompt] not in known)
 
@@ -60,25 +61,19 @@ class Embeddings:
         """
         if not prompts:
             return {}
-        texts, keys = self._texts_and_keys(prompts, template or self._settings.template)
+        kind, fingerprint = identify_encoder(self._settings)
+        texts, keys = _texts_and_keys(
+            prompts, template or self._settings.template, kind, fingerprint
+        )
         known = self._known(keys)
         new = [text for text in keys if text not in known]
         if new:
-            kind, fingerprint = identify_encoder(self._settings)
             files = EncoderFiles(kind, fingerprint, find_encoder(self._settings))
             with self._encoding:
                 made = dict(zip(new, self._process.encode(files, new), strict=True))
                 self._keep({keys[text]: encoded for text, encoded in made.items()})
             known |= made
         return {prompt: known[text] for prompt, text in texts.items()}
-
-    def _texts_and_keys(
-        self, prompts: Sequence[str], template: str
-    ) -> tuple[dict[str, str], dict[str, str]]:
-        """Prompt → text for the encoder, and that text → its cache key."""
-        kind, fingerprint = identify_encoder(self._settings)
-        texts = {prompt: text_of(prompt, template) for prompt in prompts}
-        return texts, {text: _key(kind, fingerprint, text) for text in texts.values()}
 
     def _known(self, keys: Mapping[str, str]) -> dict[str, Encoded]:
         found = {text: self._made.get(key) or self._cache.find(key) for text, key in keys.items()}
@@ -92,13 +87,20 @@ class Embeddings:
 
 def other_vectors(old: DetectorSettings, new: DetectorSettings) -> bool:
     """Whether the same prompt has another vector with the new settings."""
-    keys = ("model", "text_encoder", "template")
-    return any(getattr(old, key) != getattr(new, key) for key in keys)
+    return old.differs(new, ("model", "text_encoder", "template"))
 
 
 def text_of(prompt: str, template: str) -> str:
     """The text for the encoder: the prompt in the template; lower case, as all encoders use it."""
     return normalised(template.replace("{}", prompt)).lower()
+
+
+def _texts_and_keys(
+    prompts: Sequence[str], template: str, kind: str, fingerprint: str
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Prompt → text for the encoder, and that text → its cache key."""
+    texts = {prompt: text_of(prompt, template) for prompt in prompts}
+    return texts, {text: _key(kind, fingerprint, text) for text in texts.values()}
 
 
 def _key(kind: str, fingerprint: str, text: str) -> str:

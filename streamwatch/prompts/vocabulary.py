@@ -32,14 +32,16 @@ def vocabularies(
     config: Config, embeddings: Embeddings, known: Mapping[str, Vectors]
 ) -> Vocabularies:
     """Build them, encoding prompts that are not in `known`. Raises DetectorError; never fetches."""
-    prompts = needed(config)
+    watches = {camera: config.watches_of(camera) for camera in config.cameras}
+    used = _used(watches)
+    named = _named(used)
+    prompts = _needed(named, config)
     new = tuple(prompt for prompt in prompts if prompt not in known)
     found = {**known, **embeddings.vectors(new)}
     vectors = {prompt: found[prompt] for prompt in prompts}
-    rivals = rivals_of(_applied_watches(config), config.detector, vectors)
-    watches = {camera: config.watches_of(camera) for camera in config.cameras}
+    rivals = rivals_of(used, config.detector, vectors)
     return Vocabularies(
-        _named(config),
+        named,
         vectors,
         rivals,
         {camera: vocabulary(searched(own, rivals), vectors) for camera, own in watches.items()},
@@ -48,8 +50,8 @@ def vocabularies(
 
 def needed(config: Config) -> tuple[str, ...]:
     """The prompts whose vectors a configuration needs: those of its watches, and distractors."""
-    named = _named(config)
-    return tuple(dict.fromkeys((*named, *distractors(config.detector)))) if named else ()
+    watches = {camera: config.watches_of(camera) for camera in config.cameras}
+    return _needed(_named(_used(watches)), config)
 
 
 def vocabulary(prompts: tuple[str, ...], vectors: Mapping[str, Vectors]) -> Vocabulary:
@@ -77,15 +79,18 @@ def prompts_of(watch: WatchSettings) -> tuple[str, ...]:
     return (*watch.prompt, *watch.companions, *watch.not_)
 
 
-def _named(config: Config) -> tuple[str, ...]:
-    used = _applied_watches(config).values()
-    return tuple(dict.fromkeys(prompt for watch in used for prompt in prompts_of(watch)))
+def _used(
+    watches: Mapping[str, Mapping[str, WatchSettings]],
+) -> dict[str, WatchSettings]:
+    """The watches, by name, of all cameras in `watches`."""
+    return {name: watch for of_camera in watches.values() for name, watch in of_camera.items()}
 
 
-def _applied_watches(config: Config) -> dict[str, WatchSettings]:
-    """The enabled watches that apply to at least one camera, by name."""
-    return {
-        name: watch
-        for camera in config.cameras
-        for name, watch in config.watches_of(camera).items()
-    }
+def _named(watches: Mapping[str, WatchSettings]) -> tuple[str, ...]:
+    return tuple(
+        dict.fromkeys(prompt for watch in watches.values() for prompt in prompts_of(watch))
+    )
+
+
+def _needed(named: tuple[str, ...], config: Config) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*named, *distractors(config.detector)))) if named else ()

@@ -50,7 +50,8 @@ class RawPictures:
 class Alerts:
     """Queues each event for delivery, after its picture and before the state that it causes.
 
-    Only for the publisher's thread, except `open_visits`. `complain` is called with a sentence when
+    Only for the publisher's thread, except `open_visits`. `remembered` are the visits of the
+    previous run, each as its last event. `complain` is called with a sentence when
     something goes wrong.
     """
 
@@ -58,6 +59,7 @@ class Alerts:
         self,
         outbox: Outbox,
         delivery: Delivery,
+        remembered: Iterable[Event],
         *,
         complain: Callable[[str], None],
         now: Callable[[], datetime],
@@ -73,7 +75,7 @@ class Alerts:
         self._gallery: Gallery | None = None
         self._open: dict[Pair, set[str]] = {}
         """The ids of the visits without an `end` yet."""
-        for last in outbox.visits():
+        for last in remembered:
             if last.type != "end":
                 self._open.setdefault((last.camera, last.watch), set()).add(last.id)
         self._newest_visit: dict[Pair, str] = {}
@@ -108,8 +110,7 @@ class Alerts:
         """Publish an event that came to the publisher at `since`."""
         if event.type == "new":
             self._newest_visit[event.camera, event.watch] = event.id
-        if event.picture is not None:
-            self._publish_picture(event, topics)
+        self._publish_picture(event, topics)
         self._delivery.alert(replace(event, picture=None), since)
         self._say_that_some_are_dropped()
         self._follow_state(event, topics)

@@ -53,6 +53,7 @@ class PublisherLoop:
         mqtt: MqttSettings,
         tasks: queue.SimpleQueue[Callable[[], None]],
         outbox: Outbox,
+        remembered: Iterable[Event],
         *,
         on_command: Callable[[Command], None] | None,
         now: Callable[[], datetime],
@@ -69,7 +70,12 @@ class PublisherLoop:
             outbox, compose=self._compose, complain=self.complain, now=now, seconds=seconds
         )
         self.alerts = Alerts(
-            outbox, self._delivery, complain=self.complain, now=now, seconds=seconds
+            outbox,
+            self._delivery,
+            remembered,
+            complain=self.complain,
+            now=now,
+            seconds=seconds,
         )
         self.announcer = Announcer(
             publish=self._publish_device, clear=self._delivery.clear, seconds=seconds
@@ -90,7 +96,7 @@ class PublisherLoop:
         self.tried = False
         """Whether connecting was tried at least once."""
         self.turned_at = seconds()
-        """When the thread came round last, in monotonic seconds."""
+        """When the thread turned last, in monotonic seconds."""
         self.failure: Exception | None = None
         """The unexpected error that ended the thread, if any: then nothing is published any
         more."""

@@ -67,7 +67,13 @@ class Publisher:
         self._remembered = tuple(self._outbox.visits())
         self._raw_pictures = RawPictures()
         self._loop = PublisherLoop(
-            mqtt, self._tasks, self._outbox, on_command=on_command, now=now, seconds=seconds
+            mqtt,
+            self._tasks,
+            self._outbox,
+            self._remembered,
+            on_command=on_command,
+            now=now,
+            seconds=seconds,
         )
         self._loop.alerts.keep_snapshots(snapshots, folder)
         self._thread = threading.Thread(target=self._loop.run, name="publisher", daemon=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Self
+
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -21,6 +24,10 @@ class Settings(BaseModel):
     @classmethod
     def _empty_section(cls, value: object) -> object:
         return or_empty(value)
+
+    def differs(self, other: Self, keys: Iterable[str]) -> bool:
+        """Whether any of these keys has another value in `other`."""
+        return any(getattr(self, key) != getattr(other, key) for key in keys)
 
 
 def switch_or_settings(value: object) -> str:
