@@ -74,3 +74,12 @@ class UnavailableSetting(DetectorError):  # noqa: N818 - reads as what it is
 
 class PublisherError(StreamwatchError):
     """Publishing can't start, for instance because the embedded broker's port is taken."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an unforeseen error says, for one sentence: OpenCV's and CUDA's have many lines."""
+    kind = type(error).__name__
+    said = str(error).strip().partition("\n")[0]
+    if isinstance(error, StreamwatchError):
+        return said
+    return f"{kind}: {said}" if said else kind

@@ -26,9 +26,10 @@ from streamwatch.daemon.reloading import (
     keep,
 )
 from streamwatch.daemon.supervision import Supervision
+from streamwatch.errors import first_line
 from streamwatch.paths import state_file, status_socket
 from streamwatch.pipeline.pipeline import Pipeline
-from streamwatch.publisher import Command, EmbeddedBrokers, ErrorReport, Publisher
+from streamwatch.publisher import Command, EmbeddedBrokers, ErrorKind, ErrorReport, Publisher
 from streamwatch.status import report
 from streamwatch.status.metrics import exposition
 from streamwatch.status.socket import StatusServer
@@ -260,13 +261,16 @@ class Daemon:
         assert self._followed is not None
         return self._supervision.status(self._followed.path, self._problems.lasting)
 
-    def _failed(self) -> list[tuple[str, BaseException | None, ErrorReport]]:
-        failed: list[tuple[str, BaseException | None, ErrorReport]] = [
-            ("publishing", self._publisher.failure, ErrorReport("publisher", ""))
+    def _failed(self) -> list[tuple[BaseException, ErrorReport]]:
+        parts: tuple[tuple[ErrorKind, str, BaseException | None], ...] = (
+            ("publisher", "publishing", self._publisher.failure),
+            ("config", "reloading", self._reloading.failure if self._reloading else None),
+        )
+        return [
+            (error, ErrorReport(kind, f"{part} failed: {first_line(error)}"))
+            for kind, part, error in parts
+            if error is not None
         ]
-        if self._reloading is not None:
-            failed.append(("reloading", self._reloading.failure, ErrorReport("config", "")))
-        return failed
 
 
 def _pairs(config: Config) -> set[tuple[str, str]]:
