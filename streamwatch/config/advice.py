@@ -14,7 +14,7 @@ from streamwatch.config.catalogue import ENCODERS, MODELS, RECOMMENDED
 from streamwatch.config.document.expansion import holds_reference
 from streamwatch.config.document.positions import is_secret, path_text
 from streamwatch.config.loading import parse
-from streamwatch.config.secrets import mask_secrets_in, mask_url
+from streamwatch.config.secrets import holds_password, mask_url
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.mqtt import MqttSettings
 from streamwatch.config.sections.watch import WatchSettings
@@ -218,7 +218,7 @@ def _readable_passwords(file: Path) -> Iterator[Advice]:
     if not file.is_file() or not file.stat().st_mode & stat.S_IROTH:
         return
     for loc, entry in parse(file).entries.items():
-        secret = is_secret(loc) or mask_secrets_in(entry.written) != entry.written
+        secret = is_secret(loc) or holds_password(entry.written)
         if secret and entry.kind == "text" and not holds_reference(entry.written):
             yield Advice(
                 path_text(loc),

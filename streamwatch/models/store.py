@@ -24,6 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from streamwatch import files
+from streamwatch.config import mask_url
 from streamwatch.config.catalogue import Asset, Bundled, HubFolder, Local, Source
 from streamwatch.errors import DetectorError
 from streamwatch.models.fetching import Fetcher, Progress
@@ -135,7 +136,9 @@ class Store:
 
     def origin(self, source: Asset | HubFolder) -> str:
         """Where it is fetched from, for messages."""
-        return source.address if isinstance(source, Asset) else f"{_hub()}/{source.repository}"
+        return mask_url(
+            source.address if isinstance(source, Asset) else f"{_hub()}/{source.repository}"
+        )
 
     def _require(self, source: Asset | HubFolder) -> None:
         if not self.is_here(source):
@@ -244,21 +247,19 @@ def _is_published(path: Path, sha256: str, remote: _Remote) -> bool:
 
 def _verify(part: Path, remote: _Remote, recorded: str | None) -> str:
     """The SHA-256 of a fetched file. Raises DetectorError where it is incomplete or wrong."""
-    sha256 = sha256_of(part)
+    address, sha256 = mask_url(remote.address), sha256_of(part)
     if not _is_published(part, sha256, remote):
         raise DetectorError(
-            f"what came from {remote.address} is not what the hub publishes: another checksum; "
+            f"what came from {address} is not what the hub publishes: another checksum; "
             "it is thrown away"
         )
     if _published(remote):
         return sha256
     if not _is_whole_archive(part):
-        raise DetectorError(
-            f"what came from {remote.address} is no whole checkpoint; it is thrown away"
-        )
+        raise DetectorError(f"what came from {address} is no whole checkpoint; it is thrown away")
     if recorded not in (None, sha256):
         raise DetectorError(
-            f"what comes from {remote.address} is another file than at the first fetch; if you "
+            f"what comes from {address} is another file than at the first fetch; if you "
             f"know why, delete {part.with_name(SUMS)} and fetch it again"
         )
     return sha256
@@ -293,12 +294,13 @@ def _hub_files(source: HubFolder, answer: Any) -> list[_Remote]:
             for file in answer["siblings"]
         }
     except (KeyError, TypeError):
-        raise DetectorError(f"{_hub()} tells nothing about {source.repository}") from None
+        raise DetectorError(f"{mask_url(_hub())} tells nothing about {source.repository}") from None
     weights = [published[name] for name in source.weights if name in published][:1]
     files = [published[name] for name in source.files if name in published]
     for wanted, found in ((source.weights, weights), (source.files, files)):
         if wanted and not found:
-            raise DetectorError(f"{_hub()}/{source.repository} has none of {', '.join(wanted)}")
+            shown = mask_url(f"{_hub()}/{source.repository}")
+            raise DetectorError(f"{shown} has none of {', '.join(wanted)}")
     return [*files, *weights]
 
 

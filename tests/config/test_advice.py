@@ -193,6 +193,8 @@ detector: {model: toybox}
 cameras:
   a: {url: 'http://me:hunter2@cam/'}
   b: {url: 'http://me:${PASSWORD}@cam/'}
+  c: {url: 'http://cam/?u=me&pw=hunter2'}
+  d: {url: 'http://cam/?channel=1'}
 watches: {w: {prompt: dog}}
 """
 
@@ -208,7 +210,7 @@ def test_passwords_readable_by_all_users_are_warned_of(
     assert said == [
         f"{path}: every user of this machine can read the password; `chmod 600 {file}`, or keep "
         "it elsewhere and write ${NAME}, ${file:PATH} or ${credential:NAME}"
-        for path in ("mqtt.password", "cameras.a.url")
+        for path in ("mqtt.password", "cameras.a.url", "cameras.c.url")
     ]
     file.chmod(0o640)
     assert not [advice for advice in warnings(config, file) if "can read" in advice.message]
