@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -143,7 +143,8 @@ def _camera(camera: CameraSettings) -> Iterator[tuple[str, str]]:
     """(key below the camera, message)."""
     if camera.kind == "file":
         if not camera.url.startswith("bundled:") and not _is_there(Path(camera.url)):
-            yield ".url", f"the file {mask_url(camera.url)} does not exist now"
+            there = "is no regular file" if _is(Path(camera.url), Path.exists) else "does not exist"
+            yield ".url", f"the file {mask_url(camera.url)} {there} now"
         return
     for key in ("loop", "pace"):
         if key in camera.model_fields_set:
@@ -164,8 +165,12 @@ def _camera(camera: CameraSettings) -> Iterator[tuple[str, str]]:
 
 
 def _is_there(path: Path) -> bool:
+    return _is(path, Path.is_file)
+
+
+def _is(path: Path, kind: Callable[[Path], bool]) -> bool:
     try:
-        return path.is_file()
+        return kind(path)
     except OSError:  # name too long, or no permission for a parent folder
         return False
 

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from streamwatch import __version__
+from streamwatch import __version__, files
 from streamwatch.config import mask_secrets_in, mask_url
 from streamwatch.errors import DetectorError
 
@@ -102,6 +102,9 @@ class Fetcher:
 
         def attempt(client: httpx.Client) -> None:
             nonlocal total
+            for path in (part, tag_file):
+                if path.exists():
+                    files.demand_regular(path)
             tag = tag_file.read_text() if tag_file.is_file() else ""
             done = _size(part) if tag else 0
             headers = {"Range": f"bytes={done}-", "If-Range": tag} if done else {}

@@ -31,6 +31,7 @@ from streamwatch.models.fetching import Fetcher, Progress
 from streamwatch.paths import cache_dir
 
 SUMS = "SHA256SUMS"
+LARGEST_SUMS = 1_000_000
 HUB = "https://huggingface.co"
 
 
@@ -106,8 +107,7 @@ class Store:
                     )
                 return found
             case Local(path):
-                if not path.exists():
-                    raise DetectorError(f"{path} does not exist")
+                _check_regular(path)
                 return path
             case Asset() | HubFolder():
                 return self._verified(source)
@@ -189,7 +189,8 @@ class Store:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Lock the cache against other processes; the lock is released when its process ends."""
-        with (self.folder / ".lock").open("w") as lock:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+        with os.fdopen(os.open(self.folder / ".lock", flags, 0o666), "w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -222,8 +223,25 @@ def _stat_fingerprint(path: Path) -> str:
         files = sorted(path.iterdir()) if path.is_dir() else [path]
         found = [(file.name, file.stat()) for file in files if file.is_file()]
     except OSError as error:
-        raise DetectorError(f"{error.filename or path} can't be read: {error.strerror}") from error
+        raise _unreadable(path, error) from error
     return " ".join(f"{name}:{s.st_size}:{s.st_mtime_ns}:{s.st_ctime_ns}" for name, s in found)
+
+
+def _check_regular(path: Path) -> None:
+    """Raises DetectorError unless it is a file, or a folder that holds only files and folders."""
+    if not path.exists():
+        raise DetectorError(f"{path} does not exist")
+    try:
+        for file in path.iterdir() if path.is_dir() else [path]:
+            if not file.is_dir() and file.exists():
+                files.demand_regular(file)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> DetectorError:
+    reason = (error.strerror or "unknown reason").lower()
+    return DetectorError(f"{error.filename or path} can't be read: {reason}")
 
 
 def _git_blob(path: Path) -> str:
@@ -307,9 +325,11 @@ def _hub_files(source: HubFolder, answer: Any) -> list[_Remote]:
 def _sums(folder: Path) -> dict[str, str]:
     """File name → recorded SHA-256; empty where the folder was never completed."""
     try:
-        lines = (folder / SUMS).read_text().splitlines()
+        lines = files.read(folder / SUMS, LARGEST_SUMS).decode().splitlines()
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise _unreadable(folder / SUMS, error) from error
     return {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}
 
 

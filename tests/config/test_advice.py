@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -183,6 +184,10 @@ def test_a_missing_video_file_is_warned_of(loaded: Load, tmp_path: Path, name: s
     if len(name) < 100:
         (tmp_path / name).touch()
         assert warnings(config) == []
+        (tmp_path / name).unlink()
+        os.mkfifo(tmp_path / name)
+        (advice,) = warnings(config)
+        assert advice.message == f"the file {tmp_path / name} is no regular file now"
 
 
 IN_CLEAR = """\
