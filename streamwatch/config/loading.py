@@ -164,7 +164,7 @@ def text_of(path: Path) -> str:
     except IsADirectoryError:
         raise _unreadable(path, "this is a folder; name the file in it") from None
     except files.NotRegular as error:
-        message = f"this is a {error.kind}, and only regular files are read; write it to one"
+        message = f"this is a {error.kind}, and only regular files are read; save it in one"
         raise _unreadable(path, message) from None
     except PermissionError:
         raise _unreadable(path, "this file may not be read by the user that runs this") from None

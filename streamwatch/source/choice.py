@@ -19,7 +19,6 @@ RTSP_ANALYZE_MICROSECONDS = 500_000
 """With FFmpeg's default, opening takes 2 s and then gives 28 old frames at once; with this, 0.6 s
 and 9."""
 
-
 HTTP_OPTIONS = {
     "max_redirects": "0",
     "protocol_whitelist": "http,https,tcp,tls,httpproxy,crypto,data",

@@ -11,9 +11,11 @@ import ipaddress
 import re
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Generator
-from typing import Literal
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, Literal
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 import httpx
@@ -140,18 +142,43 @@ def _location(parts: SplitResult, deadline: float) -> str | None:
     if parts.username is not None:
         login = _Login(unquote(parts.username), unquote(parts.password or ""))
     try:
-        request = httpx.Request(
-            "GET",
-            url,
-            headers={"User-Agent": f"streamwatch/{__version__}", "Accept": "*/*"},
-            extensions={"timeout": left.as_dict()},
-        )
-        # A transport and no client: that one would log the address, and refuse a bad redirect.
-        with httpx.HTTPTransport(verify=_context(url)) as transport:
-            answer = _answer(transport, request, login)
+        with _ending(deadline) as trace:
+            request = httpx.Request(
+                "GET",
+                url,
+                headers={"User-Agent": f"streamwatch/{__version__}", "Accept": "*/*"},
+                extensions={"timeout": left.as_dict(), "trace": trace},
+            )
+            # A transport and no client: that one would log the address, and refuse a bad redirect.
+            with httpx.HTTPTransport(verify=_context(url)) as transport:
+                answer = _answer(transport, request, login)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError):
         return None
     return answer.headers.get("Location") if answer.status_code in _REDIRECTS else None
+
+
+@contextmanager
+def _ending(deadline: float) -> Iterator[Callable[[str, Mapping[str, Any]], None]]:
+    """Breaks connections off at the deadline, also those where something trickles in: httpx bounds
+    each read only. Gives the `trace` for a request."""
+    with ExitStack() as stack:
+
+        def trace(event: str, info: Mapping[str, Any]) -> None:
+            if event == "connection.connect_tcp.complete":
+                # A duplicate, since TLS takes the socket itself over.
+                line = info["return_value"].get_extra_info("socket").dup()
+                stack.callback(line.close)
+                timer = threading.Timer(max(0.0, deadline - time.monotonic()), _break_off, [line])
+                timer.daemon = True
+                timer.start()
+                stack.callback(timer.cancel)
+
+        yield trace
+
+
+def _break_off(line: socket.socket) -> None:
+    with suppress(OSError):  # it has ended just now
+        line.shutdown(socket.SHUT_RDWR)
 
 
 def _answer(

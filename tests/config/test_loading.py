@@ -413,7 +413,7 @@ def test_a_pipe_is_an_error_and_not_waited_for(
     with pytest.raises(ConfigError) as caught:
         load(pipe)
     assert str(caught.value) == (
-        f"{pipe}: this is a pipe, and only regular files are read; write it to one"
+        f"{pipe}: this is a pipe, and only regular files are read; save it in one"
     )
     keep_last_good(tmp_path / "config.yaml", RIGHT)
     (kept,) = (tmp_path / "state").rglob("*.yaml")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import socket
+import socketserver
+import ssl
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
@@ -18,7 +22,7 @@ import pytest
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.errors import SourceError
 from streamwatch.source import Clock, Decoded, certificates, redirects, source_for
-from streamwatch.source.redirects import host_classes
+from streamwatch.source.redirects import destination, host_classes
 from tests.parts import free_port
 from tests.parts.certificates import Authority, self_signed
 from tests.source.clips import write_clip
@@ -201,6 +205,37 @@ def test_a_redirect_to_nobody_is_an_error() -> None:
         assert failure(f"{server.url}/stream") == (
             f"{server.url}/stream: nothing listens there (connection refused)"
         )
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_an_answer_that_trickles_in_ends_at_the_deadline(
+    authority: Authority, encrypted: bool
+) -> None:
+    """Each byte comes soon enough, and the head never ends."""
+
+    class Trickle(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            line: socket.socket = self.request
+            if encrypted:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(certificate.path, certificate.key)
+                line = context.wrap_socket(line, server_side=True)
+            with line, suppress(OSError):
+                line.sendall(b"HTTP/1.1 302 Found\r\n")
+                while True:
+                    line.sendall(b"A: b\r\n")
+                    time.sleep(0.05)
+
+    certificate = authority.issue("trickle")
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Trickle) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        address = f"{'https' if encrypted else 'http'}://127.0.0.1:{server.server_address[1]}/"
+        began = time.monotonic()
+        assert destination(address, "shown", 0.5) is None
+        assert time.monotonic() - began < 10
+        server.shutdown()
+        thread.join()
 
 
 def test_the_login_goes_along_on_the_same_host_only(video: bytes) -> None:
