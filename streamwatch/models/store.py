@@ -32,6 +32,7 @@ from streamwatch.paths import cache_dir
 
 SUMS = "SHA256SUMS"
 LARGEST_SUMS = 1_000_000
+"""Most bytes of that file; real ones have a few hundred."""
 HUB = "https://huggingface.co"
 
 
