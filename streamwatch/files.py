@@ -1,14 +1,56 @@
-"""Replaces a file as a whole: a reader, or a power cut, finds either the old or the new content."""
+"""Reads regular files only, and replaces a file as a whole: a reader, or a power cut, finds either
+the old or the new content."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PRIVATE = 0o600
+
+
+class NotRegular(OSError):  # noqa: N818 - reads as what is wrong
+    """A pipe, a socket or a device in a file's place: opening or reading it may never end."""
+
+    def __init__(self, path: Path, mode: int) -> None:
+        self.kind = _kind(mode)
+        super().__init__(errno.EINVAL, f"A {self.kind}, not a regular file", str(path))
+
+
+def demand_regular(path: Path) -> None:
+    """Raises NotRegular or IsADirectoryError, or another OSError where it can't be looked at."""
+    _demand_regular(path, path.stat().st_mode)
+
+
+def read(path: Path, most: int) -> bytes:
+    """The first `most` bytes of a regular file, without ever waiting for a writer.
+
+    Raises NotRegular, IsADirectoryError and other OSErrors.
+    """
+    # Looked at before too, since opening a device may do something.
+    demand_regular(path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        _demand_regular(path, os.fstat(descriptor).st_mode)
+        return file.read(most)
+
+
+def _demand_regular(path: Path, mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise NotRegular(path, mode)
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISFIFO(mode):
+        return "pipe"
+    return "socket" if stat.S_ISSOCK(mode) else "device"
 
 
 def replace(
@@ -44,7 +86,8 @@ def beside(
         part = Path(name)
     else:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(part, flags, PRIVATE)
+        # Non-blocking for a pipe in its place, which is then an OSError.
+        descriptor = os.open(part, flags | os.O_NONBLOCK, PRIVATE)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

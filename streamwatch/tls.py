@@ -16,6 +16,9 @@ _EXPIRED = 10
 _NO_KNOWN_ISSUER = {18, 19, 20, 21}
 _OTHER_NAME = {62, 64}
 
+LARGEST = 10_000_000
+"""Most bytes of a file of certificates; those of all public authorities take 0.3 MB."""
+
 
 class BadFile(StreamwatchError):  # noqa: N818 - reads as what is wrong
     """A certificate or key file that can't be used; `predicate` says why."""
@@ -62,8 +65,9 @@ def expires_at(path: Path) -> datetime | None:
     from cryptography import x509  # slow to import, and only `check` needs it
 
     try:
+        _check_readable(path)
         return x509.load_pem_x509_certificates(path.read_bytes())[0].not_valid_after_utc
-    except (OSError, ValueError):  # stricter than OpenSSL, which accepted the file before
+    except (BadFile, OSError, ValueError):  # stricter than OpenSSL, which accepted the file before
         return None
 
 
@@ -137,7 +141,8 @@ def _check_readable(path: Path) -> None:
         if not path.is_file() and path.exists():  # reading a pipe or /dev/zero would never end
             raise BadFile(path, "is not a file")
         with path.open("rb") as file:
-            file.read(1)
+            if len(file.read(LARGEST + 1)) > LARGEST:
+                raise BadFile(path, f"is larger than {LARGEST:,} bytes; is it the right one?")
     except FileNotFoundError:
         raise BadFile(path, "does not exist") from None
     except PermissionError:

@@ -52,3 +52,34 @@ def test_a_failed_replacement_changes_nothing(
         files.replace(target, b"two", on_disk=True)
     assert target.read_bytes() == b"one"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    (tmp_path / "link").symlink_to("file")
+    os.mkfifo(tmp_path / "pipe")
+    assert files.read(tmp_path / "link", 100) == b"content"
+    assert files.read(tmp_path / "file", 3) == b"con"
+    with pytest.raises(files.NotRegular, match="A pipe, not a regular file"):
+        files.read(tmp_path / "pipe", 1)
+    with pytest.raises(files.NotRegular, match="A device, not a regular file"):
+        files.read(Path("/dev/zero"), 1)
+    with pytest.raises(IsADirectoryError):
+        files.read(tmp_path, 1)
+    with pytest.raises(FileNotFoundError):
+        files.read(tmp_path / "gone", 1)
+
+
+def test_a_pipe_in_place_of_the_temporary_file_is_an_error(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "part")
+    with pytest.raises(OSError, match="No such device or address"):
+        files.replace(tmp_path / "kept", b"one", part=tmp_path / "part")
+
+
+def test_a_file_that_becomes_a_pipe_before_it_is_opened_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr(files, "demand_regular", lambda _: None)
+    with pytest.raises(files.NotRegular):
+        files.read(tmp_path / "pipe", 1)

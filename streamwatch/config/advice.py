@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from streamwatch.config.catalogue import ENCODERS, MODELS, RECOMMENDED
 from streamwatch.config.document.expansion import holds_reference
 from streamwatch.config.document.positions import is_secret, path_text
 from streamwatch.config.loading import parse
-from streamwatch.config.secrets import mask_secrets_in, mask_url
+from streamwatch.config.secrets import holds_password, mask_url
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.mqtt import MqttSettings
 from streamwatch.config.sections.watch import WatchSettings
@@ -143,7 +143,8 @@ def _camera(camera: CameraSettings) -> Iterator[tuple[str, str]]:
     """(key below the camera, message)."""
     if camera.kind == "file":
         if not camera.url.startswith("bundled:") and not _is_there(Path(camera.url)):
-            yield ".url", f"the file {mask_url(camera.url)} does not exist now"
+            there = "is no regular file" if _is(Path(camera.url), Path.exists) else "does not exist"
+            yield ".url", f"the file {mask_url(camera.url)} {there} now"
         return
     for key in ("loop", "pace"):
         if key in camera.model_fields_set:
@@ -164,8 +165,12 @@ def _camera(camera: CameraSettings) -> Iterator[tuple[str, str]]:
 
 
 def _is_there(path: Path) -> bool:
+    return _is(path, Path.is_file)
+
+
+def _is(path: Path, kind: Callable[[Path], bool]) -> bool:
     try:
-        return path.is_file()
+        return kind(path)
     except OSError:  # name too long, or no permission for a parent folder
         return False
 
@@ -218,7 +223,7 @@ def _readable_passwords(file: Path) -> Iterator[Advice]:
     if not file.is_file() or not file.stat().st_mode & stat.S_IROTH:
         return
     for loc, entry in parse(file).entries.items():
-        secret = is_secret(loc) or mask_secrets_in(entry.written) != entry.written
+        secret = is_secret(loc) or holds_password(entry.written)
         if secret and entry.kind == "text" and not holds_reference(entry.written):
             yield Advice(
                 path_text(loc),

@@ -13,8 +13,8 @@ from streamwatch.config.sections.whole import Config
 def config_hash(config: Config) -> str:
     """12 hex digits of a SHA-256 over all settings, defaults included, secrets excluded.
 
-    Passwords are dropped and URLs masked, so the hash neither depends on a password nor reveals
-    anything about it.
+    Passwords are dropped and URLs masked, queries included, so the hash neither depends on a
+    password nor reveals anything about it.
     """
     effective = _without_secrets(config.model_dump(mode="json", by_alias=True))
     text = json.dumps(effective, sort_keys=True, separators=(",", ":"))

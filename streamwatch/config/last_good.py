@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from streamwatch import files
-from streamwatch.config.loading import load, text_of
+from streamwatch.config.loading import LARGEST, load, text_of
 from streamwatch.config.sections.whole import Config
 from streamwatch.paths import state_file
 
@@ -18,7 +18,7 @@ def keep_last_good(path: Path, text: str) -> None:
     """
     kept = _kept(path)
     with suppress(OSError, UnicodeDecodeError):
-        if kept.read_text(encoding="utf-8") == text:
+        if files.read(kept, LARGEST).decode() == text:
             return
     kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     files.replace(kept, text.encode(), on_disk=True)

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from streamwatch import paths
+from streamwatch import files, paths
 from streamwatch.config import problems, references
 from streamwatch.config.document import reading
 from streamwatch.config.document.edits import Edit, edited
@@ -23,8 +23,7 @@ from streamwatch.errors import ConfigError, Problem, UnavailableSetting
 _Model = TypeVar("_Model", bound=BaseModel)
 
 LARGEST = 1_000_000
-"""Most bytes of a configuration file, so that `-c /dev/zero` is an error instead of using all
-memory."""
+"""Most bytes of a configuration file, to catch a wrong path."""
 
 
 def find(explicit: Path | None = None) -> Path:
@@ -159,12 +158,14 @@ def _below(loc: Loc, other: Loc) -> bool:
 def text_of(path: Path) -> str:
     """The file's text. Raises `ConfigError`."""
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
+        content = files.read(path, LARGEST + 1)
     except FileNotFoundError:
         raise _unreadable(path, "this file does not exist; `streamwatch init` writes one") from None
     except IsADirectoryError:
         raise _unreadable(path, "this is a folder; name the file in it") from None
+    except files.NotRegular as error:
+        message = f"this is a {error.kind}, and only regular files are read; save it in one"
+        raise _unreadable(path, message) from None
     except PermissionError:
         raise _unreadable(path, "this file may not be read by the user that runs this") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name

@@ -15,7 +15,7 @@ from streamwatch import files
 from streamwatch.config.document import reading
 from streamwatch.config.document.edits import Edit, edited
 from streamwatch.config.document.splicing import Unspliceable, spliced
-from streamwatch.config.loading import load, parse, text_of
+from streamwatch.config.loading import LARGEST, load, parse, text_of
 from streamwatch.errors import ConfigError, Problem
 
 
@@ -63,7 +63,7 @@ def _save(path: Path, before: str, after: str) -> None:
         # Root could write a read-only file, but must not.
         if not found.st_mode & 0o222 or not os.access(target, os.W_OK):
             raise PermissionError
-        mark = BOM_UTF8 if target.read_bytes().startswith(BOM_UTF8) else b""
+        mark = BOM_UTF8 if files.read(target, len(BOM_UTF8)) == BOM_UTF8 else b""
         if text_of(target) != before:
             raise _refusal(path, "this file was changed at the same moment; try again")
         content = mark + after.encode()
@@ -129,7 +129,7 @@ def _sync_folder(folder: Path) -> None:
 
 def _write(target: Path, content: bytes) -> None:
     """Overwrite the file in place; if that fails, restore its content. Raises OSError."""
-    before = target.read_bytes()
+    before = files.read(target, LARGEST)
     with target.open("r+b", buffering=0) as file:
         try:
             # Allocate first, so that a full disk is an error before anything is changed.

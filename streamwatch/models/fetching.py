@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from streamwatch import __version__
+from streamwatch import __version__, files
+from streamwatch.config import mask_secrets_in, mask_url
 from streamwatch.errors import DetectorError
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class _PermanentError(Exception):
 
 
 class Fetcher:
-    """Gets files and JSON. Raises DetectorError, one sentence that names the address.
+    """Gets files and JSON. Raises DetectorError, one sentence that names the address, masked.
 
     Blocks; calls may come from any thread.
     """
@@ -101,6 +102,9 @@ class Fetcher:
 
         def attempt(client: httpx.Client) -> None:
             nonlocal total
+            for path in (part, tag_file):
+                if path.exists():
+                    files.demand_regular(path)
             tag = tag_file.read_text() if tag_file.is_file() else ""
             done = _size(part) if tag else 0
             headers = {"Range": f"bytes={done}-", "If-Range": tag} if done else {}
@@ -160,7 +164,12 @@ class Fetcher:
                     wait = max(pause, error.wait_seconds or 0.0)
                     if left <= 0 or wait > patience.longest_wait_seconds:
                         raise _fetch_error(address, error) from error
-                    log.info("%s: %s; trying again in %.0f s", address, error, wait)
+                    log.info(
+                        "%s: %s; trying again in %.0f s",
+                        mask_url(address),
+                        mask_secrets_in(str(error)),
+                        wait,
+                    )
                     time.sleep(wait)
                     pause *= 2
 
@@ -170,16 +179,22 @@ def megabytes(size: int) -> str:
 
 
 def _client(patience: Patience) -> httpx.Client:
-    return httpx.Client(
-        follow_redirects=True,
-        timeout=httpx.Timeout(patience.stall_seconds, connect=patience.connect_seconds),
-        # A compressed response could not be resumed.
-        headers={"User-Agent": f"streamwatch/{__version__}", "Accept-Encoding": "identity"},
-    )
+    try:
+        return httpx.Client(
+            follow_redirects=True,
+            timeout=httpx.Timeout(patience.stall_seconds, connect=patience.connect_seconds),
+            # A compressed response could not be resumed.
+            headers={"User-Agent": f"streamwatch/{__version__}", "Accept-Encoding": "identity"},
+        )
+    except (ValueError, ImportError, httpx.InvalidURL) as error:
+        said = mask_secrets_in(str(error)).rstrip(".")
+        raise DetectorError(
+            f"the proxy that the environment names can't be used ({said})"
+        ) from None
 
 
 def _fetch_error(address: str, reason: Exception) -> DetectorError:
-    return DetectorError(f"{address} can't be fetched: {reason}")
+    return DetectorError(f"{mask_url(address)} can't be fetched: {mask_secrets_in(str(reason))}")
 
 
 def _check_response(response: httpx.Response) -> None:
@@ -218,9 +233,11 @@ def _retry_after(response: httpx.Response) -> float | None:
 @contextmanager
 def _errors_translated(address: str, patience: Patience) -> Iterator[None]:
     """Turn errors of httpx and of the disk into _TemporaryError or _PermanentError."""
-    host = httpx.URL(address).host
     try:
+        host = httpx.URL(address).host
         yield
+    except httpx.InvalidURL as error:
+        raise _PermanentError(f"this is no address ({error})") from None
     except httpx.ConnectTimeout:
         raise _UnreachableError(f"{host} does not answer") from None
     except httpx.ConnectError as error:

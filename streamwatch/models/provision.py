@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamwatch import files
 from streamwatch.config import DetectorSettings
 from streamwatch.config.catalogue import (
     ENCODERS,
@@ -27,6 +28,9 @@ from streamwatch.models.fetching import Progress, megabytes
 from streamwatch.models.store import Missing, Store, default_store
 
 log = logging.getLogger(__name__)
+
+LARGEST_CONFIG = 1_000_000
+"""Most bytes of an encoder's config.json; real ones have 5,000."""
 
 PATH_IMAGE_SIZE = 640
 """Longer side in pixels for a checkpoint given by its path: that of the official checkpoints."""
@@ -167,7 +171,7 @@ def find_encoder(settings: DetectorSettings) -> tuple[Path, ...]:
 def _kind_of(folder: Path) -> EncoderKind:
     """The kind of the text encoder in a user's own folder, by `model_type` in its config.json."""
     try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+        kind = json.loads(files.read(folder / "config.json", LARGEST_CONFIG))["model_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DetectorError(
             f"detector.text_encoder: {folder} holds no text encoder: no config.json that says "

@@ -24,12 +24,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from streamwatch import files
+from streamwatch.config import mask_url
 from streamwatch.config.catalogue import Asset, Bundled, HubFolder, Local, Source
 from streamwatch.errors import DetectorError
 from streamwatch.models.fetching import Fetcher, Progress
 from streamwatch.paths import cache_dir
 
 SUMS = "SHA256SUMS"
+LARGEST_SUMS = 1_000_000
+"""Most bytes of that file; real ones have a few hundred."""
 HUB = "https://huggingface.co"
 
 
@@ -105,8 +108,7 @@ class Store:
                     )
                 return found
             case Local(path):
-                if not path.exists():
-                    raise DetectorError(f"{path} does not exist")
+                _check_regular(path)
                 return path
             case Asset() | HubFolder():
                 return self._verified(source)
@@ -135,7 +137,9 @@ class Store:
 
     def origin(self, source: Asset | HubFolder) -> str:
         """Where it is fetched from, for messages."""
-        return source.address if isinstance(source, Asset) else f"{_hub()}/{source.repository}"
+        return mask_url(
+            source.address if isinstance(source, Asset) else f"{_hub()}/{source.repository}"
+        )
 
     def _require(self, source: Asset | HubFolder) -> None:
         if not self.is_here(source):
@@ -186,7 +190,8 @@ class Store:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Lock the cache against other processes; the lock is released when its process ends."""
-        with (self.folder / ".lock").open("w") as lock:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+        with os.fdopen(os.open(self.folder / ".lock", flags, 0o666), "w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -219,8 +224,25 @@ def _stat_fingerprint(path: Path) -> str:
         files = sorted(path.iterdir()) if path.is_dir() else [path]
         found = [(file.name, file.stat()) for file in files if file.is_file()]
     except OSError as error:
-        raise DetectorError(f"{error.filename or path} can't be read: {error.strerror}") from error
+        raise _unreadable(path, error) from error
     return " ".join(f"{name}:{s.st_size}:{s.st_mtime_ns}:{s.st_ctime_ns}" for name, s in found)
+
+
+def _check_regular(path: Path) -> None:
+    """Raises DetectorError unless it is a file, or a folder that holds only files and folders."""
+    if not path.exists():
+        raise DetectorError(f"{path} does not exist")
+    try:
+        for file in path.iterdir() if path.is_dir() else [path]:
+            if not file.is_dir() and file.exists():
+                files.demand_regular(file)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> DetectorError:
+    reason = (error.strerror or "unknown reason").lower()
+    return DetectorError(f"{error.filename or path} can't be read: {reason}")
 
 
 def _git_blob(path: Path) -> str:
@@ -244,21 +266,19 @@ def _is_published(path: Path, sha256: str, remote: _Remote) -> bool:
 
 def _verify(part: Path, remote: _Remote, recorded: str | None) -> str:
     """The SHA-256 of a fetched file. Raises DetectorError where it is incomplete or wrong."""
-    sha256 = sha256_of(part)
+    address, sha256 = mask_url(remote.address), sha256_of(part)
     if not _is_published(part, sha256, remote):
         raise DetectorError(
-            f"what came from {remote.address} is not what the hub publishes: another checksum; "
+            f"what came from {address} is not what the hub publishes: another checksum; "
             "it is thrown away"
         )
     if _published(remote):
         return sha256
     if not _is_whole_archive(part):
-        raise DetectorError(
-            f"what came from {remote.address} is no whole checkpoint; it is thrown away"
-        )
+        raise DetectorError(f"what came from {address} is no whole checkpoint; it is thrown away")
     if recorded not in (None, sha256):
         raise DetectorError(
-            f"what comes from {remote.address} is another file than at the first fetch; if you "
+            f"what comes from {address} is another file than at the first fetch; if you "
             f"know why, delete {part.with_name(SUMS)} and fetch it again"
         )
     return sha256
@@ -293,21 +313,24 @@ def _hub_files(source: HubFolder, answer: Any) -> list[_Remote]:
             for file in answer["siblings"]
         }
     except (KeyError, TypeError):
-        raise DetectorError(f"{_hub()} tells nothing about {source.repository}") from None
+        raise DetectorError(f"{mask_url(_hub())} tells nothing about {source.repository}") from None
     weights = [published[name] for name in source.weights if name in published][:1]
     files = [published[name] for name in source.files if name in published]
     for wanted, found in ((source.weights, weights), (source.files, files)):
         if wanted and not found:
-            raise DetectorError(f"{_hub()}/{source.repository} has none of {', '.join(wanted)}")
+            shown = mask_url(f"{_hub()}/{source.repository}")
+            raise DetectorError(f"{shown} has none of {', '.join(wanted)}")
     return [*files, *weights]
 
 
 def _sums(folder: Path) -> dict[str, str]:
     """File name → recorded SHA-256; empty where the folder was never completed."""
     try:
-        lines = (folder / SUMS).read_text().splitlines()
+        lines = files.read(folder / SUMS, LARGEST_SUMS).decode().splitlines()
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise _unreadable(folder / SUMS, error) from error
     return {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}
 
 

@@ -28,6 +28,7 @@ MOST = 4096
 
 _NUMBERS = struct.Struct("<II")
 _CHECKSUM_BYTES = 32
+_BYTES = _CHECKSUM_BYTES + _NUMBERS.size + 4 * TEXT_WIDTH
 
 
 class VectorCache:
@@ -43,7 +44,7 @@ class VectorCache:
     def find(self, key: str) -> Encoded | None:
         path = self._path(key)
         try:
-            content = path.read_bytes()
+            content = files.read(path, _BYTES + 1)
         except OSError:
             return None
         encoded = _read(key, content)
@@ -96,7 +97,7 @@ def _written(key: str, encoded: Encoded) -> bytes:
 def _read(key: str, content: bytes) -> Encoded | None:
     """None unless the file is complete and was written for this key."""
     checksum, body = content[:_CHECKSUM_BYTES], content[_CHECKSUM_BYTES:]
-    if checksum != _checksum(key, body) or len(body) != _NUMBERS.size + 4 * TEXT_WIDTH:
+    if len(content) != _BYTES or checksum != _checksum(key, body):
         return None
     length, longest = _NUMBERS.unpack_from(body)
     vector = np.frombuffer(body, "<f4", offset=_NUMBERS.size).astype(np.float32)

@@ -42,7 +42,7 @@ def tls_problem(url: str, timeout_seconds: float) -> str | None:
     continues a sentence whose subject is the camera. Blocks for up to `timeout_seconds` a step.
     """
     parts = urlsplit(url)
-    context = client_context(_bundle()) if is_certified(url) else _unverified()
+    context = tls_context(url)
     address = parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme]
     try:
         with (
@@ -54,6 +54,11 @@ def tls_problem(url: str, timeout_seconds: float) -> str | None:
         return problem(error).text
     except OSError:
         return None
+
+
+def tls_context(url: str) -> ssl.SSLContext:
+    """Verifies what FFmpeg verifies of an encrypted `url`. Raises BadFile."""
+    return client_context(_bundle()) if is_certified(url) else _unverified()
 
 
 def _bundle() -> Path | None:

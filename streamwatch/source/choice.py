@@ -19,6 +19,14 @@ RTSP_ANALYZE_MICROSECONDS = 500_000
 """With FFmpeg's default, opening takes 2 s and then gives 28 old frames at once; with this, 0.6 s
 and 9."""
 
+HTTP_OPTIONS = {
+    "max_redirects": "0",
+    "protocol_whitelist": "http,https,tcp,tls,httpproxy,crypto,data",
+}
+"""FFmpeg follows no redirect by itself, and what a playlist (HLS) lists reaches no files: the
+protocols are those that HTTP, TLS, a proxy and encrypted HLS are made of. Of a playlist's parts the
+first is true only while the connection is kept."""
+
 
 def source_for(settings: CameraSettings, clock: Clock) -> Source:
     """The source for `settings.url`, not opened yet."""
@@ -34,7 +42,8 @@ def source_for(settings: CameraSettings, clock: Clock) -> Source:
             target = Input(address, shown, options=options)
             return LiveSource(target, own_times=True, clock=clock)
         case "http":
-            target = Input(address, shown, options=tls_options(settings.url))
+            options = {**HTTP_OPTIONS, **tls_options(settings.url)}
+            target = Input(address, shown, options=options, redirects=True)
             return LiveSource(target, own_times=False, clock=clock)
         case "device":
             target = Input(address, shown, format="v4l2")

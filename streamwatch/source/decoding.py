@@ -10,7 +10,7 @@ import errno
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import cast
 
@@ -23,7 +23,8 @@ from streamwatch.config import is_encrypted, mask_secrets_in
 from streamwatch.errors import CredentialsRefused, SourceError
 from streamwatch.records import Image
 from streamwatch.source.bounds import MOST_PIXELS, unfit_size
-from streamwatch.source.certificates import tls_problem
+from streamwatch.source.certificates import tls_options, tls_problem
+from streamwatch.source.redirects import destination
 
 OPEN_SECONDS = 5.0
 """Timeout for connecting, and again for probing the streams."""
@@ -58,6 +59,8 @@ class Input:
     shown: str
     format: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    redirects: bool = False
+    """Whether the peer may redirect; the options keep FFmpeg from following by itself."""
 
 
 class Video:
@@ -138,19 +141,7 @@ class Video:
 @contextmanager
 def opened(target: Input) -> Iterator[Video]:
     """Open `target` for the `with` block. Raises SourceError where it has no video."""
-    started = time.monotonic()
-    try:
-        container = av.open(
-            target.address,
-            format=target.format,
-            options=dict(target.options),
-            timeout=(OPEN_SECONDS, READ_SECONDS),
-            metadata_errors="replace",
-        )
-    except (av.error.FFmpegError, OSError) as error:
-        # `from None`: the cause's message holds the password and would show in tracebacks.
-        raise _open_error(error, target, time.monotonic() - started) from None
-    with container:
+    with _container(target) as container:
         stream = container.streams.best("video")
         # A stream that was announced but sent no data has no size.
         if not isinstance(stream, VideoStream) or not stream.codec_context.width:
@@ -167,6 +158,29 @@ def _require_fit(width: int, height: int, shown: str) -> None:
     unfit = unfit_size(width, height)
     if unfit is not None:
         raise SourceError(f"{shown}: {unfit}")
+
+
+def _container(target: Input) -> InputContainer:
+    """Open `target`, or what it redirects to. Raises SourceError."""
+    started = time.monotonic()
+    try:
+        return av.open(
+            target.address,
+            format=target.format,
+            options=dict(target.options),
+            timeout=(OPEN_SECONDS, READ_SECONDS),
+            metadata_errors="replace",
+        )
+    except (av.error.FFmpegError, OSError) as error:
+        failure = error
+    # Not within the `except`: FFmpeg's message holds the password and would show in tracebacks.
+    elapsed_seconds = time.monotonic() - started
+    if target.redirects and failure.errno == errno.EIO:  # FFmpeg's for a redirect, among others
+        address = destination(target.address, target.shown, OPEN_SECONDS)
+        if address is not None:
+            options = {**target.options, **tls_options(address)}
+            return _container(replace(target, address=address, options=options, redirects=False))
+    raise _open_error(failure, target, elapsed_seconds)
 
 
 def _open_error(error: Exception, target: Input, elapsed_seconds: float) -> SourceError:

@@ -6,7 +6,9 @@ import threading
 from collections.abc import Generator
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 
+from streamwatch import files
 from streamwatch.errors import SourceError
 from streamwatch.source.bounds import MOST_SECONDS
 from streamwatch.source.clock import Clock
@@ -46,6 +48,7 @@ class FileSource:
 
     def _one_pass(self, stop: threading.Event, began: float) -> Generator[Decoded, None, None]:
         pass_began = self._next_seconds
+        self._check_regular()
         with opened(self._target) as video:
             position: float | None = None
             for picture in video.pictures():
@@ -76,6 +79,19 @@ class FileSource:
                 )
             if position is None and not stop.is_set():
                 raise SourceError(f"{self._target.shown}: not one picture of it can be decoded")
+
+    def _check_regular(self) -> None:
+        """FFmpeg would wait for ever for somebody to write into a pipe, whatever the timeout."""
+        try:
+            files.demand_regular(Path(self._target.address))
+        except files.NotRegular as error:
+            raise SourceError(
+                f"{self._target.shown}: this is a {error.kind}, not a regular file"
+            ) from None
+        except IsADirectoryError:
+            raise SourceError(f"{self._target.shown}: this is a folder") from None
+        except OSError:
+            pass  # FFmpeg says what it is
 
 
 def _next_position(last: float | None, pts: float | None, video: Video) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -183,6 +184,10 @@ def test_a_missing_video_file_is_warned_of(loaded: Load, tmp_path: Path, name: s
     if len(name) < 100:
         (tmp_path / name).touch()
         assert warnings(config) == []
+        (tmp_path / name).unlink()
+        os.mkfifo(tmp_path / name)
+        (advice,) = warnings(config)
+        assert advice.message == f"the file {tmp_path / name} is no regular file now"
 
 
 IN_CLEAR = """\
@@ -193,6 +198,8 @@ detector: {model: toybox}
 cameras:
   a: {url: 'http://me:hunter2@cam/'}
   b: {url: 'http://me:${PASSWORD}@cam/'}
+  c: {url: 'http://cam/?u=me&pw=hunter2'}
+  d: {url: 'http://cam/?channel=1'}
 watches: {w: {prompt: dog}}
 """
 
@@ -208,7 +215,7 @@ def test_passwords_readable_by_all_users_are_warned_of(
     assert said == [
         f"{path}: every user of this machine can read the password; `chmod 600 {file}`, or keep "
         "it elsewhere and write ${NAME}, ${file:PATH} or ${credential:NAME}"
-        for path in ("mqtt.password", "cameras.a.url")
+        for path in ("mqtt.password", "cameras.a.url", "cameras.c.url")
     ]
     file.chmod(0o640)
     assert not [advice for advice in warnings(config, file) if "can read" in advice.message]

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from streamwatch.config import MqttSettings, SnapshotSettings, WatchSettings, find, load
+from streamwatch import files
+from streamwatch.config import (
+    MqttSettings,
+    SnapshotSettings,
+    WatchSettings,
+    find,
+    keep_last_good,
+    load,
+    load_last_good,
+)
 from streamwatch.config.catalogue import ENCODERS, MODELS
 from streamwatch.config.values.addresses import is_certified
 from streamwatch.errors import ConfigError
@@ -385,8 +396,43 @@ def test_paths_that_can_not_be_read_are_errors(tmp_path: Path) -> None:
         load(tmp_path / "file" / "c.yaml")
     with pytest.raises(ConfigError, match="can't be read: no such name is possible"):
         load(tmp_path / "a\0b")
-    with pytest.raises(ConfigError, match="larger than"):
+    with pytest.raises(ConfigError, match="zero: this is a device, and only regular files are"):
         load(Path("/dev/zero"))
+    with socket.socket(socket.AF_UNIX) as listening, contextlib.chdir(tmp_path):
+        listening.bind("socket")
+        with pytest.raises(ConfigError, match="socket: this is a socket, and only regular"):
+            load(Path("socket"))
+
+
+def test_a_pipe_is_an_error_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ConfigError) as caught:
+        load(pipe)
+    assert str(caught.value) == (
+        f"{pipe}: this is a pipe, and only regular files are read; save it in one"
+    )
+    keep_last_good(tmp_path / "config.yaml", RIGHT)
+    (kept,) = (tmp_path / "state").rglob("*.yaml")
+    kept.unlink()
+    os.mkfifo(kept)
+    assert load_last_good(tmp_path / "config.yaml") is None
+    keep_last_good(tmp_path / "config.yaml", RIGHT)
+    assert kept.read_text() == RIGHT
+
+
+def test_a_process_substitution_is_an_error() -> None:
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, RIGHT.encode())
+        with pytest.raises(ConfigError, match=rf"^/dev/fd/{reading}: this is a pipe, and only"):
+            load(Path(f"/dev/fd/{reading}"))
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 def test_a_file_without_read_permission_is_an_error(
@@ -395,7 +441,7 @@ def test_a_file_without_read_permission_is_an_error(
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)  # root, as in a container, may read everything
+    monkeypatch.setattr(files, "read", refuse)  # root, as in a container, may read everything
     with pytest.raises(ConfigError, match="may not be read by the user that runs this"):
         load(tmp_path / "c.yaml")
 

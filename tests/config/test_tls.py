@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from streamwatch.config.sections.mqtt import TlsSettings
+from streamwatch.tls import LARGEST
 from tests.config.conftest import Load
 from tests.parts.certificates import Authority
 
@@ -52,6 +54,10 @@ def test_valid_tls_files_are_accepted(loaded: Load, files: Path, tls: str) -> No
         ("{ca: client.key}", "mqtt.tls.ca: 'client.key' holds no certificate in PEM"),
         ("{ca: der.pem}", "mqtt.tls.ca: 'der.pem' holds no certificate in PEM"),
         ("{ca: /dev/zero}", "mqtt.tls.ca: '/dev/zero' is not a file"),
+        ("{ca: pipe}", "mqtt.tls.ca: 'pipe' is not a file"),
+        ("{certificate: pipe, key: client.key}", "mqtt.tls.certificate: 'pipe' is not a file"),
+        ("{certificate: client.pem, key: pipe}", "mqtt.tls.key: 'pipe' is not a file"),
+        ("{ca: large.pem}", "mqtt.tls.ca: 'large.pem' is larger than 10,000,000 bytes; is it"),
         ("{ca: ca.pem/x}", "mqtt.tls.ca: 'ca.pem/x' can't be read: not a directory"),
         (
             "{certificate: client.pem}",
@@ -75,6 +81,10 @@ def test_valid_tls_files_are_accepted(loaded: Load, files: Path, tls: str) -> No
 def test_invalid_tls_files_are_refused_with_a_reason(
     refused: Callable[[str], list[str]], files: Path, tls: str, said: str
 ) -> None:
+    if not (files / "pipe").exists():
+        os.mkfifo(files / "pipe")
+        with (files / "large.pem").open("wb") as large:
+            large.truncate(LARGEST + 1)
     (sentence,) = refused(f"{RIGHT}mqtt: {{tls: {tls}}}\n")
     assert sentence.startswith(said)
 

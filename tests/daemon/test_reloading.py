@@ -284,6 +284,22 @@ def test_broken_yaml_stops_nothing(bench: Bench, daemon: Daemon, text: str) -> N
     wait_until(lambda: not bench.info()["problems"])
 
 
+@pytest.mark.expects_errors
+def test_a_pipe_in_place_of_the_file_stops_nothing(
+    bench: Bench, daemon: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.wait_for_events("new")
+    bench.path.unlink()
+    os.mkfifo(bench.path)
+    wait_until(lambda: bench.info()["problems"])
+    assert f"{bench.path}: this is a pipe, and only regular files are read" in caplog.text
+    bench.path.unlink()
+    bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
+    bench.wait_for_events("new", watch="bag")
+    wait_until(lambda: not bench.info()["problems"])
+    assert bench.event_types() == ["new"]
+
+
 def test_a_file_that_is_empty_for_a_moment_is_no_error(bench: Bench, daemon: Daemon) -> None:
     bench.wait_for_events("new")
     text = bench.edited(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))

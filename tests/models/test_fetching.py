@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 from collections import namedtuple
@@ -226,3 +227,34 @@ def test_a_redirect_from_https_to_http_is_refused(
     monkeypatch.setattr(fetching, "_client", lambda _: client)
     with pytest.raises(DetectorError, match=r"fetched: it leads to an address without TLS$"):
         Fetcher(IMPATIENT).file("https://a.example/b.pt", tmp_path / "p", lambda *_: None, "b.pt")
+
+
+def test_no_secret_of_an_address_is_told(
+    web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "streamwatch")
+    web.faults[FILE] = [status(500)]
+    signed = web.address(FILE).replace("//", "//me:hunter2@") + "?X-Signature=hunter2&id=7"
+    with pytest.raises(DetectorError) as caught:
+        Fetcher(IMPATIENT).file(signed, tmp_path / "part", lambda *_: None, "model.pt")
+    masked = signed.replace("hunter2", "***").replace("=7", "=***")
+    assert str(caught.value).startswith(f"{masked} can't be fetched: ")
+    assert f"{masked}: the server is in trouble (500); trying again" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+@pytest.mark.parametrize("address", ["http://me:hunter2@host:x/?a=hunter2", "ftp://h/?a=hunter2"])
+def test_what_is_no_address_is_an_error(tmp_path: Path, address: str) -> None:
+    with pytest.raises(DetectorError, match=r"^\S+\?a=\*\*\* can't be fetched: ") as caught:
+        Fetcher().file(address, tmp_path / "part", lambda *_: None, "model.pt")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("proxy", ["foo://me:hunter2@host:1", "http://me:hunter2@host:x"])
+def test_a_wrong_proxy_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(DetectorError, match=r"^the proxy that the environment names can't") as told:
+        Fetcher().file("https://a.example/b.pt", tmp_path / "part", lambda *_: None, "model.pt")
+    assert "hunter2" not in str(told.value)

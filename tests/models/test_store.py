@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -226,3 +227,18 @@ def test_bundled_and_local_files_are_found(tmp_path: Path, store: Store) -> None
     assert store.find(Local(tmp_path)) == tmp_path
     with pytest.raises(DetectorError, match="nowhere does not exist"):
         store.find(Local(tmp_path / "nowhere"))
+
+
+def test_a_pipe_in_place_of_a_local_file_is_an_error(tmp_path: Path, store: Store) -> None:
+    os.mkfifo(tmp_path / "pipe.pt")
+    for path in (tmp_path / "pipe.pt", tmp_path):
+        with pytest.raises(DetectorError, match=r"/pipe\.pt can't be read: a pipe, not a regular"):
+            store.find(Local(path))
+
+
+@pytest.mark.parametrize("name", [".lock", "small/SHA256SUMS", "small/small.pt.part"])
+def test_a_pipe_in_the_cache_is_an_error(store: Store, asset: Asset, name: str) -> None:
+    (store.folder / "small").mkdir(parents=True)
+    os.mkfifo(store.folder / name)
+    with pytest.raises(DetectorError, match=r"can't be (read|written|fetched)"):
+        store.fetch(asset, lambda *_: None)

@@ -34,7 +34,11 @@ if "streamwatch.prompts.encoders.child" in sys.orig_argv:
 
         def __init__(self, folder):
             (folder.parent / "begun").touch()
-            if (folder / "model.safetensors").read_bytes() != b"light":
+            weights = (folder / "model.safetensors").read_bytes()
+            if weights == b"never read":
+                import time
+                time.sleep(600)
+            if weights != b"light":
                 from streamwatch.errors import DetectorError
                 raise DetectorError(f"the text encoder in {folder} can't be loaded")
 
@@ -138,9 +142,8 @@ def test_the_process_ends_after_its_idle_timeout(
 
 @pytest.fixture
 def hanging(folder: Path) -> Path:
-    """An encoder whose weights never come: a pipe that nobody writes into."""
-    (folder / "model.safetensors").unlink()
-    os.mkfifo(folder / "model.safetensors")
+    """An encoder whose weights never come."""
+    (folder / "model.safetensors").write_bytes(b"never read")
     return folder
 
 
@@ -198,6 +201,15 @@ def test_a_broken_encoder_is_one_error_and_can_be_repaired(folder: Path, tmp_pat
     assert refused(embeddings) == f"the text encoder in {folder} can't be loaded"
     weights.write_bytes(whole)
     assert embeddings.vectors(["dog"])["dog"].shape == (512,)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_pipe_in_the_folder_is_an_error(folder: Path, tmp_path: Path, name: str) -> None:
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    said = refused(Embeddings(settings(folder), tmp_path / "cache"))
+    assert said.startswith("detector.text_encoder: ")
+    assert f"{folder}" in said
 
 
 def test_a_process_that_can_not_start_is_one_error(

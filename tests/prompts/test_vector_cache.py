@@ -73,6 +73,9 @@ def test_a_corrupt_file_counts_as_missing_and_is_rewritten(cache: VectorCache) -
     for content in (b"", whole[:31], whole[:500], whole[:-1], whole + b"\0", b"{}", *flipped):
         file.write_bytes(content)
         assert cache.find("red car") is None
+    file.unlink()
+    os.mkfifo(file)
+    assert cache.find("red car") is None
     cache.keep({"red car": encoded(1)})
     assert same(cache.find("red car"), encoded(1))
     assert only_file(cache) == file

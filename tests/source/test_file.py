@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -145,8 +146,17 @@ def test_a_file_that_is_no_video_gives_one_clear_error(
 def test_a_missing_file_and_a_folder_give_clear_errors(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"gone\.mp4: no such file or device$"):
         play(tmp_path / "gone.mp4")
-    with pytest.raises(SourceError, match=r": can't be opened \(Is a directory\)$"):
+    with pytest.raises(SourceError, match=r": this is a folder$"):
         play(tmp_path)
+
+
+def test_a_pipe_or_device_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(SourceError, match=r"pipe\.mp4: this is a pipe, not a regular file$"):
+        play(tmp_path / "pipe.mp4")
+    (tmp_path / "zeros.mp4").symlink_to("/dev/zero")
+    with pytest.raises(SourceError, match=r"zeros\.mp4: this is a device, not a regular file$"):
+        play(tmp_path / "zeros.mp4")
 
 
 def test_a_sound_track_is_ignored(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from streamwatch import files
 from streamwatch.config.document.positions import Entry, Fault, Loc, printable
 
 LARGEST_FILE = 65_536
-"""Most characters of a `${file:…}` or credential, to catch a wrong path."""
+"""Most bytes of a `${file:…}` or credential, to catch a wrong path."""
 
 _REFERENCE = re.compile(r"\$\$|\$\{([^}]*)\}|\$\{")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -87,10 +88,15 @@ def _file(folder: Path, name: str) -> str:
     shown = printable(name)
     try:
         path = folder / Path(name).expanduser()
-        with path.open(encoding="utf-8", newline="") as file:
-            text = file.read(LARGEST_FILE + 1)
+        content = files.read(path, LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise _ExpansionError(f"the file {shown} is too long; at most {LARGEST_FILE} bytes")
+        text = content.decode()
     except FileNotFoundError:
         raise _ExpansionError(f"the file {shown} does not exist") from None
+    except files.NotRegular as error:
+        message = f"{shown} is a {error.kind}, and only regular files are read"
+        raise _ExpansionError(message) from None
     except UnicodeDecodeError:
         raise _ExpansionError(f"the file {shown} is not text in UTF-8") from None
     except OSError as error:
@@ -98,6 +104,4 @@ def _file(folder: Path, name: str) -> str:
         raise _ExpansionError(f"the file {shown} can't be read: {reason}") from None
     except (ValueError, RuntimeError):  # a NUL character in the name; ~user that doesn't exist
         raise _ExpansionError(f"{shown} is not the name of a file") from None
-    if len(text) > LARGEST_FILE:
-        raise _ExpansionError(f"the file {shown} is too long; at most {LARGEST_FILE} characters")
     return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")

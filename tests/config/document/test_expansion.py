@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,8 +112,9 @@ def test_keys_are_not_expanded(refused: Refused, monkeypatch: pytest.MonkeyPatch
         ("${file:missing}", "the file missing does not exist"),
         ("${file:folder}", "the file folder can't be read: is a directory"),
         ("${file:binary}", "the file binary is not text in UTF-8"),
-        ("${file:large}", f"the file large is too long; at most {LARGEST_FILE} characters"),
-        ("${file:/dev/zero}", "the file /dev/zero is too long; "),
+        ("${file:large}", f"the file large is too long; at most {LARGEST_FILE} bytes"),
+        ("${file:/dev/zero}", "/dev/zero is a device, and only regular files are read"),
+        ("${file:pipe}", "pipe is a pipe, and only regular files are read"),
         ("${file:~nobody-here/x}", "~nobody-here/x is not the name of a file"),
         ('"${file:a\\0b}"', "a\\x00b is not the name of a file"),
         ("${credential:mqtt}", "the credential mqtt is not there: systemd sets "),
@@ -121,6 +123,7 @@ def test_keys_are_not_expanded(refused: Refused, monkeypatch: pytest.MonkeyPatch
 def test_references_that_can_not_be_replaced_are_errors(
     refused: Refused, tmp_path: Path, written: str, message: str
 ) -> None:
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     (tmp_path / "large").write_text("x" * (LARGEST_FILE + 1))
@@ -133,3 +136,12 @@ def test_the_error_names_a_missing_credential(
 ) -> None:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     assert refused(text("${credential:mqtt}")) == ["mqtt.password: the file mqtt does not exist"]
+
+
+def test_a_credential_that_is_a_pipe_is_an_error(
+    refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    os.mkfifo(tmp_path / "mqtt")
+    (said,) = refused(text("${credential:mqtt}"))
+    assert said == "mqtt.password: mqtt is a pipe, and only regular files are read"
