@@ -244,14 +244,17 @@ def test_a_rejected_frame_is_an_outage_until_one_is_accepted() -> None:
 
 def test_the_camera_is_opened_again_after_a_rejected_frame() -> None:
     due_at: list[float] = []
+    entered = threading.Event()
 
     def reject_the_second(seconds: float) -> bool:
+        entered.wait(5)
         due_at.append(seconds)
         if len(due_at) == 2:
             running.capture.reject("too strange")
         return True
 
     with scene((9, None), (200, None), due=reject_the_second) as running:
+        entered.set()
         until(lambda: running.capture.counts(0.0).frames == 2 + 200)
         assert running.clock.waits == [0.5]
         assert not running.capture.online(running.clock.now)
