@@ -8,7 +8,8 @@ from typing import Any, cast
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MOST_CONNECTIONS = 64
-"""At each socket. The other descriptors stay the daemon's own, of which 1024 are usual."""
+"""At each socket. The other descriptors, of a usual limit of 1024, stay the daemon's own. A higher
+limit would not help it: paho-mqtt waits with select(), which takes none above."""
 REQUEST_SECONDS = 5.0
 """How long a client may take to send its whole request, from connecting on."""
 ANSWER_SECONDS = 10.0
