@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -35,13 +36,20 @@ TELL_SECONDS = 60.0
 class Server:
     """Answers with `app` on a listening socket, in a thread of its own, until `close`.
 
-    Both are closed then, and clients that are still connected sent away.
+    Both are closed then, and clients that are still connected sent away. Raises OSError, and closes
+    them too, if there is no descriptor for it.
     """
 
     def __init__(self, name: str, listening: socket.socket, app: App) -> None:
         self._app = app
         self._listening = listening
         self._told_at = -TELL_SECONDS
+        try:
+            self._loop = asyncio.new_event_loop()
+        except OSError:
+            listening.close()
+            app.close()
+            raise
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
                 app,
@@ -59,19 +67,20 @@ class Server:
                 headers=[("server", f"streamwatch/{__version__}"), ("connection", "close")],
             )
         )
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve()), name=name, daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         self._uvicorn.should_exit = True
+        with suppress(RuntimeError):  # a defect has ended the loop already
+            self._loop.call_soon_threadsafe(self._uvicorn.awake.set)
         self._thread.join()
         self._app.close()
 
-    async def _serve(self) -> None:
-        asyncio.get_running_loop().set_exception_handler(self._on_error)
-        await self._uvicorn.serve([self._listening])
+    def _run(self) -> None:
+        self._loop.set_exception_handler(self._on_error)
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._uvicorn.serve([self._listening]))
 
     def _on_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
@@ -86,10 +95,21 @@ class Server:
 
 
 class _Uvicorn(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.awake = asyncio.Event()
+        """Set, has it look at `should_exit` at once."""
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for listening in sockets or ():
             listening.listen(QUEUE)  # asyncio has set it to what it accepts at once
+
+    async def main_loop(self) -> None:
+        """Wakes once a second, which the date in answers needs; uvicorn's own wakes ten times."""
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.awake.wait(), 1)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
@@ -197,13 +217,14 @@ class Listener:
         host, port = self.settings.host, self.settings.port
         try:
             listening = _bound(host, port)
+            server = Server("http", listening, App(self._pages, token=self.settings.token))
         except OSError as error:
             reason = (error.strerror or type(error).__name__).lower()
             raise UnavailableSetting(
                 "http.port", f"can't listen on {bracketed(host)}:{port} ({reason})"
             ) from None
         log.info("listening on http://%s:%d", bracketed(host), port)
-        return Server("http", listening, App(self._pages, token=self.settings.token))
+        return server
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -38,14 +38,13 @@ class StatusServer:
                 path.unlink(missing_ok=True)  # left by a daemon that was killed
                 listening = _bound(path)
                 self._own = _identity(path)
+            self._server = Server("status", listening, App(pages, local=True))
         except OSError as error:
             log.warning(
                 "`streamwatch status` will not find this daemon: %s: %s",
                 path,
                 error.strerror or error,
             )
-            return
-        self._server = Server("status", listening, App(pages, local=True))
 
     def close(self) -> None:
         if self._server is None:

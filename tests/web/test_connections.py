@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import logging
 import resource
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from streamwatch.config import HttpSettings
+from streamwatch.errors import UnavailableSetting
 from streamwatch.status.socket import ask
 from streamwatch.web import connection
 from streamwatch.web.app import Pages
@@ -243,6 +245,7 @@ def test_pages_that_hang_hold_up_neither_the_end_nor_other_clients_for_good(
 def test_without_a_descriptor_it_says_so_once_and_goes_on(
     listener: Listener, caplog: pytest.LogCaptureFixture
 ) -> None:
+    assert asked(listener, "GET", "/healthz")[0] == 200
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     clients = [socket.socket() for _ in range(20)]
     try:
@@ -256,3 +259,17 @@ def test_without_a_descriptor_it_says_so_once_and_goes_on(
             client.close()
     assert asked(listener, "GET", "/healthz")[0] == 200
     assert warnings(caplog) == ["http: can't accept connections: Too many open files"]
+
+
+# An event loop that could not be made complains when it is deleted.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_without_a_descriptor_to_begin_with_there_is_one_clear_error() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as lowest:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest.fileno() + 2, hard))
+        try:
+            with pytest.raises(UnavailableSetting, match=r"can't listen .*\(too many open files\)"):
+                Listener(HttpSettings(port=free_port()), pages())
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    gc.collect()
