@@ -1,5 +1,17 @@
-"""`python -m streamwatch` is the same program as `streamwatch`."""
+"""The program `streamwatch`, also as `python -m streamwatch`."""
 
-from streamwatch.cli.app import main
+import sys
 
-main()
+from streamwatch.cli.signals import end_on_signals
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["run"]:  # importing the rest takes seconds
+        end_on_signals()
+    from streamwatch.cli.app import main as command
+
+    command()
+
+
+if __name__ == "__main__":
+    main()

@@ -13,8 +13,11 @@ Their texts are shown to people as they are: one sentence, no secret in it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+log = logging.getLogger(__name__)
 
 
 class StreamwatchError(Exception):
@@ -74,3 +77,23 @@ class UnavailableSetting(DetectorError):  # noqa: N818 - reads as what it is
 
 class PublisherError(StreamwatchError):
     """Publishing can't start, for instance because the embedded broker's port is taken."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an unforeseen error says, for one sentence: OpenCV's and CUDA's have many lines."""
+    kind = type(error).__name__
+    said = str(error).strip().partition("\n")[0]
+    if isinstance(error, StreamwatchError):
+        return said
+    return f"{kind}: {said}" if said else kind
+
+
+def foreseen(error: Exception) -> StreamwatchError:
+    """The error itself, or for one that nobody has foreseen a StreamwatchError that says so.
+
+    Its traceback is logged at level debug.
+    """
+    if isinstance(error, StreamwatchError):
+        return error
+    log.debug("this was not foreseen", exc_info=error)
+    return StreamwatchError(f"failed unexpectedly: {first_line(error)}")

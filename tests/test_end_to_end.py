@@ -21,6 +21,7 @@ from tests.parts.mosquitto import (
     require_mosquitto,
 )
 from tests.parts.rtsp import RtspServer
+from tests.source.peers import http_camera
 from tests.truth import clip_seconds, score, street
 from tests.truth.scenes import Scene, Thing
 
@@ -65,6 +66,31 @@ pytestmark = pytest.mark.slow(seconds=150)
 @pytest.fixture
 def broker(start_mosquitto: StartMosquitto) -> Mosquitto:
     return start_mosquitto()
+
+
+def test_cameras_with_impossible_pictures_leave_the_others_alone(
+    tmp_path: Path, broker: Mosquitto
+) -> None:
+    """Too flat, too small, too large: each is told, and the camera beside them goes on."""
+    sizes = {"flat": "4096x4", "tiny": "16x2", "huge": "10000x10000"}
+    with http_camera() as address:
+        odd = {name: {"url": f"{address}/{size}"} for name, size in sizes.items()}
+        settings = config(broker, {"street": {"url": "bundled:street"}, **odd}, "red car", "dog")
+        with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings) as daemon:
+            subscriber.wait_for(
+                lambda _: len(subscriber.of("streamwatch/errors")) >= len(sizes), PATIENCE_SECONDS
+            )
+            subscriber.wait_for(
+                lambda _: [e for e in events(subscriber) if e["type"] == "end"], PATIENCE_SECONDS
+            )
+            assert daemon.terminate() == 0
+            assert "Traceback" not in daemon.log
+    told = {report.json["camera"]: report.json for report in subscriber.of("streamwatch/errors")}
+    assert told.keys() == sizes.keys()
+    for name, size in sizes.items():
+        assert f"its pictures are {size} px" in told[name]["message"]
+        assert {m.payload for m in subscriber.of(camera_status(name))} == {b"offline"}
+    assert {event["camera"] for event in events(subscriber)} == {"street"}
 
 
 def test_each_visit_of_an_rtsp_stream_gives_one_alert(

@@ -14,7 +14,9 @@ from typing import Annotated, Never
 import typer
 
 from streamwatch import __version__
-from streamwatch.errors import ConfigError, StreamwatchError, UnavailableSetting
+from streamwatch.errors import ConfigError, StreamwatchError, UnavailableSetting, foreseen
+
+log = logging.getLogger(__name__)
 
 EXIT_CONFIG = 1
 EXIT_TROUBLED = 1
@@ -47,11 +49,15 @@ ConfigOption = Annotated[
 
 
 def main() -> None:
-    """The program `streamwatch`."""
+    """Run the command that the arguments name; ends the process."""
     # Prints where each thread was when systemd's watchdog aborts it or a library crashes.
     with suppress(RuntimeError):  # stderr is closed
         faulthandler.enable()
-    app()
+    try:
+        app()
+    except Exception as error:
+        print(f"streamwatch: {foreseen(error)}", file=sys.stderr)  # noqa: T201
+        sys.exit(EXIT_FAILED)
 
 
 def _print_version(wanted: bool) -> None:
@@ -103,9 +109,7 @@ def run(
             with interrupted_by_sigterm():
                 fetch_first(settings.detector)
         except KeyboardInterrupt:
-            logging.getLogger(__name__).info(
-                "stopped while fetching; the next start goes on with it"
-            )
+            log.info("stopped while fetching; the next start goes on with it")
             return
         from streamwatch.daemon.daemon import Daemon
 

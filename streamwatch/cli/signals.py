@@ -1,4 +1,7 @@
-"""SIGTERM and SIGINT: the first asks to stop, the second stops at once. SIGHUP asks to reload."""
+"""SIGTERM and SIGINT: the first asks to stop, the second stops at once. SIGHUP asks to reload.
+
+Until the daemon can be asked they end the process, since there is nothing to put in order yet.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,17 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+
+def end_on_signals() -> None:
+    """End the process with 0 at SIGTERM or SIGINT, and ignore SIGHUP.
+
+    Without a handler SIGTERM would be ignored in a container, where the process has the number 1,
+    and Ctrl-C would leave a traceback.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: os._exit(0))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 @contextmanager

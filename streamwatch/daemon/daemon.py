@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -26,9 +26,10 @@ from streamwatch.daemon.reloading import (
     keep,
 )
 from streamwatch.daemon.supervision import Supervision
+from streamwatch.errors import StreamwatchError, first_line
 from streamwatch.paths import state_file, status_socket
 from streamwatch.pipeline.pipeline import Pipeline
-from streamwatch.publisher import Command, EmbeddedBrokers, ErrorReport, Publisher
+from streamwatch.publisher import Command, EmbeddedBrokers, ErrorKind, ErrorReport, Publisher
 from streamwatch.status import report
 from streamwatch.status.metrics import exposition
 from streamwatch.web.app import Pages
@@ -95,6 +96,7 @@ class Daemon:
             )
             self._publisher.start()
             started.callback(self._publisher.stop, DRAIN_SECONDS)
+            started.enter_context(self._published_if_unforeseen())
             self._problems = Problems(self._publisher)
             self._pipeline = Pipeline(
                 config,
@@ -136,25 +138,38 @@ class Daemon:
 
     def run(self) -> None:
         """Watch the cameras; raises StreamwatchError if a thread of the daemon has failed."""
-        self._recall()
-        self._declare()
         status = None
-        if self._followed is not None:
-            if self._followed.error is None:
-                keep(self._followed.path, self._followed.text)
-            else:
-                self._on_outcome(Outcome(error=self._followed.error))
-            status = StatusServer(status_socket(self._followed.path), self._pages)
         try:
-            self._pipeline.start()
-            if self._reloading is not None:
-                self._reloading.start()
-            self._supervision.run(self._stop)
+            with self._published_if_unforeseen():
+                self._recall()
+                self._declare()
+                if self._followed is not None:
+                    if self._followed.error is None:
+                        keep(self._followed.path, self._followed.text)
+                    else:
+                        self._on_outcome(Outcome(error=self._followed.error))
+                    status = StatusServer(status_socket(self._followed.path), self._pages)
+                self._pipeline.start()
+                if self._reloading is not None:
+                    self._reloading.start()
+                self._supervision.run(self._stop)
         finally:
             if status is not None:
                 status.close()
             self._shut_down()
         self._supervision.raise_failures()
+
+    @contextmanager
+    def _published_if_unforeseen(self) -> Iterator[None]:
+        """Publish an error on `P/errors` that nobody has foreseen, while that is still possible."""
+        try:
+            yield
+        except StreamwatchError:
+            raise
+        except Exception as error:
+            sentence = f"streamwatch ends: {first_line(error)}"
+            self._publisher.error(ErrorReport("detector", sentence))
+            raise
 
     def _recall(self) -> None:
         """Continue the visits of the previous run; end those that are no longer watched for."""
@@ -262,13 +277,16 @@ class Daemon:
         assert self._followed is not None
         return self._supervision.status(self._followed.path, self._problems.lasting)
 
-    def _failed(self) -> list[tuple[str, BaseException | None, ErrorReport]]:
-        failed: list[tuple[str, BaseException | None, ErrorReport]] = [
-            ("publishing", self._publisher.failure, ErrorReport("publisher", ""))
+    def _failed(self) -> list[tuple[BaseException, ErrorReport]]:
+        parts: tuple[tuple[ErrorKind, str, BaseException | None], ...] = (
+            ("publisher", "publishing", self._publisher.failure),
+            ("config", "reloading", self._reloading.failure if self._reloading else None),
+        )
+        return [
+            (error, ErrorReport(kind, f"{part} failed: {first_line(error)}"))
+            for kind, part, error in parts
+            if error is not None
         ]
-        if self._reloading is not None:
-            failed.append(("reloading", self._reloading.failure, ErrorReport("config", "")))
-        return failed
 
 
 def _pairs(config: Config) -> set[tuple[str, str]]:

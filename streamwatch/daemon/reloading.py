@@ -32,7 +32,7 @@ from streamwatch.config import (
     text_of,
 )
 from streamwatch.config import persist as save
-from streamwatch.errors import ConfigError, Problem, StreamwatchError, UnavailableSetting
+from streamwatch.errors import ConfigError, Problem, StreamwatchError, UnavailableSetting, foreseen
 from streamwatch.prompts.embeddings import other_vectors
 from streamwatch.prompts.vocabulary import prompts_of
 
@@ -182,8 +182,8 @@ class Reloading:
             config = load(self._path, text, edits)
             unknown = frozenset(self._unknown(config))
             applied = self._put_into_force(config, unknown, text)
-        except StreamwatchError as error:
-            done(Outcome(error=error))
+        except Exception as error:
+            done(Outcome(error=foreseen(error)))
             return
         self._text, self._edits, self._waiting = text, edits, unknown
         if not unknown:
@@ -200,8 +200,8 @@ class Reloading:
             return
         try:
             save(self._path, [edit])
-        except StreamwatchError as error:
-            then(Outcome(error=error))
+        except Exception as error:
+            then(Outcome(error=foreseen(error)))
             return
         self._edits = [held for held in self._edits if not _is_outdone(held, edit)]
         self.reload(then)
@@ -218,8 +218,8 @@ class Reloading:
                 self._wait(own, config, partial(self._put, edit, noticed, then), then)
                 return
             applied = self._put_into_force(config, unknown, self._text)
-        except StreamwatchError as error:
-            then(Outcome(error=error))
+        except Exception as error:
+            then(Outcome(error=foreseen(error)))
             return
         self._edits = _condensed(self._edits, edit)
         then(self._live(applied, noticed))
@@ -230,8 +230,8 @@ class Reloading:
             config = load(self._path, self._text, self._edits)
             self._waiting = frozenset(self._unknown(config))
             applied = self._put_into_force(config, self._waiting, self._text)
-        except StreamwatchError as error:
-            done(Outcome(error=error))
+        except Exception as error:
+            done(Outcome(error=foreseen(error)))
             return
         done(self._live(applied, noticed))
 
@@ -253,8 +253,8 @@ class Reloading:
                 done.result()
             except CancelledError:  # the daemon is stopping
                 return
-            except StreamwatchError as error:
-                then(Outcome(error=error))
+            except Exception as error:
+                then(Outcome(error=foreseen(error)))
             else:
                 go_on()
 

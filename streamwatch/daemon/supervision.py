@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ STATS_SECONDS = 10.0
 class Supervision:
     """Reports the state of pipeline and publisher to the broker, systemd, HTTP and `status`.
 
-    `failed` gives other threads that may have failed: name, error and the report to publish.
+    `failed` gives the other threads that have failed: the error and the report to publish.
     """
 
     def __init__(
@@ -36,7 +35,7 @@ class Supervision:
         pipeline: Pipeline,
         publisher: Publisher,
         reloading: Reloading | None,
-        failed: Callable[[], Iterable[tuple[str, BaseException | None, ErrorReport]]],
+        failed: Callable[[], Iterable[tuple[BaseException, ErrorReport]]],
     ) -> None:
         self._pipeline = pipeline
         self._publisher = publisher
@@ -118,14 +117,12 @@ class Supervision:
     def raise_failures(self) -> None:
         """Raise the unexpected error that ended a thread, if any."""
         failures = [
-            (failure.part, failure.error, ErrorReport(failure.kind, "", camera=failure.camera))
+            (failure.error, ErrorReport(failure.kind, failure.sentence, camera=failure.camera))
             for failure in self._pipeline.failures
         ]
-        for part, error, to_publish in (*failures, *self._failed()):
-            if error is not None:
-                message = f"{part} failed: {error or type(error).__name__}"
-                self._publisher.error(replace(to_publish, message=message))
-                raise StreamwatchError(message) from error
+        for error, to_publish in (*failures, *self._failed()):
+            self._publisher.error(to_publish)
+            raise StreamwatchError(to_publish.message) from error
 
     def say_offline(self) -> None:
         """At the end: publish `offline` for every camera."""

@@ -46,7 +46,8 @@ def letterbox(image: Image, image_size: int) -> tuple[Image, Fit]:
     """
     height, width = image.shape[:2]
     gain = image_size / max(height, width)
-    new_width, new_height = round(width * gain), round(height * gain)
+    # A crop may be so narrow that its side would be rounded to 0.
+    new_width, new_height = max(1, round(width * gain)), max(1, round(height * gain))
     pad_x, pad_y = (image_size - new_width) % STRIDE / 2, (image_size - new_height) % STRIDE / 2
     left, right = round(pad_x - 0.1), round(pad_x + 0.1)
     top, bottom = round(pad_y - 0.1), round(pad_y + 0.1)

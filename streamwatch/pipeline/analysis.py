@@ -12,10 +12,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import numpy as np
+
 from streamwatch.detector.protocol import Detector, View
+from streamwatch.errors import StreamwatchError, first_line
 from streamwatch.geometry import Box
 from streamwatch.pipeline.counts import Counts
-from streamwatch.records import Detection, Event, Frame, Vocabulary
+from streamwatch.records import Detection, EndReason, Event, Frame, Vocabulary
 from streamwatch.scheduler.batches import FrameSlot, Scheduler
 from streamwatch.watch.protocol import Watcher
 
@@ -33,7 +36,7 @@ class Watched:
 
     `gone_seconds` is how long the camera has given no frame, 0 while it does; `finished` is true
     when its file has ended and its last frame was taken. `live` is false for files that are read
-    faster than real time.
+    faster than real time. Each frame that was taken is accepted, or rejected with one sentence.
     """
 
     slot: FrameSlot
@@ -43,6 +46,8 @@ class Watched:
     live: bool
     gone_seconds: Callable[[], float]
     finished: Callable[[], bool]
+    accept: Callable[[], None]
+    reject: Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,8 +82,9 @@ class Analysis:
     """Runs the detector on each batch and the watches on its detections, and publishes their
     events.
 
-    Ends by itself when every camera has finished. `failure` is the unexpected error that ended the
-    thread, if any.
+    What one camera's frame makes the detector or its watches raise is that camera's problem: the
+    frame is rejected, and the others go on. Ends by itself when every camera has finished.
+    `failure` is the unexpected error that ended the thread, if any.
     """
 
     def __init__(
@@ -169,13 +175,18 @@ class Analysis:
             self.failure = error
         finally:
             for name in self._running:
-                self._publish_all(self._cameras[name].watcher.close("shutdown"))
+                self._publish_all(self._closed(name, "shutdown"))
             self._cancel_what_waits()
 
     def _change_over_if_asked(self) -> None:
         while not self._changeovers.empty():
             changeover, done = self._changeovers.get()
-            self._publish_all(changeover.bring_over())
+            try:
+                ended = changeover.bring_over()
+            except Exception as error:
+                done.set_exception(error)  # whoever waits for it would wait for ever
+                raise
+            self._publish_all(ended)
             self._detector = changeover.detector
             before, self._cameras = self._cameras, dict(changeover.cameras)
             self._running = {
@@ -192,19 +203,53 @@ class Analysis:
 
     def _search(self, batch: Sequence[Frame]) -> None:
         started = time.monotonic()
-        views = [self._view(frame) for frame in batch]
-        found = self._detector.detect(views)
+        found = self._detected(batch)
         self.counts.batches += 1
         self.counts.inference.observe(time.monotonic() - started)
-        for frame, detections in zip(batch, found, strict=True):
+        for frame, detections in found:
             camera = self._cameras[frame.camera]
-            self._publish_all(camera.watcher.update(frame, detections))
+            try:
+                events = camera.watcher.update(frame, detections)
+            except Exception as error:
+                self._reject(frame.camera, error)
+                self._publish_all(self._closed(frame.camera, "lost"))
+                continue
+            camera.accept()
+            self._publish_all(events)
             self.counts.analysed[frame.camera] += 1
             if camera.live:
                 age = (datetime.now(UTC) - frame.captured_at).total_seconds()
                 self.counts.latency.observe(age)
             for question in self._questions_of(frame.camera):
                 self._answer(question, frame, detections)
+
+    def _detected(self, batch: Sequence[Frame]) -> list[tuple[Frame, tuple[Detection, ...]]]:
+        """Each frame with what was found in it, without those that the detector can't take.
+
+        Raises what the detector raises if it can't even take an empty picture.
+        """
+        try:
+            found = self._detector.detect([self._view(frame) for frame in batch])
+        except Exception as error:
+            if len(batch) > 1:
+                return [pair for frame in batch for pair in self._detected([frame])]
+            camera = batch[0].camera
+            try_out(self._detector, self._cameras[camera].vocabulary)
+            self._reject(camera, error)
+            return []
+        return list(zip(batch, found, strict=True))
+
+    def _reject(self, camera: str, error: Exception) -> None:
+        log.debug("a frame of %s can't be analysed", camera, exc_info=error)
+        self._cameras[camera].reject(f"its frames can't be analysed ({first_line(error)})")
+
+    def _closed(self, camera: str, reason: EndReason) -> tuple[Event, ...]:
+        """The `end` of the camera's open visits."""
+        try:
+            return self._cameras[camera].watcher.close(reason)
+        except Exception as error:
+            self._reject(camera, error)
+            return ()
 
     def _view(self, frame: Frame) -> View:
         camera = self._cameras[frame.camera]
@@ -216,7 +261,14 @@ class Analysis:
         if question.vocabulary is not None:
             crop = self._cameras[frame.camera].crop
             view = View(frame.image, question.vocabulary, question.floor, crop)
-            (detections,) = self._detector.detect([view])
+            try:
+                (detections,) = self._detector.detect([view])
+            except Exception as error:
+                log.debug("a look at %s failed", frame.camera, exc_info=error)
+                question.answer.set_exception(
+                    StreamwatchError(f"the detector can't look for that ({first_line(error)})")
+                )
+                return
         question.answer.set_result(Answer(frame, detections))
 
     def _end_what_is_gone(self) -> None:
@@ -224,16 +276,27 @@ class Analysis:
             camera = self._cameras[name]
             if camera.finished():
                 self._running.remove(name)
-                self._publish_all(camera.watcher.close("lost"))
+                self._publish_all(self._closed(name, "lost"))
             elif gone := camera.gone_seconds():
-                self._publish_all(camera.watcher.lost(gone))
+                try:
+                    events = camera.watcher.lost(gone)
+                except Exception as error:
+                    self._reject(name, error)
+                    events = self._closed(name, "lost")
+                self._publish_all(events)
 
     def _remember_if_due(self) -> None:
         if time.monotonic() < self._remember_at:
             return
         self._remember_at = time.monotonic() + REMEMBER_SECONDS
-        watchers = [camera.watcher for camera in self._cameras.values()]
-        self._remember([visit for watcher in watchers for visit in watcher.open_visits()])
+        self._remember([visit for name in self._cameras for visit in self._open_visits(name)])
+
+    def _open_visits(self, camera: str) -> tuple[Event, ...]:
+        try:
+            return self._cameras[camera].watcher.open_visits()
+        except Exception as error:
+            self._reject(camera, error)
+            return ()
 
     def _cancel_what_waits(self) -> None:
         while not self._changeovers.empty():
@@ -259,3 +322,9 @@ class Analysis:
                 log.info("%s: %s (%.0f%%)", event.camera, event.watch, event.confidence * 100)
             elif event.type == "end":
                 log.info("%s: %s is gone (%s)", event.camera, event.watch, event.reason)
+
+
+def try_out(detector: Detector, vocabulary: Vocabulary) -> None:
+    """Run the detector once on an empty picture; raises what it raises."""
+    if vocabulary.prompts:
+        detector.detect([View(np.zeros((360, 640, 3), np.uint8), vocabulary, floor=1.0)])

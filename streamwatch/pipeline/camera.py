@@ -59,6 +59,8 @@ class RunningCamera:
             live=self.settings.pace or self.settings.kind != "file",
             gone_seconds=lambda: self.gone_seconds,
             finished=lambda: self.capture.finished,
+            accept=self.capture.accept,
+            reject=self.capture.reject,
         )
 
 

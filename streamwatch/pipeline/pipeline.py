@@ -18,13 +18,11 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Literal, Self
 
-import numpy as np
-
 from streamwatch.config import Config, DetectorSettings
 from streamwatch.detector.loading import load_detector
-from streamwatch.detector.protocol import Detector, View
-from streamwatch.errors import StreamwatchError
-from streamwatch.pipeline.analysis import Analysis, Answer, Changeover, Watched
+from streamwatch.detector.protocol import Detector
+from streamwatch.errors import StreamwatchError, first_line
+from streamwatch.pipeline.analysis import Analysis, Answer, Changeover, Watched, try_out
 from streamwatch.pipeline.camera import CameraMaker, RunningCamera, let_go, recall, take_over
 from streamwatch.pipeline.counts import Counts
 from streamwatch.pipeline.encoding import Encoding
@@ -73,8 +71,8 @@ class Failure:
     error: BaseException
 
     @property
-    def part(self) -> str:
-        return self.camera or "the detector"
+    def sentence(self) -> str:
+        return f"{self.camera or 'the detector'} failed: {first_line(self.error)}"
 
 
 class Pipeline:
@@ -188,14 +186,14 @@ class Pipeline:
         Raises StreamwatchError if a thread has failed.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not self.ended:
-            self.recover()
+        while True:
+            ended = self.ended  # read before the failures: one that comes between is found next
             for failure in self.failures:
-                raise StreamwatchError(f"{failure.part} failed: {failure.error}") from failure.error
-            if deadline is not None and time.monotonic() >= deadline:
-                return False
+                raise StreamwatchError(failure.sentence) from failure.error
+            if ended or (deadline is not None and time.monotonic() >= deadline):
+                return ended
+            self.recover()
             self._analysis.join(CHECK_SECONDS)
-        return True
 
     def stop(self, timeout: float) -> bool:
         """Stop all threads and end open visits; False if the detector stays busy for `timeout` s.
@@ -372,8 +370,7 @@ def _warm_up(setup: Setup) -> None:
     """Run the detector once on an empty picture."""
     for watched in setup.watched().values():
         if watched.vocabulary.prompts:
-            blank = np.zeros((360, 640, 3), np.uint8)
-            setup.detector.detect([View(blank, watched.vocabulary, floor=1.0)])
+            try_out(setup.detector, watched.vocabulary)
             return
 
 

@@ -154,7 +154,10 @@ class PublisherLoop:
             return True
         if not self._tasks.empty():
             return False
-        return self._delivery.idle if self._connection.up else len(self._outbox) == 0
+        if self._connection.up:
+            return self._delivery.idle
+        # Why a start failed is worth the first attempt to connect.
+        return len(self._outbox) == 0 and (self.tried or not self._delivery.has_reports)
 
     def begin_stop(self, stop_by: float) -> None:
         self._stop_by = stop_by

@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 
-from streamwatch.config import CameraSettings
-from streamwatch.errors import CredentialsRefused, SourceError
+from streamwatch.config import CameraSettings, mask_secrets_in
+from streamwatch.errors import CredentialsRefused, SourceError, first_line
 from streamwatch.geometry import Polygon
 from streamwatch.records import CameraCounts, Frame, Image
 from streamwatch.source.choice import source_for
 from streamwatch.source.clock import Clock
 from streamwatch.source.mask import Mask
-from streamwatch.source.outage import STEADY_SECONDS, Outage, retry_seconds
+from streamwatch.source.outage import MOST_SAID, STEADY_SECONDS, Outage, retry_seconds
 from streamwatch.source.protocol import Decoded, Source
 from streamwatch.source.slot import Slot
 from streamwatch.source.stillness import STILL_SECONDS, Stillness
@@ -34,6 +34,14 @@ FFmpeg hangs."""
 MOST_HUNG_THREADS = 3
 """A hanging thread can't be ended. After this many the camera is not tried again, to bound their
 number."""
+
+
+class _Rejected(Exception):  # noqa: N818 - reads as what happened
+    """The analysis has refused a frame, which was recorded as a failure."""
+
+    def __init__(self, retry_seconds: float) -> None:
+        super().__init__()
+        self.retry_seconds = retry_seconds
 
 
 class _Reader:
@@ -54,9 +62,10 @@ class Capture:
 
     Each frame for which `due(seconds)` is true is converted, masked and put into `slot`; for a file
     with `pace: false` the thread then waits until it is taken. The callbacks `due` and
-    `on_problem` run in the capture thread (`on_problem` also in the thread that calls `recover`);
-    `on_problem` gets one sentence without secrets, once per outage. The slot is closed when the
-    thread ends. All methods may be called from any thread.
+    `on_problem` run in the capture thread (`on_problem` also in the thread that calls `recover` or
+    `reject`); `on_problem` gets one sentence without secrets, once per outage. Whatever else than
+    SourceError reading raises is such a problem too. The slot is closed when the thread ends. All
+    methods may be called from any thread.
     """
 
     def __init__(
@@ -100,6 +109,10 @@ class Capture:
         self._frames_since: float | None = None
         """Monotonic seconds of the first frame since the last connect."""
         self._frozen = False
+        self._rejected = False
+        """Whether the analysis refused the newest frame that it took."""
+        self._pause_seconds: float | None = None
+        """How long to wait before opening again; None unless a frame was refused since."""
         self._hung: list[_Reader] = []
         self._gave_up = False
         self._reader = self._new_reader()
@@ -154,6 +167,20 @@ class Capture:
         """Black out these polygons from the next frame on."""
         self._mask = Mask(polygons)
 
+    def reject(self, problem: str) -> None:
+        """The analysis can't use a frame: the camera is offline and opened again, until `accept`.
+
+        `problem` is one sentence.
+        """
+        pause = self._record_failure(SourceError(problem))
+        with self._lock:
+            self._rejected, self._pause_seconds = True, pause
+
+    def accept(self) -> None:
+        """The analysis has used a frame."""
+        with self._lock:
+            self._rejected = False
+
     @property
     def failure(self) -> BaseException | None:
         """The unexpected exception that ended the thread: a bug, not an unreachable camera."""
@@ -182,7 +209,7 @@ class Capture:
 
     def _is_online(self, now: float) -> bool:
         arriving = self._blocked or not self._cadence.silent(now)
-        return arriving and not self._frozen
+        return arriving and not self._frozen and not self._rejected
 
     def counts(self, now: float) -> CameraCounts:
         """The counters at `now`, in monotonic seconds.
@@ -225,15 +252,21 @@ class Capture:
                         if reader.stop.is_set():
                             break
                         self._receive(decoded, reader.stop)
-            except SourceError as error:
+            except _Rejected as rejected:
+                self._clock.wait(reader.stop, rejected.retry_seconds)
+            except Exception as error:
                 if not reader.stop.is_set():
-                    self._clock.wait(reader.stop, self._record_failure(error))
+                    self._clock.wait(reader.stop, self._record_failure(_as_source_error(error)))
             else:
                 if not reader.stop.is_set():
                     self._record_end_of_file()
                 return
 
     def _receive(self, decoded: Decoded, stop: threading.Event) -> None:
+        with self._lock:
+            pause, self._pause_seconds = self._pause_seconds, None
+        if pause is not None:
+            raise _Rejected(pause)
         self._record_frame(decoded)
         if not self._due(decoded.seconds):
             return
@@ -280,7 +313,7 @@ class Capture:
         over: Outage | None = None
         with self._lock:
             self._frames += 1
-            if self._frozen:
+            if self._frozen or self._rejected:
                 return
             self._cadence.tick(now)
             if self._frames_since is None:
@@ -305,17 +338,21 @@ class Capture:
             outage = self._outage
             outage.problem = problem
             outage.failures += 1
-        if problem not in outage.said:
+        is_new = problem not in outage.said and len(outage.said) < MOST_SAID
+        if is_new:
             log.warning("camera %s: %s; trying again", self._camera, problem)
         if not outage.said:
             self._on_problem(problem)
-        outage.said.add(problem)
+        if is_new:
+            outage.said.add(problem)
         refused = isinstance(error, CredentialsRefused)
         return retry_seconds(outage.failures, refused=refused, chance=self._chance())
 
     def _record_end_of_file(self) -> None:
         with self._lock:
-            over, self._outage = self._outage, None
+            over = None if self._rejected else self._outage
+            if over:
+                self._outage = None
             self._ended = True
         if over:
             self._log_recovery(over, self._clock.monotonic())
@@ -328,3 +365,10 @@ class Capture:
             outage.failures,
             now - outage.since,
         )
+
+
+def _as_source_error(error: Exception) -> SourceError:
+    if isinstance(error, SourceError):
+        return error
+    log.debug("reading failed in a way that was not foreseen", exc_info=error)
+    return SourceError(f"its frames can't be read ({mask_secrets_in(first_line(error))})")

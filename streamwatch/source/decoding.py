@@ -22,6 +22,7 @@ from av.video.stream import VideoStream
 from streamwatch.config import is_encrypted, mask_secrets_in
 from streamwatch.errors import CredentialsRefused, SourceError
 from streamwatch.records import Image
+from streamwatch.source.bounds import MOST_PIXELS, unfit_size
 from streamwatch.source.certificates import tls_problem
 
 OPEN_SECONDS = 5.0
@@ -113,6 +114,8 @@ class Video:
                 failures = self._count_failure(failures)
                 yield Gap.CORRUPT
                 continue
+            for picture in pictures:  # the size may change at any of them
+                _require_fit(picture.width, picture.height, self._shown)
             if pictures:
                 failures = 0
                 yield from pictures
@@ -152,9 +155,18 @@ def opened(target: Input) -> Iterator[Video]:
         # A stream that was announced but sent no data has no size.
         if not isinstance(stream, VideoStream) or not stream.codec_context.width:
             raise SourceError(f"{target.shown}: no video came from it")
+        _require_fit(stream.codec_context.width, stream.codec_context.height, target.shown)
         # Frame threads would delay the output by two more frames.
         stream.thread_type = "SLICE"
+        # FFmpeg allocates a larger picture before it can be looked at.
+        stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
         yield Video(container, stream, target.shown)
+
+
+def _require_fit(width: int, height: int, shown: str) -> None:
+    unfit = unfit_size(width, height)
+    if unfit is not None:
+        raise SourceError(f"{shown}: {unfit}")
 
 
 def _open_error(error: Exception, target: Input, elapsed_seconds: float) -> SourceError:

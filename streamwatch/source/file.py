@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from streamwatch.errors import SourceError
+from streamwatch.source.bounds import MOST_SECONDS
 from streamwatch.source.clock import Clock
 from streamwatch.source.decoding import Gap, Input, Video, opened
 from streamwatch.source.protocol import Decoded
@@ -54,6 +55,11 @@ class FileSource:
                     self.corrupt += picture is Gap.CORRUPT
                     continue
                 position = _next_position(position, picture.time, video)
+                if position > MOST_SECONDS:
+                    raise SourceError(
+                        f"{self._target.shown}: its time stamps jump ahead by"
+                        f" {position / 86_400:,.0f} days"
+                    )
                 seconds = pass_began + position
                 self._next_seconds = seconds + video.frame_seconds
                 if self._paced:

@@ -15,6 +15,9 @@ STEADY_SECONDS = 5.0
 """An outage ends once frames have arrived for this long; else a camera that sends one frame a
 connection would be retried without back-off, and each failure logged again."""
 
+MOST_SAID = 20
+"""So many different problems of one outage are logged: a text may hold a number that changes."""
+
 
 @dataclass(slots=True)
 class Outage:

@@ -23,6 +23,9 @@ JUMP_SECONDS = 5.0
 BACKWARD_SECONDS = 1.0
 """Time stamps that fall by more than this are a reset of the stream's clock; less is jitter."""
 
+MOST_PTS_SECONDS = 1e10
+"""Time stamps beyond it, 300 years, are none: their fractions would be lost in the sums below."""
+
 STEP_SECONDS = 1e-4
 """Least difference between the times of two frames."""
 
@@ -55,7 +58,7 @@ class CaptureTime:
         `pts` is None for streams without usable time stamps, and on others for the first frame
         and for the one after a read that timed out.
         """
-        if pts is not None:
+        if pts is not None and abs(pts) <= MOST_PTS_SECONDS:
             seconds = pts + self._smallest_delay(pts, arrival)
         elif self._delay is not None:
             seconds = min(arrival, self._last + self._step)

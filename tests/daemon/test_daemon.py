@@ -61,7 +61,9 @@ def test_a_failing_detector_stops_the_daemon_and_ends_open_visits(
     with Subscriber(broker.port) as subscriber:
         with (
             Daemon(settings) as daemon,
-            pytest.raises(StreamwatchError, match=r"^the detector failed: the device is gone$"),
+            pytest.raises(
+                StreamwatchError, match=r"^the detector failed: RuntimeError: the device is gone$"
+            ),
         ):
             daemon.run()
         subscriber.wait_for_payload("streamwatch/status", b"offline")
@@ -70,7 +72,7 @@ def test_a_failing_detector_stops_the_daemon_and_ends_open_visits(
         report = subscriber.of("streamwatch/errors")[0].json
         assert (report["kind"], report["message"]) == (
             "detector",
-            "the detector failed: the device is gone",
+            "the detector failed: RuntimeError: the device is gone",
         )
     assert not [t.name for t in threading.enumerate() if t.name in ("detector", "capture-street")]
 

@@ -97,6 +97,14 @@ def test_letterbox_equals_ultralytics(size: tuple[int, int]) -> None:
     assert fit.restore((*corners, 9999, 9999)) == (0, 0, *size)
 
 
+@pytest.mark.parametrize("size", [(4096, 4), (4, 4096), (1, 1), (1920, 1)])
+def test_even_the_narrowest_crop_has_a_pixel_left(size: tuple[int, int]) -> None:
+    canvas, fit = letterbox(np.full((size[1], size[0], 3), 7, np.uint8), 416)
+    assert canvas.shape[0] % 32 == canvas.shape[1] % 32 == 0
+    assert (canvas[fit.top, fit.left] == 7).all()
+    assert fit.restore((0, 0, 9999, 9999)) == (0, 0, *size)
+
+
 def test_raw_outputs_equal_ultralytics(
     images: list[Image], vectors: dict[str, NDArray[np.float32]]
 ) -> None:

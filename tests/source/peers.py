@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.server
+import re
 import socket
 import socketserver
 import ssl
@@ -27,7 +28,7 @@ USER, PASSWORD = "me@home", "p@ss:w/ord#%?&"
 class _Camera(http.server.BaseHTTPRequestHandler):
     """MJPEG as cheap cameras send it; /refused answers 401, /forbidden 403.
 
-    /guarded wants `USER` and `PASSWORD`.
+    /guarded wants `USER` and `PASSWORD`; /640x360 gives pictures of that size.
     """
 
     def log_message(self, format: str, *args: object) -> None:
@@ -35,6 +36,9 @@ class _Camera(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         status = {"/refused": 401, "/forbidden": 403, "/stream": 200}.get(self.path, 404)
+        size = re.fullmatch(r"/(\d+)x(\d+)", self.path)
+        if size is not None:
+            status = 200
         if self.path == "/guarded":
             login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
             status = 200 if self.headers["Authorization"] == f"Basic {login}" else 401
@@ -45,11 +49,11 @@ class _Camera(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=picture")
         self.end_headers()
         if status == 200:
-            self._send_pictures()
+            self._send_pictures(SIZE if size is None else (int(size[1]), int(size[2])))
 
-    def _send_pictures(self) -> None:
+    def _send_pictures(self, size: tuple[int, int]) -> None:
         for index in range(60 * FPS):
-            image = np.full((SIZE[1], SIZE[0], 3), index % 255, np.uint8)
+            image = np.full((size[1], size[0], 3), index % 255, np.uint8)
             jpeg = cv2.imencode(".jpg", image)[1].tobytes()
             head = f"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
             try:

@@ -198,29 +198,77 @@ def test_a_camera_is_offline_before_its_first_frame() -> None:
         assert running.capture.counts(0.0).age_seconds is None
 
 
-@pytest.mark.parametrize("where", ["source", "due", "on_problem"])
-def test_an_unexpected_exception_is_raised_by_join_and_not_retried(where: str) -> None:
-    def fail_due(seconds: float) -> bool:
-        raise ZeroDivisionError
+@pytest.mark.parametrize("where", ["source", "due"])
+def test_whatever_reading_raises_is_a_problem_of_the_camera(where: str) -> None:
+    failed: list[float] = []
 
+    def fail_once(seconds: float) -> bool:
+        if where == "due" and not failed:
+            failed.append(seconds)
+            raise ZeroDivisionError("by rtsp://me:hunter2@camera/")
+        return True
+
+    error = ZeroDivisionError("by rtsp://me:hunter2@camera/")
+    with scene((1, error if where == "source" else None), (5, None), due=fail_once) as running:
+        taken(running.slot)
+        until(lambda: running.capture.counts(0.0).frames >= 5)
+        assert running.problems == [
+            "its frames can't be read (ZeroDivisionError: by rtsp://me:***@camera/)"
+        ]
+        assert running.capture.failure is None
+
+
+def test_a_failure_to_report_a_problem_is_raised_by_join_and_not_retried() -> None:
     def fail_to_tell(problem: str) -> None:
         raise ZeroDivisionError
 
-    with scene(
-        (0, SourceError("porch is gone")),
-        (1, ZeroDivisionError() if where == "source" else None),
-        (1, None),
-        due=fail_due if where == "due" else lambda seconds: True,
-        on_problem=fail_to_tell if where == "on_problem" else None,
-    ) as running:
+    with scene((0, SourceError("porch is gone")), (1, None), on_problem=fail_to_tell) as running:
         until(lambda: running.capture.failure is not None)
         with pytest.raises(ZeroDivisionError):
             running.capture.join(5)
         with pytest.raises(ZeroDivisionError):
             running.capture.stop()
-        running.slot.take()
         assert running.slot.drained
         assert not running.capture.finished
+
+
+def test_a_rejected_frame_is_an_outage_until_one_is_accepted() -> None:
+    with scene((2, None), (1, None)) as running:
+        frames_of(running, 2)
+        assert running.capture.online(running.clock.now)
+        running.capture.reject("its frames can't be analysed (ValueError)")
+        assert not running.capture.online(running.clock.now)
+        assert running.problems == ["its frames can't be analysed (ValueError)"]
+        assert running.capture.problem == "its frames can't be analysed (ValueError)"
+
+
+def test_the_camera_is_opened_again_after_a_rejected_frame() -> None:
+    due_at: list[float] = []
+
+    def reject_the_second(seconds: float) -> bool:
+        due_at.append(seconds)
+        if len(due_at) == 2:
+            running.capture.reject("too strange")
+        return True
+
+    with scene((9, None), (200, None), due=reject_the_second) as running:
+        until(lambda: running.capture.counts(0.0).frames == 2 + 200)
+        assert running.clock.waits == [0.5]
+        assert not running.capture.online(running.clock.now)
+        running.capture.accept()
+        assert running.capture.problem == "too strange"
+    counts = running.capture.counts(0.0)
+    assert (counts.failures, running.problems) == (1, ["too strange"])
+
+
+def test_a_file_whose_last_frame_was_rejected_stays_a_problem() -> None:
+    """It has ended before the analysis has looked at that frame."""
+    settings = CameraSettings(url="clip.mp4", pace=False)
+    with scene((0, None), settings=settings) as running:
+        running.capture.reject("too strange")
+    running.capture.join(5)
+    assert running.capture.problem == "too strange"
+    assert not running.capture.online(running.clock.now)
 
 
 def test_a_capture_that_never_started_can_be_stopped() -> None:

@@ -21,7 +21,7 @@ from streamwatch.daemon.commands.parsing import (
     parse,
 )
 from streamwatch.daemon.reloading import Outcome, Reloading
-from streamwatch.errors import StreamwatchError
+from streamwatch.errors import StreamwatchError, foreseen
 from streamwatch.pipeline.analysis import Answer
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.prompts.vocabulary import vocabulary
@@ -51,15 +51,16 @@ class Commands:
     # From here on everything runs in the thread `reload`.
 
     def _begin(self, command: Command) -> None:
-        request = parse(command)
-        asked = _Asked(self._publisher, command, request.id)
-        if isinstance(request, Rejected):
-            asked.refuse(request.message)
-            return
+        asked = _Asked(self._publisher, command, None)
         try:
-            self._start(request, asked)
-        except StreamwatchError as error:
-            asked.refuse(str(error))
+            request = parse(command)
+            asked = _Asked(self._publisher, command, request.id)
+            if isinstance(request, Rejected):
+                asked.refuse(request.message)
+            else:
+                self._start(request, asked)
+        except Exception as error:
+            asked.refuse_because_of(error)
 
     def _start(self, request: Request, asked: _Asked) -> None:
         """Do what needs no waiting, and arrange for the rest. Raises StreamwatchError."""
@@ -162,8 +163,8 @@ class Commands:
                 go_on(future.result())
             except CancelledError:
                 asked.refuse(asked.cancelled)
-            except StreamwatchError as error:
-                asked.refuse(str(error))
+            except Exception as error:
+                asked.refuse_because_of(error)
 
         future.add_done_callback(lambda _: self._reloading.do(take))
 
@@ -182,6 +183,13 @@ class _Asked:
 
     def refuse(self, message: str) -> None:
         self._answer(ok=False, message=message)
+
+    def refuse_because_of(self, error: Exception) -> None:
+        """What was not foreseen ends neither the daemon nor the commands that follow."""
+        known = foreseen(error)
+        if known is not error:
+            log.error("the command %s %s", self._verb, known)
+        self.refuse(str(known))
 
 
 def _frame(camera: str, answer: Answer) -> dict[str, Any]:

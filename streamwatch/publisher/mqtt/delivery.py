@@ -151,6 +151,11 @@ class Delivery:
         """Whether everything was acknowledged."""
         return not self._line and not self._sent
 
+    @property
+    def has_reports(self) -> bool:
+        """Whether reports wait for a connection."""
+        return bool(self._reports)
+
     def retains(self, topic: str) -> bool:
         """Whether a retained message for this topic is kept, to be sent after each connect."""
         return any(topic in messages for messages in self._newest.values())
