@@ -33,7 +33,7 @@ class Pages:
 
 
 class App:
-    """Answers with the pages; those of the status document only where it is `local`.
+    """Answers with the pages; with the status document only where it is `local`.
 
     If there is a `token`, `/metrics` requires it (`Authorization: Bearer …`).
     """
@@ -60,7 +60,7 @@ class App:
         self._threads.close()
 
     def _endpoint(self, make: Callable[[Request], Response]) -> Callable[[Request], Any]:
-        """Makes the page in a thread, since it may wait for locks; not for clients that go."""
+        """Has a page made in a thread, since that may wait for locks, while the client is there."""
 
         async def answer(request: Request) -> Response:
             making = asyncio.wrap_future(self._threads.submit(lambda: make(request)))
