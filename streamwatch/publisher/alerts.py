@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import cv2
@@ -14,15 +14,16 @@ import cv2
 from streamwatch.config import SnapshotSettings
 from streamwatch.publisher.contract.payloads import OFF, ON, encode, event_fields
 from streamwatch.publisher.contract.topics import Pair, Topics
+from streamwatch.publisher.elapsed import Elapsed
 from streamwatch.publisher.mqtt.delivery import Delivery, Message
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
 from streamwatch.publisher.snapshot_drawing import render, render_crop
 from streamwatch.publisher.snapshot_folder import Gallery, SnapshotFolder
-from streamwatch.records import Event
+from streamwatch.records import Event, Remembered
 
 logger = logging.getLogger(__name__)
 
-DELAYED_AFTER = timedelta(seconds=60)
+DELAYED_SECONDS = 60.0
 MAX_RAW_BYTES = 256_000_000
 """Limit for frames that wait to be drawn; beyond it an event is published without its picture."""
 
@@ -51,7 +52,7 @@ class Alerts:
     """Queues each event for delivery, after its picture and before the state that it causes.
 
     Only for the publisher's thread, except `open_visits`. `remembered` are the visits of the
-    previous run, each as its last event. `complain` is called with a sentence when
+    previous run. `complain` is called with a sentence when
     something goes wrong.
     """
 
@@ -59,29 +60,32 @@ class Alerts:
         self,
         outbox: Outbox,
         delivery: Delivery,
-        remembered: Iterable[Event],
+        remembered: Iterable[Remembered],
         *,
         complain: Callable[[str], None],
         now: Callable[[], datetime],
         seconds: Callable[[], float],
+        elapsed: Elapsed,
     ) -> None:
         self._outbox = outbox
         self._delivery = delivery
         self._complain = complain
         self._now = now
         self._seconds = seconds
+        self._elapsed = elapsed
         self._snapshots = SnapshotSettings()
         self._folder: Path | None = None
         self._gallery: Gallery | None = None
         self._open: dict[Pair, set[str]] = {}
         """The ids of the visits without an `end` yet."""
-        for last in remembered:
-            if last.type != "end":
-                self._open.setdefault((last.camera, last.watch), set()).add(last.id)
+        for visit in remembered:
+            if visit.open:
+                pair = visit.last.camera, visit.last.watch
+                self._open.setdefault(pair, set()).add(visit.last.id)
         self._newest_visit: dict[Pair, str] = {}
         self._pictures_left_out = 0
         self._dropping = False
-        self._dropped_said = 0
+        self._dropped_said = self._expired_said = self._set_aside_said = 0
 
     @property
     def open_visits(self) -> dict[Pair, int]:
@@ -99,6 +103,7 @@ class Alerts:
                 complain=self._complain,
                 now=self._now,
                 seconds=self._seconds,
+                elapsed=self._elapsed,
             )
 
     def clean_if_due(self) -> None:
@@ -106,12 +111,12 @@ class Alerts:
         if self._gallery is not None:
             self._gallery.clean_if_due()
 
-    def take(self, event: Event, since: datetime, topics: Topics) -> None:
-        """Publish an event that came to the publisher at `since`."""
+    def take(self, event: Event, came_at: float, topics: Topics) -> None:
+        """Publish an event that came to the publisher at `came_at`, in monotonic seconds."""
         if event.type == "new":
             self._newest_visit[event.camera, event.watch] = event.id
         self._publish_picture(event, topics)
-        self._delivery.alert(replace(event, picture=None), since)
+        self._delivery.alert(replace(event, picture=None), came_at)
         self._say_that_some_are_dropped()
         self._follow_state(event, topics)
 
@@ -129,7 +134,7 @@ class Alerts:
             topics,
             snapshot_path=self._gallery.path_of(event) if self._gallery else None,
             published_at=self._now(),
-            delayed=self._now() - waiting.since > DELAYED_AFTER,
+            delayed=waiting.waited_seconds > DELAYED_SECONDS,
         )
         return Message(topics.event(event.camera, event.watch), encode(fields))
 
@@ -151,6 +156,22 @@ class Alerts:
             logger.warning("%d alerts were dropped while the broker was away", count)
             self._dropped_said = self._outbox.dropped
             self._dropping = False
+
+    def say_what_was_not_kept(self) -> None:
+        """Report how many alerts have waited too long or are not understood, if any."""
+        expired = self._outbox.expired - self._expired_said
+        self._expired_said = self._outbox.expired
+        if expired:
+            self._complain(
+                f"{expired:,} alerts have waited longer than mqtt.outbox.max_age, and are dropped"
+            )
+        aside = self._outbox.set_aside - self._set_aside_said
+        self._set_aside_said = self._outbox.set_aside
+        if aside:
+            self._complain(
+                f"{aside:,} alerts in the outbox are not understood by this version of streamwatch:"
+                " they are not sent, but kept there in the table set_aside"
+            )
 
     def _publish_picture(self, event: Event, topics: Topics) -> None:
         if event.picture is None:

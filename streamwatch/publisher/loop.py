@@ -24,6 +24,7 @@ from streamwatch.publisher.contract.payloads import (
 )
 from streamwatch.publisher.contract.requests import Command, Reply, answers
 from streamwatch.publisher.contract.topics import Pair, Topics
+from streamwatch.publisher.elapsed import Elapsed
 from streamwatch.publisher.homeassistant_announcer import Announcer
 from streamwatch.publisher.homeassistant_discovery import Device
 from streamwatch.publisher.mqtt.attempt import Acknowledged, Arrived, Notice, Subscribed
@@ -32,7 +33,7 @@ from streamwatch.publisher.mqtt.delivery import Delivery, Message
 from streamwatch.publisher.mqtt.listening import Listening
 from streamwatch.publisher.mqtt.sweep import Declared
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
-from streamwatch.records import Event
+from streamwatch.records import Event, Remembered
 
 logger = logging.getLogger(__name__)
 
@@ -53,11 +54,12 @@ class PublisherLoop:
         mqtt: MqttSettings,
         tasks: queue.SimpleQueue[Callable[[], None]],
         outbox: Outbox,
-        remembered: Iterable[Event],
+        remembered: Iterable[Remembered],
         *,
         on_command: Callable[[Command], None] | None,
         now: Callable[[], datetime],
         seconds: Callable[[], float],
+        elapsed: Elapsed,
     ) -> None:
         self._mqtt = mqtt
         self._tasks = tasks
@@ -67,7 +69,7 @@ class PublisherLoop:
         self._topics = Topics(mqtt.topic_prefix)
         self._connection = self._new_connection()
         self._delivery = Delivery(
-            outbox, compose=self._compose, complain=self.complain, now=now, seconds=seconds
+            outbox, compose=self._compose, complain=self.complain, seconds=seconds
         )
         self.alerts = Alerts(
             outbox,
@@ -76,6 +78,7 @@ class PublisherLoop:
             complain=self.complain,
             now=now,
             seconds=seconds,
+            elapsed=elapsed,
         )
         self.announcer = Announcer(
             publish=self._publish_device, clear=self._delivery.clear, seconds=seconds
@@ -129,6 +132,7 @@ class PublisherLoop:
         else:
             task()
         self._delivery.pump()
+        self.alerts.say_what_was_not_kept()
         if self._move_to is not None and (self._delivery.idle or self._seconds() >= self._leave_by):
             self._move()
 
@@ -264,11 +268,12 @@ class PublisherLoop:
 
     # --- what is published -----------------------------------------------------------------------
 
-    def take_event(self, event: Event, since: datetime, *, left_out: bool) -> None:
-        """`left_out` means that its picture was dropped, since too many waited to be drawn."""
+    def take_event(self, event: Event, came_at: float, *, left_out: bool) -> None:
+        """`came_at` is when it came, in monotonic seconds; `left_out` means that its picture was
+        dropped, since too many waited to be drawn."""
         if left_out:
             self.alerts.note_left_out()
-        self.alerts.take(event, since, self._topics)
+        self.alerts.take(event, came_at, self._topics)
 
     def take_camera_status(self, camera: str, state: CameraState) -> None:
         self._delivery.retain("camera", self._topics.camera_status(camera), state.encode())

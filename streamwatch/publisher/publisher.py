@@ -24,6 +24,7 @@ from streamwatch.publisher.contract.payloads import (
 )
 from streamwatch.publisher.contract.requests import Command, Reply, answer_fields
 from streamwatch.publisher.contract.topics import Pair
+from streamwatch.publisher.elapsed import Elapsed, this_boot
 from streamwatch.publisher.homeassistant_discovery import Roster
 from streamwatch.publisher.loop import PublisherLoop
 from streamwatch.publisher.mqtt.sweep import Declared
@@ -63,8 +64,10 @@ class Publisher:
         self._now = now
         self._seconds = seconds
         self._tasks: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._elapsed = Elapsed(seconds, now, this_boot())
         self._outbox = self._made_outbox(outbox, mqtt.outbox)
         self._remembered = tuple(self._outbox.visits())
+        self._remembered_at = seconds()
         self._raw_pictures = RawPictures()
         self._loop = PublisherLoop(
             mqtt,
@@ -74,6 +77,7 @@ class Publisher:
             on_command=on_command,
             now=now,
             seconds=seconds,
+            elapsed=self._elapsed,
         )
         self._loop.alerts.keep_snapshots(snapshots, folder)
         self._thread = threading.Thread(target=self._loop.run, name="publisher", daemon=True)
@@ -110,10 +114,9 @@ class Publisher:
     @property
     def remembered(self) -> tuple[Remembered, ...]:
         """The visits of the previous run: those it left open, and those its stop ended."""
-        now = self._now()
+        passed = self._seconds() - self._remembered_at
         return tuple(
-            Remembered(last, max(0.0, (now - last.captured_at).total_seconds()))
-            for last in self._remembered
+            replace(visit, age_seconds=visit.age_seconds + passed) for visit in self._remembered
         )
 
     def start(self) -> None:
@@ -149,10 +152,10 @@ class Publisher:
         fits = self._raw_pictures.reserve(size)
         if not fits:
             event = replace(event, picture=None)
-        since = self._now()
+        came_at = self._seconds()
 
         def take() -> None:
-            self._loop.take_event(event, since, left_out=not fits)
+            self._loop.take_event(event, came_at, left_out=not fits)
             if fits:
                 self._raw_pictures.free(size)
 
@@ -224,11 +227,15 @@ class Publisher:
 
     def _made_outbox(self, file: Path | None, settings: OutboxSettings) -> Outbox:
         if file is None:
-            return SqliteOutbox(max_bytes=settings.max_size, max_age=settings.max_age)
+            return SqliteOutbox(
+                max_bytes=settings.max_size, max_age=settings.max_age, elapsed=self._elapsed
+            )
         return DurableOutbox(
             file,
             max_bytes=settings.max_size,
             max_age=settings.max_age,
-            complain=lambda sentence: self._tasks.put(partial(self._loop.complain, sentence)),
+            # It may complain before there is a loop.
+            complain=lambda sentence: self._tasks.put(lambda: self._loop.complain(sentence)),
             seconds=self._seconds,
+            elapsed=self._elapsed,
         )

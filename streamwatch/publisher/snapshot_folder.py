@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from streamwatch import files
+from streamwatch.publisher.elapsed import Elapsed
 from streamwatch.records import Event
 
 logger = logging.getLogger(__name__)
@@ -83,8 +84,11 @@ class SnapshotFolder:
         files.replace(target, jpeg, part=self._path / f".{target.name}.part")
         self._bytes += len(jpeg)
 
-    def clean(self, now: datetime) -> int:
-        """Delete what is too old, then the oldest until the rest fits; returns how many."""
+    def clean(self, now: datetime | None) -> int:
+        """Delete what is too old, then the oldest until the rest fits; returns how many.
+
+        Without the time of day `now` nothing is too old.
+        """
         if not self._path.exists():
             return 0
         kept = sorted(self._ours(), key=lambda file: (file.written_at, file.path))
@@ -94,7 +98,7 @@ class SnapshotFolder:
             limit = int(limit * _ROOM_AFTER_CLEANING)
         deleted = 0
         for file in kept:
-            too_old = now.timestamp() - file.written_at > self._keep_seconds
+            too_old = now is not None and now.timestamp() - file.written_at > self._keep_seconds
             if not too_old and room <= limit:
                 break
             file.path.unlink(missing_ok=True)
@@ -128,9 +132,11 @@ class Gallery:
         complain: Callable[[str], None],
         now: Callable[[], datetime],
         seconds: Callable[[], float],
+        elapsed: Elapsed,
     ) -> None:
         self._folder = folder
         self._complain = complain
+        self._elapsed = elapsed
         self._now = now
         self._seconds = seconds
         self._next_cleaning = seconds()
@@ -163,12 +169,15 @@ class Gallery:
             self._unsaved = 0
 
     def clean_if_due(self) -> None:
-        """Clean at the start, every ten minutes, and when the folder is over its limit."""
+        """Clean at the start, every ten minutes, and when the folder is over its limit.
+
+        Nothing is deleted for its age while the time of day may still be wrong.
+        """
         if self._seconds() < self._next_cleaning and not self._folder.full:
             return
         self._next_cleaning = self._seconds() + CLEANING_SECONDS
         try:
-            self._folder.clean(self._now())
+            self._folder.clean(self._now() if self._elapsed.settled else None)
         except OSError as error:
             if not self._uncleaned:
                 self._uncleaned = True

@@ -37,6 +37,8 @@ class RememberedVisits:
         self._first_seconds: float | None = None
         """Of the frames since the start, or since the camera was away."""
         self._newest_seconds = 0.0
+        self._gone_seconds = 0.0
+        """How long the camera has given no frame; ages are without it until the next."""
 
     @property
     def visits(self) -> Sequence[Remembered]:
@@ -48,7 +50,7 @@ class RememberedVisits:
     def pass_time(self, frame: Frame) -> None:
         """Update the visits' ages to `frame`.
 
-        At the first frame by the time of day, since seconds start anew with each run.
+        At the first frame by the time that the camera gave none, since seconds start anew.
         """
         begins = self._first_seconds is None
         elapsed = frame.seconds - self._newest_seconds
@@ -57,11 +59,9 @@ class RememberedVisits:
         self._newest_seconds = frame.seconds
         for number, visit in enumerate(self._visits):
             age = visit.age_seconds
-            if begins:
-                age = max(age, (frame.captured_at - visit.last.captured_at).total_seconds())
-            else:
-                age += elapsed
+            age += self._gone_seconds if begins else elapsed
             self._visits[number] = replace(visit, age_seconds=age)
+        self._gone_seconds = 0.0
 
     def at(self, box: Box, size: tuple[int, int]) -> Remembered | None:
         """The visit that a thing in `box`, in a frame of this size, would continue."""
@@ -86,6 +86,7 @@ class RememberedVisits:
     def take_lost(self, gone_seconds: float) -> list[Remembered]:
         """Remove and return those too old after the camera gave no frame for `gone_seconds`."""
         self._first_seconds = None
+        self._gone_seconds = gone_seconds
         return self._take(lambda visit: visit.age_seconds + gone_seconds > MEMORY_SECONDS)
 
     def take_all(self) -> list[Remembered]:

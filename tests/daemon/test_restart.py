@@ -146,7 +146,7 @@ def test_the_last_position_is_kept_for_the_next_start(
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(outbox.parent, copy)
         database = SqliteOutbox(copy / outbox.name)
-        edges = [visit.box[0] for visit in database.visits()]
+        edges = [visit.last.box[0] for visit in database.visits()]
         database.close()
         return max(edges, default=0.0)
 

@@ -12,7 +12,7 @@ from streamwatch.publisher.mqtt.delivery import (
 )
 from streamwatch.publisher.outbox.outbox import Waiting
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox
-from tests.publisher.events import MOMENT, new_event
+from tests.publisher.events import new_event
 from tests.publisher.running import Clock
 
 
@@ -62,7 +62,6 @@ class Desk:
             self.outbox,
             compose=self.compose,
             complain=self.complaints.append,
-            now=lambda: MOMENT,
             seconds=self.clock,
         )
 
@@ -82,7 +81,7 @@ class Desk:
         return wire
 
     def alert(self, sequence: int, camera: str = "porch") -> None:
-        self.delivery.alert(new_event(sequence=sequence, camera=camera), MOMENT)
+        self.delivery.alert(new_event(sequence=sequence, camera=camera), self.clock())
         self.delivery.pump()
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from datetime import timedelta
@@ -14,20 +15,21 @@ from streamwatch.publisher.outbox.sqlite import ROW_BYTES, SqliteOutbox
 from streamwatch.records import Event
 from tests.publisher.events import MOMENT, end_event, new_event, update_event
 
+NOW = time.monotonic()
 LONGEST = 424
 """Bytes of the longest event here, as stored."""
 
 
 def left(outbox: SqliteOutbox) -> list[tuple[str, str, int]]:
     """The events that would be sent now: id, type, sequence."""
-    waiting = [outbox.take(number) for number in outbox.rewind(MOMENT)]
+    waiting = [outbox.take(number) for number in outbox.rewind()]
     return [(each.event.id, each.event.type, each.event.sequence) for each in waiting if each]
 
 
 def filled(max_events: int, events: Sequence[Event]) -> SqliteOutbox:
     outbox = room_for(max_events)
     for event in events:
-        outbox.add(event, MOMENT)
+        outbox.add(event, NOW)
     return outbox
 
 
@@ -47,11 +49,11 @@ def visit(name: str) -> list[Event]:
 
 def test_events_keep_their_order_until_they_are_removed() -> None:
     outbox = SqliteOutbox()
-    numbers = [outbox.add(event, MOMENT) for event in visit("a")]
+    numbers = [outbox.add(event, NOW) for event in visit("a")]
     assert numbers == sorted(numbers)
     taken = outbox.take(numbers[0])
     assert taken is not None
-    assert (taken.event.type, taken.since) == ("new", MOMENT)
+    assert taken.event.type == "new"
     assert outbox.take(numbers[0]) is not None
     outbox.remove(numbers[0])
     outbox.remove(numbers[0])
@@ -75,32 +77,32 @@ def test_without_updates_whole_visits_are_dropped_from_the_oldest() -> None:
 
 def test_later_events_of_a_dropped_visit_are_dropped_too() -> None:
     outbox = filled(1, [new_event(id="a"), new_event(id="b")])
-    outbox.add(update_event("a"), MOMENT)
-    outbox.add(end_event("a", 2), MOMENT)
+    outbox.add(update_event("a"), NOW)
+    outbox.add(end_event("a", 2), NOW)
     assert left(outbox) == [("b", "new", 0)]
     assert outbox.dropped == 3
     # After its end the dropped visit is forgotten: its id may be used again.
-    outbox.remove(outbox.rewind(MOMENT)[0])
-    outbox.add(new_event(id="a"), MOMENT)
+    outbox.remove(outbox.rewind()[0])
+    outbox.add(new_event(id="a"), NOW)
     assert left(outbox) == [("a", "new", 0)]
 
 
 def test_the_end_of_an_announced_visit_is_kept_as_long_as_possible() -> None:
     outbox = room_for(2)
-    begun = outbox.add(new_event(id="a"), MOMENT)
+    begun = outbox.add(new_event(id="a"), NOW)
     outbox.take(begun)
     outbox.remove(begun)
-    outbox.add(end_event("a"), MOMENT)
-    outbox.add(new_event(id="b"), MOMENT)
-    outbox.add(new_event(id="c"), MOMENT)
+    outbox.add(end_event("a"), NOW)
+    outbox.add(new_event(id="b"), NOW)
+    outbox.add(new_event(id="c"), NOW)
     assert left(outbox) == [("a", "end", 1), ("c", "new", 0)]
 
 
 def test_an_event_being_sent_is_not_dropped() -> None:
     outbox = room_for(1)
-    first = outbox.add(update_event("a"), MOMENT)
+    first = outbox.add(update_event("a"), NOW)
     assert outbox.take(first) is not None
-    outbox.add(new_event(id="b"), MOMENT)
+    outbox.add(new_event(id="b"), NOW)
     assert left(outbox) == [("a", "update", 1)]
     assert outbox.dropped == 1
 
@@ -120,12 +122,12 @@ def test_no_visit_loses_only_its_new_or_its_end(
     for count, (name, ends) in enumerate(steps):
         if name not in open_visits:
             open_visits[name] = f"{name}{count}"
-            outbox.add(new_event(id=open_visits[name]), MOMENT)
+            outbox.add(new_event(id=open_visits[name]), NOW)
         elif ends:
             ended.add(open_visits[name])
-            outbox.add(end_event(open_visits.pop(name), 2), MOMENT)
+            outbox.add(end_event(open_visits.pop(name), 2), NOW)
         else:
-            outbox.add(update_event(open_visits[name]), MOMENT)
+            outbox.add(update_event(open_visits[name]), NOW)
         assert len(outbox) <= max_events
     kinds: dict[str, list[str]] = {}
     for visit_id, kind, _ in left(outbox):
@@ -138,34 +140,21 @@ def test_no_visit_loses_only_its_new_or_its_end(
 def test_waiting_events_survive_a_restart(tmp_path: Path) -> None:
     before = SqliteOutbox(tmp_path / "outbox")
     events = [new_event(id="a", position=1.5), update_event("a", 1), end_event("a", 2)]
-    numbers = [before.add(event, MOMENT + timedelta(seconds=1)) for event in events]
+    numbers = [before.add(event, NOW) for event in events]
     before.remove(numbers[0])
     before.close()
     after = SqliteOutbox(tmp_path / "outbox")
     assert len(after) == 2
-    taken = [after.take(number) for number in after.rewind(MOMENT)]
+    taken = [after.take(number) for number in after.rewind()]
     for waiting, event in zip(taken, events[1:], strict=True):
         assert waiting is not None
         assert fields_of(waiting.event) == fields_of(event)
-    assert {waiting.since for waiting in taken if waiting} == {MOMENT + timedelta(seconds=1)}
-    assert after.add(new_event(), MOMENT) > numbers[2]
-
-
-def test_events_past_their_age_are_dropped_as_whole_visits(tmp_path: Path) -> None:
-    outbox = SqliteOutbox(tmp_path / "outbox", max_age=timedelta(days=7))
-    outbox.add(new_event(id="old"), MOMENT)
-    outbox.add(new_event(id="young"), MOMENT + timedelta(days=3))
-    outbox.add(update_event("old"), MOMENT + timedelta(days=6))
-    outbox.rewind(MOMENT + timedelta(days=7, seconds=1))
-    assert left(outbox) == [("young", "new", 0)]
-    outbox.add(end_event("old", 2), MOMENT + timedelta(days=8))
-    assert left(outbox) == [("young", "new", 0)]
-    assert outbox.dropped == 3
+    assert after.add(new_event(), NOW) > numbers[2]
 
 
 def test_two_outboxes_cannot_open_one_file(tmp_path: Path) -> None:
     first = SqliteOutbox(tmp_path / "outbox")
-    first.add(new_event(), MOMENT)
+    first.add(new_event(), NOW)
     with pytest.raises(sqlite3.OperationalError, match="locked"):
         SqliteOutbox(tmp_path / "outbox")
 
@@ -177,22 +166,23 @@ def test_open_and_stopped_visits_are_remembered_with_their_last_event() -> None:
         *(new_event(id="left"), end_event("left")),
         *(new_event(id="stopped"), replace(end_event("stopped"), reason="shutdown")),
     ):
-        outbox.remove(outbox.add(event, MOMENT))
-    assert [(event.id, event.type, event.sequence) for event in outbox.visits()] == [
+        outbox.remove(outbox.add(event, NOW))
+    visits = [visit.last for visit in outbox.visits()]
+    assert [(event.id, event.type, event.sequence) for event in visits] == [
         ("open", "update", 1),
         ("stopped", "end", 1),
     ]
-    outbox.add(new_event(id="again", continues="stopped"), MOMENT)
-    assert [event.id for event in outbox.visits()] == ["again", "open"]
+    outbox.add(new_event(id="again", continues="stopped"), NOW)
+    assert [visit.last.id for visit in outbox.visits()] == ["again", "open"]
 
 
 def test_remember_updates_open_visits_and_forgets_the_rest() -> None:
     outbox = SqliteOutbox()
     for event in (new_event(id="gone"), new_event(id="moved"), new_event(id="still")):
-        outbox.remove(outbox.add(event, MOMENT))
+        outbox.remove(outbox.add(event, NOW))
     moved = new_event(id="moved", box=(1.0, 2.0, 3.0, 4.0), captured_at=MOMENT + timedelta(hours=1))
-    outbox.remember([moved, outbox.visits()[2], new_event(id="never told")])
-    standing = {event.id: event for event in outbox.visits()}
+    outbox.remember([moved, outbox.visits()[2].last, new_event(id="never told")])
+    standing = {visit.last.id: visit.last for visit in outbox.visits()}
     assert standing.keys() == {"moved", "still"}
     assert fields_of(standing["moved"]) == fields_of(moved)
     assert len(outbox) == 0
@@ -200,6 +190,6 @@ def test_remember_updates_open_visits_and_forgets_the_rest() -> None:
 
 def test_a_dropped_visit_is_not_continued_after_a_restart() -> None:
     outbox = room_for(1)
-    outbox.add(new_event(id="a"), MOMENT)
-    outbox.add(replace(end_event("a"), reason="shutdown"), MOMENT)
+    outbox.add(new_event(id="a"), NOW)
+    outbox.add(replace(end_event("a"), reason="shutdown"), NOW)
     assert (left(outbox), outbox.visits()) == ([], ())

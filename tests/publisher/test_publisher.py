@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -312,10 +313,10 @@ os._exit(9)
 
 
 def test_an_event_sent_late_is_marked_delayed(mosquitto: Mosquitto) -> None:
-    moment = MOMENT
-    publisher = make(mosquitto, "late", now=lambda: moment)
+    passed = 0.0
+    publisher = make(mosquitto, "late", seconds=lambda: time.monotonic() + passed)
     publisher.event(new_event())
-    moment += timedelta(seconds=61)
+    passed = 61.0
     with Subscriber(mosquitto.port, "late/events/#") as subscriber, running(publisher):
         publisher.event(new_event())
         late, prompt = subscriber.wait_for(lambda messages: len(messages) == 2)
@@ -370,7 +371,7 @@ def test_an_unencodable_event_or_picture_holds_up_nothing(
 def test_a_crash_of_the_thread_is_kept_and_the_will_is_sent(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def break_down(self: Delivery, event: Event, since: datetime) -> None:
+    def break_down(self: Delivery, event: Event, came_at: float) -> None:
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(connection, "WILL_DELAY_SECONDS", 2)

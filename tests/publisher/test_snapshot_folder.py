@@ -15,6 +15,7 @@ import pytest
 
 from streamwatch.config.sections.whole import SnapshotSettings
 from streamwatch.publisher import EmbeddedBroker, Publisher
+from streamwatch.publisher.elapsed import Elapsed
 from streamwatch.publisher.snapshot_folder import (
     CLEANING_SECONDS,
     Gallery,
@@ -134,20 +135,61 @@ def test_cleaning_a_missing_folder_does_nothing(tmp_path: Path) -> None:
     assert folder_at(tmp_path / "later").clean(NOW) == 0
 
 
-def test_cleaning_runs_at_the_start_and_periodically(tmp_path: Path) -> None:
-    clock = Clock()
-    folder = folder_at(tmp_path)
-    gallery = Gallery(folder, complain=pytest.fail, now=lambda: NOW, seconds=clock)
+class Times:
+    """Both clocks; `ahead` is how far the time of day is set forward."""
 
-    def survives() -> bool:
-        old = aged(folder.save(new_event(), b"jpeg", b"crop"), 8)
+    def __init__(self) -> None:
+        self.seconds = Clock()
+        self.ahead = timedelta()
+
+    def now(self) -> datetime:
+        return NOW + timedelta(seconds=self.seconds() - 1000) + self.ahead
+
+    def gallery(self, folder: SnapshotFolder) -> Gallery:
+        return Gallery(
+            folder,
+            complain=pytest.fail,
+            now=self.now,
+            seconds=self.seconds,
+            elapsed=Elapsed(self.seconds, self.now),
+        )
+
+    def survives(self, folder: SnapshotFolder, gallery: Gallery, days: float) -> bool:
+        """Whether a picture so old is still there after cleaning, if that was due."""
+        old = aged(folder.save(new_event(), b"jpeg", b"crop"), days)
         gallery.clean_if_due()
         return old.exists()
 
-    assert not survives()
-    assert survives()
-    clock.seconds += CLEANING_SECONDS
-    assert not survives()
+
+def test_cleaning_runs_periodically(tmp_path: Path) -> None:
+    times, folder = Times(), folder_at(tmp_path)
+    gallery = times.gallery(folder)
+    gallery.clean_if_due()
+    times.seconds.seconds += CLEANING_SECONDS
+    assert not times.survives(folder, gallery, 8)
+    assert times.survives(folder, gallery, 8)
+    times.seconds.seconds += CLEANING_SECONDS
+    assert not times.survives(folder, gallery, 8)
+
+
+def test_at_the_start_only_what_does_not_fit_is_deleted(tmp_path: Path) -> None:
+    times, folder = Times(), folder_at(tmp_path, max_bytes=5)
+    assert times.survives(folder_at(tmp_path / "roomy"), times.gallery(folder), 8)
+    assert not times.survives(folder, times.gallery(folder), 8)
+
+
+def test_a_clock_that_is_a_month_ahead_for_a_while_deletes_nothing(tmp_path: Path) -> None:
+    times, folder = Times(), folder_at(tmp_path)
+    gallery = times.gallery(folder)
+    gallery.clean_if_due()
+    times.seconds.seconds += CLEANING_SECONDS
+    times.ahead = timedelta(days=30)
+    assert times.survives(folder, gallery, 1)
+    times.seconds.seconds += 5
+    times.ahead = timedelta()
+    assert times.survives(folder, gallery, 1)
+    times.seconds.seconds += CLEANING_SECONDS
+    assert times.survives(folder, gallery, 1)
 
 
 def test_snapshot_path_is_set_while_the_file_exists(mosquitto: Mosquitto, tmp_path: Path) -> None:
@@ -257,7 +299,11 @@ def test_a_folder_that_cannot_be_cleaned_is_reported_once(tmp_path: Path) -> Non
     blocked.write_text("not a folder")
     complaints: list[str] = []
     gallery = Gallery(
-        folder_at(blocked), complain=complaints.append, now=lambda: NOW, seconds=clock
+        folder_at(blocked),
+        complain=complaints.append,
+        now=lambda: NOW,
+        seconds=clock,
+        elapsed=Elapsed(clock, lambda: NOW),
     )
     gallery.clean_if_due()
     clock.seconds += CLEANING_SECONDS

@@ -7,8 +7,10 @@ it was told at. A new kind of disturbance is one more rule; what must hold is in
 from __future__ import annotations
 
 import itertools
+import time
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -23,7 +25,7 @@ from hypothesis.stateful import (
 )
 
 from streamwatch.publisher import SqliteOutbox
-from streamwatch.records import Detection, EndReason, Event, Remembered
+from streamwatch.records import Detection, EndReason, Event
 from streamwatch.watch.camera import CameraWatches
 from tests.watch.scenes import SIZE, START, camera_rules, camera_watches, frame, person
 
@@ -101,7 +103,7 @@ class CameraLife(RuleBasedStateMachine):
     def keep(self, events: Sequence[Event]) -> None:
         for event in events:
             self.visits[event.id].append((self.now, event))
-            self.outbox.remove(self.outbox.add(event, START))
+            self.outbox.remove(self.outbox.add(event, time.monotonic()))
 
     def start_again(self, seconds: float, edited: dict[str, object] | None) -> None:
         """Another life, with nothing but what the outbox remembers; one watch perhaps `edited`."""
@@ -111,8 +113,8 @@ class CameraLife(RuleBasedStateMachine):
         self.said += seconds
         clock = START + timedelta(seconds=self.said)
         visits = [
-            Remembered(last, max(0.0, (clock - last.captured_at).total_seconds()))
-            for last in self.outbox.visits()
+            replace(visit, age_seconds=max(0.0, (clock - visit.last.captured_at).total_seconds()))
+            for visit in self.outbox.visits()
         ]
         assert {visit.last.id for visit in visits if visit.open} == self.still_open()
         self.lives += 1

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Literal, Protocol
 
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
@@ -122,13 +121,11 @@ class Delivery:
         *,
         compose: Callable[[Waiting], Message],
         complain: Callable[[str], None],
-        now: Callable[[], datetime],
         seconds: Callable[[], float],
     ) -> None:
         self._outbox = outbox
         self._compose = compose
         self._complain = complain
-        self._now = now
         self._seconds = seconds
         self._wire: Wire | None = None
         self._line: deque[_Step] = deque()
@@ -183,8 +180,9 @@ class Delivery:
         if self._wire is not None:
             self._line.append(_Answer(message))
 
-    def alert(self, event: Event, since: datetime) -> None:
-        number = self._outbox.add(event, since)
+    def alert(self, event: Event, came_at: float) -> None:
+        """`came_at` is when it came to the publisher, in monotonic seconds."""
+        number = self._outbox.add(event, came_at)
         if self._open:
             self._line.append(_Alert(number))
 
@@ -210,7 +208,7 @@ class Delivery:
         self._pictures_in_line = len(self._newest["snapshot"])
         self._line.extend(self._reports)
         self._reports.clear()
-        self._line.extend(_Alert(number) for number in self._outbox.rewind(self._now()))
+        self._line.extend(_Alert(number) for number in self._outbox.rewind())
         self._line.extend(self._clearings.values())
 
     def lost(self) -> None:

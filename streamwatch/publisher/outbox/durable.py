@@ -6,17 +6,24 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
+from streamwatch.publisher.elapsed import Elapsed
 from streamwatch.publisher.outbox.outbox import Waiting
+from streamwatch.publisher.outbox.salvage import readable
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox
-from streamwatch.records import Event
+from streamwatch.records import Event, Remembered
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 30.0
 """How often a disk that failed is tried again."""
+_NOT_THE_FILE = {
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR),
+    *(sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY),
+}
+"""SQLite's error codes that say nothing of the file's content."""
 FAR_BEYOND = 1 << 40
 """A number above that of any event on disk."""
 
@@ -25,7 +32,8 @@ class DurableOutbox:
     """See `Outbox`. A full, read-only or broken disk is reported to `complain` and never raises.
 
     What can't be written waits in memory, and is written when the disk works again. A file that is
-    not a database is moved aside, never deleted.
+    broken, as a whole or in part, is moved aside, never deleted; what can be read of it goes on
+    waiting.
     """
 
     def __init__(
@@ -36,17 +44,19 @@ class DurableOutbox:
         max_age: timedelta,
         complain: Callable[[str], None],
         seconds: Callable[[], float],
+        elapsed: Elapsed,
     ) -> None:
         self._file = file
         self._max_bytes = max_bytes
         self._max_age = max_age
         self._complain = complain
         self._seconds = seconds
+        self._elapsed = elapsed
         self._disk: SqliteOutbox | None = None
         self._memory: SqliteOutbox | None = None
         self._removed: set[int] = set()
         """Acknowledged, but still on a disk that can't be written."""
-        self._found_late: Sequence[Event] = ()
+        self._found_late: Sequence[Remembered] = ()
         """Visits of the previous run on a disk that could not be read at the start: they can't be
         continued any more, and the next run ends them."""
         self._try_again_at = 0.0
@@ -60,27 +70,38 @@ class DurableOutbox:
         return sum(outbox.dropped for outbox in self._both())
 
     @property
+    def expired(self) -> int:
+        return sum(outbox.expired for outbox in self._both())
+
+    @property
+    def set_aside(self) -> int:
+        return sum(outbox.set_aside for outbox in self._both())
+
+    @property
     def lasting(self) -> bool:
         return self._memory is None
 
     def __len__(self) -> int:
         return sum(len(outbox) for outbox in self._both()) - len(self._removed)
 
-    def add(self, event: Event, since: datetime) -> int:
+    def add(self, event: Event, came_at: float) -> int:
         self._mend_if_due()
         if self._memory is None and self._disk is not None:
             try:
-                return self._disk.add(event, since)
+                return self._disk.add(event, came_at)
             except sqlite3.Error as error:
                 self._fail(error)
+                return self.add(event, came_at)
         assert self._memory is not None
-        return self._memory.add(event, since)
+        return self._memory.add(event, came_at)
 
     def take(self, number: int) -> Waiting | None:
         for outbox in self._both():
-            with suppress(sqlite3.Error):  # it stays on the disk until that can be read again
+            try:
                 if (waiting := outbox.take(number)) is not None:
                     return waiting
+            except sqlite3.Error as error:  # it stays on the disk until that can be read again
+                self._fail(error)
         return None
 
     def remove(self, number: int) -> None:
@@ -93,12 +114,12 @@ class DurableOutbox:
                 self._removed.add(number)
                 self._fail(error)
 
-    def rewind(self, now: datetime) -> Sequence[int]:
+    def rewind(self) -> Sequence[int]:
         self._mend_if_due()
         numbers: list[int] = []
         for outbox in self._both():
             try:
-                numbers += outbox.rewind(now)
+                numbers += outbox.rewind()
             except sqlite3.Error as error:
                 self._fail(error)
         return [number for number in numbers if number not in self._removed]
@@ -108,15 +129,15 @@ class DurableOutbox:
         for outbox in self._both():
             outbox.limit(max_bytes, max_age)
 
-    def visits(self) -> Sequence[Event]:
-        found: list[Event] = []
+    def visits(self) -> Sequence[Remembered]:
+        found: list[Remembered] = []
         for outbox in self._both():
             with suppress(sqlite3.Error):
                 found += outbox.visits()
         return found
 
     def remember(self, visits: Iterable[Event]) -> None:
-        visits = (*visits, *self._found_late)
+        visits = (*visits, *(visit.last for visit in self._found_late))
         for outbox in self._both():
             with suppress(sqlite3.Error):  # retried the next time
                 outbox.remember(visits)
@@ -132,16 +153,34 @@ class DurableOutbox:
     def _opened(self) -> SqliteOutbox:
         self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            return SqliteOutbox(self._file, max_bytes=self._max_bytes, max_age=self._max_age)
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError as error:
-            aside = self._move_aside()
+            outbox = self._outbox(self._file)
+        except sqlite3.Error as error:
+            if not is_broken(error):
+                raise
+            outbox = self._renewed(error)
+        if outbox.of_a_newer_version:
             self._complain(
-                f"the outbox {self._file} is broken ({error}); it is kept as {aside.name}, and "
-                "alerts that waited in it are not sent"
+                f"{outbox.of_a_newer_version:,} alerts in {self._file} are of a newer version of "
+                "streamwatch: they are left there for it"
             )
-            return SqliteOutbox(self._file, max_bytes=self._max_bytes, max_age=self._max_age)
+        return outbox
+
+    def _renewed(self, error: Exception) -> SqliteOutbox:
+        """A new file in the place of a broken one, with what can be read of that."""
+        aside = self._move_aside()
+        outbox = self._outbox(self._file)
+        events, visits = readable(aside)
+        outbox.put_back(events, visits)
+        self._complain(
+            f"the outbox {self._file} is broken ({_reason(error)}); it is kept as {aside.name}, "
+            f"and {len(events):,} alerts could be read of it"
+        )
+        return outbox
+
+    def _outbox(self, file: Path | None) -> SqliteOutbox:
+        return SqliteOutbox(
+            file, max_bytes=self._max_bytes, max_age=self._max_age, elapsed=self._elapsed
+        )
 
     def _move_aside(self) -> Path:
         number = 1
@@ -149,21 +188,42 @@ class DurableOutbox:
             number += 1
         self._file.rename(aside)
         for suffix in ("-wal", "-shm"):
-            Path(f"{self._file}{suffix}").unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                Path(f"{self._file}{suffix}").rename(f"{aside}{suffix}")
         return aside
 
     def _fail(self, error: Exception) -> None:
-        """Continue in memory."""
-        self._try_again_at = self._seconds() + RETRY_SECONDS
+        """Continue in a new file if this one is broken, else in memory."""
         if self._memory is not None:
             return
-        self._memory = SqliteOutbox(max_bytes=self._max_bytes, max_age=self._max_age)
-        # Events on disk come first, also if the disk can't be read to count them.
+        if self._disk is not None and is_broken(error) and self._seconds() >= self._try_again_at:
+            self._try_again_at = self._seconds() + RETRY_SECONDS
+            if self._opens_anew(self._disk):
+                return
+        self._try_again_at = self._seconds() + RETRY_SECONDS
+        self._memory = self._outbox(None)
+        # Events on disk come first, also if it can't be read to count them.
         self._memory.next_number = self._disk.next_number if self._disk else FAR_BEYOND
         self._complain(
             f"the outbox {self._file} can't be written ({_reason(error)}): alerts wait in memory "
             "and would be lost with the process"
         )
+
+    def _opens_anew(self, broken: SqliteOutbox) -> bool:
+        """Whether the file could be opened again, renewed if it is broken."""
+        self._disk = None
+        with suppress(sqlite3.Error):
+            broken.close()
+        try:
+            disk = self._opened()
+            for number in tuple(self._removed):
+                disk.remove(number)
+        except (OSError, sqlite3.Error):
+            return False
+        self._removed.clear()
+        disk.next_number = max(disk.next_number, broken.next_number)
+        self._disk = disk
+        return True
 
     def _mend_if_due(self) -> None:
         if self._memory is None or self._seconds() < self._try_again_at:
@@ -186,6 +246,16 @@ class DurableOutbox:
             self._removed.discard(number)
         self._disk.take_over(memory)
         memory.close()
+
+
+def is_broken(error: Exception) -> bool:
+    """Whether the file itself is at fault, rather than the disk or another process."""
+    if not isinstance(error, sqlite3.DatabaseError):
+        return False
+    code = getattr(error, "sqlite_errorcode", None)  # None for errors raised by ourselves
+    if code is None:
+        return not isinstance(error, sqlite3.OperationalError)
+    return code & 0xFF not in _NOT_THE_FILE
 
 
 def _reason(error: Exception) -> str:

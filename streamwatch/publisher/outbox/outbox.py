@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Protocol
 
-from streamwatch.records import Event
+from streamwatch.records import Event, Remembered
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """An event being sent; `since` is when it came to the publisher."""
+    """An event being sent, and how long ago it came to the publisher."""
 
     number: int
     event: Event
-    since: datetime
+    waited_seconds: float
 
 
 class Outbox(Protocol):
@@ -27,7 +27,17 @@ class Outbox(Protocol):
 
     @property
     def dropped(self) -> int:
-        """How many events were dropped for lack of room or because of their age."""
+        """How many events were dropped for lack of room."""
+        ...
+
+    @property
+    def expired(self) -> int:
+        """How many events were dropped because of their age."""
+        ...
+
+    @property
+    def set_aside(self) -> int:
+        """How many rows were not understood, and are kept apart."""
         ...
 
     @property
@@ -35,31 +45,35 @@ class Outbox(Protocol):
         """Whether waiting events outlive the process."""
         ...
 
-    def add(self, event: Event, since: datetime) -> int:
+    def add(self, event: Event, came_at: float) -> int:
         """Store an event (without its picture) and return its number; numbers only rise.
 
-        If there is no room an event is dropped, perhaps this one.
+        `came_at` is when it came to the publisher, in monotonic seconds. If there is no room an
+        event is dropped, perhaps this one.
         """
         ...
 
     def take(self, number: int) -> Waiting | None:
-        """The event to be sent now; it stays until `remove`. None if it was dropped."""
+        """The event to be sent now; it stays until `remove`. None if it was dropped or set
+        aside."""
         ...
 
     def remove(self, number: int) -> None:
         """Delete an event that was acknowledged, or refused by the broker."""
         ...
 
-    def rewind(self, now: datetime) -> Sequence[int]:
-        """After a connect: treat all as unsent, drop what is too old, return all numbers in
-        order."""
+    def rewind(self) -> Sequence[int]:
+        """After a connect: treat all as unsent, drop what is too old, return all numbers in order.
+
+        Nothing is too old in the first minutes after a start or a step of the clock.
+        """
         ...
 
     def limit(self, max_bytes: int, max_age: timedelta) -> None:
         """Apply these limits from the next event on."""
         ...
 
-    def visits(self) -> Sequence[Event]:
+    def visits(self) -> Sequence[Remembered]:
         """The last event of each visit that is open, or that a stop of the daemon has ended."""
         ...
 

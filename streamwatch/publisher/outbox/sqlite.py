@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from streamwatch.files import PRIVATE
+from streamwatch.publisher.elapsed import Elapsed
 from streamwatch.publisher.outbox.outbox import Waiting
-from streamwatch.records import Event
+from streamwatch.publisher.outbox.rows import FORMAT, NotUnderstood, event_of, row_of
+from streamwatch.publisher.outbox.runs import CAME, CAME_AT, Runs
+from streamwatch.publisher.outbox.schema import migrated
+from streamwatch.records import Event, Remembered
 
 MAX_BYTES = 256_000_000
 MAX_AGE = timedelta(days=7)
@@ -21,19 +26,7 @@ LOCK_SECONDS = 0.5
 """How long to wait for a process that is just closing the file."""
 MOST_ON_THEIR_WAY = 100
 """More than are ever unacknowledged: this many rows are searched for one that may be dropped."""
-_FIELDS = tuple(field.name for field in fields(Event) if field.name != "picture")
-_MOMENTS = ("captured_at", "started_at", "ended_at")
-_TUPLES = ("box", "frame_size", "zones")
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS events (
-    number INTEGER PRIMARY KEY, visit TEXT NOT NULL, type TEXT NOT NULL,
-    since REAL NOT NULL, event BLOB NOT NULL
-);
-CREATE INDEX IF NOT EXISTS events_by_visit ON events (visit);
-CREATE INDEX IF NOT EXISTS events_by_type ON events (type, number);
-CREATE TABLE IF NOT EXISTS given_up (visit TEXT PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS visits (visit TEXT PRIMARY KEY, event BLOB NOT NULL);
-"""
+MOST_SET_ASIDE = 10_000
 
 
 class SqliteOutbox:
@@ -42,17 +35,29 @@ class SqliteOutbox:
     An event is on the disk when `add` returns, power cut included (`synchronous=FULL` in WAL mode:
     5,791 a second were measured). Over `max_bytes` the oldest `update` is dropped first; with no
     update left, all events of the oldest visit, later ones too. A visit whose `new` was already
-    sent is dropped last, since its `end` is owed. Events being sent are never dropped. Raises
-    sqlite3.Error where the file can't be read or written.
+    sent is dropped last, since its `end` is owed. Events being sent are never dropped.
+
+    Rows that are not understood are set aside in a table of their own, and read again by the next
+    version; those of a newer version are left where they are. Raises sqlite3.Error where the file
+    can't be read or written.
     """
 
     def __init__(
-        self, file: Path | None = None, *, max_bytes: int = MAX_BYTES, max_age: timedelta = MAX_AGE
+        self,
+        file: Path | None = None,
+        *,
+        max_bytes: int = MAX_BYTES,
+        max_age: timedelta = MAX_AGE,
+        elapsed: Elapsed | None = None,
     ) -> None:
-        self.dropped = 0
+        self.dropped = self.expired = self.set_aside = 0
         self.lasting = file is not None
         self._max_bytes = max_bytes
         self._max_age = max_age
+        self._elapsed = elapsed or Elapsed(time.monotonic, lambda: datetime.now(UTC))
+        if file is not None:
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE))
+            file.chmod(PRIVATE)  # SQLite gives its other files the same mode
         # Made by one thread and then owned by another.
         self._database = sqlite3.connect(
             ":memory:" if file is None else file,
@@ -60,123 +65,175 @@ class SqliteOutbox:
             check_same_thread=False,
             timeout=LOCK_SECONDS,
         )
-        # Only one process: two with the same outbox would send every alert twice.
-        self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = FULL")
-        self._database.executescript(_SCHEMA)
-        count, size, last = self._database.execute(
-            "SELECT count(*), coalesce(sum(length(event) + ?), 0), coalesce(max(number), -1)"
-            " FROM events",
-            (ROW_BYTES,),
-        ).fetchone()
-        self._count: int = count
-        self._bytes: int = size
-        self.next_number: int = last + 1
+        self._count = self._bytes = self.next_number = self.of_a_newer_version = 0
         self._taken: set[int] = set()
+        try:
+            self._prepare()
+            self._read_what_is_there()
+            with self._transaction():
+                self._runs = Runs(self._database, self._elapsed)
+        except BaseException:
+            self._database.close()
+            raise
 
     def __len__(self) -> int:
         return self._count
 
-    def add(self, event: Event, since: datetime) -> int:
+    def add(self, event: Event, came_at: float) -> int:
         number = self.next_number
         self.next_number += 1
-        row = _row(event)
+        since = self._elapsed.since(came_at)
         with self._transaction():
             if self._is_given_up(event):
                 return number
-            self._remember(event, row)
-            self._database.execute(
-                "INSERT INTO events VALUES (?, ?, ?, ?, ?)",
-                (number, event.id, event.type, since.timestamp(), row),
-            )
-            self._count += 1
-            self._bytes += len(row) + ROW_BYTES
+            self._remember(event, row_of(event), since)
+            self._insert(number, event, since)
+            self._runs.note_time_if_due()
             while self._bytes > self._max_bytes and self._make_room():
                 pass
         return number
 
     def take(self, number: int) -> Waiting | None:
+        self._runs.follow_the_clock()
         found = self._database.execute(
-            "SELECT event, since FROM events WHERE number = ?", (number,)
+            f"SELECT event, {CAME_AT} FROM events {CAME} WHERE number = ? AND format <= ?",
+            (number, FORMAT),
         ).fetchone()
         if found is None:
             return None
+        try:
+            event = event_of(found[0])
+        except NotUnderstood as reason:
+            with self._transaction():
+                self._set_aside(number, str(reason))
+            return None
         self._taken.add(number)
-        return Waiting(number, _event(found[0]), datetime.fromtimestamp(found[1], UTC))
+        return Waiting(number, event, self._runs.age(found[1]))
 
     def remove(self, number: int) -> None:
         with self._transaction():
             self._delete([number])
         self._taken.discard(number)
 
-    def rewind(self, now: datetime) -> Sequence[int]:
+    def rewind(self) -> Sequence[int]:
+        self._runs.follow_the_clock()
         self._taken.clear()
-        oldest = (now - self._max_age).timestamp()
-        with self._transaction():
-            for (visit,) in self._database.execute(
-                "SELECT DISTINCT visit FROM events WHERE since < ?", (oldest,)
-            ).fetchall():
-                self._give_up(visit)
-        rows = self._database.execute("SELECT number FROM events ORDER BY number")
+        if self._elapsed.settled:
+            self._expire()
+        rows = self._database.execute(
+            "SELECT number FROM events WHERE format <= ? ORDER BY number", (FORMAT,)
+        )
         return tuple(number for (number,) in rows)
 
     def limit(self, max_bytes: int, max_age: timedelta) -> None:
         self._max_bytes, self._max_age = max_bytes, max_age
 
-    def visits(self) -> Sequence[Event]:
-        rows = self._database.execute("SELECT event FROM visits ORDER BY visit").fetchall()
-        return tuple(_event(row) for (row,) in rows)
+    def visits(self) -> Sequence[Remembered]:
+        self._runs.follow_the_clock()
+        rows = self._database.execute(
+            f"SELECT event, {CAME_AT} FROM visits {CAME} WHERE format <= ? ORDER BY visit",
+            (FORMAT,),
+        )
+        return tuple(Remembered(event_of(row), self._runs.age(since)) for row, since in rows)
 
     def remember(self, visits: Iterable[Event]) -> None:
-        now = {event.id: _row(event) for event in visits}
-        before = dict(self._database.execute("SELECT visit, event FROM visits").fetchall())
+        now = {event.id: row_of(event) for event in visits}
+        before = dict(
+            self._database.execute(
+                "SELECT visit, event FROM visits WHERE format <= ?", (FORMAT,)
+            ).fetchall()
+        )
+        since = self._elapsed.seconds
         gone = [(visit,) for visit in before.keys() - now.keys()]
         changed = [
-            (now[visit], visit)
+            (now[visit], self._runs.number, since, visit)
             for visit in before.keys() & now.keys()
             if now[visit] != before[visit]
         ]
         if gone or changed:
             with self._transaction():
                 self._database.executemany("DELETE FROM visits WHERE visit = ?", gone)
-                self._database.executemany("UPDATE visits SET event = ? WHERE visit = ?", changed)
+                self._database.executemany(
+                    "UPDATE visits SET event = ?, run = ?, since = ? WHERE visit = ?", changed
+                )
+                self._runs.note_time_if_due()
 
     def take_over(self, other: SqliteOutbox) -> None:
-        """Add everything of `other` under its numbers, which must be above these."""
-        events = other._database.execute("SELECT * FROM events").fetchall()
+        """Add everything of `other`, of this run, under its numbers, which must be above these."""
+        read = other._database.execute
+        events = read("SELECT number, visit, type, event, format, since FROM events").fetchall()
+        visits = read("SELECT visit, event, format, since FROM visits").fetchall()
         with self._transaction():
-            for table, rows in (
-                ("events", events),
-                ("given_up", other._database.execute("SELECT * FROM given_up").fetchall()),
-                ("visits", other._database.execute("SELECT * FROM visits").fetchall()),
-            ):
-                if rows:
-                    places = ", ".join("?" for _ in rows[0])
-                    self._database.executemany(
-                        f"INSERT OR REPLACE INTO {table} VALUES ({places})", rows
-                    )
+            self._database.executemany(
+                "INSERT INTO events (number, visit, type, event, format, since, run)"
+                f" VALUES (?, ?, ?, ?, ?, ?, {self._runs.number})",
+                events,
+            )
+            self._database.executemany(
+                "INSERT OR REPLACE INTO visits (visit, event, format, since, run)"
+                f" VALUES (?, ?, ?, ?, {self._runs.number})",
+                visits,
+            )
+            self._database.executemany(
+                "INSERT OR IGNORE INTO given_up VALUES (?)", read("SELECT visit FROM given_up")
+            )
             self._count += len(events)
-            self._bytes += sum(len(row[-1]) + ROW_BYTES for row in events)
+            self._bytes += sum(len(event) + ROW_BYTES for _, _, _, event, _, _ in events)
             self.dropped += other.dropped
+            self.expired += other.expired
+            self.set_aside += other.set_aside
         self.next_number = max(self.next_number, other.next_number)
         self._taken |= other._taken
 
+    def put_back(self, events: Mapping[int, Event], visits: Iterable[Event]) -> None:
+        """Add what was read of a broken file, as if it had come now; by number."""
+        with self._transaction():
+            for visit in visits:
+                self._remember(visit, row_of(visit), self._elapsed.seconds)
+            for number, event in events.items():
+                self._insert(number, event, self._elapsed.seconds)
+        self.next_number = max([self.next_number, *(number + 1 for number in events)])
+
     def close(self) -> None:
-        self._database.close()
+        try:
+            if self.lasting:
+                with self._transaction():
+                    self._runs.note_time()
+        finally:
+            self._database.close()
+
+    def _prepare(self) -> None:
+        # Only one process: two with the same outbox would send every alert twice.
+        self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = FULL")
+        (found,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(str(found).splitlines()[0])
+        migrated(self._database, self._elapsed.began_at)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        before = self._count, self._bytes, self.dropped
+        before = self._count, self._bytes, self.dropped, self.expired, self.set_aside
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
             self._database.execute("COMMIT")
         except BaseException:
-            self._count, self._bytes, self.dropped = before
+            self._count, self._bytes, self.dropped, self.expired, self.set_aside = before
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
             raise
+
+    def _insert(self, number: int, event: Event, since: float) -> None:
+        row = row_of(event)
+        self._database.execute(
+            "INSERT INTO events (number, visit, type, event, format, run, since)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (number, event.id, event.type, row, FORMAT, self._runs.number, since),
+        )
+        self._count += 1
+        self._bytes += len(row) + ROW_BYTES
 
     def _is_given_up(self, event: Event) -> bool:
         """Whether the visit's earlier events were dropped; then it is dropped too."""
@@ -190,50 +247,53 @@ class SqliteOutbox:
             self._database.execute("DELETE FROM given_up WHERE visit = ?", (event.id,))
         return True
 
-    def _remember(self, event: Event, row: bytes) -> None:
+    def _remember(self, event: Event, row: bytes, since: float) -> None:
         """Keep track of open visits; one that a clean stop ended may continue after the restart."""
         if event.continues is not None:
             self._database.execute("DELETE FROM visits WHERE visit = ?", (event.continues,))
         if event.type == "end" and event.reason != "shutdown":
             self._database.execute("DELETE FROM visits WHERE visit = ?", (event.id,))
         else:
-            self._database.execute("INSERT OR REPLACE INTO visits VALUES (?, ?)", (event.id, row))
+            self._database.execute(
+                "INSERT OR REPLACE INTO visits (visit, event, format, run, since)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (event.id, row, FORMAT, self._runs.number, since),
+            )
 
     def _make_room(self) -> bool:
         """Drop the least important; False if there was nothing that may be dropped."""
-        update = self._first_free("WHERE type = 'update'")
+        update = self._first_free("AND type = 'update'")
         if update is not None:
-            self._drop([update[0]])
+            self._delete([update[0]])
+            self.dropped += 1
             return True
-        first = self._first_free("WHERE type = 'new'") or self._first_free("")
+        first = self._first_free("AND type = 'new'") or self._first_free("")
         if first is None:
             return False
-        self._give_up(first[1])
+        self.dropped += self._give_up(first[1])
         return True
 
     def _first_free(self, condition: str) -> tuple[int, str] | None:
         rows = self._database.execute(
-            f"SELECT number, visit FROM events {condition} ORDER BY number LIMIT ?",
-            (MOST_ON_THEIR_WAY,),
+            f"SELECT number, visit FROM events WHERE format <= ? {condition}"
+            " ORDER BY number LIMIT ?",
+            (FORMAT, MOST_ON_THEIR_WAY),
         )
         return next(((number, visit) for number, visit in rows if number not in self._taken), None)
 
-    def _give_up(self, visit: str) -> None:
-        """Drop the waiting events of a visit, and those still to come."""
+    def _give_up(self, visit: str) -> int:
+        """Delete the waiting events of a visit, and those still to come; returns how many wait."""
         rows = self._database.execute(
-            "SELECT number, type FROM events WHERE visit = ? ORDER BY number", (visit,)
+            "SELECT number, type FROM events WHERE visit = ? AND format <= ? ORDER BY number",
+            (visit, FORMAT),
         ).fetchall()
         free = [(number, kind) for number, kind in rows if number not in self._taken]
-        self._drop([number for number, _ in free])
-        if not free:
-            return
-        self._database.execute("DELETE FROM visits WHERE visit = ?", (visit,))
-        if free[-1][1] != "end":
-            self._database.execute("INSERT OR IGNORE INTO given_up VALUES (?)", (visit,))
-
-    def _drop(self, numbers: Sequence[int]) -> None:
-        self._delete(numbers)
-        self.dropped += len(numbers)
+        self._delete([number for number, _ in free])
+        if free:
+            self._database.execute("DELETE FROM visits WHERE visit = ?", (visit,))
+            if free[-1][1] != "end":
+                self._database.execute("INSERT OR IGNORE INTO given_up VALUES (?)", (visit,))
+        return len(free)
 
     def _delete(self, numbers: Sequence[int]) -> None:
         for number in numbers:
@@ -243,17 +303,71 @@ class SqliteOutbox:
             self._count -= len(gone)
             self._bytes -= sum(length + ROW_BYTES for (length,) in gone)
 
+    # --- what is too old, of another version, or broken -------------------------------------------
 
-def _row(event: Event) -> bytes:
-    """An event without its picture, as stored."""
-    values = {name: getattr(event, name) for name in _FIELDS}
-    return json.dumps(values, default=datetime.isoformat, separators=(",", ":")).encode()
+    def _expire(self) -> None:
+        """Drop what has waited too long."""
+        oldest = self._runs.now - self._max_age.total_seconds()
+        with self._transaction():
+            self._runs.note_time()
+            for (visit,) in self._database.execute(
+                f"SELECT DISTINCT visit FROM events {CAME} WHERE {CAME_AT} < ? AND format <= ?",
+                (oldest, FORMAT),
+            ).fetchall():
+                self.expired += self._give_up(visit)
 
+    def _read_what_is_there(self) -> None:
+        """Count the waiting events, and set aside what is not understood."""
+        (last,) = self._database.execute("SELECT coalesce(max(number), -1) FROM events").fetchone()
+        self.next_number = last + 1
+        (self.of_a_newer_version,) = self._database.execute(
+            "SELECT count(*) FROM events WHERE format > ?", (FORMAT,)
+        ).fetchone()
+        with self._transaction():
+            self._take_back()
+            for number, row, length in self._database.execute(
+                "SELECT number, event, length(event) FROM events WHERE format <= ?", (FORMAT,)
+            ).fetchall():
+                self._count += 1
+                self._bytes += length + ROW_BYTES
+                try:
+                    event_of(row)
+                except NotUnderstood as reason:
+                    self._set_aside(number, str(reason))
+            for visit, row in self._database.execute(
+                "SELECT visit, event FROM visits WHERE format <= ?", (FORMAT,)
+            ).fetchall():
+                try:
+                    event_of(row)
+                except NotUnderstood:  # its events, if they wait, are set aside by themselves
+                    self._database.execute("DELETE FROM visits WHERE visit = ?", (visit,))
 
-def _event(row: bytes) -> Event:
-    values = json.loads(row)
-    for name in _MOMENTS:
-        values[name] = values[name] and datetime.fromisoformat(values[name])
-    for name in _TUPLES:
-        values[name] = tuple(values[name])
-    return Event(**values)
+    def _set_aside(self, number: int, reason: str) -> None:
+        """Move a row to the table of those that are not understood."""
+        self._database.execute(
+            "INSERT OR REPLACE INTO set_aside (number, visit, type, event, format, run, since,"
+            " reason) SELECT number, visit, type, event, format, run, since, ? FROM events"
+            " WHERE number = ?",
+            (reason, number),
+        )
+        self._database.execute(
+            "DELETE FROM set_aside WHERE number <= (SELECT max(number) FROM set_aside) - ?",
+            (MOST_SET_ASIDE,),
+        )
+        self._delete([number])
+        self.set_aside += 1
+
+    def _take_back(self) -> None:
+        """Rows that an older version set aside and this one understands wait again."""
+        for number, row in self._database.execute("SELECT number, event FROM set_aside").fetchall():
+            try:
+                event_of(row)
+            except NotUnderstood:
+                continue
+            self._database.execute(
+                "INSERT OR IGNORE INTO events (number, visit, type, event, format, run, since)"
+                " SELECT number, visit, type, event, format, run, since FROM set_aside"
+                " WHERE number = ?",
+                (number,),
+            )
+            self._database.execute("DELETE FROM set_aside WHERE number = ?", (number,))

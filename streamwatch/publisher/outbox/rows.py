@@ -1,0 +1,113 @@
+"""An event as it is stored, and read again by this or another version of streamwatch."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from datetime import datetime
+from typing import Any, get_args
+
+from streamwatch.config import NAME_PATTERN
+from streamwatch.records import EndReason, Event, EventType
+
+FORMAT = 1
+"""Raised when a field changes its meaning, so that an older version leaves the row alone."""
+
+_FIELDS = tuple(field.name for field in fields(Event) if field.name != "picture")
+_TUPLES = ("box", "frame_size", "zones")
+
+
+class NotUnderstood(ValueError):  # noqa: N818 - reads as what happened
+    """A row that is no event of this version: broken, or of another version."""
+
+
+def row_of(event: Event) -> bytes:
+    """An event without its picture."""
+    values = {name: getattr(event, name) for name in _FIELDS}
+    return json.dumps(values, default=datetime.isoformat, separators=(",", ":")).encode()
+
+
+def event_of(row: object) -> Event:
+    """Raises NotUnderstood."""
+    try:
+        values = json.loads(row) if isinstance(row, bytes | str) else None
+    except (ValueError, RecursionError):
+        raise NotUnderstood("it is no JSON") from None
+    if not isinstance(values, dict):
+        raise NotUnderstood("it is no JSON object")
+    if values.keys() != _CHECKS.keys():
+        odd = sorted(values.keys() ^ _CHECKS.keys())
+        raise NotUnderstood(f"it has other fields ({', '.join(odd)})")
+    for name, is_fit in _CHECKS.items():
+        if not is_fit(values[name]):
+            raise NotUnderstood(f"its {name} is wrong")
+    return Event(**_typed(values))
+
+
+def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
+    typed = dict(values)
+    for name in ("captured_at", "started_at", "ended_at"):
+        typed[name] = typed[name] and datetime.fromisoformat(typed[name])
+    for name in _TUPLES:
+        typed[name] = tuple(typed[name])
+    return typed
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(NAME_PATTERN, value) is not None
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_number(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value)  # type: ignore[arg-type]
+
+
+def _is_moment(value: object) -> bool:
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _all_of(is_fit: Callable[[object], bool], count: int | None = None) -> Callable[[object], bool]:
+    return lambda value: (
+        isinstance(value, list) and count in (None, len(value)) and all(map(is_fit, value))
+    )
+
+
+def _or_none(is_fit: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: value is None or is_fit(value)
+
+
+_CHECKS: dict[str, Callable[[object], bool]] = {
+    "id": _is_text,
+    "type": lambda value: value in get_args(EventType),
+    "camera": _is_name,
+    "watch": _is_name,
+    "prompt": _is_text,
+    "track": _is_count,
+    "confidence": _is_number,
+    "best_confidence": _is_number,
+    "box": _all_of(_is_number, 4),
+    "frame_size": _all_of(_is_count, 2),
+    "zones": _all_of(_is_text),
+    "captured_at": _is_moment,
+    "started_at": _is_moment,
+    "ended_at": _or_none(_is_moment),
+    "position": _or_none(_is_number),
+    "sequence": _is_count,
+    "reason": _or_none(lambda value: value in get_args(EndReason)),
+    "snapshot": lambda value: isinstance(value, bool),
+    "continues": _or_none(_is_text),
+}
