@@ -32,8 +32,9 @@ from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.publisher import Command, EmbeddedBrokers, ErrorKind, ErrorReport, Publisher
 from streamwatch.status import report
 from streamwatch.status.metrics import exposition
-from streamwatch.status.socket import StatusServer
-from streamwatch.web.server import Pages, Web
+from streamwatch.web.app import Pages
+from streamwatch.web.server import Web
+from streamwatch.web.status_socket import StatusServer
 
 log = logging.getLogger(__name__)
 
@@ -108,12 +109,13 @@ class Daemon:
             self._supervision = Supervision(
                 self._pipeline, self._publisher, self._reloading, self._failed
             )
-            pages = Pages(
+            self._pages = Pages(
                 self._supervision.what_is_stuck,
                 lambda: self._supervision.ready,
                 exposition(self._supervision.metrics),
+                self._status,
             )
-            self._web = Web(pages, self._web_changed)
+            self._web = Web(self._pages, self._web_changed)
             started.callback(self._web.close)
             self._web.open(config.http)
             self._resources = started.pop_all()
@@ -146,7 +148,7 @@ class Daemon:
                         keep(self._followed.path, self._followed.text)
                     else:
                         self._on_outcome(Outcome(error=self._followed.error))
-                    status = StatusServer(status_socket(self._followed.path), self._status)
+                    status = StatusServer(status_socket(self._followed.path), self._pages)
                 self._pipeline.start()
                 if self._reloading is not None:
                     self._reloading.start()

@@ -1,42 +1,129 @@
-"""HTTP: health, readiness and metrics."""
+"""Serves the pages on a socket, and over HTTP at the address that the configuration names."""
 
 from __future__ import annotations
 
-import hmac
+import asyncio
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+import uvicorn
 
 from streamwatch import __version__
 from streamwatch.config import HttpSettings, bracketed
 from streamwatch.errors import UnavailableSetting
+from streamwatch.web.app import App, Pages
+from streamwatch.web.connection import Connection
 
 log = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 5.0
-"""How long to wait for a client's request."""
 RETRY_SECONDS = 5.0
+MOST_HEADER_BYTES = 16 * 1024
+ACCEPTED_AT_ONCE = 16
+"""How many connections are accepted before any of them is looked at. Well below MOST_CONNECTIONS,
+so that a request which has arrived is read before others take its place."""
+QUEUE = 128
+"""How many may wait to be accepted; a client that finds no room tries again after a second."""
+TURNS_TO_CONNECT = 5
+"""After so many turns of asyncio's loop an accepted connection is one that can be closed."""
+TELL_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Pages:
-    """The content of the pages; called in a thread per request. `stuck` gives sentences."""
+class Server:
+    """Answers with `app` on a listening socket, in a thread of its own, until `close`.
 
-    stuck: Callable[[], tuple[str, ...]]
-    ready: Callable[[], bool]
-    metrics: Callable[[], bytes]
+    Both are closed then, and clients that are still connected sent away. Raises OSError, and closes
+    them too, if there is no descriptor for it.
+    """
+
+    def __init__(self, name: str, listening: socket.socket, app: App) -> None:
+        self._app = app
+        self._listening = listening
+        self._told_at = -TELL_SECONDS
+        try:
+            self._loop = asyncio.new_event_loop()
+        except OSError:
+            listening.close()
+            app.close()
+            raise
+        self._uvicorn = _Uvicorn(
+            uvicorn.Config(
+                app,
+                http=Connection,
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                log_level="error",  # warnings are of what clients send
+                access_log=False,
+                proxy_headers=False,
+                backlog=ACCEPTED_AT_ONCE,
+                h11_max_incomplete_event_size=MOST_HEADER_BYTES,
+                timeout_graceful_shutdown=1,
+                headers=[("server", f"streamwatch/{__version__}"), ("connection", "close")],
+            )
+        )
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._uvicorn.should_exit = True
+        with suppress(RuntimeError):  # a defect has ended the loop already
+            self._loop.call_soon_threadsafe(self._uvicorn.awake.set)
+        self._thread.join()
+        self._app.close()
+
+    def _run(self) -> None:
+        self._loop.set_exception_handler(self._on_error)
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._uvicorn.serve([self._listening]))
+
+    def _on_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if self._uvicorn.should_exit:
+            return  # asyncio tries again to accept, on a socket that is closed
+        if not isinstance(error, OSError):
+            loop.default_exception_handler(context)
+        elif time.monotonic() >= self._told_at + TELL_SECONDS:
+            # asyncio tells it for each connection that it can't accept, and tries again.
+            self._told_at = time.monotonic()
+            log.warning("%s: can't accept connections: %s", self._thread.name, error.strerror)
+
+
+class _Uvicorn(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.awake = asyncio.Event()
+        """Set, has it look at `should_exit` at once."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listening in sockets or ():
+            listening.listen(QUEUE)  # asyncio has set it to what it accepts at once
+
+    async def main_loop(self) -> None:
+        """Wakes once a second, which the date in answers needs; uvicorn's own wakes ten times."""
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.awake.wait(), 1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for _ in range(TURNS_TO_CONNECT):
+            await asyncio.sleep(0)
+        await super().shutdown(sockets)
 
 
 class Web:
     """Serves the pages at the address in the setting `http`, if there is one. Owned by one thread.
 
-    `on_change` is called when `problem` is set or cleared; in the thread `http` when the address
-    can be listened on at last.
+    `on_change` is called when `problem` is set or cleared; in the thread `http retry` when the
+    address can be listened on at last.
     """
 
     def __init__(self, pages: Pages, on_change: Callable[[], None]) -> None:
@@ -81,25 +168,21 @@ class Web:
 
 
 class Listener:
-    """Listens at one address until `close`.
+    """Serves the pages at one address until `close`.
 
     Raises UnavailableSetting if it can't. With `later` that is logged and set as `problem` instead,
-    and retried; `later` is called in the thread `http` when it works.
-
-    If a `token` is set, `/metrics` requires it (`Authorization: Bearer …`).
+    and retried; `later` is called in the thread `http retry` when it works.
     """
 
     def __init__(
         self, settings: HttpSettings, pages: Pages, *, later: Callable[[], None] | None = None
     ) -> None:
         self.settings = settings
-        self.pages = pages
         self.problem: str | None = None
-        self._later = later
-        self._lock = threading.Lock()
-        """Held while starting to listen or closing."""
+        self._pages = pages
         self._closed = threading.Event()
-        self._server: _Server | None = None
+        self._server: Server | None = None
+        self._retrying: threading.Thread | None = None
         try:
             self._server = self._listening()
         except UnavailableSetting as error:
@@ -107,39 +190,34 @@ class Listener:
                 raise
             self.problem = str(error)
             log.error("%s; trying again, all else goes on", error)
-        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
-        self._thread.start()
+            self._retrying = threading.Thread(
+                target=self._retry, args=(later,), name="http retry", daemon=True
+            )
+            self._retrying.start()
 
     def close(self) -> None:
-        with self._lock:
-            self._closed.set()
+        self._closed.set()
+        if self._retrying is not None:
+            self._retrying.join()
         if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-        self._thread.join()
+            self._server.close()
 
-    def _run(self) -> None:
-        while self._server is None:
-            if self._closed.wait(RETRY_SECONDS):
-                return
-            self._try_again()
-        self._server.serve_forever()
-
-    def _try_again(self) -> None:
-        with self._lock:
-            if self._closed.is_set():
-                return
-            with suppress(UnavailableSetting):
+    def _retry(self, later: Callable[[], None]) -> None:
+        while not self._closed.wait(RETRY_SECONDS):
+            try:
                 self._server = self._listening()
-        if self._server is not None and self._later is not None:
+            except UnavailableSetting:
+                continue
             self.problem = None
-            self._later()
+            later()
+            return
 
-    def _listening(self) -> _Server:
+    def _listening(self) -> Server:
         """Raises UnavailableSetting."""
         host, port = self.settings.host, self.settings.port
         try:
-            server = _Server(self, host, port)
+            listening = _bound(host, port)
+            server = Server("http", listening, App(self._pages, token=self.settings.token))
         except OSError as error:
             reason = (error.strerror or type(error).__name__).lower()
             raise UnavailableSetting(
@@ -148,56 +226,14 @@ class Listener:
         log.info("listening on http://%s:%d", bracketed(host), port)
         return server
 
-    def lets_in(self, authorization: str) -> bool:
-        token = self.settings.token
-        if token is None:
-            return True
-        wanted = f"Bearer {token.get_secret_value()}"
-        return hmac.compare_digest(authorization.encode(), wanted.encode())
 
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, listener: Listener, host: str, port: int) -> None:
-        self.listener = listener
-        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        super().__init__((host, port), _Request)
-
-
-class _Request(BaseHTTPRequestHandler):
-    server: _Server
-    timeout = PATIENCE_SECONDS
-    server_version = f"streamwatch/{__version__}"
-    sys_version = ""
-
-    def do_GET(self) -> None:
-        listener = self.server.listener
-        match self.path.partition("?")[0]:
-            case "/healthz":
-                stuck = listener.pages.stuck()
-                self._answer(503 if stuck else 200, "\n".join(stuck) or "ok")
-            case "/readyz":
-                ready = listener.pages.ready()
-                self._answer(200 if ready else 503, "ok" if ready else "starting")
-            case "/metrics" if not listener.lets_in(self.headers.get("Authorization", "")):
-                self._answer(401, "a token is needed: Authorization: Bearer …")
-            case "/metrics":
-                self._send(
-                    200, "text/plain; version=0.0.4; charset=utf-8", listener.pages.metrics()
-                )
-            case _:
-                self._answer(404, "there are /healthz, /readyz and /metrics")
-
-    def _answer(self, status: int, text: str) -> None:
-        self._send(status, "text/plain; charset=utf-8", f"{text}\n".encode())
-
-    def _send(self, status: int, kind: str, content: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        log.debug(format, *args)
+def _bound(host: str, port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(QUEUE)
+    except OSError:
+        listening.close()
+        raise
+    return listening

@@ -24,7 +24,8 @@ from streamwatch.config import HttpSettings
 from streamwatch.errors import UnavailableSetting
 from streamwatch.pipeline.durations import Durations
 from streamwatch.status.socket import ask
-from streamwatch.web.server import Listener, Pages
+from streamwatch.web.app import Pages
+from streamwatch.web.server import Listener
 from tests.parts import STREET_CLIP, free_port
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon, private_environment
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
@@ -71,7 +72,12 @@ def listener(pages: dict[str, Any]) -> Iterator[Listener]:
     settings = HttpSettings.model_validate({"port": free_port(), "token": "let me in"})
     serving = Listener(
         settings,
-        Pages(lambda: pages["stuck"], lambda: pages["ready"], lambda: b"streamwatch_healthy 1\n"),
+        Pages(
+            lambda: pages["stuck"],
+            lambda: pages["ready"],
+            lambda: b"streamwatch_healthy 1\n",
+            dict,
+        ),
     )
     yield serving
     serving.close()
@@ -84,7 +90,8 @@ def test_health_and_readiness(listener: Listener, pages: dict[str, Any]) -> None
     pages.update(stuck=("the detector's thread has done nothing for 31 s",), ready=True)
     assert get(port, "/healthz") == (503, "the detector's thread has done nothing for 31 s\n")
     assert get(port, "/readyz?verbose=1") == (200, "ok\n")
-    assert get(port, "/")[0] == 404
+    assert get(port, "/") == (404, "there are /healthz, /readyz and /metrics\n")
+    assert get(port, "/status")[0] == 404  # only on the socket of `streamwatch status`
 
 
 def test_metrics_need_the_token(listener: Listener) -> None:
@@ -95,7 +102,7 @@ def test_metrics_need_the_token(listener: Listener) -> None:
 
 
 def test_a_taken_port_gives_one_clear_error() -> None:
-    pages = Pages(lambda: (), lambda: True, lambda: b"")
+    pages = Pages(lambda: (), lambda: True, lambda: b"", dict)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -112,7 +119,7 @@ def test_a_taken_port_is_retried(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("streamwatch.web.server.RETRY_SECONDS", 0.1)
-    pages = Pages(lambda: (), lambda: True, lambda: b"")
+    pages = Pages(lambda: (), lambda: True, lambda: b"", dict)
     listening = threading.Event()
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -1,0 +1,64 @@
+"""One connection of a client, who may be slow, send anything, and hang up at any time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+MOST_CONNECTIONS = 64
+"""At each socket. The other descriptors, of a usual limit of 1024, stay the daemon's own. A higher
+limit would not help it: paho-mqtt waits with select(), which takes none above."""
+REQUEST_SECONDS = 5.0
+"""How long a client may take to send its whole request, from connecting on."""
+ANSWER_SECONDS = 10.0
+"""How long making the page and sending it may take together."""
+
+
+class Connection(H11Protocol):
+    """Reads one request, which ends at its headers since no page takes a body, and answers it.
+
+    A client that is too slow is sent away. So is, where there are too many, whoever has been
+    connected longest without a request: that is never somebody who asks at once, however many
+    others are silent.
+    """
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._began = self.loop.time()
+        self._deadline = self.loop.call_later(REQUEST_SECONDS, self._drop)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            open_now = cast(set[Connection], self.connections)
+            silent = [other for other in open_now if other.cycle is None]
+            min(silent, key=lambda other: other._began)._drop()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.cycle is not None:
+            return
+        super().data_received(data)
+        if self.cycle is not None:
+            self._deadline.cancel()
+            self._deadline = self.loop.call_later(ANSWER_SECONDS, self._drop)
+
+    def send_400_response(self, msg: str) -> None:
+        if self.cycle is None:
+            super().send_400_response(msg)
+        else:  # what came with the request is no body; the answer may have begun
+            self._drop()
+
+    def shutdown(self) -> None:
+        self._drop()
+
+    def _drop(self) -> None:
+        """Close without waiting until the client has read what it was sent."""
+        self.connections.discard(self)
+        if self.transport is not None:
+            self.transport.abort()

@@ -1,0 +1,107 @@
+"""The socket file of a daemon: whose it is, who may open it, and when it goes."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from stat import S_IMODE
+
+import pytest
+
+from streamwatch.status.socket import ask
+from streamwatch.web.app import Pages
+from streamwatch.web.status_socket import StatusServer
+
+
+def serve(path: Path, version: str) -> StatusServer:
+    return StatusServer(
+        path, Pages(lambda: (), lambda: True, lambda: b"", lambda: {"version": version})
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run" / "s"
+
+
+def test_only_its_user_can_open_it_and_it_goes_with_the_daemon(path: Path) -> None:
+    server = serve(path, "1")
+    assert (S_IMODE(path.stat().st_mode), S_IMODE(path.parent.stat().st_mode)) == (0o600, 0o700)
+    assert ask([path]) == {"version": "1"}
+    server.close()
+    assert not list(path.parent.iterdir())
+    assert ask([path]) is None
+
+
+def test_a_second_daemon_leaves_the_socket_of_the_first(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = serve(path, "first")
+    second = serve(path, "second")
+    assert caplog.messages == [
+        f"`streamwatch status` will not find this daemon: another answers on {path}"
+    ]
+    assert ask([path]) == {"version": "first"}
+    second.close()
+    assert ask([path]) == {"version": "first"}
+    first.close()
+    assert not path.exists()
+
+
+def test_the_socket_of_a_daemon_that_does_not_accept_at_present_is_left(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as frozen, socket.socket(socket.AF_UNIX) as waiting:
+        frozen.bind(str(path))
+        frozen.listen(0)
+        waiting.connect(str(path))  # now its queue is full
+        inode = path.stat().st_ino
+        serve(path, "second").close()
+        assert path.stat().st_ino == inode
+    assert "another answers" in caplog.text
+
+
+def test_the_socket_of_a_killed_daemon_is_replaced(path: Path) -> None:
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(path))
+        killed.listen()
+    server = serve(path, "1")
+    assert ask([path]) == {"version": "1"}
+    server.close()
+
+
+def test_a_socket_that_is_no_longer_its_own_is_left(path: Path) -> None:
+    first = serve(path, "first")
+    path.unlink()
+    second = serve(path, "second")
+    first.close()
+    assert ask([path]) == {"version": "second"}
+    second.close()
+    assert not path.exists()
+
+
+def test_a_socket_that_somebody_removed_is_no_trouble(path: Path) -> None:
+    server = serve(path, "1")
+    path.unlink()
+    path.parent.rmdir()
+    server.close()
+
+
+def test_a_folder_that_can_not_be_made_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "run").touch()
+    serve(tmp_path / "run" / "s", "1").close()
+    assert caplog.messages == [
+        f"`streamwatch status` will not find this daemon: {tmp_path / 'run' / 's'}: File exists"
+    ]
+
+
+@pytest.mark.expects_errors
+def test_a_fault_of_the_document_is_no_answer(path: Path) -> None:
+    server = StatusServer(path, Pages(lambda: (), lambda: True, lambda: b"", lambda: {"x": {1}}))
+    with pytest.raises(TimeoutError, match="it answered 500"):
+        ask([path])
+    server.close()
