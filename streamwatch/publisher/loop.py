@@ -29,7 +29,7 @@ from streamwatch.publisher.homeassistant_announcer import Announcer
 from streamwatch.publisher.homeassistant_discovery import Device
 from streamwatch.publisher.mqtt.attempt import Acknowledged, Arrived, Notice, Subscribed
 from streamwatch.publisher.mqtt.connection import Change, Connection
-from streamwatch.publisher.mqtt.delivery import Delivery, Message
+from streamwatch.publisher.mqtt.delivery import ANSWER_SECONDS, Delivery, Message
 from streamwatch.publisher.mqtt.listening import Listening
 from streamwatch.publisher.mqtt.sweep import Declared
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
@@ -91,11 +91,14 @@ class PublisherLoop:
             complain=self.complain,
             seconds=seconds,
         )
+        self._shortcomings_said: set[str] = set()
         self._move_to: MqttSettings | None = None
         self._leave_by = 0.0
         self._stop_by: float | None = None
         self._last_stats: Stats | None = None
         self.connected = threading.Event()
+        self.unanswered = False
+        """Whether the broker stopped to acknowledge what it is sent."""
         self.tried = False
         """Whether connecting was tried at least once."""
         self.turned_at = seconds()
@@ -132,9 +135,22 @@ class PublisherLoop:
         else:
             task()
         self._delivery.pump()
+        self._give_up_on_a_silent_broker()
         self.alerts.say_what_was_not_kept()
         if self._move_to is not None and (self._delivery.idle or self._seconds() >= self._leave_by):
             self._move()
+
+    def _give_up_on_a_silent_broker(self) -> None:
+        """Connect again where no acknowledgement comes, though the connection stands."""
+        if not (self._connection.up and self._delivery.unanswered):
+            return
+        if not self.unanswered:
+            self.unanswered = True
+            self.complain(
+                f"the broker has acknowledged nothing for {ANSWER_SECONDS:.0f} s; connecting again,"
+                " alerts wait"
+            )
+        self._connection.cut()
 
     def _patience_seconds(self) -> float:
         """How long to wait for a task before something else is due."""
@@ -176,6 +192,7 @@ class PublisherLoop:
             return
         match notice:
             case Acknowledged():
+                self.unanswered = False
                 self._delivery.acknowledged(
                     notice.message, notice.refusal, forbidden=notice.forbidden
                 )
@@ -190,6 +207,10 @@ class PublisherLoop:
     def _take_change(self, change: Change | None) -> None:
         if change == "up":
             self.alerts.say_how_many_were_dropped()
+            for sentence in self._connection.shortcomings:
+                if sentence not in self._shortcomings_said:
+                    self._shortcomings_said.add(sentence)
+                    self.complain(sentence)
             self._delivery.connected(self._connection)
             self.connected.set()
             self._listening.connected(self._connection)

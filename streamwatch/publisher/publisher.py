@@ -84,7 +84,8 @@ class Publisher:
 
     @property
     def connected(self) -> bool:
-        return self._loop.connected.is_set()
+        """Whether the broker is connected, and acknowledges what it is sent."""
+        return self._loop.connected.is_set() and not self._loop.unanswered
 
     @property
     def tried(self) -> bool:

@@ -39,7 +39,8 @@ class Mosquitto:
     It keeps acknowledged messages over a kill, so a lost message is never its fault. With `users`
     (name to password) only they may connect; `acl` is the text of an ACL file. `restart` keeps the
     port. A frozen one still accepts connections, but never answers. With a `certificate` it speaks
-    TLS; with `clients` it requires client certificates of that authority.
+    TLS; with `clients` it requires client certificates of that authority. `lacking` are more lines
+    of its configuration, such as `max_qos 0`.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Mosquitto:
         host: str = HOST,
         certificate: Certificate | None = None,
         clients: Path | None = None,
+        lacking: Sequence[str] = (),
     ) -> None:
         self.host = host
         self.port = port or free_port()
@@ -59,6 +61,8 @@ class Mosquitto:
         self._folder = Path(self._temporary.name)
         self._process: subprocess.Popen[bytes] | None = None
         self._write_config(users, acl, max_packet_size)
+        with (self._folder / "mosquitto.conf").open("a") as config:
+            config.writelines(f"{line}\n" for line in lacking)
         if certificate is not None:
             self._encrypt(certificate, clients)
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
+
 from streamwatch.publisher.mqtt.delivery import (
-    CULPRIT_LOSSES,
-    FORBIDDEN_SECONDS,
+    ANSWER_SECONDS,
     MAX_PICTURES,
     MAX_REPORTS,
     Delivery,
     Message,
 )
+from streamwatch.publisher.mqtt.doubts import HELD_ALONE_AFTER, HOLD_SECONDS, SUSPECTED_AFTER
 from streamwatch.publisher.outbox.outbox import Waiting
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox
 from tests.publisher.events import new_event
@@ -174,19 +178,39 @@ def test_only_the_newest_stats_wait_and_none_survive_a_disconnect() -> None:
     assert "stats" not in desk.connect().topics
 
 
-def test_a_refused_message_is_dropped_and_reported_once() -> None:
+def test_refused_alerts_wait_and_are_reported_once() -> None:
     desk = Desk()
     wire = desk.connect()
     for sequence in range(3):
         desk.alert(sequence)
     for _ in range(3):
         wire.answer("Quota exceeded")
-    assert len(desk.outbox) == 0
+    assert len(desk.outbox) == 3
     assert len(desk.complaints) == 1
     assert "events/porch" in desk.complaints[0]
+    assert "quota exceeded; trying again every 10 minutes" in desk.complaints[0]
+    desk.clock.seconds += HOLD_SECONDS
+    desk.delivery.pump()
+    assert [payload for _, payload, *_ in wire.sent[3:]] == [b"0", b"1", b"2"]
+    for _ in range(3):
+        wire.answer()
+    assert len(desk.outbox) == 0
 
 
-def test_a_forbidden_topic_is_skipped_for_a_while() -> None:
+def test_a_refused_report_or_state_is_not_sent_again_on_this_connection() -> None:
+    desk = Desk()
+    wire = desk.connect()
+    desk.delivery.report(Message("errors", b"1"))
+    desk.delivery.retain("state", "state/porch", b"ON")
+    desk.delivery.pump()
+    wire.answer("Quota exceeded")
+    wire.answer("Quota exceeded")
+    assert desk.delivery.idle
+    desk.lose()
+    assert desk.connect().topics == ["state/porch"]
+
+
+def test_a_forbidden_topic_is_skipped_for_a_while_and_keeps_its_order() -> None:
     desk = Desk()
     wire = desk.connect()
     desk.alert(0)
@@ -194,12 +218,31 @@ def test_a_forbidden_topic_is_skipped_for_a_while() -> None:
     wire.answer("Not authorized", forbidden=True)
     desk.lose()
     desk.alert(1)
-    assert desk.connect().topics == ["events/yard"]
-    desk.clock.seconds += FORBIDDEN_SECONDS + 1
     wire = desk.connect()
+    assert wire.topics == ["events/yard"]
     desk.alert(2)
-    assert wire.topics[-1] == "events/porch"
+    wire.answer()
+    desk.clock.seconds += HOLD_SECONDS
+    desk.delivery.pump()
+    desk.alert(3)
+    assert [payload for topic, payload, *_ in wire.sent if topic == "events/porch"] == [
+        *(b"0", b"1", b"2", b"3")
+    ]
     assert len(desk.complaints) == 1
+
+
+def test_only_the_newest_retained_message_of_a_forbidden_topic_is_kept() -> None:
+    desk = Desk()
+    wire = desk.connect()
+    for payload in (b"ON", b"OFF", b"ON", b"OFF"):
+        desk.delivery.retain("state", "state/porch", payload)
+        desk.delivery.pump()
+        if payload == b"ON" and len(wire.sent) == 1:
+            wire.answer("Not authorized", forbidden=True)
+    assert len(wire.sent) == 1
+    desk.clock.seconds += HOLD_SECONDS
+    desk.delivery.pump()
+    assert [payload for _, payload, *_ in wire.sent] == [b"ON", b"OFF"]
 
 
 def test_a_message_the_broker_cannot_take_is_not_sent() -> None:
@@ -213,41 +256,184 @@ def test_a_message_the_broker_cannot_take_is_not_sent() -> None:
     desk.delivery.stats(Message("stats", b"{}"))
     desk.delivery.pump()
     assert wire.topics == ["events/yard"]
-    assert len(desk.outbox) == 1
+    assert len(desk.outbox) == 2
+    assert len(desk.complaints) == 3
+    desk.delivery.retain("snapshot", "snapshot/porch", b"another")
+    desk.delivery.pump()
     assert len(desk.complaints) == 3
     desk.lose()
-    assert desk.connect().topics == ["events/yard"]
+    assert desk.connect().topics == ["snapshot/porch", "events/yard"]
 
 
-def test_an_event_that_cannot_be_encoded_is_dropped() -> None:
+def test_an_event_that_cannot_be_encoded_is_set_aside() -> None:
     desk = Desk()
     wire = desk.connect()
     desk.alert(0, camera="broken")
     desk.alert(1)
     assert wire.topics == ["events/porch"]
-    assert desk.complaints == ["an event of broken/car can't be sent: not a number"]
+    assert (len(desk.outbox), desk.outbox.set_aside) == (1, 1)
 
 
-def test_a_message_that_always_breaks_the_connection_is_dropped() -> None:
-    """Even though the message before it also lacks its acknowledgement each time."""
+class Broker:
+    """Answers and closes as `takes` says; the connection breaks at what it does not take.
+
+    With `cut_after` the line is cut after so many messages, whatever they are.
+    """
+
+    def __init__(self, takes: Callable[[str], bool], cut_after: int | None = None) -> None:
+        self.takes = takes
+        self.cut_after = cut_after
+        self.got: list[tuple[str, bytes]] = []
+
+    def connect(self, desk: Desk) -> bool:
+        """One connection; whether it held until everything was delivered."""
+        wire = desk.connect()
+        read = 0
+        while read < len(wire.sent):
+            topic, payload, *_ = wire.sent[read]
+            read += 1
+            if not self.takes(topic) or read == self.cut_after:
+                desk.lose(0.1)
+                return False
+            self.got.append((topic, payload))
+            wire.answer()
+        return True
+
+    def of(self, topic: str) -> list[bytes]:
+        return [payload for each, payload in self.got if each == topic]
+
+
+def filled_desk() -> Desk:
     desk = Desk()
     desk.delivery.retain("status", "status", b"online")
+    desk.delivery.retain("info", "info", b"{}")
     desk.delivery.retain("state", "state/porch", b"ON")
     desk.delivery.retain("snapshot", "snapshot/porch", b"far too large")
+    desk.delivery.report(Message("errors", b"{}"))
+    for sequence in range(3):
+        desk.alert(sequence)
+        desk.alert(sequence, camera="yard")
+    return desk
+
+
+@pytest.mark.parametrize("topic", ["snapshot/porch", "events/porch", "state/porch"])
+def test_a_message_that_always_breaks_the_connection_holds_up_nothing(topic: str) -> None:
+    desk = filled_desk()
+    broker = Broker(takes=lambda each: each != topic)
+    tries = 0
+    while not broker.connect(desk):
+        tries += 1
+        assert tries < 10
+    assert {each for each, _ in broker.got} == {
+        "status", "info", "state/porch", "snapshot/porch", "errors", "events/porch", "events/yard",
+    } - {topic}  # fmt: skip
+    assert broker.of("events/yard") == [b"0", b"1", b"2"]
+    assert len(desk.outbox) == (3 if topic == "events/porch" else 0)
+    (complaint,) = desk.complaints
+    assert topic in complaint
+    broker.takes = lambda _: True
+    desk.clock.seconds += HOLD_SECONDS
+    desk.lose(0.1)
+    assert broker.connect(desk)
+    assert broker.of(topic)[-1] in (b"far too large", b"2", b"ON")
+    assert len(desk.outbox) == 0
+
+
+def test_two_topics_that_break_the_connection_are_both_found() -> None:
+    desk = filled_desk()
+    broker = Broker(takes=lambda topic: topic not in ("snapshot/porch", "events/yard"))
+    tries = 0
+    while not broker.connect(desk):
+        tries += 1
+        assert tries < 20
+    assert broker.of("events/porch") == [b"0", b"1", b"2"]
+    assert len(desk.complaints) == 2
+
+
+def test_the_only_topic_of_its_kind_is_given_more_tries() -> None:
+    desk = Desk()
+    desk.delivery.retain("status", "status", b"online")
+    desk.delivery.retain("info", "info", b"{}")
     desk.alert(0)
+    broker = Broker(takes=lambda topic: topic != "events/porch")
+    tries = 0
+    while not broker.connect(desk):
+        tries += 1
+        assert tries < 20
+    assert tries > SUSPECTED_AFTER + HELD_ALONE_AFTER
+    assert len(desk.outbox) == 1
+
+
+def test_a_suspected_state_that_has_changed_is_tried_as_it_is_now() -> None:
+    desk = filled_desk()
+    broker = Broker(takes=lambda topic: topic != "state/porch")
+    for _ in range(SUSPECTED_AFTER + 1):  # at first others are in flight too
+        assert not broker.connect(desk)
+    desk.delivery.retain("state", "state/porch", b"OFF")
+    broker.takes = lambda _: True
+    assert broker.connect(desk)
+    topics = [topic for topic, _ in broker.got]
+    assert topics[topics.index("state/porch") - 1] == "status"
+    assert broker.of("state/porch") == [b"OFF"]
+
+
+def test_a_suspected_topic_that_is_gone_is_forgotten() -> None:
+    desk = filled_desk()
+    broker = Broker(takes=lambda topic: topic != "state/porch")
+    for _ in range(SUSPECTED_AFTER + 1):  # at first others are in flight too
+        assert not broker.connect(desk)
+    desk.delivery.clear("state/porch")
+    broker.takes = lambda _: True
+    assert broker.connect(desk)
+    assert broker.of("state/porch") == [b""]
+
+
+def test_a_broker_that_takes_nothing_but_the_status_condemns_no_message() -> None:
+    desk = filled_desk()
+    broker = Broker(takes=lambda topic: topic == "status")
+    for _ in range(100):
+        assert not broker.connect(desk)
+    assert not desk.complaints
+    broker.takes = lambda _: True
+    assert broker.connect(desk)
+    for camera in ("porch", "yard"):
+        assert broker.of(f"events/{camera}") == [b"0", b"1", b"2"]
+    assert broker.of("snapshot/porch") == [b"far too large"]
+    assert len(desk.outbox) == 0
+
+
+@pytest.mark.parametrize("cut_after", [2, 3, 4, 5, 6])
+def test_a_link_that_is_always_cut_condemns_no_message(cut_after: int) -> None:
+    """Whatever was in flight at that moment."""
+    desk = filled_desk()
+    broker = Broker(takes=lambda _: True, cut_after=cut_after)
+    for _ in range(50):
+        broker.connect(desk)
+    assert not desk.complaints
+    broker.cut_after = None
+    assert broker.connect(desk)
+    for camera in ("porch", "yard"):
+        assert sorted({*broker.of(f"events/{camera}")}) == [b"0", b"1", b"2"]
+    assert len(desk.outbox) == 0
+
+
+def test_a_broker_that_stops_acknowledging_is_noticed() -> None:
+    desk = Desk()
     wire = desk.connect()
+    desk.alert(0)
+    desk.clock.seconds += ANSWER_SECONDS - 1
+    desk.alert(1)
+    assert not desk.delivery.unanswered
     wire.answer()
-    desk.lose(0.5)
-    for _ in range(CULPRIT_LOSSES):
-        wire = desk.connect()
-        while wire.topics[-1] != "snapshot/porch":
-            wire.answer()
-        desk.lose(0.5)
-    wire = desk.connect()
-    while not desk.delivery.idle:
-        wire.answer()
-    assert wire.topics == ["status", "state/porch", "events/porch"]
-    assert len(desk.complaints) == 1
+    desk.clock.seconds += ANSWER_SECONDS - 1
+    assert not desk.delivery.unanswered
+    desk.clock.seconds += 1
+    assert desk.delivery.unanswered
+    wire.answer()
+    desk.clock.seconds += ANSWER_SECONDS
+    assert not desk.delivery.unanswered
+    desk.alert(2)
+    assert not desk.delivery.unanswered
 
 
 def test_a_disconnect_at_once_or_much_later_drops_no_message() -> None:

@@ -49,6 +49,9 @@ WILL_DELAY_SECONDS = 10
 a restart after a crash does not show."""
 SESSION_SECONDS = 60
 """The will's delay is limited by the session's expiry, so the session is kept for this long."""
+MAX_PACKET_BYTES = 32_000_000
+"""The largest message that the broker sends us (MQTT 5): paho holds each in memory as a whole.
+Commands are far smaller, but retained pictures that are left over must still be found."""
 CONNECT_TIMEOUT_SECONDS = 5.0
 MIN_RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 5.0
@@ -65,6 +68,9 @@ SHORT_LIVES_BEFORE_WARNING = 3
 GOODBYE_SECONDS = 0.5
 MAX_CLIENT_ID = 64
 _UNSUPPORTED_VERSION = 132
+_CLIENT_ID_REFUSED = 133
+_RETAIN_NOT_SUPPORTED = 154
+_QOS_NOT_SUPPORTED = 155
 _CREDENTIALS_REFUSED = {
     134: "bad user name or password",
     NOT_AUTHORISED: "not authorised",
@@ -113,6 +119,8 @@ class Connection:
         self._encrypted = settings.tls_files is not None
         self._attempt = Attempt(next(_numbers), post, encrypted=self._encrypted)
         self._limits = Limits()
+        self._will_qos, self._will_retain = 1, True
+        """Some brokers refuse a will that wants more than they have."""
         self._up_since: float | None = None
         self._refused: Refused | NotEncrypted | None = None
         self._next_attempt = seconds()
@@ -130,6 +138,23 @@ class Connection:
     def number(self) -> int:
         """The number of the present attempt; notices of other attempts are outdated."""
         return self._attempt.number
+
+    @property
+    def shortcomings(self) -> tuple[str, ...]:
+        """What the connected broker lacks, and what is lost by that, in sentences."""
+        found = []
+        if self._limits.qos < 1:
+            found.append(
+                f"{self._broker} takes messages of QoS 0 only: alerts that are on their way when a"
+                " connection breaks are lost"
+            )
+        if not self._limits.retain:
+            found.append(
+                f"{self._broker} retains no messages: whoever subscribes later sees no status, no"
+                " state and no picture until they change, and Home Assistant finds no devices after"
+                " its start"
+            )
+        return tuple(found)
 
     @property
     def max_unacknowledged(self) -> int:
@@ -170,7 +195,9 @@ class Connection:
         client.connect_timeout = CONNECT_TIMEOUT_SECONDS
         client.max_inflight_messages_set(0)
         will, session = _patience(self._version)
-        client.will_set(self._will_topic, OFFLINE, qos=1, retain=True, properties=will)
+        client.will_set(
+            self._will_topic, OFFLINE, self._will_qos, self._will_retain, properties=will
+        )
         client.on_connect = self._attempt.on_connect
         client.on_connect_fail = self._attempt.on_connect_fail
         client.on_disconnect = self._attempt.on_disconnect
@@ -218,7 +245,7 @@ class Connection:
         properties_bytes = 1 if correlation is None else 3 + 3 + len(correlation)
         packet_bytes = 5 + 2 + len(topic.encode()) + 2 + properties_bytes + len(payload)
         if limit is not None and packet_bytes > limit:
-            return f"its {len(payload):,} bytes are more than the broker takes ({limit:,})"
+            return f"it is larger than the {limit:,} bytes that the broker takes"
         return None
 
     def publish(
@@ -268,6 +295,11 @@ class Connection:
     def unsubscribe(self, filters: Sequence[str]) -> None:
         if self._client is not None and self._limits.wildcards:
             self._client.unsubscribe(list(filters))
+
+    def cut(self) -> None:
+        """End the connection abruptly; `Closed` is posted, and another attempt follows."""
+        if self._client is not None:
+            _cut(self._client)
 
     def close(self, *, will: bool) -> None:
         """Disconnect; with `will` abruptly, so that the broker publishes the will `offline`."""
@@ -344,14 +376,29 @@ class Connection:
         elif refused.code == _UNSUPPORTED_VERSION:
             self._switch_version()
             self._fail(f"{self._broker} refuses the connection ({refused.reason.lower()})")
-        elif refused.code in _CREDENTIALS_REFUSED:
-            self._fail(
-                f"{self._broker} refuses the user name or password"
-                f" ({_CREDENTIALS_REFUSED[refused.code]}); see mqtt.username and mqtt.password",
-                retry_seconds=REFUSED_RETRY_SECONDS,
-            )
+        elif refused.code == _RETAIN_NOT_SUPPORTED and self._will_retain:
+            self._will_retain = False
+            self._next_attempt = self._seconds()
+        elif refused.code == _QOS_NOT_SUPPORTED and self._will_qos:
+            self._will_qos = 0
+            self._next_attempt = self._seconds()
+        elif refused.code in (*_CREDENTIALS_REFUSED, _CLIENT_ID_REFUSED):
+            self._fail(self._refusal_of_us(refused), retry_seconds=REFUSED_RETRY_SECONDS)
         else:
             self._fail(f"{self._broker} refuses the connection ({refused.reason.lower()})")
+
+    def _refusal_of_us(self, refused: Refused) -> str:
+        """A sentence that names the settings by which the broker knows us."""
+        reason = _CREDENTIALS_REFUSED.get(refused.code, refused.reason.lower())
+        if refused.code in _CREDENTIALS_REFUSED and self._settings.username is not None:
+            return (
+                f"{self._broker} refuses the user name or password ({reason});"
+                " see mqtt.username and mqtt.password"
+            )
+        return (
+            f"{self._broker} refuses the connection ({reason}): it may want an mqtt.username, or"
+            f" its access list may not let in the client id {self._client_id!r}, see mqtt.client_id"
+        )
 
     def _fail(self, sentence: str, retry_seconds: float | None = None) -> None:
         self._failures += 1
@@ -393,6 +440,7 @@ def _patience(
     will.WillDelayInterval = WILL_DELAY_SECONDS
     session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     session.SessionExpiryInterval = SESSION_SECONDS
+    session.MaximumPacketSize = MAX_PACKET_BYTES
     return will, session
 
 

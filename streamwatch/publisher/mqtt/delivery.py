@@ -13,18 +13,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
+from streamwatch.publisher.mqtt.doubts import HOLD_SECONDS, Doubts
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
 from streamwatch.records import Event
 
 MAX_REPORTS = 100
 MAX_PICTURES = 100
 """Most snapshots queued for a broker that hangs; beyond that, outdated ones are dropped first."""
-FORBIDDEN_SECONDS = 600.0
-"""How long nothing is sent to a topic that the broker does not allow: mosquitto 2.0.11 closes the
-connection after such a message."""
-CULPRIT_LOSSES = 2
 CULPRIT_SECONDS = 2.0
-"""A message is given up when the connection broke this often, this soon after it alone was sent."""
+"""A message is suspected where the connection broke this soon after it alone was sent."""
+ANSWER_SECONDS = 30.0
+"""How long to wait for any acknowledgement while messages are unacknowledged."""
 
 Kind = Literal["status", "info", "camera", "state", "discovery", "snapshot"]
 RETAINED: tuple[Kind, ...] = ("status", "info", "camera", "state", "discovery", "snapshot")
@@ -80,9 +79,12 @@ _Step = _Retained | _Report | _Alert | _Clearing | _Answer
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
+    """With `alone` nothing else is sent until it is acknowledged."""
+
     step: _Step
     topic: str
     at_seconds: float
+    alone: bool
 
 
 class Wire(Protocol):
@@ -111,8 +113,9 @@ class Wire(Protocol):
 class Delivery:
     """The queue of what is to be sent. Not thread-safe: the publisher's thread owns it.
 
-    `compose` makes an event's message when it is sent; if it raises ValueError the event is
-    dropped. `complain` is called once per topic and reason with why a message can't be delivered.
+    `compose` makes an event's message when it is sent; if it raises ValueError the event is set
+    aside. `complain` is called once per topic and reason with why a message can't be delivered.
+    Events that the broker does not take are not given up: they are tried again from time to time.
     """
 
     def __init__(
@@ -136,17 +139,28 @@ class Delivery:
         self._leaving = False
         self._stats: Message | None = None
         self._pictures_in_line = 0
-        self._forbidden_until: dict[str, float] = {}
-        self._culprit: _Step | None = None
-        self._culprit_losses = 0
+        self._doubts = Doubts(seconds)
+        self._trial: _Step | None = None
+        """The step to a suspected topic that is the first of this connection."""
+        self._last: deque[tuple[str, _Step]] = deque()
+        """Those to suspected topics, to be sent when everything else was acknowledged."""
+        self._held: dict[str, deque[_Step]] = {}
+        """By topic, those that are held back."""
+        self._progress_at = seconds()
+        """When a message was acknowledged last, or sent while none was unacknowledged."""
         self._answers = 0
         self._careful_until = 0
         self._complained: set[tuple[str, str]] = set()
 
     @property
     def idle(self) -> bool:
-        """Whether everything was acknowledged."""
-        return not self._line and not self._sent
+        """Whether everything was acknowledged, except for what is held back."""
+        return not self._line and not self._sent and not self._last
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the broker has acknowledged nothing for ANSWER_SECONDS, though it should."""
+        return bool(self._sent) and self._seconds() - self._progress_at >= ANSWER_SECONDS
 
     @property
     def has_reports(self) -> bool:
@@ -202,6 +216,8 @@ class Delivery:
         self._leaving = False
         self._answers = 0
         self._line.clear()
+        self._last.clear()
+        self._held.clear()
         self._pictures_in_line = 0
         for kind, messages in self._newest.items():
             self._line.extend(_Retained(kind, message) for message in messages.values())
@@ -210,6 +226,7 @@ class Delivery:
         self._reports.clear()
         self._line.extend(_Alert(number) for number in self._outbox.rewind())
         self._line.extend(self._clearings.values())
+        self._bring_forward(self._doubts.begin_trial())
 
     def lost(self) -> None:
         """The connection is lost; what was not acknowledged is sent again after the next
@@ -227,6 +244,7 @@ class Delivery:
         self._keep_reports(self._line)
         self._stats = None
         self._pictures_in_line = 0
+        self._last.clear()
         self._line = deque([*answers, *self._clearings.values(), _Retained("status", goodbye)])
         if clear_below is not None:
             self._line.extend(_Clearing(topic) for topic in self._topics_below(clear_below))
@@ -238,6 +256,8 @@ class Delivery:
         self._leaving = False
         self._keep_reports(self._unfinished())
         self._line.clear()
+        self._last.clear()
+        self._held.clear()
         self._sent.clear()
         self._stats = None
 
@@ -261,27 +281,43 @@ class Delivery:
             (_Report(report.message.moved(before, now)) for report in self._reports),
             maxlen=MAX_REPORTS,
         )
-        self._forbidden_until.clear()
+        self._doubts.clear()
         self._complained.clear()
 
     def acknowledged(self, number: int, refusal: str | None, *, forbidden: bool) -> None:
-        """The broker's answer to the message of this number; a refused message is dropped."""
+        """The broker's answer to the message of this number; a refused event is held back.
+
+        `forbidden` says that no message to its topic is accepted.
+        """
         sent = self._sent.pop(number, None)
         if sent is None:
             return
         self._answers += 1
-        if refusal is not None:
-            self._refuse(sent.step, sent.topic, f"the broker does not take it: {refusal.lower()}")
-        if forbidden:
-            self._forbidden_until[sent.topic] = self._seconds() + FORBIDDEN_SECONDS
-        self._let_go(sent.step)
+        self._progress_at = self._seconds()
+        if sent.step not in self._status():
+            self._doubts.taken(sent.topic, sent.step)
+        if sent.alone:  # not suspected any more: what follows it to its topic need not wait
+            self._send_now(sent.topic)
+        if refusal is None:
+            self._let_go(sent.step)
+            return
+        reason = f"the broker does not take it: {refusal.lower()}"
+        if forbidden or isinstance(sent.step, _Alert):
+            self._hold_back(sent.step, sent.topic, reason)
+        else:
+            self._refuse(sent.step, sent.topic, reason)
 
     def pump(self) -> None:
         """Send as many queued messages as may be unacknowledged at once."""
         if self._wire is None:
             return
+        for topic in self._doubts.over():
+            self._line.extend(self._held.pop(topic, ()))
         while self._line and self._has_room(self._wire):
-            self._send(self._wire, self._line.popleft())
+            step = self._line.popleft()
+            self._send(self._wire, step, alone=step is self._trial)
+        if self._last and not self._line and not self._sent:
+            self._send(self._wire, self._last.popleft()[1], alone=True)
         if self._stats is not None and self._has_room(self._wire):
             if (refusal := self._wire.refusal(self._stats.topic, self._stats.payload)) is None:
                 self._wire.publish(self._stats.topic, self._stats.payload, qos=0, retain=False)
@@ -295,22 +331,32 @@ class Delivery:
         return self._wire is not None and not self._leaving
 
     def _has_room(self, wire: Wire) -> bool:
-        careful = self._answers < self._careful_until
+        careful = self._answers < self._careful_until or any(
+            sent.alone for sent in self._sent.values()
+        )
         return len(self._sent) < (1 if careful else wire.max_unacknowledged)
 
-    def _send(self, wire: Wire, step: _Step) -> None:
+    def _send(self, wire: Wire, step: _Step, *, alone: bool = False) -> None:
         if isinstance(step, _Retained) and step.kind == "snapshot":
             self._pictures_in_line -= 1
         message = self._message(step)
         if message is None:
             return
-        if self._seconds() < self._forbidden_until.get(message.topic, 0.0):
-            self._let_go(step)
+        if self._doubts.is_held(message.topic):
+            self._keep_held(step, message.topic)
+            return
+        if self._doubts.is_sent_last(message.topic) and not alone:
+            self._last.append((message.topic, step))
             return
         refusal = wire.refusal(message.topic, message.payload, message.correlation)
         if refusal is not None:
-            self._give_up(step, message.topic, refusal)
+            if isinstance(step, _Alert):
+                self._hold_back(step, message.topic, refusal)
+            else:
+                self._refuse(step, message.topic, refusal)
             return
+        if not self._sent:
+            self._progress_at = self._seconds()
         number = wire.publish(
             message.topic,
             message.payload,
@@ -318,7 +364,31 @@ class Delivery:
             retain=isinstance(step, (_Retained, _Clearing)),
             correlation=message.correlation,
         )
-        self._sent[number] = _Sent(step, message.topic, self._seconds())
+        self._sent[number] = _Sent(step, message.topic, self._seconds(), alone)
+
+    def _bring_forward(self, topic: str | None) -> None:
+        """Send this right after the status, and nothing else until it is acknowledged."""
+        self._trial = None
+        if topic is None:
+            return
+        suspected = self._doubts.suspected(topic)
+        for step in self._line:
+            newer = isinstance(step, _Retained) and step.message.topic == topic
+            if step == suspected or newer:
+                self._trial = step
+                break
+        else:
+            self._doubts.forget(topic)
+            return
+        self._line.remove(self._trial)
+        self._line.insert(len(self._newest["status"]), self._trial)
+        self._careful_until = len(self._newest["status"]) + 1
+
+    def _send_now(self, topic: str) -> None:
+        """Send what was to be sent last to this topic before everything that waits."""
+        steps = [step for deferred, step in self._last if deferred == topic]
+        self._last = deque(pair for pair in self._last if pair[0] != topic)
+        self._line.extendleft(reversed(steps))
 
     def _message(self, step: _Step) -> Message | None:
         if isinstance(step, _Clearing):
@@ -331,41 +401,44 @@ class Delivery:
         try:
             return self._compose(waiting)
         except ValueError as error:
-            event = waiting.event
-            self._outbox.remove(step.number)
-            self._complain(f"an event of {event.camera}/{event.watch} can't be sent: {error}")
+            self._outbox.put_aside(step.number, str(error))
             return None
 
     def _suspect(self) -> None:
-        """Find, and give up, the message at which the connection breaks every time.
+        """Find the message at which the connection breaks every time, see `doubts`.
 
-        An MQTT 3.1.1 broker can't say that a message is too large: resent for ever, it would block
-        everything behind it. Since acknowledgements may be lost with the connection, messages are
-        sent one at a time near the one where it broke, until it is certain which one it was.
+        Since acknowledgements may be lost with the connection, messages are sent one at a time near
+        the one where it broke, until it is certain which one it was.
         """
         number, first = next(iter(self._sent.items()), (0, None))
         if first is None or self._seconds() - first.at_seconds > CULPRIT_SECONDS:
-            self._culprit = None
             self._careful_until = 0
             return
         self._careful_until = self._answers + 2 * len(self._sent)
         if len(self._sent) > 1 or first.step in self._status():
             return
-        self._culprit_losses = self._culprit_losses + 1 if first.step == self._culprit else 1
-        self._culprit = first.step
-        if self._culprit_losses >= CULPRIT_LOSSES:
+        if self._doubts.broke(first.topic, first.step):
             del self._sent[number]
-            self._give_up(first.step, first.topic, "the broker closes the connection at it")
+            self._hold_back(first.step, first.topic, "the broker closes the connection at it")
 
     def _status(self) -> Iterator[_Step]:
         """The first messages of each connection: if it breaks there, they are not the cause."""
         return (_Retained("status", message) for message in self._newest["status"].values())
 
-    def _give_up(self, step: _Step, topic: str, reason: str) -> None:
-        self._let_go(step)
-        if isinstance(step, _Retained) and self._newest[step.kind].get(topic) == step.message:
-            del self._newest[step.kind][topic]
-        self._refuse(step, topic, reason)
+    def _hold_back(self, step: _Step, topic: str, reason: str) -> None:
+        """Send nothing to this topic for a while; what is to be sent there is kept."""
+        self._doubts.hold(topic)
+        self._keep_held(step, topic)
+        self._refuse(step, topic, f"{reason}; trying again every {HOLD_SECONDS / 60:.0f} minutes")
+
+    def _keep_held(self, step: _Step, topic: str) -> None:
+        held = self._held.setdefault(topic, deque())
+        match step:
+            case _Retained():  # only the newest counts
+                held.clear()
+                held.append(step)
+            case _Alert() | _Clearing():
+                held.append(step)
 
     def _let_go(self, step: _Step) -> None:
         match step:
@@ -382,7 +455,7 @@ class Delivery:
     def _complain_once(self, topic: str, reason: str) -> None:
         if (topic, reason) not in self._complained:
             self._complained.add((topic, reason))
-            self._complain(f"a message to {topic} can't be delivered ({reason}), nor will others")
+            self._complain(f"messages to {topic} can't be delivered ({reason})")
 
     def _topics_below(self, prefix: str) -> Iterator[str]:
         for messages in self._newest.values():
@@ -396,6 +469,7 @@ class Delivery:
     def _unfinished(self) -> Iterator[_Step]:
         yield from (sent.step for sent in self._sent.values())
         yield from self._line
+        yield from (step for _, step in self._last)
 
     def _make_room_for_a_picture(self) -> None:
         self._pictures_in_line += 1

@@ -114,6 +114,13 @@ class DurableOutbox:
                 self._removed.add(number)
                 self._fail(error)
 
+    def put_aside(self, number: int, reason: str) -> None:
+        for outbox in self._both():
+            try:
+                outbox.put_aside(number, reason)
+            except sqlite3.Error as error:
+                self._fail(error)
+
     def rewind(self) -> Sequence[int]:
         self._mend_if_due()
         numbers: list[int] = []

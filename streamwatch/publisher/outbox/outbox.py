@@ -37,7 +37,7 @@ class Outbox(Protocol):
 
     @property
     def set_aside(self) -> int:
-        """How many rows were not understood, and are kept apart."""
+        """How many rows were not understood or can't be sent, and are kept apart."""
         ...
 
     @property
@@ -59,7 +59,11 @@ class Outbox(Protocol):
         ...
 
     def remove(self, number: int) -> None:
-        """Delete an event that was acknowledged, or refused by the broker."""
+        """Delete an event that was acknowledged."""
+        ...
+
+    def put_aside(self, number: int, reason: str) -> None:
+        """Keep an event apart that can't be sent, whatever the broker."""
         ...
 
     def rewind(self) -> Sequence[int]:

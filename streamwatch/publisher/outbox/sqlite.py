@@ -115,6 +115,11 @@ class SqliteOutbox:
             self._delete([number])
         self._taken.discard(number)
 
+    def put_aside(self, number: int, reason: str) -> None:
+        with self._transaction():
+            self._set_aside(number, reason)
+        self._taken.discard(number)
+
     def rewind(self) -> Sequence[int]:
         self._runs.follow_the_clock()
         self._taken.clear()
