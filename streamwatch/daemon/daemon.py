@@ -16,6 +16,7 @@ from streamwatch import logs
 from streamwatch.config import Config, MqttSettings, model_advice, snapshot_folder
 from streamwatch.daemon.commands.answering import Commands
 from streamwatch.daemon.fetch_first import fetch_first
+from streamwatch.daemon.instance import instance_id
 from streamwatch.daemon.problems import Problems, not_applied, not_listening
 from streamwatch.daemon.reloading import (
     Applied,
@@ -25,6 +26,7 @@ from streamwatch.daemon.reloading import (
     differences,
     keep,
 )
+from streamwatch.daemon.starting import shown_alive
 from streamwatch.daemon.supervision import Supervision
 from streamwatch.errors import StreamwatchError, first_line
 from streamwatch.paths import state_file, status_socket
@@ -57,6 +59,7 @@ class Daemon:
     def __init__(self, config: Config, followed: Followed | None = None) -> None:
         self._first_config = config
         self._followed = followed
+        self._instance = instance_id(None if followed is None else followed.path)
         self._started_at = datetime.now(UTC)
         self._stop = threading.Event()
         self._resources = ExitStack()
@@ -92,22 +95,24 @@ class Daemon:
                 outbox=None
                 if self._followed is None
                 else state_file("outbox", self._followed.path, ".sqlite3"),
+                instance=self._instance,
                 on_command=None if self._reloading is None else self._take_command,
             )
             self._publisher.start()
             started.callback(self._publisher.stop, DRAIN_SECONDS)
             started.enter_context(self._published_if_unforeseen())
             self._problems = Problems(self._publisher)
-            self._pipeline = Pipeline(
-                config,
-                publish=self._publisher.event,
-                remember=self._publisher.remember,
-                on_problem=self._report_camera,
-            )
+            with shown_alive(self._publisher, config, self._instance, self._started_at):
+                self._pipeline = Pipeline(
+                    config,
+                    publish=self._publisher.event,
+                    remember=self._publisher.remember,
+                    on_problem=self._report_camera,
+                )
             if self._reloading is not None:
                 self._commands = Commands(self._reloading, self._publisher, self._pipeline)
             self._supervision = Supervision(
-                self._pipeline, self._publisher, self._reloading, self._failed
+                self._pipeline, self._publisher, self._reloading, self._instance, self._failed
             )
             self._pages = Pages(
                 self._supervision.what_is_stuck,
@@ -187,7 +192,11 @@ class Daemon:
         self._publisher.announce(report.roster(setup.config))
         self._publisher.info(
             report.info(
-                setup.config, setup.detector.device, self._started_at, self._problems.lasting
+                setup.config,
+                self._instance,
+                setup.detector.device,
+                self._started_at,
+                self._problems.lasting,
             )
         )
 
@@ -283,10 +292,16 @@ class Daemon:
             ("config", "reloading", self._reloading.failure if self._reloading else None),
         )
         return [
-            (error, ErrorReport(kind, f"{part} failed: {first_line(error)}"))
+            (error, ErrorReport(kind, _why(part, error)))
             for kind, part, error in parts
             if error is not None
         ]
+
+
+def _why(part: str, error: BaseException) -> str:
+    if isinstance(error, StreamwatchError):
+        return str(error)
+    return f"{part} failed: {first_line(error)}"
 
 
 def _pairs(config: Config) -> set[tuple[str, str]]:

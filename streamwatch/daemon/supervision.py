@@ -35,11 +35,13 @@ class Supervision:
         pipeline: Pipeline,
         publisher: Publisher,
         reloading: Reloading | None,
+        instance: str,
         failed: Callable[[], Iterable[tuple[BaseException, ErrorReport]]],
     ) -> None:
         self._pipeline = pipeline
         self._publisher = publisher
         self._reloading = reloading
+        self._instance = instance
         self._failed = failed
         self._started = time.monotonic()
         self._statuses: dict[str, CameraState] = {}
@@ -161,4 +163,4 @@ class Supervision:
         )
 
     def _stats_now(self) -> Stats:
-        return report.stats(self._pipeline, self._publisher, self._started)
+        return report.stats(self._pipeline, self._publisher, self._instance, self._started)

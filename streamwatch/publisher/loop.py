@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from streamwatch.config import MqttSettings, SnapshotSettings
+from streamwatch.errors import PublisherError
 from streamwatch.publisher.alerts import Alerts
 from streamwatch.publisher.contract.payloads import (
     OFFLINE,
@@ -28,6 +29,7 @@ from streamwatch.publisher.elapsed import Elapsed
 from streamwatch.publisher.homeassistant_announcer import Announcer
 from streamwatch.publisher.homeassistant_discovery import Device
 from streamwatch.publisher.mqtt.attempt import Acknowledged, Arrived, Notice, Subscribed
+from streamwatch.publisher.mqtt.claim import Claim
 from streamwatch.publisher.mqtt.connection import Change, Connection
 from streamwatch.publisher.mqtt.delivery import ANSWER_SECONDS, Delivery, Message
 from streamwatch.publisher.mqtt.listening import Listening
@@ -56,6 +58,7 @@ class PublisherLoop:
         outbox: Outbox,
         remembered: Iterable[Remembered],
         *,
+        instance: str | None,
         on_command: Callable[[Command], None] | None,
         now: Callable[[], datetime],
         seconds: Callable[[], float],
@@ -67,6 +70,8 @@ class PublisherLoop:
         self._now = now
         self._seconds = seconds
         self._topics = Topics(mqtt.topic_prefix)
+        self._instance = instance
+        self._claim = self._new_claim()
         self._connection = self._new_connection()
         self._delivery = Delivery(
             outbox, compose=self._compose, complain=self.complain, seconds=seconds
@@ -112,6 +117,8 @@ class PublisherLoop:
         try:
             while not self._finished():
                 self._turn()
+        except PublisherError as error:
+            self.failure = error
         except Exception as error:
             self.failure = error
             logger.exception("the publisher has stopped, nothing is published any more")
@@ -122,6 +129,8 @@ class PublisherLoop:
 
     def _turn(self) -> None:
         self.turned_at = self._seconds()
+        if self._claim is not None:
+            self._decide(self._claim)
         if self._connection.seconds_to_attempt == 0:
             self._connection.attempt()
         self.alerts.clean_if_due()
@@ -139,6 +148,17 @@ class PublisherLoop:
         self.alerts.say_what_was_not_kept()
         if self._move_to is not None and (self._delivery.idle or self._seconds() >= self._leave_by):
             self._move()
+
+    def _decide(self, claim: Claim) -> None:
+        """Raises PublisherError if the topic prefix belongs to another daemon."""
+        if claim.owner is not None:
+            raise PublisherError(
+                f"mqtt.topic_prefix: {self._mqtt.topic_prefix} belongs to another streamwatch on"
+                f" the broker {self._mqtt.address} (instance {claim.owner}); give each its own"
+            )
+        if claim.is_free:
+            self._claim = None
+            self._connection.settle(self._topics.status)
 
     def _give_up_on_a_silent_broker(self) -> None:
         """Connect again where no acknowledgement comes, though the connection stands."""
@@ -159,6 +179,8 @@ class PublisherLoop:
             times.append(self._connection.seconds_to_attempt)
         if self._listening.seconds_to_turn is not None:
             times.append(self._listening.seconds_to_turn)
+        if self._claim is not None:
+            times.append(self._claim.seconds_left)
         if self.announcer.seconds_to_repeat is not None:
             times.append(self.announcer.seconds_to_repeat)
         if self._move_to is not None:
@@ -174,7 +196,7 @@ class PublisherLoop:
             return True
         if not self._tasks.empty():
             return False
-        if self._connection.up:
+        if self._connection.up and self._claim is None:
             return self._delivery.idle
         # Why a start failed is worth the first attempt to connect.
         return len(self._outbox) == 0 and (self.tried or not self._delivery.has_reports)
@@ -197,15 +219,20 @@ class PublisherLoop:
                     notice.message, notice.refusal, forbidden=notice.forbidden
                 )
             case Subscribed():
-                self._listening.subscribed(notice)
+                (self._claim or self._listening).subscribed(notice)
             case Arrived():
-                self._listening.arrived(notice)
+                (self._claim or self._listening).arrived(notice)
             case _:
                 self._take_change(self._connection.take(notice))
                 self.tried = True
 
     def _take_change(self, change: Change | None) -> None:
-        if change == "up":
+        if self._claim is not None:
+            if change == "up":
+                self._claim.begin(self._connection)
+            elif change == "down":
+                self._claim.lost()
+        elif change == "up":
             self.alerts.say_how_many_were_dropped()
             for sentence in self._connection.shortcomings:
                 if sentence not in self._shortcomings_said:
@@ -218,8 +245,8 @@ class PublisherLoop:
             self.connected.clear()
             self._delivery.lost()
             self._listening.lost()
-            if self._move_to is not None:
-                self._move()
+        if change == "down" and self._move_to is not None:
+            self._move()
 
     # --- other settings --------------------------------------------------------------------------
 
@@ -239,8 +266,15 @@ class PublisherLoop:
             self._move_to = mqtt
             self._move()
 
+    def _new_claim(self) -> Claim | None:
+        """None where the prefix can't be another's: the embedded broker is our own."""
+        if self._instance is None or self._mqtt.embedded:
+            return None
+        return Claim(self._topics, self._instance, self._seconds)
+
     def _new_connection(self) -> Connection:
-        return Connection(self._mqtt, self._topics.status, post=self._post, seconds=self._seconds)
+        will_topic = self._topics.status if self._claim is None else None
+        return Connection(self._mqtt, will_topic, post=self._post, seconds=self._seconds)
 
     def _post(self, notice: Notice) -> None:
         """From paho's thread."""
@@ -271,6 +305,8 @@ class PublisherLoop:
             cleared=said_goodbye,
         )
         self._topics = Topics(self._mqtt.topic_prefix)
+        if _place(before) != _place(self._mqtt):
+            self._claim = self._new_claim()
         self._connection = self._new_connection()
         self._listening.moved(self._mqtt)
 
@@ -337,6 +373,11 @@ class PublisherLoop:
     def complain(self, sentence: str) -> None:
         logger.error("%s", sentence)
         self.take_error(ErrorReport("publisher", sentence, at=self._now()))
+
+
+def _place(mqtt: MqttSettings) -> tuple[str, str]:
+    """Where the topics are."""
+    return mqtt.address, mqtt.topic_prefix
 
 
 def _of_connection(mqtt: MqttSettings) -> MqttSettings:

@@ -45,9 +45,10 @@ class Publisher:
     Only `wait_connected` and `stop` block, whatever the broker and the disk do: a call is queued,
     and drawing, saving and sending happen in the thread `publisher`. `folder` is where
     snapshots are kept, None for nowhere. The file `outbox` keeps the events until they are
-    acknowledged; without it they die with the process. `on_command` is called in that thread with
-    each command, while `mqtt.commands` is true; it must not block. `now` gives the time of day
-    that is published, `seconds` the monotonic clock.
+    acknowledged; without it they die with the process. `instance` is the id that `P/info` and
+    `P/stats` carry: with it nothing is published to topics of another that lives, and `failure`
+    says so. `on_command` is called in that thread with each command, while `mqtt.commands` is true;
+    it must not block. `now` gives the time of day that is published, `seconds` the monotonic clock.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Publisher:
         folder: Path | None,
         *,
         outbox: Path | None = None,
+        instance: str | None = None,
         on_command: Callable[[Command], None] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         seconds: Callable[[], float] = time.monotonic,
@@ -74,6 +76,7 @@ class Publisher:
             self._tasks,
             self._outbox,
             self._remembered,
+            instance=instance,
             on_command=on_command,
             now=now,
             seconds=seconds,

@@ -29,11 +29,16 @@ from streamwatch.status.metrics import Metrics
 
 
 def info(
-    config: Config, device: str, started_at: datetime, problems: Sequence[ErrorReport]
+    config: Config,
+    instance: str,
+    device: str,
+    started_at: datetime,
+    problems: Sequence[ErrorReport],
 ) -> Info:
     """`P/info`, with the present problems."""
     return Info(
         version=__version__,
+        instance=instance,
         model=config.detector.model,
         backend="torch",
         device=device,
@@ -67,16 +72,30 @@ def roster(config: Config) -> Roster:
     )
 
 
-def stats(pipeline: Pipeline, publisher: Publisher, started: float) -> Stats:
+def stats(pipeline: Pipeline, publisher: Publisher, instance: str, started: float) -> Stats:
     """Counters since `started`, in monotonic seconds."""
     now, counts = time.monotonic(), pipeline.counts
     return Stats(
+        instance=instance,
         uptime_s=round(now - started, 1),
         cameras=pipeline.camera_counts(now),
         detector=DetectorStats(
             counts.batches, counts.analysed.total(), *counts.inference.percentiles_ms()
         ),
         latency_ms=LatencyStats(*counts.latency.percentiles_ms()),
+        outbox=publisher.waiting,
+        rss_bytes=psutil.Process().memory_info().rss,
+    )
+
+
+def starting_stats(publisher: Publisher, instance: str, started: float) -> Stats:
+    """Those of a daemon whose cameras don't run yet."""
+    return Stats(
+        instance=instance,
+        uptime_s=round(time.monotonic() - started, 1),
+        cameras={},
+        detector=DetectorStats(0, 0, None, None),
+        latency_ms=LatencyStats(None, None),
         outbox=publisher.waiting,
         rss_bytes=psutil.Process().memory_info().rss,
     )

@@ -92,6 +92,7 @@ def test_the_snapshot_path_is_text_or_null() -> None:
 
 def stats(uptime_s: float, analysed: int) -> Stats:
     return Stats(
+        "01J",
         uptime_s,
         {"porch": CameraCounts(analysed=analysed)},
         DetectorStats(0, 0, None, None),

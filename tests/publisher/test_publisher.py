@@ -143,6 +143,7 @@ def test_all_fields_of_an_event(mosquitto: Mosquitto) -> None:
 def an_info() -> Info:
     return Info(
         version="0.1",
+        instance="01J",
         model="toybox",
         backend="torch",
         device="cpu",
@@ -155,6 +156,7 @@ def an_info() -> Info:
 
 
 A_STATS = Stats(
+    instance="01J",
     uptime_s=10.0,
     cameras={"porch": CameraCounts(frames=100, analysed=50, gated=40, dropped=10, age_seconds=0.2)},
     detector=DetectorStats(25, 50, 80.0, 120.0),
@@ -177,6 +179,7 @@ def test_all_fields_of_info_stats_and_errors(mosquitto: Mosquitto) -> None:
         subscriber.wait_for(lambda messages: len(messages) == 4)
     assert subscriber.of("said/info")[0].json == {
         "version": "0.1",
+        "instance": "01J",
         "model": "toybox",
         "backend": "torch",
         "device": "cpu",
@@ -217,6 +220,7 @@ def test_all_fields_of_info_stats_and_errors(mosquitto: Mosquitto) -> None:
     (counters,) = subscriber.of("said/stats")
     assert (counters.qos, counters.retain) == (0, False)
     assert counters.json == {
+        "instance": "01J",
         "uptime_s": 10.0,
         "cameras": {
             "porch": {

@@ -60,9 +60,13 @@ class WatchInfo:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What is running now, for `P/info`; `problems` are those that last."""
+    """What is running now, for `P/info`; `problems` are those that last.
+
+    `instance` names the daemon over restarts, one a configuration and state folder.
+    """
 
     version: str
+    instance: str
     model: str
     backend: str
     device: str
@@ -75,6 +79,7 @@ class Info:
     def fields(self) -> dict[str, Any]:
         return {
             "version": self.version,
+            "instance": self.instance,
             "model": self.model,
             "backend": self.backend,
             "device": self.device,
@@ -116,6 +121,7 @@ class LatencyStats:
 class Stats:
     """The daemon's counters, for `P/stats`. `outbox` is the number of events that wait."""
 
+    instance: str
     uptime_s: float
     cameras: Mapping[str, CameraCounts]
     detector: DetectorStats
@@ -127,6 +133,7 @@ class Stats:
         """`before` are those published last, None at first; frames per second are measured since
         then."""
         return {
+            "instance": self.instance,
             "uptime_s": self.uptime_s,
             "cameras": {
                 name: {**_camera_fields(counts), "fps": self._fps(name, before)}

@@ -67,6 +67,8 @@ SHORT_LIFE_SECONDS = 10.0
 SHORT_LIVES_BEFORE_WARNING = 3
 GOODBYE_SECONDS = 0.5
 MAX_CLIENT_ID = 64
+LOOKING = "-looking"
+"""Ends the client id of a connection that only looks, so that it takes nobody's session."""
 _UNSUPPORTED_VERSION = 132
 _CLIENT_ID_REFUSED = 133
 _RETAIN_NOT_SUPPORTED = 154
@@ -94,13 +96,14 @@ class Connection:
     """Connects and reconnects. Not thread-safe: one thread owns it, and no method blocks.
 
     The owner calls `attempt` when `seconds_to_attempt` is 0, and passes every posted notice to
-    `take`. `post` is called from other threads.
+    `take`. `post` is called from other threads. Without a `will_topic` it only looks, under another
+    client id, until `settle`.
     """
 
     def __init__(
         self,
         settings: MqttSettings,
-        will_topic: str,
+        will_topic: str | None,
         *,
         post: Callable[[Notice], None],
         seconds: Callable[[], float],
@@ -110,7 +113,7 @@ class Connection:
         self._post = post
         self._seconds = seconds
         self._broker = f"broker {settings.address}"
-        self._client_id = settings.client_id or default_client_id(settings.topic_prefix)
+        self._own_id = settings.client_id or default_client_id(settings.topic_prefix)
         self._version = MQTTProtocolVersion.MQTTv5
         if settings.embedded:
             self._version = MQTTProtocolVersion.MQTTv311
@@ -167,6 +170,18 @@ class Connection:
             return None
         return max(0.0, self._next_attempt - self._seconds())
 
+    @property
+    def _client_id(self) -> str:
+        if self._will_topic is not None:
+            return self._own_id
+        return f"{self._own_id[: MAX_CLIENT_ID - len(LOOKING)]}{LOOKING}"
+
+    def settle(self, will_topic: str) -> None:
+        """Connect again, with a will and under our own client id."""
+        self.close(will=False)
+        self._will_topic = will_topic
+        self._next_attempt = self._seconds()
+
     def hurry(self) -> None:
         """Attempt at once, and wait only briefly between attempts from now on: the daemon is
         stopping."""
@@ -195,9 +210,10 @@ class Connection:
         client.connect_timeout = CONNECT_TIMEOUT_SECONDS
         client.max_inflight_messages_set(0)
         will, session = _patience(self._version)
-        client.will_set(
-            self._will_topic, OFFLINE, self._will_qos, self._will_retain, properties=will
-        )
+        if self._will_topic is not None:
+            client.will_set(
+                self._will_topic, OFFLINE, self._will_qos, self._will_retain, properties=will
+            )
         client.on_connect = self._attempt.on_connect
         client.on_connect_fail = self._attempt.on_connect_fail
         client.on_disconnect = self._attempt.on_disconnect
@@ -325,7 +341,7 @@ class Connection:
         self._silent_ends = 0
         version = "5" if self._version is MQTTProtocolVersion.MQTTv5 else "3.1.1"
         after = f" after {self._failures} failed attempts" if self._failures else ""
-        if self._short_lives < SHORT_LIVES_BEFORE_WARNING:
+        if self._short_lives < SHORT_LIVES_BEFORE_WARNING and self._will_topic is not None:
             logger.info("connected to %s with MQTT %s%s", self._broker, version, after)
         self._failures = 0
         self._said.clear()

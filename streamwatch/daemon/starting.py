@@ -1,0 +1,38 @@
+"""Shows on the broker that a daemon lives whose model is still being loaded."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from streamwatch.config import Config
+from streamwatch.publisher import Publisher
+from streamwatch.status import report
+
+STATS_SECONDS = 10.0
+"""As later, so that another daemon with the same topic prefix notices this one."""
+
+
+@contextmanager
+def shown_alive(
+    publisher: Publisher, config: Config, instance: str, started_at: datetime
+) -> Iterator[None]:
+    """Publish `P/info`, with the device as the configuration has it, and `P/stats` with zeros."""
+    stop = threading.Event()
+    began = time.monotonic()
+
+    def run() -> None:
+        while not stop.wait(STATS_SECONDS):
+            publisher.stats(report.starting_stats(publisher, instance, began))
+
+    publisher.info(report.info(config, instance, config.detector.device, started_at, ()))
+    thread = threading.Thread(target=run, name="starting", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
