@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from pathlib import Path
 
 from streamwatch import files
 from streamwatch.config.loading import LARGEST, load, text_of
 from streamwatch.config.sections.whole import Config
+from streamwatch.errors import ConfigError
 from streamwatch.paths import state_file
+
+log = logging.getLogger(__name__)
 
 
 def keep_last_good(path: Path, text: str) -> None:
@@ -27,10 +31,19 @@ def keep_last_good(path: Path, text: str) -> None:
 def load_last_good(path: Path) -> Config | None:
     """What `keep_last_good` saved for the file at `path`; None if nothing was.
 
-    Raises ConfigError: it may, for instance, name a certificate file that is missing now.
+    None too where it is not right any more, which is logged: another version of streamwatch may
+    have saved it, it may name a certificate that is missing now, or it is broken.
     """
     kept = _kept(path)
-    return load(path, text_of(kept)) if kept.is_file() else None
+    if not kept.is_file():
+        return None
+    try:
+        return load(path, text_of(kept))
+    except ConfigError as error:
+        problem = error.problems[0]
+        said = f"{problem.path}: {problem.message}" if problem.path else problem.message
+        log.warning("the last good configuration, %s, is not right any more: %s", kept, said)
+        return None
 
 
 def _kept(path: Path) -> Path:

@@ -72,6 +72,8 @@ class PublisherLoop:
         self._topics = Topics(mqtt.topic_prefix)
         self._instance = instance
         self._claim = self._new_claim()
+        self._settling = False
+        """Whether the first attempt after the claim has no answer yet."""
         self._connection = self._new_connection()
         self._delivery = Delivery(
             outbox, compose=self._compose, complain=self.complain, seconds=seconds
@@ -159,6 +161,7 @@ class PublisherLoop:
         if claim.is_free:
             self._claim = None
             self._connection.settle(self._topics.status)
+            self._settling = True
 
     def _give_up_on_a_silent_broker(self) -> None:
         """Connect again where no acknowledgement comes, though the connection stands."""
@@ -196,8 +199,10 @@ class PublisherLoop:
             return True
         if not self._tasks.empty():
             return False
-        if self._connection.up and self._claim is None:
-            return self._delivery.idle
+        if self._connection.up:
+            return self._claim is None and self._delivery.idle
+        if self._settling:
+            return False
         # Why a start failed is worth the first attempt to connect.
         return len(self._outbox) == 0 and (self.tried or not self._delivery.has_reports)
 
@@ -225,6 +230,7 @@ class PublisherLoop:
             case _:
                 self._take_change(self._connection.take(notice))
                 self.tried = True
+                self._settling = False
 
     def _take_change(self, change: Change | None) -> None:
         if self._claim is not None:

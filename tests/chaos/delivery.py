@@ -1,17 +1,21 @@
-"""Alerts while the broker is killed and frozen, and while the daemon is killed.
+"""Alerts while the broker is killed and frozen, while the daemon is killed, and over a bad link.
 
     python -m tests.chaos.delivery broker [--alerts 1000]
     python -m tests.chaos.delivery daemon [--kills 20]
+    python -m tests.chaos.delivery link [--rounds 2]
 
 The real daemon analyses the clip as fast as it can, in a loop, with each of eight prompts in ten
 watches: that makes tens of alerts a second. A subscriber with a persistent session counts them.
 `broker` kills and restarts mosquitto ten times and freezes it twice meanwhile; `daemon` kills the
-daemon with SIGKILL at random moments and restarts it.
+daemon with SIGKILL at random moments and restarts it. `link` puts a proxy between the two: in each
+round it cuts each connection 1 s after it was made, then closes it at every message but `P/status`,
+then holds back all acknowledgements, a minute each; meanwhile the daemon's time of day, a month
+behind at first, is set forward and back by a month. Before the second round the daemon is killed.
 
 An alert is lost if a visit's sequence has a gap, and doubled if the same id and sequence arrived
-more than once: a consumer drops those. The order is checked for the sequences of each visit, and
-for the times at which the camera's visits were announced. The exit code is 1 if anything was lost,
-out of order or left open.
+more than once: a consumer drops those. Each visit must have one `new` and one `end`. The order is
+checked for the sequences of each visit, and for the times at which the camera's visits were
+announced. The exit code is 1 if anything was lost, out of order or left open.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,9 +36,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from streamwatch import files
 from tests.parts import STREET_CLIP
 from tests.parts.daemon import Daemon
 from tests.parts.mosquitto import Mosquitto, Subscriber
+from tests.parts.mqtt_proxy import MqttProxy
 
 PROMPTS = (
     "red car", "pedestrian", "blue car", "truck", "parcel", "dog", "red backpack", "cyclist",
@@ -42,13 +49,41 @@ TENFOLD = 10
 KILLS = 10
 FREEZES = 2
 FROZEN_SECONDS = 8.0
+FAULT_SECONDS = 60.0
+"""How long each fault of the link lasts."""
 TIME_OF_ULID = 10
 """The number of an id's first characters that encode its time."""
 SETTLE_SECONDS = 120.0
 """How long the broker may take to deliver what the daemon still had."""
 
 
-def configuration(broker: Mosquitto) -> dict[str, Any]:
+FAULTS = ("lost", "out of order", "without one new", "without one end")
+
+
+class SteppedClock:
+    """The time of day of a daemon, so many seconds from the true one; its other clock is left."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "clock"
+        self.step(days=-30)
+
+    @property
+    def prelude(self) -> str:
+        return f"""
+import datetime as module
+true = module.datetime
+class Stepped(true):
+    @classmethod
+    def now(cls, zone=None):
+        return true.now(zone) + module.timedelta(seconds=float(open({str(self._file)!r}).read()))
+module.datetime = Stepped
+"""
+
+    def step(self, days: float) -> None:
+        files.replace(self._file, str(days * 86_400).encode())
+
+
+def configuration(broker: Mosquitto | MqttProxy) -> dict[str, Any]:
     return {
         "mqtt": {"host": broker.host, "port": broker.port},
         "detector": {"model": "toybox", "distractors": False},
@@ -108,6 +143,35 @@ def wear_the_daemon(
     daemon.terminate()
 
 
+def wear_the_link(
+    proxy: MqttProxy, clock: SteppedClock, daemon: Daemon, count: Callable[[], int], rounds: int
+) -> None:
+    for number in range(rounds):
+        if number == 1:
+            daemon.process.kill()
+            daemon.process.wait()
+            daemon.__enter__()
+        for fault in ("cut", "false", "mute"):
+            before = count()
+            while count() < before + 50:
+                time.sleep(0.1)
+            if fault == "cut":
+                proxy.cut_after = 1.0
+                proxy.cut()
+            elif fault == "false":
+                proxy.takes = lambda topic: topic == "streamwatch/status"
+            else:
+                proxy.mute = True
+            for days in (0, 30, 0, -30, 0):
+                time.sleep(FAULT_SECONDS / 5)
+                clock.step(days)
+            proxy.cut_after, proxy.mute, proxy.takes = None, False, lambda _: True
+    before = count()
+    while count() < before + 50:
+        time.sleep(0.1)
+    daemon.terminate()
+
+
 def judged(events: Sequence[dict[str, Any]]) -> dict[str, int]:
     times = Counter((event["id"], event["sequence"]) for event in events)
     firsts = list({(event["id"], event["sequence"]): event for event in reversed(events)}.values())
@@ -125,6 +189,9 @@ def judged(events: Sequence[dict[str, Any]]) -> dict[str, int]:
         "doubled": sum(count - 1 for count in times.values()),
         "out of order": sum(a > b for a, b in pairwise(news))
         + sum(a["sequence"] > b["sequence"] for told in visits.values() for a, b in pairwise(told)),
+        "without one new": sum(
+            Counter(event["type"] for event in told)["new"] != 1 for told in visits.values()
+        ),
         "without one end": sum(
             Counter(event["type"] for event in told)["end"] != 1 for told in visits.values()
         ),
@@ -134,17 +201,24 @@ def judged(events: Sequence[dict[str, Any]]) -> dict[str, int]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("wear", choices=("broker", "daemon"))
+    parser.add_argument("wear", choices=("broker", "daemon", "link"))
     parser.add_argument("--alerts", type=int, default=1000)
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
     with (
         tempfile.TemporaryDirectory() as folder,
         Mosquitto() as broker,
+        MqttProxy(broker.port) as proxy,
         Subscriber(broker.port, "streamwatch/events/#", client_id="consumer") as subscriber,
-        Daemon(Path(folder), configuration(broker)) as daemon,
+        nullcontext(SteppedClock(Path(folder))) as clock,
+        Daemon(
+            Path(folder),
+            configuration(proxy if arguments.wear == "link" else broker),
+            prelude=clock.prelude if arguments.wear == "link" else "",
+        ) as daemon,
     ):
 
         def count() -> int:
@@ -154,6 +228,8 @@ def main() -> int:
         began = time.monotonic()
         if arguments.wear == "broker":
             wear_the_broker(broker, daemon, count, arguments.alerts, chance)
+        elif arguments.wear == "link":
+            wear_the_link(proxy, clock, daemon, count, arguments.rounds)
         else:
             wear_the_daemon(daemon, count, arguments.kills, chance)
         seconds = time.monotonic() - began
@@ -174,9 +250,7 @@ def main() -> int:
     table.add_row("tracebacks", str(tracebacks))
     console.print(table)
     console.print(f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}")
-    return int(
-        any(found[fault] for fault in ("lost", "out of order", "without one end")) or tracebacks > 0
-    )
+    return int(any(found[fault] for fault in FAULTS) or tracebacks > 0)
 
 
 if __name__ == "__main__":

@@ -424,6 +424,26 @@ def test_a_pipe_is_an_error_and_not_waited_for(
     assert kept.read_text() == RIGHT
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\xfe broken", b"cameras: [", b"detector: {model: toybox}\nfuture: {a: 1}\n"],
+    ids=["empty", "not UTF-8", "cut off", "of another version"],
+)
+def test_a_last_good_file_that_is_not_right_any_more_is_none(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    content: bytes,
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    keep_last_good(tmp_path / "config.yaml", RIGHT)
+    (kept,) = (tmp_path / "state").rglob("*.yaml")
+    kept.write_bytes(content)
+    assert load_last_good(tmp_path / "config.yaml") is None
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning.startswith(f"the last good configuration, {kept}, is not right any more: ")
+
+
 def test_a_process_substitution_is_an_error() -> None:
     reading, writing = os.pipe()
     try:

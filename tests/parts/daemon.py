@@ -30,14 +30,20 @@ class Daemon:
     """`streamwatch run -c FILE` while its `with` block lasts; killed by its process id at the end.
 
     Its home, state, cache and snapshots are in `folder`; its output is in `log`. `within` is a
-    command to run it with.
+    command to run it with, and `prelude` Python that it runs first.
     """
 
     def __init__(
-        self, folder: Path, config: dict[str, Any], *, within: Sequence[str | Path] = ()
+        self,
+        folder: Path,
+        config: dict[str, Any],
+        *,
+        within: Sequence[str | Path] = (),
+        prelude: str = "",
     ) -> None:
         self.folder = folder
         self._within = within
+        self._program = f"{prelude}\nfrom streamwatch.__main__ import main; main()"
         folder.mkdir(parents=True, exist_ok=True)
         self.config = folder / "config.yaml"
         self.config.write_text(yaml.safe_dump(config, sort_keys=False))
@@ -48,7 +54,7 @@ class Daemon:
             self.process = subprocess.Popen(
                 [
                     *self._within,
-                    *(sys.executable, "-m", "streamwatch", "run", "-c", str(self.config)),
+                    *(sys.executable, "-c", self._program, "run", "-c", str(self.config)),
                 ],
                 env=private_environment(self.folder),
                 stdout=log,
