@@ -94,7 +94,7 @@ def run(
     Edits of the configuration file take effect when it is saved; SIGHUP reads it again.
     """
     from streamwatch import logs
-    from streamwatch.cli.signals import interrupted_by_sigterm, reload_on_sighup, stop_on_signals
+    from streamwatch.cli.signals import interrupted_by_signals, reload_on_sighup, stop_on_signals
     from streamwatch.config import find
     from streamwatch.daemon.reloading import start
 
@@ -106,7 +106,7 @@ def run(
         from streamwatch.daemon.fetch_first import fetch_first
 
         try:
-            with interrupted_by_sigterm():
+            with interrupted_by_signals():
                 fetch_first(settings.detector)
         except KeyboardInterrupt:
             log.info("stopped while fetching; the next start goes on with it")

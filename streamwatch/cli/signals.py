@@ -57,15 +57,14 @@ def reload_on_sighup(request_reload: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def interrupted_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM raise KeyboardInterrupt, as Ctrl-C does, for work that may stop anywhere.
-
-    SIGHUP is ignored meanwhile: a changed file is noticed when the daemon has started.
-    """
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    before_hup = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+def interrupted_by_signals() -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C raise KeyboardInterrupt, for work that may stop anywhere."""
+    before = {
+        number: signal.signal(number, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
-        signal.signal(signal.SIGHUP, before_hup)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -271,6 +271,8 @@ class Capture:
         if not self._due(decoded.seconds):
             return
         image = decoded.to_image()
+        if stop.is_set():  # it hung meanwhile, and another thread reads now
+            return
         if self._is_frozen(image, decoded.seconds):
             return
         frame = Frame(

@@ -461,20 +461,25 @@ def test_check_downloads_nothing_and_lists_what_run_will(
     assert "will be fetched" not in done.stdout
 
 
-def test_sigterm_during_a_download_is_a_clean_stop(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_during_a_download_is_a_clean_stop(tmp_path: Path, number: signal.Signals) -> None:
     """In a process of its own, with a server that stalls."""
     script = """
 import dataclasses, sys
 from streamwatch.config.catalogue import MODELS, Asset
-MODELS["NAME"] = dataclasses.replace(MODELS["NAME"], checkpoint=Asset(sys.argv[2], 1))
-from streamwatch.cli.app import app
-app(["run", "-c", sys.argv[1]])
+MODELS["NAME"] = dataclasses.replace(MODELS["NAME"], checkpoint=Asset(sys.argv[1], 1))
+del sys.argv[1]
+from streamwatch.__main__ import main
+main()
 """.replace("NAME", NAME)
     with serving() as server:
         server.files[FILE] = CONTENT
         server.faults[FILE] = [stall(40_000)]
         running = subprocess.Popen(
-            [sys.executable, "-c", script, str(write_config(tmp_path)), server.address(FILE)],
+            [
+                *(sys.executable, "-c", script, server.address(FILE)),
+                *("run", "-c", str(write_config(tmp_path))),
+            ],
             env=private_environment(tmp_path),
             stderr=subprocess.PIPE,
             text=True,
@@ -484,7 +489,7 @@ app(["run", "-c", sys.argv[1]])
         while not (part.is_file() and part.stat().st_size == 40_000):
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        running.send_signal(signal.SIGTERM)
+        running.send_signal(number)
         _, said = running.communicate(timeout=30)
     assert running.returncode == 0
     assert "Traceback" not in said
