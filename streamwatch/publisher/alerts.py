@@ -163,14 +163,14 @@ class Alerts:
         self._expired_said = self._outbox.expired
         if expired:
             self._complain(
-                f"{expired:,} alerts have waited longer than mqtt.outbox.max_age, and are dropped"
+                f"alerts dropped after waiting longer than mqtt.outbox.max_age: {expired:,}"
             )
         aside = self._outbox.set_aside - self._set_aside_said
         self._set_aside_said = self._outbox.set_aside
         if aside:
             self._complain(
-                f"{aside:,} alerts in the outbox are not understood by this version of streamwatch:"
-                " they are not sent, but kept there in the table set_aside"
+                f"alerts in the outbox not understood by this version of streamwatch: {aside:,};"
+                " they are kept there, in the table set_aside, and not sent"
             )
 
     def _publish_picture(self, event: Event, topics: Topics) -> None:

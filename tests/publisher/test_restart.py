@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from streamwatch.publisher import Publisher
+from streamwatch.publisher.outbox.sqlite import SqliteOutbox
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.publisher.events import MOMENT, end_event, new_event, update_event
 from tests.publisher.running import make, running
@@ -134,3 +136,44 @@ def test_alerts_that_waited_over_restarts_are_sent_in_order(
     assert [(event["type"], event["sequence"]) for event in told] == [
         ("new", 0), ("update", 1), ("end", 2),
     ]  # fmt: skip
+
+
+@pytest.mark.expects_errors
+def test_an_outbox_with_a_row_of_another_kind_is_told_and_the_rest_sent(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    file = tmp_path / "outbox.sqlite3"
+    with closing(SqliteOutbox(file)) as outbox:
+        for name in ("a", "b", "c"):
+            outbox.add(new_event(id=name), 0.0)
+        outbox._database.execute("UPDATE events SET event = '{\"mood\": 1}' WHERE visit = 'b'")
+        outbox._database.execute("UPDATE visits SET event = '{\"mood\": 1}' WHERE visit = 'b'")
+    with (
+        Subscriber(mosquitto.port, f"{tmp_path.name}/#") as subscriber,
+        running(publisher_of_run(mosquitto, tmp_path)),
+    ):
+        subscriber.wait_for(lambda _: subscriber.of(f"{tmp_path.name}/errors"))
+        subscriber.wait_for(lambda _: len(subscriber.of(f"{tmp_path.name}/events/porch/car")) == 2)
+    told = [message.json["id"] for message in subscriber.of(f"{tmp_path.name}/events/porch/car")]
+    assert told == ["a", "c"]
+    (report,) = subscriber.of(f"{tmp_path.name}/errors")
+    assert report.json["message"].startswith(
+        "alerts in the outbox not understood by this version of streamwatch: 1;"
+    )
+
+
+@pytest.mark.expects_errors
+def test_a_broken_outbox_is_told_and_replaced(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    (tmp_path / "outbox.sqlite3").write_bytes(b"garbage" * 1000)
+    with (
+        Subscriber(mosquitto.port, f"{tmp_path.name}/#") as subscriber,
+        running(publisher_of_run(mosquitto, tmp_path)) as publisher,
+    ):
+        publisher.event(new_event())
+        subscriber.wait_for(lambda _: subscriber.of(f"{tmp_path.name}/errors"))
+        subscriber.wait_for(lambda _: subscriber.of(f"{tmp_path.name}/events/porch/car"))
+    (report,) = subscriber.of(f"{tmp_path.name}/errors")
+    assert (
+        "is broken (file is not a database); it is kept as outbox.broken-1"
+        in (report.json["message"])
+    )

@@ -167,8 +167,8 @@ class DurableOutbox:
             outbox = self._renewed(error)
         if outbox.of_a_newer_version:
             self._complain(
-                f"{outbox.of_a_newer_version:,} alerts in {self._file} are of a newer version of "
-                "streamwatch: they are left there for it"
+                f"alerts of a newer version of streamwatch in {self._file}:"
+                f" {outbox.of_a_newer_version:,}; they are left there for it"
             )
         return outbox
 
@@ -180,7 +180,7 @@ class DurableOutbox:
         outbox.put_back(events, visits)
         self._complain(
             f"the outbox {self._file} is broken ({_reason(error)}); it is kept as {aside.name}, "
-            f"and {len(events):,} alerts could be read of it"
+            f"alerts read of it: {len(events):,}"
         )
         return outbox
 
