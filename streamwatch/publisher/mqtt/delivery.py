@@ -149,6 +149,11 @@ class Delivery:
         return not self._line and not self._sent
 
     @property
+    def unsent(self) -> int:
+        """How many messages wait to be sent."""
+        return len(self._line)
+
+    @property
     def has_reports(self) -> bool:
         """Whether reports wait for a connection."""
         return bool(self._reports)
