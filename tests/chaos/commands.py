@@ -5,8 +5,8 @@
 The real daemon analyses the clip, and is sent `watch/enable` as fast as the broker takes them. In
 the middle of it a watch is added to the file. Printed are the memory before and at most, the
 seconds until the saved file was live and until that was told, and how many commands were done, told
-to come later, or not answered. The exit code is 1 if the memory grew by more than 150 MB, the file was not live within
-10 s, or an answer said anything else.
+to come later, or not answered. The exit code is 1 if the memory grew by more than 150 MB, the file
+was not live within 10 s, or an answer said anything else.
 """
 
 from __future__ import annotations
