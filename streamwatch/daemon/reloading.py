@@ -148,6 +148,7 @@ class Reloading:
         self._numbers = itertools.count()
         self._say_live = Seldom(log, logging.INFO)
         self._say_waiting = Seldom(log, logging.INFO)
+        self._say_not_kept = Seldom(log, logging.WARNING)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
         self.turned_at = time.monotonic()
@@ -208,7 +209,7 @@ class Reloading:
                     self._on_outcome(outcome)
                 self._told = error
                 if not error:
-                    keep(self._path, self._text)
+                    keep(self._path, self._text, self._say_not_kept)
             if then is not None:
                 then(outcome)
 
@@ -260,7 +261,7 @@ class Reloading:
         except Exception as error:
             then(Outcome(error=foreseen(error)))
             return
-        self._edits = _condensed(self._edits, edit)
+        self._edits = _condensed(self._edits, edit, load(self._path, self._text))
         then(self._live(applied, noticed, self._say_live))
 
     def _file_is_encoded(self, noticed: float, done: Then) -> None:
@@ -391,21 +392,26 @@ def _is_outdone(held: Edit, by: Edit) -> bool:
     return same and (isinstance(held.change, Switch) or not isinstance(by.change, Switch))
 
 
-def _condensed(held: Sequence[Edit], edit: Edit) -> list[Edit]:
-    """The edits with one more, without those that it replaces, so that they don't pile up."""
+def _condensed(held: Sequence[Edit], edit: Edit, file: Config) -> list[Edit]:
+    """The edits with one more, without those that it replaces, so that they don't pile up.
+
+    `file` is the configuration without any.
+    """
     if isinstance(edit.change, Remove):
-        return [*held, edit]  # what it removes may come from an earlier edit
+        others = [each for each in held if (each.section, each.name) != (edit.section, edit.name)]
+        # What no edit adds any more need not be removed, and can't be.
+        return [*others, edit] if edit.name in getattr(file, edit.section) else others
     if isinstance(edit.change, Put):
         edit = replace(edit, change=replace(edit.change, new=False))
     return [*(each for each in held if not _is_outdone(each, edit)), edit]
 
 
-def keep(path: Path, text: str) -> None:
+def keep(path: Path, text: str, say: Callable[..., None] = log.warning) -> None:
     """Keep the file for `run --last-good`; an error is only logged."""
     try:
         keep_last_good(path, text)
     except (OSError, StreamwatchError) as error:
-        log.warning("the last good configuration can't be kept: %s", error)
+        say("the last good configuration can't be kept: %s", error)
 
 
 def differences(before: Config, now: Config) -> tuple[str, ...]:

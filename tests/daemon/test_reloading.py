@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import gc
 import json
 import logging
 import os
@@ -20,13 +21,14 @@ import numpy as np
 import pytest
 import yaml
 
-from streamwatch.config import config_hash, keep_last_good, load
+from streamwatch.config import Config, Edit, config_hash, keep_last_good, load
 from streamwatch.daemon.commands.places import MOST_ENCODED, MOST_LOOKS_OF_ONE
 from streamwatch.daemon.daemon import Daemon
 from streamwatch.daemon.reloading import Followed, start
 from streamwatch.detector.protocol import View
 from streamwatch.errors import ConfigError, DetectorError
 from streamwatch.pipeline import pipeline as pipeline_module
+from streamwatch.pipeline.analysis import Answer
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.records import Detection, Vectors
 from tests.parts import STREET_CLIP
@@ -642,6 +644,43 @@ def test_only_so_many_commands_wait_for_a_frame_of_a_camera(
     wait_until(lambda: len(answers()) == 20)
     assert sorted(answer["id"] for answer in answers() if answer["ok"]) == [*range(8)]
     assert client("detect", {"camera": "left"})["ok"]
+
+
+def test_an_answered_look_leaves_no_picture_in_memory(
+    bench: Bench, client: CommandClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamwatch.daemon.commands.answering.FRAME_SECONDS", 3600)
+    gc.collect()
+    gc.disable()
+    try:
+        for verb in ("snapshot", "detect"):
+            assert client(verb, {"camera": "left"})["ok"]
+        wait_until(lambda: Answer not in map(type, gc.get_objects()))
+    finally:
+        gc.enable()
+
+
+def test_edits_that_were_undone_do_not_pile_up(
+    bench: Bench, client: CommandClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+
+    def counting(path: Path, text: str, edits: Sequence[Edit] = ()) -> Config:
+        held.append(len(edits))
+        return load(path, text, edits)
+
+    monkeypatch.setattr("streamwatch.daemon.reloading.load", counting)
+    for number in range(5):
+        added = {"name": f"w{number}", "watch": {"prompt": "dog"}}
+        assert client("watch/add", added)["ok"]
+        assert client("watch/disable", f"w{number}")["ok"]
+        assert client("watch/remove", f"w{number}")["ok"]
+    assert client("watch/remove", "dog")["ok"]
+    assert client("watch/add", {"name": "dog", "watch": {"prompt": "dog"}})["ok"]
+    assert client("watch/remove", "dog")["ok"]
+    assert max(held) <= 3
+    bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
+    wait_until(lambda: [*bench.info()["watches"]] == ["car", "bag"])
 
 
 def test_a_detect_command_without_a_frame_times_out(

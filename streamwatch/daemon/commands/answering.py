@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
@@ -181,9 +182,13 @@ class Commands:
             leave()
             raise
 
+        # Once it is answered its picture must not stay in memory until then.
+        waiting = weakref.ref(seen)
+
         def give_up() -> None:
             asked.cancelled = f"no frame came within {FRAME_SECONDS:.0f} s"
-            seen.cancel()
+            if (unanswered := waiting()) is not None:
+                unanswered.cancel()
 
         asked.cancelled = "the camera does not run any more"
         self._reloading.later(FRAME_SECONDS, give_up)
@@ -199,16 +204,16 @@ class Commands:
         """When a future is done, leave its place and continue in this thread; an error is the
         answer."""
 
-        def take() -> None:
+        def take(done: Future[_Result]) -> None:
             leave()
             try:
-                go_on(future.result())
+                go_on(done.result())
             except CancelledError:
                 asked.refuse(asked.cancelled)
             except Exception as error:
                 asked.refuse_because_of(error)
 
-        future.add_done_callback(lambda _: self._reloading.do(take))
+        future.add_done_callback(lambda done: self._reloading.do(partial(take, done)))
 
 
 @dataclass(frozen=True, slots=True)
