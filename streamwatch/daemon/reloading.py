@@ -261,8 +261,26 @@ class Reloading:
         except Exception as error:
             then(Outcome(error=foreseen(error)))
             return
-        self._edits = _condensed(self._edits, edit, load(self._path, self._text))
+        self._edits = self._condensed(edit, config)
         then(self._live(applied, noticed, self._say_live))
+
+    def _condensed(self, edit: Edit, config: Config) -> list[Edit]:
+        """The edits with one more, without those that it replaces, so that they don't pile up.
+
+        `config` is what they lead to.
+        """
+        if isinstance(edit.change, Remove):
+            same = (edit.section, edit.name)
+            others = [held for held in self._edits if (held.section, held.name) != same]
+            # What an edit had added need not be removed; what the file holds must be.
+            for fewer in (others, [*others, edit]):
+                with suppress(ConfigError):
+                    if load(self._path, self._text, fewer) == config:
+                        return fewer
+            return [*self._edits, edit]
+        if isinstance(edit.change, Put):
+            edit = replace(edit, change=replace(edit.change, new=False))
+        return [*(held for held in self._edits if not _is_outdone(held, edit)), edit]
 
     def _file_is_encoded(self, noticed: float, done: Then) -> None:
         """Apply what the file has waited for; it may have been saved again since."""
@@ -390,20 +408,6 @@ def _is_outdone(held: Edit, by: Edit) -> bool:
     """Whether a later edit replaces an earlier one."""
     same = (held.section, held.name) == (by.section, by.name)
     return same and (isinstance(held.change, Switch) or not isinstance(by.change, Switch))
-
-
-def _condensed(held: Sequence[Edit], edit: Edit, file: Config) -> list[Edit]:
-    """The edits with one more, without those that it replaces, so that they don't pile up.
-
-    `file` is the configuration without any.
-    """
-    if isinstance(edit.change, Remove):
-        others = [each for each in held if (each.section, each.name) != (edit.section, edit.name)]
-        # What no edit adds any more need not be removed, and can't be.
-        return [*others, edit] if edit.name in getattr(file, edit.section) else others
-    if isinstance(edit.change, Put):
-        edit = replace(edit, change=replace(edit.change, new=False))
-    return [*(each for each in held if not _is_outdone(each, edit)), edit]
 
 
 def keep(path: Path, text: str, say: Callable[..., None] = log.warning) -> None:
