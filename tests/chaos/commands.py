@@ -1,6 +1,6 @@
 """Commands without end from one who may only turn watches on.
 
-    python -m tests.chaos.commands [--commands 60000]
+    python -m tests.chaos.commands [--commands 60000] [--bytes 0]
 
 The real daemon analyses the clip, and is sent `watch/enable` as fast as the broker takes them. In
 the middle of it a watch is added to the file. Printed are the memory before and at most, the
@@ -63,14 +63,15 @@ def forget_the_most(pid: int) -> None:
 class Flood:
     """A client that sends commands without waiting for anything."""
 
-    def __init__(self, broker: Mosquitto) -> None:
+    def __init__(self, broker: Mosquitto, least_bytes: int) -> None:
+        self._least_bytes = least_bytes
         self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.connect(broker.host, broker.port)
         self._client.loop_start()
 
     def send(self, numbers: range) -> None:
         for number in numbers:
-            payload = json.dumps({"id": number, "name": "car"})
+            payload = json.dumps({"id": number, "name": "car"}).ljust(self._least_bytes)
             sent = self._client.publish("streamwatch/command/watch/enable", payload)
         sent.wait_for_publish(GIVE_UP_SECONDS)
 
@@ -98,7 +99,9 @@ def settled(answers: Subscriber) -> Counter[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--commands", type=int, default=60_000)
-    commands = parser.parse_args().commands
+    parser.add_argument("--bytes", type=int, default=0, help="what each is filled up to")
+    arguments = parser.parse_args()
+    commands: int = arguments.commands
     with (
         tempfile.TemporaryDirectory() as folder,
         Mosquitto() as broker,
@@ -111,7 +114,7 @@ def main() -> int:
         time.sleep(CALM_SECONDS)
         before = resident_bytes(daemon.process.pid, "VmRSS")
         forget_the_most(daemon.process.pid)
-        flood = Flood(broker)
+        flood = Flood(broker, arguments.bytes)
         began = time.monotonic()
         flood.send(range(commands // 2))
         tree = yaml.safe_load(daemon.config.read_text())
