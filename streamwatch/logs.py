@@ -6,11 +6,14 @@ import json
 import logging
 import os
 import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
 JOURNAL_PRIORITY = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
 """syslog's numbers, which journald reads from a leading `<N>` (sd-daemon(3))."""
+SELDOM_SECONDS = 1.0
 
 
 class _JournalFormatter(logging.Formatter):
@@ -54,3 +57,29 @@ def set_up(
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("streamwatch").setLevel(level.upper())
+
+
+class Seldom:
+    """Logs at most one line a second, of what others can cause as often as they like.
+
+    A line tells how many were left out since the one before. For one thread.
+    """
+
+    def __init__(
+        self, logger: logging.Logger, level: int, seconds: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._logger = logger
+        self._level = level
+        self._seconds = seconds
+        self._next = float("-inf")
+        self._left_out = 0
+
+    def __call__(self, message: str, *values: object) -> None:
+        now = self._seconds()
+        if now < self._next:
+            self._left_out += 1
+            return
+        if self._left_out:
+            message, values = f"{message} (and %d more like it before)", (*values, self._left_out)
+        self._logger.log(self._level, message, *values)
+        self._next, self._left_out = now + SELDOM_SECONDS, 0

@@ -9,12 +9,16 @@ import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Never
+from typing import TYPE_CHECKING, Annotated, Never
 
 import typer
 
 from streamwatch import __version__
 from streamwatch.errors import ConfigError, StreamwatchError, UnavailableSetting, foreseen
+
+if TYPE_CHECKING:
+    from streamwatch.config import Config
+    from streamwatch.daemon.reloading import Followed
 
 log = logging.getLogger(__name__)
 
@@ -94,36 +98,43 @@ def run(
     Edits of the configuration file take effect when it is saved; SIGHUP reads it again.
     """
     from streamwatch import logs
-    from streamwatch.cli.signals import interrupted_by_signals, reload_on_sighup, stop_on_signals
     from streamwatch.config import find
+    from streamwatch.daemon.claim import claimed
     from streamwatch.daemon.reloading import start
 
     try:
         path = find(config)
         settings, followed = start(path, last_good=last_good)
         logs.set_up(settings.log.level, settings.log.format)
-        _require_device(settings.detector.device)
-        from streamwatch.daemon.fetch_first import fetch_first
-
-        try:
-            with interrupted_by_signals():
-                fetch_first(settings.detector)
-        except KeyboardInterrupt:
-            log.info("stopped while fetching; the next start goes on with it")
-            return
-        from streamwatch.daemon.daemon import Daemon
-
-        daemon = Daemon(settings, followed)
-        with (
-            reload_on_sighup(daemon.request_reload),
-            stop_on_signals(daemon.request_stop),
-            daemon,
-        ):
-            daemon.run()
+        with claimed(path):
+            _run(settings, followed)
     except UnavailableSetting as error:
         _fail_at(path, error)
     except StreamwatchError as error:
         _fail(error)
+
+
+def _run(settings: Config, followed: Followed) -> None:
+    """Fetch what is missing, then run until stopped. Raises StreamwatchError."""
+    from streamwatch.cli.signals import interrupted_by_signals, reload_on_sighup, stop_on_signals
+    from streamwatch.daemon.fetch_first import fetch_first
+
+    _require_device(settings.detector.device)
+    try:
+        with interrupted_by_signals():
+            fetch_first(settings.detector)
+    except KeyboardInterrupt:
+        log.info("stopped while fetching; the next start goes on with it")
+        return
+    from streamwatch.daemon.daemon import Daemon
+
+    daemon = Daemon(settings, followed)
+    with (
+        reload_on_sighup(daemon.request_reload),
+        stop_on_signals(daemon.request_stop),
+        daemon,
+    ):
+        daemon.run()
 
 
 @app.command()

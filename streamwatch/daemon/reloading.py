@@ -33,6 +33,7 @@ from streamwatch.config import (
 )
 from streamwatch.config import persist as save
 from streamwatch.errors import ConfigError, Problem, StreamwatchError, UnavailableSetting, foreseen
+from streamwatch.logs import Seldom
 from streamwatch.prompts.embeddings import other_vectors
 from streamwatch.prompts.vocabulary import prompts_of
 
@@ -40,6 +41,10 @@ log = logging.getLogger(__name__)
 
 SHOWN = 5
 """So many prompts are named in the log."""
+MOST_COMMANDS = 32
+"""Most commands that wait for the thread."""
+_OWN, _COMMANDS = 0, 1
+"""What is queued, in the order in which it is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,8 @@ class Reloading:
     """Follows the configuration file in a thread of its own, `reload`, and does what it is asked.
 
     The thread never waits for a text encoder or a camera: what needs vectors of new prompts takes
-    effect when they are made, and everything else meanwhile.
+    effect when they are made, and everything else meanwhile. The file is looked at before each
+    command, and what goes on after waiting comes before new commands.
 
     `apply` applies a configuration, or raises StreamwatchError and changes nothing. `unknown` gives
     the prompts whose vectors it would have to wait for, and `encode` starts making them.
@@ -129,9 +135,20 @@ class Reloading:
         """To read the file: only the newest says whether it is right."""
         self._waiting: frozenset[str] = frozenset()
         """The prompts of the file whose vectors are being made."""
-        self._tasks: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self._told = ""
+        """The error of the file that was reported last, as long as it lasts."""
+        self._tasks: queue.PriorityQueue[tuple[int, int, Callable[[], object]]] = (
+            queue.PriorityQueue()
+        )
+        self._commands = 0
+        """How many commands wait."""
+        self._commands_lock = threading.Lock()
+        self._asked_to_read = False
         self._later: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = itertools.count()
+        self._say_live = Seldom(log, logging.INFO)
+        self._say_waiting = Seldom(log, logging.INFO)
+        self._say_not_kept = Seldom(log, logging.WARNING)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
         self.turned_at = time.monotonic()
@@ -148,11 +165,26 @@ class Reloading:
 
     def request(self) -> None:
         """Read the file again; from any thread, and from a signal handler."""
-        self._tasks.put(self.reload)
+        self._asked_to_read = True  # a queue's lock may be held by what the signal interrupts
 
     def do(self, task: Callable[[], object]) -> None:
         """Queue a task for the thread; from any thread. The task must not block."""
-        self._tasks.put(task)
+        self._tasks.put((_OWN, next(self._numbers), task))
+
+    def offer(self, command: Callable[[], object]) -> bool:
+        """Queue a command behind everything else; from any thread. False if too many wait."""
+        with self._commands_lock:
+            if self._commands >= MOST_COMMANDS:
+                return False
+            self._commands += 1
+
+        def take() -> None:
+            with self._commands_lock:
+                self._commands -= 1
+            command()
+
+        self._tasks.put((_COMMANDS, next(self._numbers), take))
+        return True
 
     # From here on everything is for the thread `reload` alone.
 
@@ -160,21 +192,26 @@ class Reloading:
         """Run a task after this many seconds."""
         heapq.heappush(self._later, (time.monotonic() + seconds, next(self._numbers), task))
 
-    def reload(self, then: Then = lambda _: None) -> None:
+    def reload(self, then: Then | None = None) -> None:
         """Read the file again and apply it, with the edits of commands that still fit.
 
-        `then` is called with the outcome.
+        `then` is called with the outcome, if a command asks for it; that it is still wrong is told
+        nobody else.
         """
         noticed = time.monotonic()
         self._attempts += 1
         attempt = self._attempts
 
         def done(outcome: Outcome) -> None:
+            error = "" if outcome.error is None else str(outcome.error)
             if attempt == self._attempts:
-                self._on_outcome(outcome)
-                if outcome.error is None:
-                    keep(self._path, self._text)
-            then(outcome)
+                if then is None or not error or error != self._told:
+                    self._on_outcome(outcome)
+                self._told = error
+                if not error:
+                    keep(self._path, self._text, self._say_not_kept)
+            if then is not None:
+                then(outcome)
 
         try:
             text = text_of(self._path)
@@ -186,12 +223,14 @@ class Reloading:
             done(Outcome(error=foreseen(error)))
             return
         self._text, self._edits, self._waiting = text, edits, unknown
+        say = log.info if then is None else self._say_live
         if not unknown:
-            done(self._live(applied, noticed))
+            done(self._live(applied, noticed, say))
             return
         if applied.changes:
-            self._live(applied, noticed)
-        self._wait(unknown, config, partial(self._file_is_encoded, noticed, done), done)
+            self._live(applied, noticed, say)
+        go_on = partial(self._file_is_encoded, noticed, done)
+        self._wait(unknown, config, go_on, done, log.info if then is None else self._say_waiting)
 
     def edit(self, edit: Edit, *, persist: bool, then: Then) -> None:
         """Apply an edit: until the daemon ends or, with `persist`, in the file."""
@@ -215,14 +254,33 @@ class Reloading:
             if edit.section == "watches" and edit.name in config.watches:
                 own |= unknown & {*prompts_of(config.watches[edit.name])}
             if own:
-                self._wait(own, config, partial(self._put, edit, noticed, then), then)
+                go_on = partial(self._put, edit, noticed, then)
+                self._wait(own, config, go_on, then, self._say_waiting)
                 return
             applied = self._put_into_force(config, unknown, self._text)
         except Exception as error:
             then(Outcome(error=foreseen(error)))
             return
-        self._edits = _condensed(self._edits, edit)
-        then(self._live(applied, noticed))
+        self._edits = self._condensed(edit, config)
+        then(self._live(applied, noticed, self._say_live))
+
+    def _condensed(self, edit: Edit, config: Config) -> list[Edit]:
+        """The edits with one more, without those that it replaces, so that they don't pile up.
+
+        `config` is what they lead to.
+        """
+        if isinstance(edit.change, Remove):
+            same = (edit.section, edit.name)
+            others = [held for held in self._edits if (held.section, held.name) != same]
+            # What an edit had added need not be removed; what the file holds must be.
+            for fewer in (others, [*others, edit]):
+                with suppress(ConfigError):
+                    if load(self._path, self._text, fewer) == config:
+                        return fewer
+            return [*self._edits, edit]
+        if isinstance(edit.change, Put):
+            edit = replace(edit, change=replace(edit.change, new=False))
+        return [*(held for held in self._edits if not _is_outdone(held, edit)), edit]
 
     def _file_is_encoded(self, noticed: float, done: Then) -> None:
         """Apply what the file has waited for; it may have been saved again since."""
@@ -233,14 +291,19 @@ class Reloading:
         except Exception as error:
             done(Outcome(error=foreseen(error)))
             return
-        done(self._live(applied, noticed))
+        done(self._live(applied, noticed, log.info))
 
     def _wait(
-        self, prompts: Collection[str], config: Config, go_on: Callable[[], None], then: Then
+        self,
+        prompts: Collection[str],
+        config: Config,
+        go_on: Callable[[], None],
+        then: Then,
+        say: Callable[..., None],
     ) -> None:
         """Have prompts encoded, then call `go_on`, or `then` with the error."""
         names = sorted(prompts)
-        log.info(
+        say(
             "%s: %s: waiting for the text encoder to read %s",
             self._path,
             ", ".join(differences(self._running, config)),
@@ -303,15 +366,16 @@ class Reloading:
 
     def _turn(self) -> None:
         self.turned_at = time.monotonic()
-        with suppress(queue.Empty):
-            self._tasks.get(timeout=POLL_SECONDS)()
+        if self._file.saved(time.monotonic()) or self._asked_to_read:
+            self._asked_to_read = False
+            self.reload()
         while self._later and self._later[0][0] <= time.monotonic():
             heapq.heappop(self._later)[2]()
-        if self._file.saved(time.monotonic()):
-            self.reload()
+        with suppress(queue.Empty):
+            self._tasks.get(timeout=POLL_SECONDS)[2]()
 
-    def _live(self, applied: Applied, noticed: float) -> Outcome:
-        log.info(
+    def _live(self, applied: Applied, noticed: float, say: Callable[..., None]) -> Outcome:
+        say(
             "%s: live after %.0f ms: %s",
             self._path,
             (applied.live_at - noticed) * 1000,
@@ -346,21 +410,12 @@ def _is_outdone(held: Edit, by: Edit) -> bool:
     return same and (isinstance(held.change, Switch) or not isinstance(by.change, Switch))
 
 
-def _condensed(held: Sequence[Edit], edit: Edit) -> list[Edit]:
-    """The edits with one more, without those that it replaces, so that they don't pile up."""
-    if isinstance(edit.change, Remove):
-        return [*held, edit]  # what it removes may come from an earlier edit
-    if isinstance(edit.change, Put):
-        edit = replace(edit, change=replace(edit.change, new=False))
-    return [*(each for each in held if not _is_outdone(each, edit)), edit]
-
-
-def keep(path: Path, text: str) -> None:
+def keep(path: Path, text: str, say: Callable[..., None] = log.warning) -> None:
     """Keep the file for `run --last-good`; an error is only logged."""
     try:
         keep_last_good(path, text)
     except (OSError, StreamwatchError) as error:
-        log.warning("the last good configuration can't be kept: %s", error)
+        say("the last good configuration can't be kept: %s", error)
 
 
 def differences(before: Config, now: Config) -> tuple[str, ...]:

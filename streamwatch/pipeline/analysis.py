@@ -155,7 +155,8 @@ class Analysis:
         """
         question = _Question(vocabulary, floor, Future())
         with self._questions_lock:
-            self._questions[camera].append(question)
+            waiting = [each for each in self._questions[camera] if not each.answer.cancelled()]
+            self._questions[camera] = [*waiting, question]
         if self.ended:
             self._cancel_what_waits()
         return question.answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 from collections.abc import Mapping
@@ -23,16 +24,20 @@ class Encoding:
     """Encodes one order after another in the thread `prompts`, started with the first order."""
 
     def __init__(self) -> None:
-        self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
+        self._orders: queue.PriorityQueue[tuple[bool, int, _Order | None]] = queue.PriorityQueue()
+        self._numbers = itertools.count()
         self._thread = threading.Thread(target=self._run, name="prompts", daemon=True)
         self._lock = threading.Lock()
 
     def order(
-        self, embeddings: Embeddings, prompts: tuple[str, ...]
+        self, embeddings: Embeddings, prompts: tuple[str, ...], *, patient: bool
     ) -> Future[Mapping[str, Vectors]]:
-        """The vector of each prompt, `(512,)`, or DetectorError. From any thread."""
+        """The vector of each prompt, `(512,)`, or DetectorError. From any thread.
+
+        A `patient` order waits until no other does.
+        """
         done: Future[Mapping[str, Vectors]] = Future()
-        self._orders.put(_Order(embeddings, prompts, done))
+        self._orders.put((patient, next(self._numbers), _Order(embeddings, prompts, done)))
         with self._lock:
             if self._thread.ident is None:
                 self._thread.start()
@@ -40,10 +45,10 @@ class Encoding:
 
     def stop(self) -> None:
         """Take no more orders; does not wait for the present one."""
-        self._orders.put(None)
+        self._orders.put((True, next(self._numbers), None))
 
     def _run(self) -> None:
-        while (order := self._orders.get()) is not None:
+        while (order := self._orders.get()[2]) is not None:
             if not order.done.set_running_or_notify_cancel():
                 continue
             try:

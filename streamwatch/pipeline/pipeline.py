@@ -222,11 +222,11 @@ class Pipeline:
     ) -> Future[Mapping[str, Vectors]]:
         """Make the vectors of prompts in another thread; takes seconds for new ones.
 
-        With the present settings, or with `settings` that are about to be applied. The future gives
-        them by prompt, `(512,)` each, or DetectorError.
+        With the present settings, or with `settings` that are about to be applied, which come
+        first. The future gives them by prompt, `(512,)` each, or DetectorError.
         """
         embeddings, _ = self._embeddings_for(settings or self._current.config.detector)
-        return self._encoding.order(embeddings, prompts)
+        return self._encoding.order(embeddings, prompts, patient=settings is None)
 
     def prepare(self, config: Config) -> Setup:
         """Do everything slow for another configuration, while the present one runs on unchanged.

@@ -28,6 +28,8 @@ from streamwatch.publisher.contract.topics import Pair, Topics
 from streamwatch.publisher.elapsed import Elapsed
 from streamwatch.publisher.homeassistant_announcer import Announcer
 from streamwatch.publisher.homeassistant_discovery import Device
+from streamwatch.publisher.mqtt.admission import Admission
+from streamwatch.publisher.mqtt.answers import Answers
 from streamwatch.publisher.mqtt.attempt import Acknowledged, Arrived, Notice, Subscribed
 from streamwatch.publisher.mqtt.claim import Claim
 from streamwatch.publisher.mqtt.connection import Change, Connection
@@ -41,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 MAX_TURN_SECONDS = 5.0
 """The thread turns at least this often, to show that it is alive."""
+DROPPED_SECONDS = 1.0
+"""How often it is told how many messages were dropped."""
 LEAVE_SECONDS = 2.0
 """Time to disconnect properly from a broker that the settings no longer name."""
 
@@ -74,10 +78,13 @@ class PublisherLoop:
         self._claim = self._new_claim()
         self._settling = False
         """Whether the first attempt after the claim has no answer yet."""
+        self._admission = Admission()
+        self._dropped_told_at = float("-inf")
         self._connection = self._new_connection()
         self._delivery = Delivery(
             outbox, compose=self._compose, complain=self.complain, seconds=seconds
         )
+        self._answers = Answers(self._delivery)
         self.alerts = Alerts(
             outbox,
             self._delivery,
@@ -93,8 +100,10 @@ class PublisherLoop:
         self._listening = Listening(
             mqtt,
             self._delivery,
+            self._answers,
             self.announcer,
             on_command,
+            drop=self._admission.drop,
             complain=self.complain,
             seconds=seconds,
         )
@@ -147,6 +156,9 @@ class PublisherLoop:
             task()
         self._delivery.pump()
         self._give_up_on_a_silent_broker()
+        while self._answers.pass_on():
+            self._delivery.pump()
+        self._say_how_many_were_dropped()
         self.alerts.say_what_was_not_kept()
         if self._move_to is not None and (self._delivery.idle or self._seconds() >= self._leave_by):
             self._move()
@@ -174,6 +186,17 @@ class PublisherLoop:
                 " alerts wait"
             )
         self._connection.cut()
+
+    def _say_how_many_were_dropped(self) -> None:
+        if self._seconds() - self._dropped_told_at < DROPPED_SECONDS:
+            return
+        if dropped := self._admission.take_dropped():
+            self._dropped_told_at = self._seconds()
+            logger.warning(
+                "dropped %d messages to %s/command/…: more come than can be taken",
+                dropped,
+                self._topics.prefix,
+            )
 
     def _patience_seconds(self) -> float:
         """How long to wait for a task before something else is due."""
@@ -210,11 +233,14 @@ class PublisherLoop:
         self._stop_by = stop_by
         if self._move_to is not None:
             self._move()
+        self._answers.pass_all_on()
         self._delivery.retain("status", self._topics.status, OFFLINE)
         if not self._connection.up:
             self._connection.hurry()
 
     def take_notice(self, notice: Notice) -> None:
+        if isinstance(notice, Arrived):
+            self._admission.leave(notice)
         if notice.attempt != self._connection.number:
             return
         match notice:
@@ -284,12 +310,15 @@ class PublisherLoop:
 
     def _post(self, notice: Notice) -> None:
         """From paho's thread."""
+        if isinstance(notice, Arrived) and not self._admission.enter(notice):
+            return
         self._tasks.put(partial(self.take_notice, notice))
 
     def _leave_for(self, mqtt: MqttSettings) -> None:
         """Disconnect properly, then `_move`."""
         self._move_to = mqtt
         self._leave_by = self._seconds() + LEAVE_SECONDS
+        self._answers.pass_all_on()
         old, new = self._mqtt.topic_prefix, mqtt.topic_prefix
         self._delivery.leave(
             Message(self._topics.status, OFFLINE), clear_below=None if old == new else old
@@ -363,8 +392,7 @@ class PublisherLoop:
             self._delivery.report(Message(self._topics.errors, payload))
 
     def take_answer(self, reply: Reply, verb: str, payload: bytes) -> None:
-        for answer in answers(self._topics, reply, verb, payload):
-            self._delivery.answer(answer)
+        self._answers.give(answers(self._topics, reply, verb, payload))
 
     def _encode(self, topic: str, fields: Mapping[str, Any]) -> bytes | None:
         try:

@@ -125,6 +125,16 @@ def test_a_stop_and_the_end_of_all_files_are_clean(tmp_path: Path) -> None:
         assert daemon.wait() == 0
 
 
+def test_a_second_daemon_with_the_same_configuration_exits_3(tmp_path: Path) -> None:
+    with Daemon(tmp_path, settings()) as daemon:
+        daemon.wait_for_log("first frame")
+        with started(tmp_path, [*RUN, daemon.config]) as second:
+            output, _ = second.communicate(timeout=PATIENCE_SECONDS)
+        said = f"running already with {daemon.config} (pid {daemon.process.pid})"
+        assert (second.returncode, output) == (3, f"streamwatch: streamwatch is {said}\n")
+        assert daemon.terminate() == 0
+
+
 def test_the_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     with Daemon(tmp_path, settings()) as daemon:
         daemon.wait_for_log("first frame")

@@ -17,6 +17,7 @@ from streamwatch.daemon.commands.parsing import (
     ReloadRequest,
     Request,
     SnapshotRequest,
+    id_of,
     parse,
 )
 from streamwatch.publisher import Command, Reply
@@ -167,6 +168,21 @@ def test_valid_commands_become_requests(verb: str, payload: Any, request_: Reque
 def test_invalid_commands_are_refused_with_a_reason(verb: str, payload: Any, refusal: str) -> None:
     known = isinstance(payload, dict) and payload.get("id") == "a" and verb != "watch/ad"
     assert read(verb, payload) == Rejected("a" if known else None, refusal)
+
+
+@pytest.mark.parametrize(
+    ("verb", "payload", "id"),
+    [
+        ("watch/enable", b'{"id": 7, "name": "dog"}', 7),
+        ("watch/enable", b"dog", None),
+        ("detect", b'{"id": "a", "unknown": []}', "a"),
+        ("detect", b'{"id": []}', None),
+        ("detect", b"\xff", None),
+        ("no/such", b'{"id": 1.5}', 1.5),
+    ],
+)
+def test_the_id_of_a_command_that_is_not_carried_out(verb: str, payload: bytes, id: object) -> None:
+    assert id_of(Command(verb, payload, Reply())) == id
 
 
 VALUES = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import gc
 import json
 import logging
 import os
@@ -20,12 +21,14 @@ import numpy as np
 import pytest
 import yaml
 
-from streamwatch.config import config_hash, keep_last_good, load
+from streamwatch.config import Config, Edit, config_hash, keep_last_good, load
+from streamwatch.daemon.commands.places import MOST_ENCODED, MOST_LOOKS_OF_ONE
 from streamwatch.daemon.daemon import Daemon
 from streamwatch.daemon.reloading import Followed, start
 from streamwatch.detector.protocol import View
 from streamwatch.errors import ConfigError, DetectorError
 from streamwatch.pipeline import pipeline as pipeline_module
+from streamwatch.pipeline.analysis import Answer
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.records import Detection, Vectors
 from tests.parts import STREET_CLIP
@@ -46,8 +49,15 @@ class EverythingIsThere:
         self.searched: list[tuple[str, ...]] = []
         self.seconds = 0.0
         """How long a batch takes."""
+        self.free = threading.Event()
+        """Cleared to hold a batch, which then sets `held`."""
+        self.free.set()
+        self.held = threading.Event()
 
     def detect(self, views: Sequence[View]) -> list[tuple[Detection, ...]]:
+        if not self.free.is_set():
+            self.held.set()
+            assert self.free.wait(30)
         time.sleep(self.seconds)
         self.searched += [view.vocabulary.prompts for view in views]
         return [
@@ -614,6 +624,65 @@ def test_commands_that_wait_for_frames_do_not_delay_an_edit(
             thread.join()
 
 
+def test_only_so_many_commands_wait_for_a_frame_of_a_camera(
+    bench: Bench, client: CommandClient
+) -> None:
+    (detector,) = bench.detectors
+    detector.free.clear()
+    assert detector.held.wait(15)
+    for number in range(20):
+        verb = ("detect", "snapshot")[number % 2]
+        client.send(verb, {"id": number, "camera": "left"})
+
+    def answers() -> list[Any]:
+        topics = (f"{bench.prefix}/result/{verb}" for verb in ("detect", "snapshot"))
+        return [message.json for topic in topics for message in bench.subscriber.of(topic)]
+
+    wait_until(lambda: len(answers()) == 20 - MOST_LOOKS_OF_ONE)
+    assert {answer.get("message") for answer in answers()} == {"busy, try later"}
+    detector.free.set()
+    wait_until(lambda: len(answers()) == 20)
+    assert sorted(answer["id"] for answer in answers() if answer["ok"]) == [*range(8)]
+    assert client("detect", {"camera": "left"})["ok"]
+
+
+def test_an_answered_look_leaves_no_picture_in_memory(
+    bench: Bench, client: CommandClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamwatch.daemon.commands.answering.FRAME_SECONDS", 3600)
+    gc.collect()
+    gc.disable()
+    try:
+        for verb in ("snapshot", "detect"):
+            assert client(verb, {"camera": "left"})["ok"]
+        wait_until(lambda: Answer not in map(type, gc.get_objects()))
+    finally:
+        gc.enable()
+
+
+def test_edits_that_were_undone_do_not_pile_up(
+    bench: Bench, client: CommandClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+
+    def counting(path: Path, text: str, edits: Sequence[Edit] = ()) -> Config:
+        held.append(len(edits))
+        return load(path, text, edits)
+
+    monkeypatch.setattr("streamwatch.daemon.reloading.load", counting)
+    for number in range(5):
+        added = {"name": f"w{number}", "watch": {"prompt": "dog"}}
+        assert client("watch/add", added)["ok"]
+        assert client("watch/disable", f"w{number}")["ok"]
+        assert client("watch/remove", f"w{number}")["ok"]
+    assert client("watch/remove", "dog")["ok"]
+    assert client("watch/add", {"name": "dog", "watch": {"prompt": "dog"}})["ok"]
+    assert client("watch/remove", "dog")["ok"]
+    assert max(held) <= 3
+    bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
+    wait_until(lambda: [*bench.info()["watches"]] == ["car", "bag"])
+
+
 def test_a_detect_command_without_a_frame_times_out(
     bench: Bench, client: CommandClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -767,6 +836,51 @@ def test_other_commands_are_answered_while_one_waits_for_the_encoder(
     assert late["id"] == "slow too"
     assert [found["prompt"] for found in late["result"]["detections"]] == ["a cat"]
     assert "dog" not in bench.info()["watches"]
+
+
+def test_a_change_passes_hundreds_of_commands_that_wait_for_the_encoder(
+    bench: Bench, slow_encoder: SlowEncoder, client: CommandClient
+) -> None:
+    for number in range(300):
+        looked_for = {"id": number, "camera": "left", "prompts": [f"cat {number}"]}
+        client.send("detect", looked_for)
+    while not (answer := client("watch/disable", "dog"))["ok"]:
+        assert answer["message"] == "busy, try later"
+    topic = f"{bench.prefix}/result/detect"
+    assert not any(message.json["ok"] for message in bench.subscriber.of(topic))
+    slow_encoder.released.set()
+    wait_until(lambda: len(bench.subscriber.of(topic)) == 300)
+    answers = [message.json for message in bench.subscriber.of(topic)]
+    assert {answer.get("message") for answer in answers} == {None, "busy, try later"}
+    assert client("detect", {"camera": "left", "prompts": ["a cat"]})["ok"]
+
+
+def test_only_so_many_changes_wait_for_the_encoder(
+    bench: Bench, slow_encoder: SlowEncoder, client: CommandClient
+) -> None:
+    topic = f"{bench.prefix}/result/watch/add"
+    for number in range(MOST_ENCODED + 4):
+        client.send(
+            "watch/add", {"id": number, "name": f"w{number}", "watch": {"prompt": f"x{number}"}}
+        )
+    wait_until(lambda: len(bench.subscriber.of(topic)) == 4)
+    assert {message.json["message"] for message in bench.subscriber.of(topic)} == {
+        "busy, try later"
+    }
+    slow_encoder.released.set()
+    wait_until(lambda: len(bench.subscriber.of(topic)) == MOST_ENCODED + 4)
+    done = [message.json["id"] for message in bench.subscriber.of(topic) if message.json["ok"]]
+    assert sorted(done) == [*range(MOST_ENCODED)]
+    assert client("watch/disable", "dog")["ok"]
+
+
+@pytest.mark.expects_errors
+def test_reload_commands_tell_a_broken_file_once(bench: Bench, client: CommandClient) -> None:
+    bench.save(lambda tree: tree["watches"].update(bag={"promt": "bag"}))
+    wait_until(lambda: bench.info()["problems"])
+    for _ in range(3):
+        assert "unknown key; did you mean 'prompt'?" in client("reload", "")["message"]
+    assert len(bench.errors()) == 1
 
 
 @pytest.mark.expects_errors

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import logging
+import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,10 +20,19 @@ from streamwatch.daemon.commands.parsing import (
     ReloadRequest,
     Request,
     SnapshotRequest,
+    id_of,
     parse,
+)
+from streamwatch.daemon.commands.places import (
+    BUSY,
+    MOST_ENCODED,
+    MOST_LOOKS,
+    MOST_LOOKS_OF_ONE,
+    Places,
 )
 from streamwatch.daemon.reloading import Outcome, Reloading
 from streamwatch.errors import StreamwatchError, foreseen
+from streamwatch.logs import Seldom
 from streamwatch.pipeline.analysis import Answer
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.prompts.vocabulary import vocabulary
@@ -33,6 +44,8 @@ log = logging.getLogger(__name__)
 FRAME_SECONDS = 5.0
 """How long to wait for a camera's next frame."""
 
+_ANYBODY = ""
+"""Takes places that are nobody's in particular."""
 _Result = TypeVar("_Result")
 
 
@@ -43,18 +56,25 @@ class Commands:
         self._reloading = reloading
         self._publisher = publisher
         self._pipeline = pipeline
+        self._changes = Places(MOST_ENCODED, of_one=MOST_ENCODED)
+        """Of commands that change something and wait for the text encoder."""
+        self._encodings = Places(MOST_ENCODED, of_one=MOST_ENCODED)
+        """Of `detect` commands that wait for it."""
+        self._looks = Places(MOST_LOOKS, of_one=MOST_LOOKS_OF_ONE)
+        self._said = _Said(Seldom(log, logging.INFO), Seldom(log, logging.ERROR))
 
     def take(self, command: Command) -> None:
-        """Queue a command; from any thread, never blocks."""
-        self._reloading.do(partial(self._begin, command))
+        """Queue a command, or refuse it if too many wait; from any thread, never blocks."""
+        if not self._reloading.offer(partial(self._begin, command)):
+            self._asked(command, id_of(command)).refuse(BUSY)
 
     # From here on everything runs in the thread `reload`.
 
     def _begin(self, command: Command) -> None:
-        asked = _Asked(self._publisher, command, None)
+        asked = self._asked(command, None)
         try:
             request = parse(command)
-            asked = _Asked(self._publisher, command, request.id)
+            asked = self._asked(command, request.id)
             if isinstance(request, Rejected):
                 asked.refuse(request.message)
             else:
@@ -62,18 +82,27 @@ class Commands:
         except Exception as error:
             asked.refuse_because_of(error)
 
+    def _asked(self, command: Command, id: Id) -> _Asked:
+        return _Asked(self._publisher, command, id, self._said)
+
     def _start(self, request: Request, asked: _Asked) -> None:
         """Do what needs no waiting, and arrange for the rest. Raises StreamwatchError."""
         match request:
             case EditRequest():
+                self._take_a_change(asked)
                 then = partial(self._tell, asked)
                 self._reloading.edit(request.edit, persist=request.persist, then=then)
             case ReloadRequest():
+                self._take_a_change(asked)
                 self._reloading.reload(partial(self._tell, asked))
             case DetectRequest():
                 self._detect(request, asked)
             case SnapshotRequest():
                 self._snapshot(request, asked)
+
+    def _take_a_change(self, asked: _Asked) -> None:
+        self._changes.take(_ANYBODY)
+        asked.afterwards = partial(self._changes.leave, _ANYBODY)
 
     def _tell(self, asked: _Asked, outcome: Outcome) -> None:
         if outcome.error is not None:
@@ -104,7 +133,9 @@ class Commands:
             self._look(request.camera, vocabulary(prompts, vectors), asked, shown)
 
         self._pipeline.require(request.camera)
-        self._when_done(self._pipeline.encode(prompts), asked, look)
+        self._encodings.take(_ANYBODY)
+        leave = partial(self._encodings.leave, _ANYBODY)
+        self._when_done(self._pipeline.encode(prompts), asked, look, leave)
 
     def _snapshot(self, request: SnapshotRequest, asked: _Asked) -> None:
         """The picture in base64 within the answer: a topic of its own would show it to everyone."""
@@ -143,52 +174,83 @@ class Commands:
         shown: Callable[[Answer], Mapping[str, Any]],
     ) -> None:
         """Answer with what the camera's next frame shows."""
-        seen = self._pipeline.look(camera, words)
+        self._looks.take(camera)
+        leave = partial(self._looks.leave, camera)
+        try:
+            seen = self._pipeline.look(camera, words)
+        except StreamwatchError:
+            leave()
+            raise
+
+        # Once it is answered its picture must not stay in memory until then.
+        waiting = weakref.ref(seen)
 
         def give_up() -> None:
             asked.cancelled = f"no frame came within {FRAME_SECONDS:.0f} s"
-            seen.cancel()
+            if (unanswered := waiting()) is not None:
+                unanswered.cancel()
 
         asked.cancelled = "the camera does not run any more"
         self._reloading.later(FRAME_SECONDS, give_up)
-        self._when_done(seen, asked, lambda answer: asked.answer(shown(answer)))
+        self._when_done(seen, asked, lambda answer: asked.answer(shown(answer)), leave)
 
     def _when_done(
-        self, future: Future[_Result], asked: _Asked, go_on: Callable[[_Result], None]
+        self,
+        future: Future[_Result],
+        asked: _Asked,
+        go_on: Callable[[_Result], None],
+        leave: Callable[[], None],
     ) -> None:
-        """When a future is done, continue in this thread; an error is the answer."""
+        """When a future is done, leave its place and continue in this thread; an error is the
+        answer."""
 
-        def take() -> None:
+        def take(done: Future[_Result]) -> None:
+            leave()
             try:
-                go_on(future.result())
+                go_on(done.result())
             except CancelledError:
                 asked.refuse(asked.cancelled)
             except Exception as error:
                 asked.refuse_because_of(error)
 
-        future.add_done_callback(lambda _: self._reloading.do(take))
+        future.add_done_callback(lambda done: self._reloading.do(partial(take, done)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the log is told of commands."""
+
+    done: Seldom
+    failed: Seldom
 
 
 class _Asked:
-    """A command to be answered once. `cancelled` is the message if its look is cancelled."""
+    """A command to be answered once; `afterwards` is called then.
 
-    def __init__(self, publisher: Publisher, command: Command, id: Id) -> None:
+    `cancelled` is the message if its look is cancelled.
+    """
+
+    def __init__(self, publisher: Publisher, command: Command, id: Id, said: _Said) -> None:
         self._verb = command.verb
+        self._said = said
         self._answer = partial(publisher.answer, command.reply, command.verb, id)
         self.cancelled = ""
+        self.afterwards: Callable[[], None] = lambda: None
 
     def answer(self, result: Mapping[str, Any]) -> None:
-        log.info("did what was asked for by the command %s", self._verb)
+        self._said.done("did what was asked for by the command %s", self._verb)
         self._answer(ok=True, result=result)
+        self.afterwards()
 
     def refuse(self, message: str) -> None:
         self._answer(ok=False, message=message)
+        self.afterwards()
 
     def refuse_because_of(self, error: Exception) -> None:
         """What was not foreseen ends neither the daemon nor the commands that follow."""
         known = foreseen(error)
         if known is not error:
-            log.error("the command %s %s", self._verb, known)
+            self._said.failed("the command %s %s", self._verb, known)
         self.refuse(str(known))
 
 

@@ -100,6 +100,15 @@ def parse(command: Command) -> Request | Rejected:
         return Rejected(id, str(rejection))
 
 
+def id_of(command: Command) -> Id:
+    """The id of a command that is not carried out; None where it can't be read."""
+    verb = _VERBS.get(command.verb)
+    try:
+        return _id(_fields(command.payload, plain=verb is not None and verb.plain).get("id"))
+    except _Rejection:
+        return None
+
+
 # --- payloads ------------------------------------------------------------------------------------
 
 

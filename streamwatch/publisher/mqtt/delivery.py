@@ -163,6 +163,11 @@ class Delivery:
         return bool(self._sent) and self._seconds() - self._progress_at >= ANSWER_SECONDS
 
     @property
+    def unsent(self) -> int:
+        """How many messages wait to be sent."""
+        return len(self._line)
+
+    @property
     def has_reports(self) -> bool:
         """Whether reports wait for a connection."""
         return bool(self._reports)
@@ -302,7 +307,7 @@ class Delivery:
             self._let_go(sent.step)
             return
         reason = f"the broker does not take it: {refusal.lower()}"
-        if forbidden or isinstance(sent.step, _Alert):
+        if isinstance(sent.step, _Alert) or (forbidden and not isinstance(sent.step, _Answer)):
             self._hold_back(sent.step, sent.topic, reason)
         else:
             self._refuse(sent.step, sent.topic, reason)
@@ -415,7 +420,8 @@ class Delivery:
             self._careful_until = 0
             return
         self._careful_until = self._answers + 2 * len(self._sent)
-        if len(self._sent) > 1 or first.step in self._status():
+        # An answer is not sent again, and its topic is the requester's choice.
+        if len(self._sent) > 1 or isinstance(first.step, _Answer) or first.step in self._status():
             return
         if self._doubts.broke(first.topic, first.step):
             del self._sent[number]

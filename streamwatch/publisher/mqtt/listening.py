@@ -6,11 +6,13 @@ import logging
 from collections.abc import Callable
 
 from streamwatch.config import MqttSettings
+from streamwatch.logs import Seldom
 from streamwatch.publisher.contract.payloads import encode
 from streamwatch.publisher.contract.requests import Command, answer_fields, answers, understood
 from streamwatch.publisher.contract.topics import Topics
 from streamwatch.publisher.homeassistant_announcer import Announcer
 from streamwatch.publisher.homeassistant_discovery import BIRTH, Discovery
+from streamwatch.publisher.mqtt.answers import Answers
 from streamwatch.publisher.mqtt.attempt import Arrived, Subscribed
 from streamwatch.publisher.mqtt.connection import Connection
 from streamwatch.publisher.mqtt.delivery import Delivery
@@ -22,7 +24,8 @@ logger = logging.getLogger(__name__)
 class Listening:
     """Subscribes and handles what arrives. Not thread-safe: the publisher's thread owns it.
 
-    `on_command` is called with each command while `mqtt.commands` is true, and must not block;
+    `on_command` is called with each command while `mqtt.commands` is true, and must not block.
+    `drop` is called for each that can't be answered, since too many answers wait to be sent;
     `complain` is called with a sentence if commands can't be received.
     """
 
@@ -30,23 +33,28 @@ class Listening:
         self,
         mqtt: MqttSettings,
         delivery: Delivery,
+        answers: Answers,
         announcer: Announcer,
         on_command: Callable[[Command], None] | None,
         *,
+        drop: Callable[[], None],
         complain: Callable[[str], None],
         seconds: Callable[[], float],
     ) -> None:
         self._mqtt = mqtt
         self._topics = Topics(mqtt.topic_prefix)
         self._delivery = delivery
+        self._answers = answers
         self._announcer = announcer
         self._on_command = on_command
+        self._drop = drop
         self._complain = complain
         self._seconds = seconds
         self._connection: Connection | None = None
         self._subscription: int | None = None
         self._sweep = Sweep(seconds)
         self._declared: Declared | None = None
+        self._say_cleared = Seldom(logger, logging.INFO)
         announcer.use(self._discovery)
 
     @property
@@ -116,13 +124,15 @@ class Listening:
             return
         if not arrived.topic.startswith(self._topics.commands.removesuffix("/#")):
             return  # MQTT 3.1.1 sends our own messages back to us during a sweep
+        if self._answers.full:
+            self._drop()
+            return
         command = understood(arrived, self._topics)
         if isinstance(command, Command):
             self._on_command(command)
             return
         payload = encode(answer_fields(None, ok=False, message=command.message))
-        for answer in answers(self._topics, command.reply, command.verb, payload):
-            self._delivery.answer(answer)
+        self._answers.give(answers(self._topics, command.reply, command.verb, payload))
 
     @property
     def _wants_commands(self) -> bool:
@@ -186,5 +196,5 @@ class Listening:
         if self._declared is None or self._delivery.retains(topic):
             return
         if is_left_over(topic, self._topics, self._declared):
-            logger.info("clearing %s: there is nothing of that name any more", topic)
+            self._say_cleared("clearing %s: there is nothing of that name any more", topic)
             self._delivery.clear(topic)
