@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from streamwatch.paths import cache_dir
 
 SUMS = "SHA256SUMS"
 LARGEST_SUMS = 1_000_000
+_SUM = re.compile(r"[0-9a-f]{64}  [^\0]{1,255}")
 """Most bytes of that file; real ones have a few hundred."""
 HUB = "https://huggingface.co"
 
@@ -324,13 +326,17 @@ def _hub_files(source: HubFolder, answer: Any) -> list[_Remote]:
 
 
 def _sums(folder: Path) -> dict[str, str]:
-    """File name → recorded SHA-256; empty where the folder was never completed."""
+    """File name → recorded SHA-256; empty where the folder was never completed, or the record is
+    broken, so that the files are fetched again."""
     try:
-        lines = files.read(folder / SUMS, LARGEST_SUMS).decode().splitlines()
+        content = files.read(folder / SUMS, LARGEST_SUMS)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise _unreadable(folder / SUMS, error) from error
+    lines = content.decode(errors="replace").splitlines()
+    if not all(_SUM.fullmatch(line) for line in lines):
+        return {}
     return {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}
 
 

@@ -93,6 +93,22 @@ def test_a_truncated_or_swapped_file_is_refused_and_fetched_again(
     assert fetch(store, asset).read_bytes() == checkpoint()
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [b"", b"\xff\xfe\x00garbage", b"two words\n", b"0" * 64 + b"  \x00\n", b"[" * 1000],
+)
+def test_a_broken_record_of_checksums_is_made_anew(
+    store: Store, asset: Asset, spoil: bytes
+) -> None:
+    sums = fetch(store, asset).with_name("SHA256SUMS")
+    right = sums.read_bytes()
+    sums.write_bytes(spoil)
+    with pytest.raises(Missing):
+        store.find(asset)
+    fetch(store, asset)
+    assert sums.read_bytes() == right
+
+
 def test_another_file_at_the_same_address_is_refused(store: Store, asset: Asset, web: Web) -> None:
     file = fetch(store, asset)
     file.unlink()
