@@ -125,7 +125,7 @@ def test_silent_connections_leave_room_for_those_who_ask(
         client.sendall(b"TP/1.1\r\nHost: x\r\n\r\n")  # it came last, so it was let in
         assert rest(client).endswith(b"streamwatch_healthy 1\n")
     status.close()
-    assert most <= MOST_CONNECTIONS + 30
+    assert most <= 2 * MOST_CONNECTIONS < MANY  # those that are being closed count for a moment
     assert not warnings(caplog)
 
 
@@ -265,11 +265,12 @@ def test_without_a_descriptor_it_says_so_once_and_goes_on(
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_without_a_descriptor_to_begin_with_there_is_one_clear_error() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    settings = HttpSettings(port=free_port())
     with socket.socket() as lowest:
         resource.setrlimit(resource.RLIMIT_NOFILE, (lowest.fileno() + 2, hard))
         try:
             with pytest.raises(UnavailableSetting, match=r"can't listen .*\(too many open files\)"):
-                Listener(HttpSettings(port=free_port()), pages())
+                Listener(settings, pages())
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     gc.collect()
