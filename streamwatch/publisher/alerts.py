@@ -15,7 +15,8 @@ from streamwatch.config import SnapshotSettings
 from streamwatch.publisher.contract.payloads import OFF, ON, encode, event_fields
 from streamwatch.publisher.contract.topics import Pair, Topics
 from streamwatch.publisher.elapsed import Elapsed
-from streamwatch.publisher.mqtt.delivery import Delivery, Message
+from streamwatch.publisher.mqtt.delivery import Delivery
+from streamwatch.publisher.mqtt.steps import Message
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
 from streamwatch.publisher.snapshot_drawing import render, render_crop
 from streamwatch.publisher.snapshot_folder import Gallery, SnapshotFolder

@@ -33,8 +33,9 @@ from streamwatch.publisher.mqtt.answers import Answers
 from streamwatch.publisher.mqtt.attempt import Acknowledged, Arrived, Notice, Subscribed
 from streamwatch.publisher.mqtt.claim import Claim
 from streamwatch.publisher.mqtt.connection import Change, Connection
-from streamwatch.publisher.mqtt.delivery import ANSWER_SECONDS, Delivery, Message
+from streamwatch.publisher.mqtt.delivery import ANSWER_SECONDS, Delivery
 from streamwatch.publisher.mqtt.listening import Listening
+from streamwatch.publisher.mqtt.steps import Message
 from streamwatch.publisher.mqtt.sweep import Declared
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
 from streamwatch.records import Event, Remembered

@@ -15,7 +15,8 @@ from streamwatch.publisher.mqtt import admission, answers
 from streamwatch.publisher.mqtt.admission import Admission
 from streamwatch.publisher.mqtt.answers import Answers
 from streamwatch.publisher.mqtt.attempt import Arrived
-from streamwatch.publisher.mqtt.delivery import Delivery, Message
+from streamwatch.publisher.mqtt.delivery import Delivery
+from streamwatch.publisher.mqtt.steps import Message
 from tests.parts.mosquitto import Mosquitto, Subscriber
 from tests.publisher.running import running, settings, wait_until
 

@@ -11,9 +11,9 @@ from streamwatch.publisher.mqtt.delivery import (
     MAX_PICTURES,
     MAX_REPORTS,
     Delivery,
-    Message,
 )
 from streamwatch.publisher.mqtt.doubts import HELD_ALONE_AFTER, HOLD_SECONDS, SUSPECTED_AFTER
+from streamwatch.publisher.mqtt.steps import Message
 from streamwatch.publisher.outbox.outbox import Waiting
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox
 from tests.publisher.events import new_event

@@ -8,7 +8,7 @@ from typing import Any
 
 from streamwatch.publisher.contract.topics import Topics
 from streamwatch.publisher.mqtt.attempt import MAX_INCOMING_BYTES, Arrived
-from streamwatch.publisher.mqtt.delivery import Message
+from streamwatch.publisher.mqtt.steps import Message
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from streamwatch.publisher.mqtt.delivery import Delivery, Message
+from streamwatch.publisher.mqtt.delivery import Delivery
+from streamwatch.publisher.mqtt.steps import Message
 
 MOST_WAITING = 1_000
 MOST_BYTES = 8_000_000

@@ -10,10 +10,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from streamwatch.publisher.mqtt.doubts import HOLD_SECONDS, Doubts
+from streamwatch.publisher.mqtt.retained import RetainedMessages
+from streamwatch.publisher.mqtt.steps import (
+    Alert,
+    Answer,
+    Clearing,
+    Kind,
+    Message,
+    Report,
+    Retained,
+    Step,
+)
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
 from streamwatch.records import Event
 
@@ -25,63 +36,12 @@ CULPRIT_SECONDS = 2.0
 ANSWER_SECONDS = 30.0
 """How long to wait for any acknowledgement while messages are unacknowledged."""
 
-Kind = Literal["status", "info", "camera", "state", "discovery", "snapshot"]
-RETAINED: tuple[Kind, ...] = ("status", "info", "camera", "state", "discovery", "snapshot")
-"""The kinds of retained messages, in the order in which they are sent after a connect."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """`correlation` belongs to an answer, and repeats the request's."""
-
-    topic: str
-    payload: bytes
-    correlation: bytes | None = None
-
-    def moved(self, before: str, now: str) -> Message:
-        """The same message under the prefix `now` instead of `before`."""
-        below = self.topic.removeprefix(f"{before}/")
-        return self if below == self.topic else replace(self, topic=f"{now}/{below}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Retained:
-    kind: Kind
-    message: Message
-
-
-@dataclass(frozen=True, slots=True)
-class _Report:
-    message: Message
-
-
-@dataclass(frozen=True, slots=True)
-class _Alert:
-    """An event by its number in the outbox; its payload is made when it is sent."""
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Clearing:
-    """An empty retained message, which clears what the broker retains for a topic."""
-
-    topic: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    message: Message
-
-
-_Step = _Retained | _Report | _Alert | _Clearing | _Answer
-
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
     """With `alone` nothing else is sent until it is acknowledged."""
 
-    step: _Step
+    step: Step
     topic: str
     at_seconds: float
     alone: bool
@@ -131,21 +91,17 @@ class Delivery:
         self._complain = complain
         self._seconds = seconds
         self._wire: Wire | None = None
-        self._line: deque[_Step] = deque()
+        self._line: deque[Step] = deque()
         self._sent: dict[int, _Sent] = {}
-        self._newest: dict[Kind, dict[str, Message]] = {kind: {} for kind in RETAINED}
-        self._clearings: dict[str, _Clearing] = {}
-        self._reports: deque[_Report] = deque(maxlen=MAX_REPORTS)
+        self._retained = RetainedMessages()
+        self._reports: deque[Report] = deque(maxlen=MAX_REPORTS)
         self._leaving = False
         self._stats: Message | None = None
-        self._pictures_in_line = 0
+        self._pictures = 0
+        """How many wait at most; counted when that is too many."""
         self._doubts = Doubts(seconds)
-        self._trial: _Step | None = None
+        self._trial: Step | None = None
         """The step to a suspected topic that is the first of this connection."""
-        self._last: deque[tuple[str, _Step]] = deque()
-        """Those to suspected topics, to be sent when everything else was acknowledged."""
-        self._held: dict[str, deque[_Step]] = {}
-        """By topic, those that are held back."""
         self._progress_at = seconds()
         """When a message was acknowledged last, or sent while none was unacknowledged."""
         self._answers = 0
@@ -155,7 +111,7 @@ class Delivery:
     @property
     def idle(self) -> bool:
         """Whether everything was acknowledged, except for what is held back."""
-        return not self._line and not self._sent and not self._last
+        return not self._line and not self._sent and not self._doubts.last
 
     @property
     def unanswered(self) -> bool:
@@ -174,42 +130,38 @@ class Delivery:
 
     def retains(self, topic: str) -> bool:
         """Whether a retained message for this topic is kept, to be sent after each connect."""
-        return any(topic in messages for messages in self._newest.values())
+        return topic in self._retained
 
     def retain(self, kind: Kind, topic: str, payload: bytes) -> None:
         """Send a retained message now or after the next connect, and again after each later one."""
-        message = Message(topic, payload)
-        self._newest[kind][topic] = message
-        self._clearings.pop(topic, None)
+        step = self._retained.keep(kind, Message(topic, payload))
         if self._open:
             if kind == "snapshot":
                 self._make_room_for_a_picture()
-            self._line.append(_Retained(kind, message))
+            self._line.append(step)
 
     def clear(self, topic: str) -> None:
         """Clear a retained topic, after everything that is queued."""
-        for messages in self._newest.values():
-            messages.pop(topic, None)
-        self._clearings[topic] = _Clearing(topic)
+        step = self._retained.clear(topic)
         if self._open:
-            self._line.append(_Clearing(topic))
+            self._line.append(step)
 
     def answer(self, message: Message) -> None:
         """Send once if connected."""
         if self._wire is not None:
-            self._line.append(_Answer(message))
+            self._line.append(Answer(message))
 
     def alert(self, event: Event, came_at: float) -> None:
         """`came_at` is when it came to the publisher, in monotonic seconds."""
         number = self._outbox.add(event, came_at)
         if self._open:
-            self._line.append(_Alert(number))
+            self._line.append(Alert(number))
 
     def report(self, message: Message) -> None:
         if self._open:
-            self._line.append(_Report(message))
+            self._line.append(Report(message))
         else:
-            self._reports.append(_Report(message))
+            self._reports.append(Report(message))
 
     def stats(self, message: Message) -> None:
         """Send once if connected; a newer one replaces it while it waits."""
@@ -220,17 +172,10 @@ class Delivery:
         self._wire = wire
         self._leaving = False
         self._answers = 0
-        self._line.clear()
-        self._last.clear()
-        self._held.clear()
-        self._pictures_in_line = 0
-        for kind, messages in self._newest.items():
-            self._line.extend(_Retained(kind, message) for message in messages.values())
-        self._pictures_in_line = len(self._newest["snapshot"])
-        self._line.extend(self._reports)
+        self._line = deque([*self._retained, *self._reports])
         self._reports.clear()
-        self._line.extend(_Alert(number) for number in self._outbox.rewind())
-        self._line.extend(self._clearings.values())
+        self._line.extend(Alert(number) for number in self._outbox.rewind())
+        self._line.extend(self._retained.clearings)
         self._bring_forward(self._doubts.begin_trial())
 
     def lost(self) -> None:
@@ -245,14 +190,13 @@ class Delivery:
         With `clear_below`, all retained topics below that prefix are cleared last; the messages are
         kept for the next broker. Everything else waits for the next connection.
         """
-        answers = [step for step in self._line if isinstance(step, _Answer)]
+        answers = [step for step in self._line if isinstance(step, Answer)]
         self._keep_reports(self._line)
         self._stats = None
-        self._pictures_in_line = 0
-        self._last.clear()
-        self._line = deque([*answers, *self._clearings.values(), _Retained("status", goodbye)])
+        self._doubts.forget_steps()
+        self._line = deque([*answers, *self._retained.clearings, Retained("status", goodbye)])
         if clear_below is not None:
-            self._line.extend(_Clearing(topic) for topic in self._topics_below(clear_below))
+            self._line.extend(self._retained.below(clear_below))
         self._leaving = True
 
     def left(self) -> None:
@@ -261,8 +205,7 @@ class Delivery:
         self._leaving = False
         self._keep_reports(self._unfinished())
         self._line.clear()
-        self._last.clear()
-        self._held.clear()
+        self._doubts.forget_steps()
         self._sent.clear()
         self._stats = None
 
@@ -273,17 +216,9 @@ class Delivery:
         the old prefix are cleared, unless they were `cleared` while leaving. What was refused is
         tried again.
         """
-        old = tuple(self._topics_below(before)) if before != now else ()
-        if not same_broker:
-            self._clearings.clear()
-        elif not cleared:
-            self._clearings |= {topic: _Clearing(topic) for topic in old}
-        for kind, messages in self._newest.items():
-            self._newest[kind] = {
-                new.topic: new for new in (each.moved(before, now) for each in messages.values())
-            }
+        self._retained.move(before, now, same_broker=same_broker, cleared=cleared)
         self._reports = deque(
-            (_Report(report.message.moved(before, now)) for report in self._reports),
+            (Report(report.message.moved(before, now)) for report in self._reports),
             maxlen=MAX_REPORTS,
         )
         self._doubts.clear()
@@ -299,15 +234,15 @@ class Delivery:
             return
         self._answers += 1
         self._progress_at = self._seconds()
-        if sent.step not in self._status():
+        if sent.step not in self._retained.status:
             self._doubts.taken(sent.topic, sent.step)
         if sent.alone:  # not suspected any more: what follows it to its topic need not wait
-            self._send_now(sent.topic)
+            self._line.extendleft(reversed(self._doubts.freed(sent.topic)))
         if refusal is None:
             self._let_go(sent.step)
             return
         reason = f"the broker does not take it: {refusal.lower()}"
-        if isinstance(sent.step, _Alert) or (forbidden and not isinstance(sent.step, _Answer)):
+        if isinstance(sent.step, Alert) or (forbidden and not isinstance(sent.step, Answer)):
             self._hold_back(sent.step, sent.topic, reason)
         else:
             self._refuse(sent.step, sent.topic, reason)
@@ -316,13 +251,12 @@ class Delivery:
         """Send as many queued messages as may be unacknowledged at once."""
         if self._wire is None:
             return
-        for topic in self._doubts.over():
-            self._line.extend(self._held.pop(topic, ()))
+        self._line.extend(self._doubts.over())
         while self._line and self._has_room(self._wire):
             step = self._line.popleft()
             self._send(self._wire, step, alone=step is self._trial)
-        if self._last and not self._line and not self._sent:
-            self._send(self._wire, self._last.popleft()[1], alone=True)
+        if self._doubts.last and not self._line and not self._sent:
+            self._send(self._wire, self._doubts.take_last(), alone=True)
         if self._stats is not None and self._has_room(self._wire):
             if (refusal := self._wire.refusal(self._stats.topic, self._stats.payload)) is None:
                 self._wire.publish(self._stats.topic, self._stats.payload, qos=0, retain=False)
@@ -341,21 +275,19 @@ class Delivery:
         )
         return len(self._sent) < (1 if careful else wire.max_unacknowledged)
 
-    def _send(self, wire: Wire, step: _Step, *, alone: bool = False) -> None:
-        if isinstance(step, _Retained) and step.kind == "snapshot":
-            self._pictures_in_line -= 1
+    def _send(self, wire: Wire, step: Step, *, alone: bool = False) -> None:
         message = self._message(step)
         if message is None:
             return
         if self._doubts.is_held(message.topic):
-            self._keep_held(step, message.topic)
+            self._doubts.keep_held(message.topic, step)
             return
         if self._doubts.is_sent_last(message.topic) and not alone:
-            self._last.append((message.topic, step))
+            self._doubts.keep_last(message.topic, step)
             return
         refusal = wire.refusal(message.topic, message.payload, message.correlation)
         if refusal is not None:
-            if isinstance(step, _Alert):
+            if isinstance(step, Alert):
                 self._hold_back(step, message.topic, refusal)
             else:
                 self._refuse(step, message.topic, refusal)
@@ -366,7 +298,7 @@ class Delivery:
             message.topic,
             message.payload,
             qos=1,
-            retain=isinstance(step, (_Retained, _Clearing)),
+            retain=isinstance(step, (Retained, Clearing)),
             correlation=message.correlation,
         )
         self._sent[number] = _Sent(step, message.topic, self._seconds(), alone)
@@ -378,27 +310,22 @@ class Delivery:
             return
         suspected = self._doubts.suspected(topic)
         for step in self._line:
-            newer = isinstance(step, _Retained) and step.message.topic == topic
+            newer = isinstance(step, Retained) and step.message.topic == topic
             if step == suspected or newer:
                 self._trial = step
                 break
         else:
             self._doubts.forget(topic)
             return
+        before = len(self._retained.status)
         self._line.remove(self._trial)
-        self._line.insert(len(self._newest["status"]), self._trial)
-        self._careful_until = len(self._newest["status"]) + 1
+        self._line.insert(before, self._trial)
+        self._careful_until = before + 1
 
-    def _send_now(self, topic: str) -> None:
-        """Send what was to be sent last to this topic before everything that waits."""
-        steps = [step for deferred, step in self._last if deferred == topic]
-        self._last = deque(pair for pair in self._last if pair[0] != topic)
-        self._line.extendleft(reversed(steps))
-
-    def _message(self, step: _Step) -> Message | None:
-        if isinstance(step, _Clearing):
+    def _message(self, step: Step) -> Message | None:
+        if isinstance(step, Clearing):
             return Message(step.topic, b"")
-        if not isinstance(step, _Alert):
+        if not isinstance(step, Alert):
             return step.message
         waiting = self._outbox.take(step.number)
         if waiting is None:
@@ -420,42 +347,31 @@ class Delivery:
             self._careful_until = 0
             return
         self._careful_until = self._answers + 2 * len(self._sent)
-        # An answer is not sent again, and its topic is the requester's choice.
-        if len(self._sent) > 1 or isinstance(first.step, _Answer) or first.step in self._status():
+        # The status is the first of each connection: if that breaks there, it is not the cause. An
+        # answer is not sent again, and its topic is the requester's choice.
+        innocent = isinstance(first.step, Answer) or first.step in self._retained.status
+        if len(self._sent) > 1 or innocent:
             return
         if self._doubts.broke(first.topic, first.step):
             del self._sent[number]
             self._hold_back(first.step, first.topic, "the broker closes the connection at it")
 
-    def _status(self) -> Iterator[_Step]:
-        """The first messages of each connection: if it breaks there, they are not the cause."""
-        return (_Retained("status", message) for message in self._newest["status"].values())
-
-    def _hold_back(self, step: _Step, topic: str, reason: str) -> None:
+    def _hold_back(self, step: Step, topic: str, reason: str) -> None:
         """Send nothing to this topic for a while; what is to be sent there is kept."""
         self._doubts.hold(topic)
-        self._keep_held(step, topic)
+        self._doubts.keep_held(topic, step)
         self._refuse(step, topic, f"{reason}; trying again every {HOLD_SECONDS / 60:.0f} minutes")
 
-    def _keep_held(self, step: _Step, topic: str) -> None:
-        held = self._held.setdefault(topic, deque())
+    def _let_go(self, step: Step) -> None:
         match step:
-            case _Retained():  # only the newest counts
-                held.clear()
-                held.append(step)
-            case _Alert() | _Clearing():
-                held.append(step)
-
-    def _let_go(self, step: _Step) -> None:
-        match step:
-            case _Alert(number):
+            case Alert(number):
                 self._outbox.remove(number)
-            case _Clearing(topic):
-                self._clearings.pop(topic, None)
+            case Clearing(topic):
+                self._retained.was_cleared(topic)
 
-    def _refuse(self, step: _Step, topic: str, reason: str) -> None:
+    def _refuse(self, step: Step, topic: str, reason: str) -> None:
         # The requester chose where an answer goes, so its failure concerns nobody else.
-        if not isinstance(step, _Answer):
+        if not isinstance(step, Answer):
             self._complain_once(topic, reason)
 
     def _complain_once(self, topic: str, reason: str) -> None:
@@ -463,30 +379,25 @@ class Delivery:
             self._complained.add((topic, reason))
             self._complain(f"messages to {topic} can't be delivered ({reason})")
 
-    def _topics_below(self, prefix: str) -> Iterator[str]:
-        for messages in self._newest.values():
-            yield from (topic for topic in messages if topic.startswith(f"{prefix}/"))
-
-    def _keep_reports(self, steps: Iterable[_Step]) -> None:
+    def _keep_reports(self, steps: Iterable[Step]) -> None:
         """Keep unsent reports, before those that came later."""
-        unfinished = [step for step in steps if isinstance(step, _Report)]
+        unfinished = [step for step in steps if isinstance(step, Report)]
         self._reports = deque([*unfinished, *self._reports], maxlen=MAX_REPORTS)
 
-    def _unfinished(self) -> Iterator[_Step]:
+    def _unfinished(self) -> Iterator[Step]:
         yield from (sent.step for sent in self._sent.values())
         yield from self._line
-        yield from (step for _, step in self._last)
+        yield from (step for _, step in self._doubts.last)
 
     def _make_room_for_a_picture(self) -> None:
-        self._pictures_in_line += 1
-        if self._pictures_in_line <= MAX_PICTURES:
+        """Drop an outdated picture where many wait already."""
+        self._pictures += 1
+        if self._pictures <= MAX_PICTURES:
             return
-        for step in self._line:
-            if (
-                isinstance(step, _Retained)
-                and step.kind == "snapshot"
-                and self._newest["snapshot"].get(step.message.topic) != step.message
-            ):
-                self._line.remove(step)
-                self._pictures_in_line -= 1
-                return
+        pictures = [s for s in self._line if isinstance(s, Retained) and s.kind == "snapshot"]
+        if len(pictures) >= MAX_PICTURES:
+            outdated = next((s for s in pictures if not self._retained.is_newest(s)), None)
+            if outdated is not None:
+                self._line.remove(outdated)
+                pictures.remove(outdated)
+        self._pictures = len(pictures) + 1

@@ -10,9 +10,11 @@ first, but takes others, the topic is held back, and tried again later.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Hashable
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from streamwatch.publisher.mqtt.steps import Report, Retained, Step
 
 SUSPECTED_AFTER = 2
 """Breaks at a topic until it is suspected."""
@@ -27,7 +29,7 @@ connection after a message to a forbidden one."""
 
 @dataclass(slots=True)
 class _Suspect:
-    step: Hashable
+    step: Step
     failed_trials: int = 0
     taken_since: set[type] = field(default_factory=set)
     """The kinds of other messages that were acknowledged since the first failed trial."""
@@ -40,7 +42,7 @@ class _Suspect:
 
 
 class Doubts:
-    """Not thread-safe. `seconds` is the monotonic clock; a step is a message of the delivery."""
+    """Knows them, and keeps what is to be sent there meanwhile. Not thread-safe."""
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
@@ -48,6 +50,10 @@ class Doubts:
         self._suspects: dict[str, _Suspect] = {}
         self._trial: str | None = None
         self._held_until: dict[str, float] = {}
+        self._held: dict[str, deque[Step]] = {}
+        """By topic, what is held back."""
+        self.last: deque[tuple[str, Step]] = deque()
+        """With their topics, what is to be sent when everything else was acknowledged."""
 
     def begin_trial(self) -> str | None:
         """At each connect: the topic whose message is to be sent first, if any.
@@ -60,7 +66,7 @@ class Doubts:
             self._trial = min(self._suspects, key=lambda topic: self._suspects[topic].failed_trials)
         return self._trial
 
-    def suspected(self, topic: str) -> Hashable:
+    def suspected(self, topic: str) -> Step:
         """The step at which the connection broke."""
         return self._suspects[topic].step
 
@@ -69,7 +75,7 @@ class Doubts:
         self._breaks.pop(topic, None)
         self._suspects.pop(topic, None)
 
-    def broke(self, topic: str, step: Hashable) -> bool:
+    def broke(self, topic: str, step: Step) -> bool:
         """The connection broke at this step alone; returns whether to hold its topic back."""
         suspect = self._suspects.get(topic)
         if suspect is None:
@@ -80,7 +86,7 @@ class Doubts:
         suspect.failed_trials += topic == self._trial
         return suspect.is_guilty
 
-    def taken(self, topic: str, step: Hashable) -> None:
+    def taken(self, topic: str, step: Step) -> None:
         """The broker has acknowledged this step."""
         self.forget(topic)
         for suspect in self._suspects.values():
@@ -97,13 +103,38 @@ class Doubts:
     def is_held(self, topic: str) -> bool:
         return topic in self._held_until
 
-    def over(self) -> list[str]:
-        """The topics that were held back long enough; they are not any more."""
+    def keep_held(self, topic: str, step: Step) -> None:
+        """Keep it until the topic is not held back any more; reports are not worth it."""
+        held = self._held.setdefault(topic, deque())
+        if isinstance(step, Retained):  # only the newest counts
+            held.clear()
+        if not isinstance(step, Report):
+            held.append(step)
+
+    def over(self) -> list[Step]:
+        """What was held back long enough, to be sent now; its topics are not held back any more."""
         now = self._seconds()
         over = [topic for topic, until in self._held_until.items() if now >= until]
         for topic in over:
             del self._held_until[topic]
-        return over
+        return [step for topic in over for step in self._held.pop(topic, ())]
+
+    def keep_last(self, topic: str, step: Step) -> None:
+        self.last.append((topic, step))
+
+    def take_last(self) -> Step:
+        return self.last.popleft()[1]
+
+    def freed(self, topic: str) -> list[Step]:
+        """What was to be sent last to a topic that is not suspected any more."""
+        steps = [step for deferred, step in self.last if deferred == topic]
+        self.last = deque(pair for pair in self.last if pair[0] != topic)
+        return steps
+
+    def forget_steps(self) -> None:
+        """The connection ends: everything is queued anew at the next."""
+        self.last.clear()
+        self._held.clear()
 
     def clear(self) -> None:
         """Another broker, or another prefix."""
