@@ -12,6 +12,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.parts import SIDE_BY_SIDE, made_once
 
@@ -22,6 +23,10 @@ pytest_plugins = [
     "tests.parts.rtsp",
     "tests.parts.vectors",
 ]
+
+# How long an example takes says something of the machine, not of the code.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 if SIDE_BY_SIDE:
     # With a thread per core in each process, threads would only wait for each other. PyTorch reads

@@ -99,19 +99,19 @@ def problems(content: bytes) -> tuple[Problem, ...]:
         return ()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(mutations())
 def test_mutations_of_the_starter(text: str) -> None:
     check(text.encode("utf-8", "surrogatepass"))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.dictionaries(st.sampled_from(["detector", "cameras", "watches", "mqtt"]), TREES))
 def test_trees_of_anything(tree: dict[str, object]) -> None:
     check(json.dumps(tree).encode())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode)))
 def test_bytes_of_anything(content: bytes) -> None:
     check(content)

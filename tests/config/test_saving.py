@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamwatch.config import Config, Edit, Put, Remove, Switch, load, persist
@@ -272,7 +272,7 @@ EDIT = st.builds(
 OTHERS_STYLE = HEAD + WATCHES.replace("dog:", "person:").replace("bag:", "parcel:")
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100)
 @given(
     st.sampled_from([starter(), shipped("config.yaml").read_text(), OTHERS_STYLE]),
     st.sampled_from(["\n", "\r\n"]),

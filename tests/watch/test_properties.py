@@ -296,5 +296,5 @@ class CameraLife(RuleBasedStateMachine):
         assert len(tracks) == len(set(tracks))
 
 
-CameraLife.TestCase.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
+CameraLife.TestCase.settings = settings(max_examples=100, stateful_step_count=25)
 TestCameraLife = CameraLife.TestCase
