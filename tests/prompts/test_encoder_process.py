@@ -131,6 +131,22 @@ def test_a_process_that_exits_at_a_request_is_replaced(folder: Path, tmp_path: P
     assert embeddings.vectors(["car"])["car"].shape == (512,)
 
 
+def test_a_process_that_was_killed_unnoticed_is_replaced(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = encoders()
+    embeddings = Embeddings(settings(folder), tmp_path)
+    embeddings.vectors(["dog"])
+    (mine,) = [child for child in encoders() if child not in others]
+    mine.kill()
+    running = embeddings._process._running
+    assert running is not None
+    monkeypatch.setattr(running, "serves", lambda _: True)
+    assert embeddings.vectors(["car"])["car"].shape == (512,)
+    (second,) = [child for child in encoders() if child not in others]
+    assert second != mine
+
+
 def test_the_process_ends_after_its_idle_timeout(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,7 +70,7 @@ class EncoderProcess:
         """
         try:
             return self._encode(files, texts)
-        except _IdleExit:  # its idle timeout coincided with the request
+        except _Ended:  # perhaps before it was asked
             return self._encode(files, texts)
 
     def _encode(self, files: EncoderFiles, texts: Sequence[str]) -> list[Encoded]:
@@ -88,8 +88,9 @@ class EncoderProcess:
             raise
 
 
-class _IdleExit(DetectorError):  # noqa: N818 - reads as what happened
-    """The process has ended by itself after its idle timeout."""
+class _Ended(DetectorError):  # noqa: N818 - reads as what happened
+    """A process that had answered before has ended: its idle time was over, or it was killed. That
+    may have been before this request, so it is worth another process."""
 
 
 class _Running:
@@ -97,6 +98,7 @@ class _Running:
 
     def __init__(self, files: EncoderFiles) -> None:
         self._files = files
+        self._has_answered = False
         self._connection, theirs = Pipe()
         with theirs:
             self._process = _start(files, theirs)
@@ -115,6 +117,7 @@ class _Running:
             vectors = np.frombuffer(self._receive(), np.float32).reshape(-1, TEXT_WIDTH)
         except (EOFError, OSError) as error:
             raise self._exit_error() from error
+        self._has_answered = True
         return [
             Encoded(vector.copy(), length, answer["longest"])
             for vector, length in zip(vectors, answer["lengths"], strict=True)
@@ -138,14 +141,11 @@ class _Running:
             code = self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
             return DetectorError("the text encoder's process stopped answering")
-        if code == 0:
-            return _IdleExit("the text encoder's process has ended")
-        if code == -signal.SIGKILL:
-            return DetectorError(
-                "the text encoder's process was killed; the machine may be short of memory"
-            )
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-        return DetectorError(f"the text encoder's process ended {how} before it was done")
+        said = f"the text encoder's process ended {how} before it was done"
+        if code == -signal.SIGKILL:
+            said = "the text encoder's process was killed; the machine may be short of memory"
+        return _Ended(said) if code == 0 or self._has_answered else DetectorError(said)
 
 
 def _start(files: EncoderFiles, theirs: Connection) -> subprocess.Popen[bytes]:
