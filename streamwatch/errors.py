@@ -17,6 +17,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from streamwatch.masking import mask_secrets_in
+
 log = logging.getLogger(__name__)
 
 
@@ -80,9 +82,12 @@ class PublisherError(StreamwatchError):
 
 
 def first_line(error: BaseException) -> str:
-    """What an unforeseen error says, for one sentence: OpenCV's and CUDA's have many lines."""
+    """What an unforeseen error says, for one sentence: OpenCV's and CUDA's have many lines.
+
+    With the passwords of URLs masked, since FFmpeg's hold the URL.
+    """
     kind = type(error).__name__
-    said = str(error).strip().partition("\n")[0]
+    said = mask_secrets_in(str(error).strip().partition("\n")[0])
     if isinstance(error, StreamwatchError):
         return said
     return f"{kind}: {said}" if said else kind

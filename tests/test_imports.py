@@ -9,6 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "streamwatch"
 LEVELS = (
+    {"masking"},
     {"errors"},
     {"geometry", "tls", "paths", "logs", "files"},
     {"records"},

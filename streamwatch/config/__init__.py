@@ -15,7 +15,6 @@ from streamwatch.config.last_good import keep_last_good, load_last_good
 from streamwatch.config.loading import find, load, located, text_of
 from streamwatch.config.saving import persist
 from streamwatch.config.schema import schema
-from streamwatch.config.secrets import mask_secrets_in, mask_url
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.config.sections.mqtt import TLS_PORT, MqttSettings, OutboxSettings
@@ -38,6 +37,7 @@ from streamwatch.config.values.hours import Hours
 from streamwatch.config.values.phrases import folded, normalised, words
 from streamwatch.config.values.texts import NAME_PATTERN, line
 from streamwatch.config.wording import Wrong, did_you_mean, listing
+from streamwatch.masking import mask_secrets_in, mask_url
 
 __all__ = [
     "NAME_PATTERN",

@@ -14,7 +14,6 @@ from streamwatch.config.catalogue import ENCODERS, MODELS, RECOMMENDED
 from streamwatch.config.document.expansion import holds_reference
 from streamwatch.config.document.positions import is_secret, path_text
 from streamwatch.config.loading import parse
-from streamwatch.config.secrets import holds_password, mask_url
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.mqtt import MqttSettings
 from streamwatch.config.sections.watch import WatchSettings
@@ -22,6 +21,7 @@ from streamwatch.config.sections.whole import Config
 from streamwatch.config.values.addresses import is_certified, is_encrypted
 from streamwatch.config.values.units import duration_text
 from streamwatch.config.wording import listing
+from streamwatch.masking import holds_password, mask_url
 from streamwatch.tls import expires_at
 
 TOYBOX_WORDS = 6

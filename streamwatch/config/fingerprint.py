@@ -6,8 +6,8 @@ import hashlib
 import json
 from typing import Any
 
-from streamwatch.config.secrets import SECRET_KEYS, mask_url
 from streamwatch.config.sections.whole import Config
+from streamwatch.masking import SECRET_KEYS, mask_url
 
 
 def config_hash(config: Config) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streamwatch.config.secrets import mask_url
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.mqtt import MqttSettings
 from streamwatch.config.sections.watch import WatchSettings
@@ -12,6 +11,7 @@ from streamwatch.config.sections.whole import Config, snapshot_folder
 from streamwatch.config.values.units import duration_text, size_text
 from streamwatch.config.wording import listing
 from streamwatch.errors import StreamwatchError
+from streamwatch.masking import mask_url
 
 
 def describe(config: Config, models: Sequence[str] = ()) -> list[str]:

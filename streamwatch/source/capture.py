@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 
-from streamwatch.config import CameraSettings, mask_secrets_in
+from streamwatch.config import CameraSettings
 from streamwatch.errors import CredentialsRefused, SourceError, first_line
 from streamwatch.geometry import Polygon
 from streamwatch.records import CameraCounts, Frame, Image
@@ -373,4 +373,4 @@ def _as_source_error(error: Exception) -> SourceError:
     if isinstance(error, SourceError):
         return error
     log.debug("reading failed in a way that was not foreseen", exc_info=error)
-    return SourceError(f"its frames can't be read ({mask_secrets_in(first_line(error))})")
+    return SourceError(f"its frames can't be read ({first_line(error)})")

@@ -207,3 +207,17 @@ def test_a_failure_of_another_command_exits_3_too(tmp_path: Path) -> None:
         3,
         "streamwatch: failed unexpectedly: ValueError: strange\n",
     )
+
+
+def test_what_nobody_has_foreseen_shows_no_password(tmp_path: Path) -> None:
+    program = (
+        "def broken(*_, **__): raise ValueError('at rtsp://me:hunter2@cam/?pin=4711')\n"
+        "import streamwatch.config as m; m.load = broken\n"
+        "from streamwatch.__main__ import main; main()"
+    )
+    command = [sys.executable, "-c", program, "check", "-c", written(tmp_path, settings())]
+    with started(tmp_path, command) as process:
+        output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    assert output == (
+        "streamwatch: failed unexpectedly: ValueError: at rtsp://me:***@cam/?pin=***\n"
+    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from streamwatch.config.secrets import SECRET_KEYS, mask_secrets_in, mask_url
 from streamwatch.errors import Problem
+from streamwatch.masking import SECRET_KEYS, mask_secrets_in, mask_url
 
 Loc = tuple[str | int, ...]
 """The keys and list indices from the top of the file to a value."""
