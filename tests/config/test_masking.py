@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamwatch.config import config_hash, describe, mask_secrets_in, mask_url
+from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.errors import ConfigError
 from tests.config.conftest import Load
 
@@ -228,3 +229,11 @@ def test_the_hash_depends_on_settings_and_not_on_secrets(loaded: Load) -> None:
     assert with_query[0] == with_query[1] != config_hash(config)
     assert len(config_hash(config)) == 12
     int(config_hash(config), 16)
+
+
+def test_settings_in_a_traceback_show_no_secret() -> None:
+    camera = CameraSettings.model_validate(
+        {"url": "rtsp://cam/?pin=4711", "username": "me", "password": "hunter2"}
+    )
+    assert "4711" not in repr(camera)
+    assert "hunter2" not in repr(camera)

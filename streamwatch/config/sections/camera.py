@@ -28,7 +28,7 @@ _Credential = TypeVar("_Credential", str | None, SecretStr | None)
 
 
 class CameraSettings(Settings):
-    url: CameraUrl
+    url: CameraUrl = Field(repr=False)
     """`rtsp(s)://…`, `http(s)://…`, a file, `/dev/video0` or its number, or `bundled:street`."""
     name: Line | None = None
     """What people call it; the key where left out."""
