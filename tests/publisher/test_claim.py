@@ -63,6 +63,16 @@ class Scene:
         return self.claim.is_free
 
 
+def test_without_a_connection_nothing_is_due() -> None:
+    """Else the publisher's thread would turn without a pause while the broker is away."""
+    scene = Scene()
+    assert scene.claim.seconds_left == float("inf")
+    assert not scene.wait(1000)
+    scene.begin()
+    scene.claim.lost()
+    assert scene.claim.seconds_left == float("inf")
+
+
 def test_a_prefix_without_information_is_free_after_a_moment() -> None:
     scene = Scene()
     assert not scene.claim.is_free

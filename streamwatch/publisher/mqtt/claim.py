@@ -37,7 +37,7 @@ class Claim:
         self._seconds = seconds
         self._connections = 0
         self._subscription: int | None = None
-        self._until = 0.0
+        self._until = float("inf")
         self._offline = False
         self._other: str | None = None
         """The id in `P/info`, if that is another's."""
@@ -60,12 +60,13 @@ class Claim:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until the prefix is free if nothing else arrives."""
+        """Seconds until the prefix is free if nothing else arrives; infinite without a
+        connection."""
         return max(0.0, self._until - self._seconds())
 
     @property
     def is_free(self) -> bool:
-        return self._connections > 0 and self.owner is None and self.seconds_left == 0
+        return self.owner is None and self.seconds_left == 0
 
     def subscribed(self, notice: Subscribed) -> None:
         if notice.subscription == self._subscription and self._other is None:
