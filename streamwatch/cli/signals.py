@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 
 def end_on_signals() -> None:
@@ -38,33 +39,32 @@ def stop_on_signals(request_stop: Callable[[], None]) -> Iterator[None]:
         asked = True
         request_stop()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with _handled(handle, signal.SIGTERM, signal.SIGINT):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
 def reload_on_sighup(request_reload: Callable[[], None]) -> Iterator[None]:
     """Call `request_reload` at each SIGHUP, which would end the process otherwise."""
-    before = signal.signal(signal.SIGHUP, lambda _number, _frame: request_reload())
-    try:
+    with _handled(lambda _number, _frame: request_reload(), signal.SIGHUP):
         yield
-    finally:
-        signal.signal(signal.SIGHUP, before)
 
 
 @contextmanager
 def interrupted_by_signals() -> Iterator[None]:
     """Let SIGTERM and Ctrl-C raise KeyboardInterrupt, for work that may stop anywhere."""
-    before = {
-        number: signal.signal(number, signal.default_int_handler)
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
+    with _handled(signal.default_int_handler, signal.SIGTERM, signal.SIGINT):
+        yield
+
+
+@contextmanager
+def _handled(
+    handler: Callable[[int, FrameType | None], Any], *numbers: signal.Signals
+) -> Iterator[None]:
+    """Handle these signals so; afterwards as before."""
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, former in before.items():
+            signal.signal(number, former)

@@ -9,11 +9,8 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from streamwatch.config import Config
-from streamwatch.publisher import Publisher
+from streamwatch.publisher import STATS_SECONDS, Publisher
 from streamwatch.status import report
-
-STATS_SECONDS = 10.0
-"""As later, so that another daemon with the same topic prefix notices this one."""
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 from streamwatch.daemon.reloading import Reloading
 from streamwatch.errors import StreamwatchError
 from streamwatch.pipeline.pipeline import Pipeline
-from streamwatch.publisher import CameraState, ErrorReport, Publisher, Stats
+from streamwatch.publisher import STATS_SECONDS, CameraState, ErrorReport, Publisher, Stats
 from streamwatch.status import report, systemd
 from streamwatch.status.liveness import Liveness, Pulse, idle
 from streamwatch.status.metrics import Metrics
@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 0.5
 """How often everything is checked."""
-STATS_SECONDS = 10.0
 
 
 class Supervision:

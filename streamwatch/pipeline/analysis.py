@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import ParamSpec
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from streamwatch.scheduler.batches import FrameSlot, Scheduler
 from streamwatch.watch.protocol import Watcher
 
 log = logging.getLogger(__name__)
+
+_Arguments = ParamSpec("_Arguments")
 
 TICK_SECONDS = 0.25
 """How often the thread turns when no frame comes."""
@@ -209,10 +212,8 @@ class Analysis:
         self.counts.inference.observe(time.monotonic() - started)
         for frame, detections in found:
             camera = self._cameras[frame.camera]
-            try:
-                events = camera.watcher.update(frame, detections)
-            except Exception as error:
-                self._reject(frame.camera, error)
+            events = self._guarded(frame.camera, camera.watcher.update, frame, detections)
+            if events is None:
                 self._publish_all(self._closed(frame.camera, "lost"))
                 continue
             camera.accept()
@@ -244,13 +245,23 @@ class Analysis:
         log.debug("a frame of %s can't be analysed", camera, exc_info=error)
         self._cameras[camera].reject(f"its frames can't be analysed ({first_line(error)})")
 
-    def _closed(self, camera: str, reason: EndReason) -> tuple[Event, ...]:
-        """The `end` of the camera's open visits."""
+    def _guarded(
+        self,
+        camera: str,
+        method: Callable[_Arguments, tuple[Event, ...]],
+        *arguments: _Arguments.args,
+        **named: _Arguments.kwargs,
+    ) -> tuple[Event, ...] | None:
+        """What a method of the camera's watcher returns; None if it raised, after rejecting."""
         try:
-            return self._cameras[camera].watcher.close(reason)
+            return method(*arguments, **named)
         except Exception as error:
             self._reject(camera, error)
-            return ()
+            return None
+
+    def _closed(self, camera: str, reason: EndReason) -> tuple[Event, ...]:
+        """The `end` of the camera's open visits."""
+        return self._guarded(camera, self._cameras[camera].watcher.close, reason) or ()
 
     def _view(self, frame: Frame) -> View:
         camera = self._cameras[frame.camera]
@@ -279,25 +290,18 @@ class Analysis:
                 self._running.remove(name)
                 self._publish_all(self._closed(name, "lost"))
             elif gone := camera.gone_seconds():
-                try:
-                    events = camera.watcher.lost(gone)
-                except Exception as error:
-                    self._reject(name, error)
-                    events = self._closed(name, "lost")
-                self._publish_all(events)
+                events = self._guarded(name, camera.watcher.lost, gone)
+                self._publish_all(self._closed(name, "lost") if events is None else events)
 
     def _remember_if_due(self) -> None:
         if time.monotonic() < self._remember_at:
             return
         self._remember_at = time.monotonic() + REMEMBER_SECONDS
-        self._remember([visit for name in self._cameras for visit in self._open_visits(name)])
-
-    def _open_visits(self, camera: str) -> tuple[Event, ...]:
-        try:
-            return self._cameras[camera].watcher.open_visits()
-        except Exception as error:
-            self._reject(camera, error)
-            return ()
+        visits = (
+            self._guarded(name, camera.watcher.open_visits)
+            for name, camera in self._cameras.items()
+        )
+        self._remember([visit for found in visits for visit in found or ()])
 
     def _cancel_what_waits(self) -> None:
         while not self._changeovers.empty():

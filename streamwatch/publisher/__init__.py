@@ -8,6 +8,7 @@ lost = publisher.stop()
 """
 
 from streamwatch.publisher.contract.payloads import (
+    STATS_SECONDS,
     CameraState,
     DetectorStats,
     ErrorKind,
@@ -29,6 +30,7 @@ from streamwatch.publisher.publisher import Publisher
 from streamwatch.publisher.snapshot_drawing import render_all
 
 __all__ = [
+    "STATS_SECONDS",
     "AnnouncedCamera",
     "CameraState",
     "Command",

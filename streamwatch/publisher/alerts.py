@@ -53,8 +53,7 @@ class Alerts:
     """Queues each event for delivery, after its picture and before the state that it causes.
 
     Only for the publisher's thread, except `open_visits`. `remembered` are the visits of the
-    previous run. `complain` is called with a sentence when
-    something goes wrong.
+    previous run. `complain` is called with a sentence when something goes wrong.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import psutil
 
 from streamwatch import __version__
 from streamwatch.config import Config, config_hash
+from streamwatch.pipeline.counts import Counts
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.publisher import (
     AnnouncedCamera,
@@ -24,6 +25,7 @@ from streamwatch.publisher import (
     Stats,
     WatchInfo,
 )
+from streamwatch.records import CameraCounts
 from streamwatch.status.liveness import Pulse
 from streamwatch.status.metrics import Metrics
 
@@ -74,28 +76,30 @@ def roster(config: Config) -> Roster:
 
 def stats(pipeline: Pipeline, publisher: Publisher, instance: str, started: float) -> Stats:
     """Counters since `started`, in monotonic seconds."""
-    now, counts = time.monotonic(), pipeline.counts
-    return Stats(
-        instance=instance,
-        uptime_s=round(now - started, 1),
-        cameras=pipeline.camera_counts(now),
-        detector=DetectorStats(
-            counts.batches, counts.analysed.total(), *counts.inference.percentiles_ms()
-        ),
-        latency_ms=LatencyStats(*counts.latency.percentiles_ms()),
-        outbox=publisher.waiting,
-        rss_bytes=psutil.Process().memory_info().rss,
-    )
+    cameras = pipeline.camera_counts(time.monotonic())
+    return _stats(cameras, pipeline.counts, publisher, instance, started)
 
 
 def starting_stats(publisher: Publisher, instance: str, started: float) -> Stats:
     """Those of a daemon whose cameras don't run yet."""
+    return _stats({}, Counts(), publisher, instance, started)
+
+
+def _stats(
+    cameras: Mapping[str, CameraCounts],
+    counts: Counts,
+    publisher: Publisher,
+    instance: str,
+    started: float,
+) -> Stats:
     return Stats(
         instance=instance,
         uptime_s=round(time.monotonic() - started, 1),
-        cameras={},
-        detector=DetectorStats(0, 0, None, None),
-        latency_ms=LatencyStats(None, None),
+        cameras=cameras,
+        detector=DetectorStats(
+            counts.batches, counts.analysed.total(), *counts.inference.percentiles_ms()
+        ),
+        latency_ms=LatencyStats(*counts.latency.percentiles_ms()),
         outbox=publisher.waiting,
         rss_bytes=psutil.Process().memory_info().rss,
     )

@@ -18,7 +18,7 @@ from streamwatch.publisher.mqtt.attempt import Arrived, Subscribed
 from streamwatch.publisher.mqtt.claim import (
     MOST_CONNECTIONS,
     QUIET_SECONDS,
-    STATS_SECONDS,
+    SILENCE_SECONDS,
     SUBSCRIBE_SECONDS,
     Claim,
 )
@@ -102,7 +102,7 @@ def test_another_that_is_online_is_waited_for(order: tuple[str, str]) -> None:
     for topic in order:
         scene.hears(topic, b"online" if topic == "status" else {"instance": OTHER})
     scene.answered()
-    assert not scene.wait(STATS_SECONDS - 1)
+    assert not scene.wait(SILENCE_SECONDS - 1)
     assert scene.wait(1)
     assert scene.claim.owner is None
 
@@ -117,7 +117,7 @@ def test_another_that_sends_statistics_lives() -> None:
     assert scene.claim.owner is None
     scene.hears("stats", {"instance": OTHER}, retained=False)
     assert scene.claim.owner == OTHER
-    assert not scene.wait(STATS_SECONDS)
+    assert not scene.wait(SILENCE_SECONDS)
 
 
 def test_statistics_of_a_third_show_that_it_lives_too() -> None:
@@ -204,7 +204,7 @@ def test_a_prefix_of_another_that_lives_is_left_alone(
 def test_the_prefix_of_one_that_died_is_taken_over(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claim, "STATS_SECONDS", 1.0)
+    monkeypatch.setattr(claim, "SILENCE_SECONDS", 1.0)
     with Subscriber(mosquitto.port, "left/#") as subscriber:
         subscriber.publish("left/info", json.dumps({"instance": OTHER}), retain=True)
         subscriber.publish("left/status", b"online", retain=True)

@@ -261,3 +261,17 @@ def test_a_database_of_something_else_is_moved_aside(shelf: Shelf) -> None:
     assert waiting(outbox) == ["a"]
     assert outbox.lasting
     assert "it is kept as outbox.broken-1" in shelf.complaints[0]
+
+
+def test_an_event_put_aside_while_the_disk_is_full_counts_once(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = shelf.open()
+    first = outbox.add(new_event(id="first"), CAME)
+    fill_the_disk(outbox, monkeypatch)
+    fill(outbox, 40)
+    assert not outbox.lasting
+    give_room(outbox)
+    outbox.put_aside(first, "it can't be sent")
+    assert outbox.set_aside == 1
+    assert "first" not in waiting(outbox)

@@ -17,6 +17,8 @@ from streamwatch.records import CameraCounts, Event
 CameraState = Literal["online", "offline", "disabled"]
 ErrorKind = Literal["config", "camera", "detector", "publisher"]
 
+STATS_SECONDS = 10.0
+"""How often a daemon publishes its `Stats`."""
 ONLINE = b"online"
 OFFLINE = b"offline"
 ON = b"ON"

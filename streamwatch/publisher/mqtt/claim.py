@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from streamwatch.publisher.contract.payloads import OFFLINE
+from streamwatch.publisher.contract.payloads import OFFLINE, STATS_SECONDS
 from streamwatch.publisher.contract.topics import Topics
 from streamwatch.publisher.mqtt.attempt import Arrived, Subscribed
 from streamwatch.publisher.mqtt.connection import Connection
@@ -22,8 +22,8 @@ QUIET_SECONDS = 0.5
 """How long retained messages may take to come: brokers don't say which is the last."""
 SUBSCRIBE_SECONDS = 5.0
 """How long to wait for the broker's answer to the subscription."""
-STATS_SECONDS = 21.0
-"""Two intervals in which a living daemon publishes `P/stats`."""
+SILENCE_SECONDS = 2 * STATS_SECONDS + 1
+"""So long without a `P/stats` another daemon does not live: two intervals, and some delay."""
 MOST_CONNECTIONS = 2
 """Some brokers close the connection where a subscription is not allowed: then nothing is known."""
 
@@ -82,7 +82,7 @@ class Claim:
         elif arrived.topic == self._topics.info:
             self._other = self._another(arrived)
         if self._other is not None:  # one that is offline can't send any
-            self._until = self._seconds() + (QUIET_SECONDS if self._offline else STATS_SECONDS)
+            self._until = self._seconds() + (QUIET_SECONDS if self._offline else SILENCE_SECONDS)
 
     def _another(self, arrived: Arrived) -> str | None:
         """The instance id in a message, if it is not ours."""

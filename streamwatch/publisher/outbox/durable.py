@@ -162,7 +162,7 @@ class DurableOutbox:
         try:
             outbox = self._outbox(self._file)
         except sqlite3.Error as error:
-            if not is_broken(error):
+            if not _is_broken(error):
                 raise
             outbox = self._renewed(error)
         if outbox.of_a_newer_version:
@@ -203,11 +203,10 @@ class DurableOutbox:
         """Continue in a new file if this one is broken, else in memory."""
         if self._memory is not None:
             return
-        if self._disk is not None and is_broken(error) and self._seconds() >= self._try_again_at:
-            self._try_again_at = self._seconds() + RETRY_SECONDS
-            if self._opens_anew(self._disk):
-                return
+        due = self._seconds() >= self._try_again_at
         self._try_again_at = self._seconds() + RETRY_SECONDS
+        if self._disk is not None and due and _is_broken(error) and self._opens_anew(self._disk):
+            return
         self._memory = self._outbox(None)
         # Events on disk come first, also if it can't be read to count them.
         self._memory.next_number = self._disk.next_number if self._disk else FAR_BEYOND
@@ -223,11 +222,9 @@ class DurableOutbox:
             broken.close()
         try:
             disk = self._opened()
-            for number in tuple(self._removed):
-                disk.remove(number)
+            self._remove_from(disk)
         except (OSError, sqlite3.Error):
             return False
-        self._removed.clear()
         disk.next_number = max(disk.next_number, broken.next_number)
         self._disk = disk
         return True
@@ -248,14 +245,18 @@ class DurableOutbox:
         if self._disk is None:
             self._disk = self._opened()
             self._found_late = self._disk.visits()
-        for number in tuple(self._removed):
-            self._disk.remove(number)
-            self._removed.discard(number)
+        self._remove_from(self._disk)
         self._disk.take_over(memory)
         memory.close()
 
+    def _remove_from(self, disk: SqliteOutbox) -> None:
+        """Remove what was acknowledged while the disk could not be written."""
+        for number in tuple(self._removed):
+            disk.remove(number)
+            self._removed.discard(number)
 
-def is_broken(error: Exception) -> bool:
+
+def _is_broken(error: Exception) -> bool:
     """Whether the file itself is at fault, rather than the disk or another process."""
     if not isinstance(error, sqlite3.DatabaseError):
         return False

@@ -27,6 +27,8 @@ LOCK_SECONDS = 0.5
 MOST_ON_THEIR_WAY = 100
 """More than are ever unacknowledged: this many rows are searched for one that may be dropped."""
 MOST_SET_ASIDE = 10_000
+COLUMNS = "number, visit, type, event, format, run, since"
+"""Of an event, waiting or set aside."""
 
 
 class SqliteOutbox:
@@ -86,8 +88,9 @@ class SqliteOutbox:
         with self._transaction():
             if self._is_given_up(event):
                 return number
-            self._remember(event, row_of(event), since)
-            self._insert(number, event, since)
+            row = row_of(event)
+            self._remember(event, row, since)
+            self._insert(number, event, row, since)
             self._runs.note_time_if_due()
             while self._bytes > self._max_bytes and self._make_room():
                 pass
@@ -166,13 +169,13 @@ class SqliteOutbox:
     def take_over(self, other: SqliteOutbox) -> None:
         """Add everything of `other`, of this run, under its numbers, which must be above these."""
         read = other._database.execute
-        events = read("SELECT number, visit, type, event, format, since FROM events").fetchall()
+        events = read(
+            f"SELECT number, visit, type, event, format, {self._runs.number}, since FROM events"
+        ).fetchall()
         visits = read("SELECT visit, event, format, since FROM visits").fetchall()
         with self._transaction():
             self._database.executemany(
-                "INSERT INTO events (number, visit, type, event, format, since, run)"
-                f" VALUES (?, ?, ?, ?, ?, ?, {self._runs.number})",
-                events,
+                f"INSERT INTO events ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", events
             )
             self._database.executemany(
                 "INSERT OR REPLACE INTO visits (visit, event, format, since, run)"
@@ -183,7 +186,7 @@ class SqliteOutbox:
                 "INSERT OR IGNORE INTO given_up VALUES (?)", read("SELECT visit FROM given_up")
             )
             self._count += len(events)
-            self._bytes += sum(len(event) + ROW_BYTES for _, _, _, event, _, _ in events)
+            self._bytes += sum(len(event) + ROW_BYTES for _, _, _, event, *_ in events)
             self.dropped += other.dropped
             self.expired += other.expired
             self.set_aside += other.set_aside
@@ -196,7 +199,7 @@ class SqliteOutbox:
             for visit in visits:
                 self._remember(visit, row_of(visit), self._elapsed.seconds)
             for number, event in events.items():
-                self._insert(number, event, self._elapsed.seconds)
+                self._insert(number, event, row_of(event), self._elapsed.seconds)
         self.next_number = max([self.next_number, *(number + 1 for number in events)])
 
     def close(self) -> None:
@@ -230,11 +233,9 @@ class SqliteOutbox:
                 self._database.execute("ROLLBACK")
             raise
 
-    def _insert(self, number: int, event: Event, since: float) -> None:
-        row = row_of(event)
+    def _insert(self, number: int, event: Event, row: bytes, since: float) -> None:
         self._database.execute(
-            "INSERT INTO events (number, visit, type, event, format, run, since)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO events ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (number, event.id, event.type, row, FORMAT, self._runs.number, since),
         )
         self._count += 1
@@ -269,8 +270,7 @@ class SqliteOutbox:
         """Drop the least important; False if there was nothing that may be dropped."""
         update = self._first_free("AND type = 'update'")
         if update is not None:
-            self._delete([update[0]])
-            self.dropped += 1
+            self.dropped += self._delete([update[0]])
             return True
         first = self._first_free("AND type = 'new'") or self._first_free("")
         if first is None:
@@ -293,20 +293,22 @@ class SqliteOutbox:
             (visit, FORMAT),
         ).fetchall()
         free = [(number, kind) for number, kind in rows if number not in self._taken]
-        self._delete([number for number, _ in free])
         if free:
             self._database.execute("DELETE FROM visits WHERE visit = ?", (visit,))
             if free[-1][1] != "end":
                 self._database.execute("INSERT OR IGNORE INTO given_up VALUES (?)", (visit,))
-        return len(free)
+        return self._delete([number for number, _ in free])
 
-    def _delete(self, numbers: Sequence[int]) -> None:
+    def _delete(self, numbers: Sequence[int]) -> int:
+        """Returns how many of them there were."""
+        before = self._count
         for number in numbers:
             gone = self._database.execute(
                 "DELETE FROM events WHERE number = ? RETURNING length(event)", (number,)
             ).fetchall()
             self._count -= len(gone)
             self._bytes -= sum(length + ROW_BYTES for (length,) in gone)
+        return before - self._count
 
     # --- what is too old, of another version, or broken -------------------------------------------
 
@@ -350,17 +352,15 @@ class SqliteOutbox:
     def _set_aside(self, number: int, reason: str) -> None:
         """Move a row to the table of those that are not understood."""
         self._database.execute(
-            "INSERT OR REPLACE INTO set_aside (number, visit, type, event, format, run, since,"
-            " reason) SELECT number, visit, type, event, format, run, since, ? FROM events"
-            " WHERE number = ?",
+            f"INSERT OR REPLACE INTO set_aside ({COLUMNS}, reason)"
+            f" SELECT {COLUMNS}, ? FROM events WHERE number = ?",
             (reason, number),
         )
         self._database.execute(
             "DELETE FROM set_aside WHERE number <= (SELECT max(number) FROM set_aside) - ?",
             (MOST_SET_ASIDE,),
         )
-        self._delete([number])
-        self.set_aside += 1
+        self.set_aside += self._delete([number])
 
     def _take_back(self) -> None:
         """Rows that an older version set aside and this one understands wait again."""
@@ -370,9 +370,8 @@ class SqliteOutbox:
             except NotUnderstood:
                 continue
             self._database.execute(
-                "INSERT OR IGNORE INTO events (number, visit, type, event, format, run, since)"
-                " SELECT number, visit, type, event, format, run, since FROM set_aside"
-                " WHERE number = ?",
+                f"INSERT OR IGNORE INTO events ({COLUMNS})"
+                f" SELECT {COLUMNS} FROM set_aside WHERE number = ?",
                 (number,),
             )
             self._database.execute("DELETE FROM set_aside WHERE number = ?", (number,))
