@@ -99,14 +99,14 @@ def run(
     """
     from streamwatch import logs
     from streamwatch.config import find
-    from streamwatch.daemon.claim import claimed
+    from streamwatch.daemon.lock import locked
     from streamwatch.daemon.reloading import start
 
     try:
         path = find(config)
         settings, followed = start(path, last_good=last_good)
         logs.set_up(settings.log.level, settings.log.format)
-        with claimed(path):
+        with locked(path):
             _run(settings, followed)
     except UnavailableSetting as error:
         _fail_at(path, error)

@@ -29,6 +29,7 @@ BROKEN_AT: dict[str, str] = {
     "its start": "import streamwatch.pipeline.pipeline as m; m.Pipeline.__init__ = broken",
 }
 """Where an error arises that nobody has foreseen, and what puts it there."""
+BROKEN_CHECK = "import streamwatch.config as m; m.load = broken"
 
 
 def settings(**others: Any) -> dict[str, Any]:
@@ -63,6 +64,22 @@ def written(folder: Path, content: dict[str, Any]) -> Path:
     return path
 
 
+def breaking(patch: str, *arguments: object, says: str = "strange") -> list[object]:
+    """The command with these arguments, in a program in which `patch` has made something raise."""
+    program = (
+        f"def broken(*_, **__): raise ValueError({says!r})\n"
+        f"{patch}\n"
+        "from streamwatch.__main__ import main; main()"
+    )
+    return [sys.executable, "-c", program, *arguments]
+
+
+def output_of(process: subprocess.Popen[str]) -> str:
+    """What it printed, once it has ended."""
+    output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    return output
+
+
 def handles(pid: int, number: signal.Signals) -> bool:
     """Whether the process has a handler for this signal."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -86,7 +103,7 @@ def test_a_signal_while_it_is_being_imported_ends_it_cleanly(
     with started(tmp_path, [*RUN, written(tmp_path, settings())]) as process:
         wait_for_a_handler(process, process.pid, signal.SIGTERM)
         process.send_signal(number)
-        output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        output = output_of(process)
     assert (process.returncode, output) == (0, "")
 
 
@@ -102,7 +119,7 @@ def test_as_the_first_process_of_a_container_too(tmp_path: Path) -> None:
             time.sleep(0.001)
         wait_for_a_handler(process, int(child[0]), signal.SIGTERM)
         os.kill(int(child[0]), signal.SIGTERM)
-        output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        output = output_of(process)
     assert (process.returncode, output) == (0, "")
 
 
@@ -150,7 +167,7 @@ def test_a_wrong_configuration_and_a_wrong_command_line(tmp_path: Path) -> None:
         (["--fast"], 2),
     ):
         with started(tmp_path, [*RUN[:-1], *arguments]) as process:
-            output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+            output = output_of(process)
         assert process.returncode == code
         assert "Traceback" not in output
 
@@ -162,15 +179,10 @@ def test_what_nobody_has_foreseen_exits_3_with_one_sentence(
     broker = start_mosquitto()
     mqtt = {"host": broker.host, "port": broker.port}
     config = written(tmp_path, settings(mqtt=mqtt))
-    program = (
-        "def broken(*_, **__): raise ValueError('strange\\nand long')\n"
-        f"{BROKEN_AT[where]}\n"
-        "from streamwatch.__main__ import main; main()"
-    )
+    command = breaking(BROKEN_AT[where], "run", "-c", config, says="strange\nand long")
     with Subscriber(broker.port) as subscriber:
-        command = [sys.executable, "-c", program, "run", "-c", config]
         with started(tmp_path, command) as process:
-            output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+            output = output_of(process)
         assert process.returncode == 3, output
         assert "Traceback" not in output
         last = output.splitlines()[-1]
@@ -183,26 +195,16 @@ def test_what_nobody_has_foreseen_exits_3_with_one_sentence(
 
 def test_at_level_debug_the_log_has_the_traceback(tmp_path: Path) -> None:
     config = written(tmp_path, settings(log={"level": "debug"}))
-    program = (
-        "def broken(*_, **__): raise ValueError('strange')\n"
-        f"{BROKEN_AT['its main thread']}\n"
-        "from streamwatch.__main__ import main; main()"
-    )
-    with started(tmp_path, [sys.executable, "-c", program, "run", "-c", config]) as process:
-        output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    with started(tmp_path, breaking(BROKEN_AT["its main thread"], "run", "-c", config)) as process:
+        output = output_of(process)
     assert process.returncode == 3
     assert "Traceback (most recent call last):" in output
 
 
 def test_a_failure_of_another_command_exits_3_too(tmp_path: Path) -> None:
-    program = (
-        "def broken(*_, **__): raise ValueError('strange')\n"
-        "import streamwatch.config as m; m.load = broken\n"
-        "from streamwatch.__main__ import main; main()"
-    )
-    command = [sys.executable, "-c", program, "check", "-c", written(tmp_path, settings())]
+    command = breaking(BROKEN_CHECK, "check", "-c", written(tmp_path, settings()))
     with started(tmp_path, command) as process:
-        output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        output = output_of(process)
     assert (process.returncode, output) == (
         3,
         "streamwatch: failed unexpectedly: ValueError: strange\n",
@@ -210,14 +212,10 @@ def test_a_failure_of_another_command_exits_3_too(tmp_path: Path) -> None:
 
 
 def test_what_nobody_has_foreseen_shows_no_password(tmp_path: Path) -> None:
-    program = (
-        "def broken(*_, **__): raise ValueError('at rtsp://me:hunter2@cam/?pin=4711')\n"
-        "import streamwatch.config as m; m.load = broken\n"
-        "from streamwatch.__main__ import main; main()"
-    )
-    command = [sys.executable, "-c", program, "check", "-c", written(tmp_path, settings())]
+    says = "at rtsp://me:hunter2@cam/?pin=4711"
+    command = breaking(BROKEN_CHECK, "check", "-c", written(tmp_path, settings()), says=says)
     with started(tmp_path, command) as process:
-        output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        output = output_of(process)
     assert output == (
         "streamwatch: failed unexpectedly: ValueError: at rtsp://me:***@cam/?pin=***\n"
     )

@@ -19,7 +19,7 @@ LONGEST_PID = 20
 
 
 @contextmanager
-def claimed(config: Path) -> Iterator[None]:
+def locked(config: Path) -> Iterator[None]:
     """Hold the lock of a configuration, which the kernel frees however the process ends.
 
     Raises StreamwatchError if another process holds it. Where there can be no lock, this only

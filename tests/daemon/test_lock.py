@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from streamwatch.daemon.claim import claimed
+from streamwatch.daemon.lock import locked
 from streamwatch.errors import StreamwatchError
 from streamwatch.paths import state_file
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon, private_environment
@@ -90,7 +90,7 @@ def test_two_configurations_run_beside_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
-    with claimed(tmp_path / "yard.yaml"), claimed(tmp_path / "porch.yaml"):
+    with locked(tmp_path / "yard.yaml"), locked(tmp_path / "porch.yaml"):
         pass
 
 
@@ -99,11 +99,11 @@ def test_a_configuration_is_held_until_the_end(
 ) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     config = tmp_path / "config.yaml"
-    with claimed(config):
+    with locked(config):
         lock = state_file("lock", config, ".lock")
         assert lock.read_text() == f"{os.getpid()}\n{config}\n"
         assert lock.stat().st_mode & 0o777 == 0o600
-        with pytest.raises(StreamwatchError) as caught, claimed(config):
+        with pytest.raises(StreamwatchError) as caught, locked(config):
             pass
         assert str(caught.value) == (
             f"streamwatch is running already with {config} (pid {os.getpid()})"
@@ -112,7 +112,7 @@ def test_a_configuration_is_held_until_the_end(
         command = [sys.executable, "-c", f"import os; os.fstat({_descriptor(lock)})"]
         child = subprocess.run(command, close_fds=False, capture_output=True, text=True)
         assert "Bad file descriptor" in child.stderr
-    with claimed(config):
+    with locked(config):
         pass
     assert lock.exists()
 
@@ -136,7 +136,7 @@ def test_a_file_system_without_locks_is_a_warning(
 
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with claimed(tmp_path / "config.yaml"):
+    with locked(tmp_path / "config.yaml"):
         pass
     assert f"would not be noticed: {state_file('lock', tmp_path / 'config.yaml', '.lock')}: " in (
         caplog.text
@@ -158,7 +158,7 @@ def test_a_state_folder_that_takes_no_lock_is_a_warning(
         lock.symlink_to(mine)
     else:
         monkeypatch.setenv("STATE_DIRECTORY", "/proc/streamwatch")
-    with claimed(config):
+    with locked(config):
         pass
     assert "would not be noticed" in caplog.text
     assert mine.read_text() == "precious"
