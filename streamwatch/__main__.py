@@ -2,14 +2,16 @@
 
 import sys
 
-from streamwatch.cli.signals import end_on_signals
+from streamwatch.cli.signals import INTERRUPTED, end_on_signals
 
 
 def main() -> None:
     if sys.argv[1:2] == ["run"]:  # importing the rest takes seconds
         end_on_signals()
-    from streamwatch.cli.app import main as command
-
+    try:
+        from streamwatch.cli.app import main as command
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     command()
 
 

@@ -14,6 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Never
 import typer
 
 from streamwatch import __version__
+from streamwatch.cli.signals import (
+    INTERRUPTED,
+    interrupted_by_signals,
+    reload_on_sighup,
+    stop_on_signals,
+)
 from streamwatch.errors import ConfigError, StreamwatchError, UnavailableSetting, foreseen
 
 if TYPE_CHECKING:
@@ -25,7 +31,6 @@ log = logging.getLogger(__name__)
 EXIT_CONFIG = 1
 EXIT_TROUBLED = 1
 EXIT_FAILED = 3
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="streamwatch",
@@ -116,7 +121,6 @@ def run(
 
 def _run(settings: Config, followed: Followed) -> None:
     """Fetch what is missing, then run until stopped. Raises StreamwatchError."""
-    from streamwatch.cli.signals import interrupted_by_signals, reload_on_sighup, stop_on_signals
     from streamwatch.daemon.fetch_first import fetch_first
 
     _require_device(settings.detector.device)
@@ -284,7 +288,7 @@ def pull(
         _fail(error)
     except KeyboardInterrupt:
         typer.echo(f"stopped; `streamwatch models pull {name}` goes on from here", err=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
 
 
 @app.command()

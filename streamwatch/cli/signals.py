@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+INTERRUPTED = 128 + signal.SIGINT
+"""The exit code of a command that Ctrl-C has stopped."""
+
 
 def end_on_signals() -> None:
     """End the process with 0 at SIGTERM or SIGINT, and ignore SIGHUP.

@@ -107,6 +107,21 @@ def test_a_signal_while_it_is_being_imported_ends_it_cleanly(
     assert (process.returncode, output) == (0, "")
 
 
+def test_ctrl_c_while_another_command_is_being_imported_leaves_no_traceback(
+    tmp_path: Path,
+) -> None:
+    patch = (
+        "import sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'typer': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())"
+    )
+    with started(tmp_path, breaking(patch, "check")) as process:
+        output = output_of(process)
+    assert (process.returncode, output) == (130, "")
+
+
 def test_as_the_first_process_of_a_container_too(tmp_path: Path) -> None:
     """The kernel ignores signals to process 1 that it has no handler for."""
     unshare = shutil.which("unshare")
