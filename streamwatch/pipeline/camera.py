@@ -19,9 +19,9 @@ from streamwatch.source import Capture, Slot
 from streamwatch.watch.camera import CameraRules, CameraWatches
 from streamwatch.watch.remembered import ends
 
-_REOPENED = ("url", "username", "password", "transport", "loop", "pace")
+_REOPENED = ("url", "username", "password", "transport", "loop", "pace", "rotate")
 """A change of these settings opens the camera again."""
-_SEEN_ELSEWHERE = ("url", "loop", "pace")
+_SEEN_ELSEWHERE = ("url", "loop", "pace", "rotate")
 """After a change of these it shows something else, so its visits end."""
 
 Rivals = Mapping[str, tuple[str, ...]]

@@ -31,7 +31,7 @@ first is true only while the connection is kept."""
 def source_for(settings: CameraSettings, clock: Clock) -> Source:
     """The source for `settings.url`, not opened yet."""
     shown = mask_url(settings.url)
-    address = _address(settings)
+    address, rotate = _address(settings), settings.rotate
     match settings.kind:
         case "rtsp":
             options = {
@@ -39,20 +39,19 @@ def source_for(settings: CameraSettings, clock: Clock) -> Source:
                 "analyzeduration": str(RTSP_ANALYZE_MICROSECONDS),
                 **tls_options(settings.url),
             }
-            target = Input(address, shown, options=options)
+            target = Input(address, shown, options=options, rotate=rotate)
             return LiveSource(target, own_times=True, clock=clock)
         case "http":
             options = {**HTTP_OPTIONS, **tls_options(settings.url)}
-            target = Input(address, shown, options=options, redirects=True)
+            target = Input(address, shown, options=options, redirects=True, rotate=rotate)
             return LiveSource(target, own_times=False, clock=clock)
         case "device":
-            target = Input(address, shown, format="v4l2")
+            target = Input(address, shown, format="v4l2", rotate=rotate)
             return LiveSource(target, own_times=False, clock=clock)
         case "file":
             path = str(BUNDLED.get(settings.url, settings.url))
-            return FileSource(
-                Input(path, shown), loop=settings.loop, paced=settings.pace, clock=clock
-            )
+            target = Input(path, shown, rotate=rotate)
+            return FileSource(target, loop=settings.loop, paced=settings.pace, clock=clock)
 
 
 def _address(settings: CameraSettings) -> str:

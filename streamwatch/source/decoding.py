@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -25,6 +25,7 @@ from streamwatch.records import Image
 from streamwatch.source.bounds import MOST_PIXELS, unfit_size
 from streamwatch.source.certificates import tls_options, tls_problem
 from streamwatch.source.redirects import destination
+from streamwatch.source.upright import CLOCKWISE, Orientation, orientation, square_size
 
 OPEN_SECONDS = 5.0
 """Timeout for connecting, and again for probing the streams."""
@@ -61,15 +62,18 @@ class Input:
     options: Mapping[str, str] = field(default_factory=dict)
     redirects: bool = False
     """Whether the peer may redirect; the options keep FFmpeg from following by itself."""
+    rotate: int | None = None
+    """Degrees to turn pictures clockwise; None: as they say themselves."""
 
 
 class Video:
     """An open container and its video stream; for one thread, closed by `opened`."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream, shown: str) -> None:
+    def __init__(self, container: InputContainer, stream: VideoStream, target: Input) -> None:
         self._container = container
         self._stream = stream
-        self._shown = shown
+        self._shown = target.shown
+        self._turned = None if target.rotate is None else CLOCKWISE[target.rotate]
 
     @property
     def start_seconds(self) -> float:
@@ -119,18 +123,33 @@ class Video:
                 continue
             for picture in pictures:  # the size may change at any of them
                 _require_fit(picture.width, picture.height, self._shown)
+                _require_fit(*self.size(picture), self._shown)
             if pictures:
                 failures = 0
                 yield from pictures
             else:
                 yield Gap.NOTHING
 
+    def size(self, picture: av.VideoFrame) -> tuple[int, int]:
+        """(width, height) of the upright picture with square pixels."""
+        return self._orientation(picture).size(*self._square_size(picture))
+
     def image(self, picture: av.VideoFrame) -> Image:
-        """`(height, width, 3)` uint8 BGR. Raises SourceError."""
+        """`(height, width, 3)` uint8 BGR, upright and with square pixels. Raises SourceError."""
+        width, height = self._square_size(picture)
         try:
-            return cast(Image, picture.to_ndarray(format="bgr24"))
+            image = cast(Image, picture.to_ndarray(format="bgr24", width=width, height=height))
+            return self._orientation(picture).applied(image)
         except av.error.FFmpegError as error:
             raise _read_error(error, self._shown) from None
+
+    def _orientation(self, picture: av.VideoFrame) -> Orientation:
+        return orientation(picture) if self._turned is None else self._turned
+
+    def _square_size(self, picture: av.VideoFrame) -> tuple[int, int]:
+        # The container's goes before the codec's, as in FFmpeg's av_guess_sample_aspect_ratio.
+        aspect = self._stream.sample_aspect_ratio or self._stream.codec_context.sample_aspect_ratio
+        return square_size(picture.width, picture.height, aspect)
 
     def _count_failure(self, failures: int) -> int:
         if failures >= MANY_FAILURES:
@@ -142,16 +161,25 @@ class Video:
 def opened(target: Input) -> Iterator[Video]:
     """Open `target` for the `with` block. Raises SourceError where it has no video."""
     with _container(target) as container:
-        stream = container.streams.best("video")
-        # A stream that was announced but sent no data has no size.
-        if not isinstance(stream, VideoStream) or not stream.codec_context.width:
+        stream = _largest(container.streams.video)
+        if stream is None:
             raise SourceError(f"{target.shown}: no video came from it")
         _require_fit(stream.codec_context.width, stream.codec_context.height, target.shown)
         # Frame threads would delay the output by two more frames.
         stream.thread_type = "SLICE"
         # FFmpeg allocates a larger picture before it can be looked at.
         stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
-        yield Video(container, stream, target.shown)
+        yield Video(container, stream, target)
+
+
+def _largest(streams: Iterable[VideoStream]) -> VideoStream | None:
+    """The stream with the largest pictures, since some cameras send a small one beside it.
+
+    None without any: a stream that was announced but sent no data has no size.
+    """
+    sizes = {stream: stream.codec_context.width * stream.codec_context.height for stream in streams}
+    largest = max(sizes, key=sizes.__getitem__, default=None)
+    return largest if largest is not None and sizes[largest] else None
 
 
 def _require_fit(width: int, height: int, shown: str) -> None:

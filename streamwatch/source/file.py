@@ -74,7 +74,7 @@ class FileSource:
                     captured_at=self._started_at + timedelta(seconds=seconds),
                     seconds=seconds,
                     position=position,
-                    size=(picture.width, picture.height),
+                    size=video.size(picture),
                     convert=partial(video.image, picture),
                 )
             if position is None and not stop.is_set():

@@ -60,7 +60,7 @@ class LiveSource:
                     captured_at=self._wall_time.at(seconds, now, self._clock.wall()),
                     seconds=seconds,
                     position=None,
-                    size=(picture.width, picture.height),
+                    size=video.size(picture),
                     convert=partial(video.image, picture),
                 )
         if not stop.is_set():

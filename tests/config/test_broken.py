@@ -254,7 +254,7 @@ STRUCTURE = [
     pytest.param(
         "detector: {model: toybox}\ncameras:\n  a: bundled:street\n",
         [
-            "3:6: cameras.a: 'bundled:street' can't stand here; write `key: value` below it; allowed are url, name, enabled, username, password, transport, fps, loop, pace, motion, crop, mask, ignore, zones"
+            "3:6: cameras.a: 'bundled:street' can't stand here; write `key: value` below it; allowed are url, name, enabled, username, password, transport, fps, loop, pace, motion, rotate, crop, mask, ignore, zones"
         ],
         id="camera url",
     ),
@@ -276,7 +276,7 @@ STRUCTURE = [
     pytest.param(
         camera_with("zzz: 1"),
         [
-            "3:28: cameras.a.zzz: unknown key; allowed are url, name, enabled, username, password, transport, fps, loop, pace, motion, crop, mask, ignore, zones"
+            "3:28: cameras.a.zzz: unknown key; allowed are url, name, enabled, username, password, transport, fps, loop, pace, motion, rotate, crop, mask, ignore, zones"
         ],
         id="unknown far",
     ),
@@ -831,6 +831,16 @@ CAMERAS = [
             "3:39: cameras.a.transport: 'udp' goes with rtsp:// only, since rtsps:// is TLS over TCP; leave it out"
         ],
         id="udp rtsps",
+    ),
+    pytest.param(
+        camera_with("rotate: 45"),
+        ["3:36: cameras.a.rotate: 45 is not allowed; write 0, 90, 180 or 270"],
+        id="odd turn",
+    ),
+    pytest.param(
+        camera_with("rotate: false"),
+        ["3:36: cameras.a.rotate: false is not allowed; write 0, 90, 180 or 270"],
+        id="no turn",
     ),
     pytest.param(
         camera_with("transport: tpc"),

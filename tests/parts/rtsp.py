@@ -48,7 +48,8 @@ class RtspServer:
     With a `clip` (an H.264 MP4) the file's encoded frames are sent in real time, in a loop with
     rising time stamps, or once if `loop` is False; all clients share one playback, which starts at
     frame 0 with the first client's PLAY and ends with the last client. Without a clip it is a
-    moving ball of `size` at `fps`, in H.264 or as `codec` "jpeg". `restart` keeps the port, so the
+    moving ball of `size` at `fps`, in H.264 or as `codec` "jpeg"; `second` is the size of another
+    video track in the same stream. `restart` keeps the port, so the
     URL stays. With a `certificate` it is RTSPS.
     """
 
@@ -60,6 +61,7 @@ class RtspServer:
         size: tuple[int, int] = (640, 360),
         fps: int = 15,
         codec: str = "h264",
+        second: tuple[int, int] | None = None,
         user: str | None = None,
         password: str | None = None,
         host: str = "127.0.0.1",
@@ -73,6 +75,7 @@ class RtspServer:
         self.size = size
         self.fps = fps
         self.codec = codec
+        self.second = second
         self.user = user
         self.password = password
         self._folder = tempfile.TemporaryDirectory(prefix="rtsp-server-")
@@ -128,6 +131,7 @@ class RtspServer:
             "height": self.size[1],
             "fps": self.fps,
             "codec": self.codec,
+            "second": self.second,
             "user": self.user,
             "password": self.password,
             "host": self.host,

@@ -34,7 +34,7 @@ LIVE = {
 
 @dataclass(frozen=True)
 class Options:
-    """`clip` None serves a moving ball, encoded live with `codec`.
+    """`clip` None serves a moving ball, encoded live with `codec`; `second` adds a track in H.264.
 
     `seconds` is the clip's length, for loops.
     """
@@ -48,6 +48,7 @@ class Options:
     height: int = 360
     fps: int = 15
     codec: str = "h264"
+    second: tuple[int, int] | None = None
     user: str | None = None
     password: str | None = None
     host: str = "127.0.0.1"
@@ -146,6 +147,13 @@ def make_factory(options: Options) -> Any:
             f" ! video/x-raw,format=I420,width={options.width},height={options.height},"
             f"framerate={options.fps}/1 ! {LIVE[options.codec]}"
         )
+        if options.second:
+            width, height = options.second
+            launch += (
+                " videotestsrc is-live=true pattern=ball"
+                f" ! video/x-raw,format=I420,width={width},height={height},"
+                f"framerate={options.fps}/1 ! {LIVE['h264'].replace('pay0', 'pay1')}"
+            )
     factory.set_launch(f"( {launch} )")
 
     def configure(_factory: Any, media: Any) -> None:

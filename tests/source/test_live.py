@@ -124,6 +124,14 @@ def test_rtsp_times_of_a_clip_advance_by_a_frame_each(
     assert 20 / 15 < behind.total_seconds() < 20 / 15 + 3
 
 
+@pytest.mark.parametrize("sizes", [((320, 180), (640, 360)), ((640, 360), (320, 180))])
+def test_of_two_video_tracks_the_larger_is_taken(
+    rtsp_server: Callable[..., RtspServer], sizes: tuple[tuple[int, int], tuple[int, int]]
+) -> None:
+    server = rtsp_server(size=sizes[0], second=sizes[1])
+    assert {frame.size for frame in read(server.url, 15)} == {(640, 360)}
+
+
 def test_a_clip_served_once_ends_as_a_closed_connection(
     rtsp_server: Callable[..., RtspServer], clip: object
 ) -> None:

@@ -48,6 +48,8 @@ class CameraSettings(Settings):
     """Files: play in real time; `false` goes as fast as the detector and drops no due frame."""
     motion: Annotated[Literal["auto", "off"], OneOf(), not_supported_yet("auto")] = "auto"
     """Skip frames in which nothing moves: `auto`; `off` is not supported yet."""
+    rotate: Annotated[Literal[0, 90, 180, 270], OneOf()] | None = None
+    """Degrees to turn the picture clockwise, in place of what the stream itself says."""
     crop: Crop | None = None
     """`[x1, y1, x2, y2]` in shares of width and height: the part that is looked at."""
     mask: Shapes = ()

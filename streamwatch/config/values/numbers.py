@@ -33,18 +33,19 @@ Switch = Annotated[bool, BeforeValidator(_switch)]
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """Annotates a `Literal`, for our error message."""
+    """Annotates a `Literal` of texts or whole numbers, for our error message."""
 
     def __get_pydantic_core_schema__(
         self, source: type[Any], handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        options: tuple[str, ...] = get_args(source)
+        options: dict[str, object] = {str(option): option for option in get_args(source)}
 
         def check(value: object) -> object:
-            if value not in options:
+            # A number from an environment variable is a text; True would equal 1.
+            if isinstance(value, bool) or str(value) not in options:
                 hint = did_you_mean(value, options) if isinstance(value, str) else ""
                 raise Wrong(f"is not allowed; write {listing(options)}{hint}")
-            return value
+            return options[str(value)]
 
         return core_schema.no_info_before_validator_function(check, handler(source))
 
