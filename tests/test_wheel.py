@@ -126,6 +126,23 @@ def test_every_command_runs_outside_the_repository(installed: Path, tmp_path: Pa
     assert "Usage: streamwatch demo" in helped.stdout
 
 
+def test_the_demo_leaves_the_installation_as_it_is(installed: Path, tmp_path: Path) -> None:
+    """Without a config.yaml of one's own; its pictures go where the person's other files are."""
+    (packages,) = installed.glob("lib/python*/site-packages")
+    before = sorted(path for path in packages.rglob("*") if path.suffix != ".pyc")
+    done = run(installed, tmp_path, "demo")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    pictures = tmp_path / "xdg-state" / "streamwatch" / "demo"
+    assert f"Pictures of the alerts are in {pictures}" in done.stdout.splitlines()
+    assert len(list(pictures.glob("*.jpg"))) == 2 * 8
+    assert sorted(path for path in packages.rglob("*") if path.suffix != ".pyc") == before
+    assert done.stdout.splitlines()[-2:] == [
+        "Next, for your own camera:",
+        f"  {installed}/bin/streamwatch init ~/streamwatch",
+    ]
+
+
 def test_the_daemon_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     """With its detector, its clip and its text encoder's process, until the clip has ended."""
     (tmp_path / "config.yaml").write_text(

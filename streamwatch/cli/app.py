@@ -21,6 +21,7 @@ from streamwatch.cli.signals import (
     stop_on_signals,
 )
 from streamwatch.errors import ConfigError, StreamwatchError, UnavailableSetting, foreseen
+from streamwatch.paths import FILE_NAME
 
 if TYPE_CHECKING:
     from streamwatch.config import Config
@@ -219,11 +220,20 @@ def status(
 
 
 @app.command()
-def demo(config: ConfigOption = None) -> None:
-    """Run a configuration and show its alerts on the screen, read back from MQTT.
-
-    Without -c it is the shipped one: a bundled model, a bundled clip, a broker inside.
-    """
+def demo(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "-c",
+            "--config",
+            metavar="FILE",
+            help="The configuration. Without it: ./config.yaml where there is one, else the "
+            "shipped one: a bundled model, a bundled clip, a broker inside.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Run a configuration and show its alerts on the screen, read back from MQTT."""
     from rich.console import Console
 
     from streamwatch import logs
@@ -231,8 +241,9 @@ def demo(config: ConfigOption = None) -> None:
     from streamwatch.paths import shipped
 
     console = Console(highlight=False)
-    path = config or shipped("config.yaml")
+    own = config or (Path(FILE_NAME) if Path(FILE_NAME).exists() else None)
     try:
+        path = own or shipped(FILE_NAME)
         settings = load(path)
         logs.set_up("warning", "text")
         _require_device(settings.detector.device)
@@ -240,8 +251,9 @@ def demo(config: ConfigOption = None) -> None:
 
         pull_for(settings.detector, console)
         from streamwatch.cli.demo import demo as show
+        from streamwatch.cli.demo import with_pictures_at_home
 
-        show(settings, console)
+        show(settings if own else with_pictures_at_home(settings), own, console)
     except UnavailableSetting as error:
         _fail_at(path, error)
     except StreamwatchError as error:
@@ -298,7 +310,7 @@ def init(
     """Write a commented config.yaml to start from, with its schema for editors beside it."""
     from streamwatch.paths import shipped, starter
 
-    target = folder / "config.yaml"
+    target = folder / FILE_NAME
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Readable by its owner only, since people write passwords into it.
