@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CONFIG ?= config.yaml
+# A copy of config.yaml, which git then doesn't see changing.
+CONFIG ?= demo.yaml
 INSTALL_SYSTEM ?= 0
 # So many files of tests side by side: most wait for a broker or a camera, so more than cores.
 WORKERS ?= 4
@@ -22,8 +23,11 @@ help: ## Show this help
 	@echo
 	@echo "  make test INSTALL_SYSTEM=1 may install Debian packages the tests run against."
 
-demo: $(VENV)/.run-ready ## Watch the bundled clip and see its alerts arrive (sets everything up)
+demo: $(VENV)/.run-ready $(filter demo.yaml,$(CONFIG)) ## Watch the bundled clip and see its alerts arrive (sets everything up)
 	@$(BIN)/streamwatch demo -c $(CONFIG)
+
+demo.yaml:
+	@cp config.yaml $@
 
 test: $(VENV)/.test-ready system-packages ## Run all tests (sets everything up)
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)

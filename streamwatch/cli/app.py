@@ -5,7 +5,6 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
-import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -307,26 +306,38 @@ def pull(
 def init(
     folder: Annotated[Path, typer.Argument(help="Where to write it.", show_default=True)] = Path(),
 ) -> None:
-    """Write a commented config.yaml to start from, with its schema for editors beside it."""
+    """Write a commented config.yaml to start from, with its schema for editors beside it.
+
+    A config.yaml that is there already stays as it is; the schema becomes that of this version.
+    """
     from streamwatch.paths import shipped, starter
 
-    target = folder / FILE_NAME
+    target, schema = folder / FILE_NAME, folder / "config.schema.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Readable by its owner only, since people write passwords into it.
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(starter())
-        shutil.copyfile(shipped("config.schema.json"), folder / "config.schema.json")
-    except FileExistsError:
-        _fail(StreamwatchError(f"{target} is there already; it is left as it is"))
+        is_new = _write_new(target, starter())
+        schema.write_bytes(shipped(schema.name).read_bytes())
     except OSError as error:
-        _fail(StreamwatchError(f"{target} can't be written: {error.strerror}"))
-    typer.echo(
-        f"Wrote {target}. Put in your camera, your broker and your words, then:\n\n"
-        f"  streamwatch check -c {target}\n"
-        f"  streamwatch run -c {target}"
-    )
+        _fail(StreamwatchError(f"{error.filename or target} can't be written: {error.strerror}"))
+    if is_new:
+        typer.echo(f"Wrote {target}. Put in your camera, your broker and your words, then:\n")
+    else:
+        typer.echo(f"{target} is there already and stays as it is; {schema} is up to date. Next:\n")
+    typer.echo(f"  streamwatch check -c {target}\n  streamwatch run -c {target}")
+
+
+def _write_new(path: Path, text: str) -> bool:
+    """False where the file is there already. Raises OSError.
+
+    Readable by its owner only, since people write passwords into it.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return False
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    return True
 
 
 def _require_device(device: str) -> None:

@@ -72,11 +72,28 @@ def test_init_writes_a_valid_config_and_never_overwrites(
     checked = streamwatch("check", "-c", str(written))
     assert checked.returncode == 0, checked.stderr
     assert "is right" in checked.stdout
-    before = written.read_text()
+    written.write_text("# mine\n")
+    schema = tmp_path / "home" / "config.schema.json"
+    schema.write_text("of an earlier version")
     again = streamwatch("init", "home")
-    assert again.returncode == 3
-    assert "is there already" in again.stderr
-    assert written.read_text() == before
+    assert (again.returncode, again.stderr) == (0, "")
+    assert again.stdout.startswith(
+        "home/config.yaml is there already and stays as it is; home/config.schema.json is up to "
+        "date. Next:\n"
+    )
+    assert written.read_text() == "# mine\n"
+    assert schema.read_text() == (ROOT / "config.schema.json").read_text()
+
+
+def test_init_names_the_file_that_can_not_be_written(streamwatch: Command, tmp_path: Path) -> None:
+    (tmp_path / "home" / "config.schema.json").mkdir(parents=True)
+    done = streamwatch("init", "home")
+    assert done.returncode == 3
+    assert done.stderr == "streamwatch: home/config.schema.json can't be written: Is a directory\n"
+    (tmp_path / "file").touch()
+    done = streamwatch("init", "file")
+    assert done.returncode == 3
+    assert done.stderr == "streamwatch: file can't be written: File exists\n"
 
 
 def test_check_run_and_demo_print_every_error_and_exit_1(
