@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 # A copy of config.yaml, which git then doesn't see changing.
 CONFIG ?= demo.yaml
 INSTALL_SYSTEM ?= 0
+# The package index to take torch and torchvision from, as PyTorch's of CPU builds.
+TORCH_INDEX ?=
+export TORCH_INDEX
 # So many files of tests side by side: most wait for a broker or a camera, so more than cores.
 WORKERS ?= 4
 # The programs the tests run against, as Debian and Ubuntu call them.
@@ -22,6 +25,7 @@ help: ## Show this help
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 	@echo
 	@echo "  make test INSTALL_SYSTEM=1 may install Debian packages the tests run against."
+	@echo "  make demo TORCH_INDEX=URL takes torch from there: see docs/service.md, Without a GPU."
 
 demo: $(VENV)/.run-ready $(filter demo.yaml,$(CONFIG)) ## Watch the bundled clip and see its alerts arrive (sets everything up)
 	@$(BIN)/streamwatch demo -c $(CONFIG)
@@ -64,10 +68,10 @@ clean: ## Remove the virtual environment and what the tools left
 system-packages:
 	@INSTALL_SYSTEM=$(INSTALL_SYSTEM) scripts/system-packages $(SYSTEM_PACKAGES)
 
-$(VENV)/.run-ready: pyproject.toml constraints.txt scripts/set-up
+$(VENV)/.run-ready: pyproject.toml constraints.txt scripts/set-up scripts/progress.py
 	@scripts/set-up $(PYTHON) $(VENV) run
 	@touch $@
 
-$(VENV)/.test-ready: pyproject.toml constraints.txt scripts/set-up
+$(VENV)/.test-ready: pyproject.toml constraints.txt scripts/set-up scripts/progress.py
 	@scripts/set-up $(PYTHON) $(VENV) test
 	@touch $@ $(VENV)/.run-ready
