@@ -17,7 +17,7 @@ SYSTEM_PACKAGES := mosquitto mosquitto-clients python3-gi gir1.2-gst-rtsp-server
   gstreamer1.0-plugins-ugly glib-networking openssl systemd
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format schema install-service system-packages clean
+.PHONY: help demo test check format schema man install-service system-packages clean
 
 help: ## Show this help
 	@echo "streamwatch: alerts over MQTT for what you described in words"
@@ -49,8 +49,13 @@ schema: $(VENV)/.run-ready ## Write config.schema.json anew
 	@$(BIN)/streamwatch check --schema > config.schema.json.new
 	@mv config.schema.json.new config.schema.json
 
-install-service: $(VENV)/.run-ready ## Install the systemd units, their user and its folders (as root)
+man: $(VENV)/.run-ready ## Write docs/streamwatch.1 anew
+	@$(BIN)/python scripts/man_page.py > docs/streamwatch.1.new
+	@mv docs/streamwatch.1.new docs/streamwatch.1
+
+install-service: $(VENV)/.run-ready ## Install the systemd units, their user and folders, the man page (as root)
 	@install -d $(DESTDIR)/etc/systemd/system $(DESTDIR)/etc/sysusers.d $(DESTDIR)/etc/tmpfiles.d
+	@install -D -m 644 docs/streamwatch.1 $(DESTDIR)/usr/local/share/man/man1/streamwatch.1
 	@for unit in streamwatch.service streamwatch@.service; do \
 	  sed 's|/opt/streamwatch|$(CURDIR)|g' systemd/$$unit > $(DESTDIR)/etc/systemd/system/$$unit; \
 	done

@@ -82,7 +82,7 @@ def test_the_distribution_has_a_name_of_its_own(wheel: Path) -> None:
         packages = {entry.split("/")[0] for entry in file.namelist()}
     assert (metadata["Name"], metadata["Version"]) == ("streamwatch-daemon", __version__)
     assert "streamwatch = streamwatch.__main__:main" in commands.splitlines()
-    assert packages == {"streamwatch", f"{name}.dist-info"}
+    assert packages == {"streamwatch", f"{name}.data", f"{name}.dist-info"}
 
 
 def test_the_wheels_own_copy_is_imported(installed: Path, tmp_path: Path) -> None:
@@ -93,6 +93,8 @@ def test_the_wheels_own_copy_is_imported(installed: Path, tmp_path: Path) -> Non
     (packages,) = installed.glob("lib/python*/site-packages")
     assert imported == str(packages / "streamwatch" / "__init__.py")
     assert str(ROOT) not in searched
+    page = installed / "share" / "man" / "man1" / "streamwatch.1"
+    assert page.read_text() == (ROOT / "docs" / "streamwatch.1").read_text()
 
 
 def test_every_command_runs_outside_the_repository(installed: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Never
 import typer
 
 from streamwatch import __version__
+from streamwatch.cli.commands import Command, Group
 from streamwatch.cli.signals import (
     INTERRUPTED,
     interrupted_by_signals,
@@ -34,12 +35,12 @@ EXIT_FAILED = 3
 
 app = typer.Typer(
     name="streamwatch",
+    cls=Group,
     help="Tells you over MQTT when something you described in words appears in front of a camera.",
     epilog="Exit codes: 0 done or stopped cleanly; 1 the configuration is wrong; 2 the command "
     "line is wrong; 3 something failed while running; 130 or 143 stopped at once by a second "
     "signal.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -54,6 +55,19 @@ ConfigOption = Annotated[
         "$XDG_CONFIG_HOME/streamwatch/config.yaml, then /etc/streamwatch/config.yaml.",
         show_default=False,
     ),
+]
+
+
+def _be_verbose(wanted: bool) -> None:
+    if wanted:
+        from streamwatch import logs
+
+        logs.be_verbose()
+
+
+VerboseOption = Annotated[
+    bool,
+    typer.Option("-v", "--verbose", callback=_be_verbose, help="Log everything, on stderr."),
 ]
 
 
@@ -87,7 +101,7 @@ def _options(
     pass
 
 
-@app.command()
+@app.command(cls=Command)
 def run(
     config: ConfigOption = None,
     last_good: Annotated[
@@ -97,6 +111,7 @@ def run(
             help="If the configuration is wrong, run the last one that was right.",
         ),
     ] = False,
+    _verbose: VerboseOption = False,
 ) -> None:
     """Run the daemon until it is stopped (SIGTERM, Ctrl-C) or all its files have ended.
 
@@ -141,7 +156,7 @@ def _run(settings: Config, followed: Followed) -> None:
         daemon.run()
 
 
-@app.command()
+@app.command(cls=Command)
 def check(
     config: ConfigOption = None,
     schema: Annotated[
@@ -178,7 +193,7 @@ def check(
         typer.secho(f"  {warning}", fg=typer.colors.YELLOW)
 
 
-@app.command()
+@app.command(cls=Command)
 def status(
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
@@ -218,7 +233,7 @@ def status(
         raise typer.Exit(EXIT_TROUBLED)
 
 
-@app.command()
+@app.command(cls=Command)
 def demo(
     config: Annotated[
         Path | None,
@@ -231,6 +246,7 @@ def demo(
             show_default=False,
         ),
     ] = None,
+    _verbose: VerboseOption = False,
 ) -> None:
     """Run a configuration and show its alerts on the screen, read back from MQTT."""
     from rich.console import Console
@@ -260,7 +276,7 @@ def demo(
 
 
 models_app = typer.Typer(
-    help="List the models a configuration can name, or fetch one (`models pull`)."
+    cls=Group, help="List the models a configuration can name, or fetch one (`models pull`)."
 )
 app.add_typer(models_app, name="models")
 
@@ -278,9 +294,22 @@ def models(context: typer.Context) -> None:
             _fail(error)
 
 
-@models_app.command()
+def _pullable(begun: str) -> list[str]:
+    from streamwatch.cli.models import KNOWN
+
+    return sorted(name for name in KNOWN if name.startswith(begun))
+
+
+@models_app.command(cls=Command)
 def pull(
-    name: Annotated[str, typer.Argument(help="As `streamwatch models` lists it.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="As `streamwatch models` lists it.",
+            autocompletion=_pullable,
+        ),
+    ],
 ) -> None:
     """Fetch a model and its text encoder, or go on where an earlier fetch broke off.
 
@@ -290,9 +319,11 @@ def pull(
     from rich.console import Console
 
     from streamwatch.cli.models import KNOWN, pull_model
+    from streamwatch.config import did_you_mean
 
     if name not in KNOWN:
-        raise typer.BadParameter(f"there is no {name}; `streamwatch models` lists what there is")
+        meant = did_you_mean(name, KNOWN) or "; `streamwatch models` lists what there is"
+        raise typer.BadParameter(f"there is no {name}{meant}")
     try:
         pull_model(name, Console(highlight=False))
     except StreamwatchError as error:
@@ -302,9 +333,11 @@ def pull(
         raise typer.Exit(INTERRUPTED) from None
 
 
-@app.command()
+@app.command(cls=Command)
 def init(
-    folder: Annotated[Path, typer.Argument(help="Where to write it.", show_default=True)] = Path(),
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where to write it.", show_default=True)
+    ] = Path(),
 ) -> None:
     """Write a commented config.yaml to start from, with its schema for editors beside it.
 
