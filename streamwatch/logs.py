@@ -15,6 +15,8 @@ JOURNAL_PRIORITY = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL":
 """syslog's numbers, which journald reads from a leading `<N>` (sd-daemon(3))."""
 SELDOM_SECONDS = 1.0
 
+_verbose = False
+
 
 class _JournalFormatter(logging.Formatter):
     """No time stamp: journald has its own."""
@@ -39,6 +41,12 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False)
 
 
+def be_verbose() -> None:
+    """From now on `set_up` takes the level `debug`, whatever it is told, as with `--verbose`."""
+    global _verbose
+    _verbose = True
+
+
 def set_up(
     level: Literal["debug", "info", "warning", "error"],
     style: Literal["auto", "text", "json"],
@@ -56,7 +64,7 @@ def set_up(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("streamwatch").setLevel(level.upper())
+    logging.getLogger("streamwatch").setLevel("DEBUG" if _verbose else level.upper())
 
 
 class Seldom:

@@ -12,6 +12,8 @@ from pathlib import Path
 from streamwatch.errors import StreamwatchError
 
 FILE_NAME = "config.yaml"
+DISTRIBUTION = "streamwatch-daemon"
+"""Its name for pip: `streamwatch` is somebody else's program there."""
 _PROGRAM = "streamwatch"
 _RUN = Path("/run")
 """Below it systemd makes `streamwatch`, and `streamwatch-yard` for an instance."""
@@ -67,7 +69,9 @@ def shipped(name: str) -> Path:
     for folder in (_PACKAGE / "config" / "shipped", _PACKAGE.parent):
         if (folder / name).is_file():
             return folder / name
-    raise StreamwatchError(f"{name} is missing from this installation; install streamwatch again")
+    raise StreamwatchError(
+        f"{name} is missing from this installation; install {DISTRIBUTION} again"
+    )
 
 
 def starter() -> str:

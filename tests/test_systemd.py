@@ -129,5 +129,7 @@ def test_the_service_is_installed_with_the_paths_of_this_checkout(tmp_path: Path
         "sysusers.d/streamwatch.conf",
         "tmpfiles.d/streamwatch.conf",
     ]
+    page = tmp_path / "usr/local/share/man/man1/streamwatch.1"
+    assert page.read_text() == (ROOT / "docs" / "streamwatch.1").read_text()
     unit = (etc / "systemd/system/streamwatch.service").read_text()
     assert f"ExecStart={ROOT}/.venv/bin/streamwatch run --last-good" in unit

@@ -5,7 +5,6 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
-import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Never
 import typer
 
 from streamwatch import __version__
+from streamwatch.cli.commands import Command, Group
 from streamwatch.cli.signals import (
     INTERRUPTED,
     interrupted_by_signals,
@@ -21,6 +21,7 @@ from streamwatch.cli.signals import (
     stop_on_signals,
 )
 from streamwatch.errors import ConfigError, StreamwatchError, UnavailableSetting, foreseen
+from streamwatch.paths import FILE_NAME
 
 if TYPE_CHECKING:
     from streamwatch.config import Config
@@ -34,12 +35,12 @@ EXIT_FAILED = 3
 
 app = typer.Typer(
     name="streamwatch",
+    cls=Group,
     help="Tells you over MQTT when something you described in words appears in front of a camera.",
     epilog="Exit codes: 0 done or stopped cleanly; 1 the configuration is wrong; 2 the command "
     "line is wrong; 3 something failed while running; 130 or 143 stopped at once by a second "
     "signal.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -54,6 +55,19 @@ ConfigOption = Annotated[
         "$XDG_CONFIG_HOME/streamwatch/config.yaml, then /etc/streamwatch/config.yaml.",
         show_default=False,
     ),
+]
+
+
+def _be_verbose(wanted: bool) -> None:
+    if wanted:
+        from streamwatch import logs
+
+        logs.be_verbose()
+
+
+VerboseOption = Annotated[
+    bool,
+    typer.Option("-v", "--verbose", callback=_be_verbose, help="Log everything, on stderr."),
 ]
 
 
@@ -87,7 +101,7 @@ def _options(
     pass
 
 
-@app.command()
+@app.command(cls=Command)
 def run(
     config: ConfigOption = None,
     last_good: Annotated[
@@ -97,6 +111,7 @@ def run(
             help="If the configuration is wrong, run the last one that was right.",
         ),
     ] = False,
+    _verbose: VerboseOption = False,
 ) -> None:
     """Run the daemon until it is stopped (SIGTERM, Ctrl-C) or all its files have ended.
 
@@ -141,7 +156,7 @@ def _run(settings: Config, followed: Followed) -> None:
         daemon.run()
 
 
-@app.command()
+@app.command(cls=Command)
 def check(
     config: ConfigOption = None,
     schema: Annotated[
@@ -178,7 +193,7 @@ def check(
         typer.secho(f"  {warning}", fg=typer.colors.YELLOW)
 
 
-@app.command()
+@app.command(cls=Command)
 def status(
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
@@ -218,12 +233,22 @@ def status(
         raise typer.Exit(EXIT_TROUBLED)
 
 
-@app.command()
-def demo(config: ConfigOption = None) -> None:
-    """Run a configuration and show its alerts on the screen, read back from MQTT.
-
-    Without -c it is the shipped one: a bundled model, a bundled clip, a broker inside.
-    """
+@app.command(cls=Command)
+def demo(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "-c",
+            "--config",
+            metavar="FILE",
+            help="The configuration. Without it: ./config.yaml where there is one, else the "
+            "shipped one: a bundled model, a bundled clip, a broker inside.",
+            show_default=False,
+        ),
+    ] = None,
+    _verbose: VerboseOption = False,
+) -> None:
+    """Run a configuration and show its alerts on the screen, read back from MQTT."""
     from rich.console import Console
 
     from streamwatch import logs
@@ -231,8 +256,9 @@ def demo(config: ConfigOption = None) -> None:
     from streamwatch.paths import shipped
 
     console = Console(highlight=False)
-    path = config or shipped("config.yaml")
+    own = config or (Path(FILE_NAME) if Path(FILE_NAME).exists() else None)
     try:
+        path = own or shipped(FILE_NAME)
         settings = load(path)
         logs.set_up("warning", "text")
         _require_device(settings.detector.device)
@@ -240,8 +266,9 @@ def demo(config: ConfigOption = None) -> None:
 
         pull_for(settings.detector, console)
         from streamwatch.cli.demo import demo as show
+        from streamwatch.cli.demo import with_pictures_at_home
 
-        show(settings, console)
+        show(settings if own else with_pictures_at_home(settings), own, console)
     except UnavailableSetting as error:
         _fail_at(path, error)
     except StreamwatchError as error:
@@ -249,7 +276,7 @@ def demo(config: ConfigOption = None) -> None:
 
 
 models_app = typer.Typer(
-    help="List the models a configuration can name, or fetch one (`models pull`)."
+    cls=Group, help="List the models a configuration can name, or fetch one (`models pull`)."
 )
 app.add_typer(models_app, name="models")
 
@@ -267,9 +294,22 @@ def models(context: typer.Context) -> None:
             _fail(error)
 
 
-@models_app.command()
+def _pullable(begun: str) -> list[str]:
+    from streamwatch.cli.models import KNOWN
+
+    return sorted(name for name in KNOWN if name.startswith(begun))
+
+
+@models_app.command(cls=Command)
 def pull(
-    name: Annotated[str, typer.Argument(help="As `streamwatch models` lists it.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="As `streamwatch models` lists it.",
+            autocompletion=_pullable,
+        ),
+    ],
 ) -> None:
     """Fetch a model and its text encoder, or go on where an earlier fetch broke off.
 
@@ -279,9 +319,11 @@ def pull(
     from rich.console import Console
 
     from streamwatch.cli.models import KNOWN, pull_model
+    from streamwatch.config import did_you_mean
 
     if name not in KNOWN:
-        raise typer.BadParameter(f"there is no {name}; `streamwatch models` lists what there is")
+        meant = did_you_mean(name, KNOWN) or "; `streamwatch models` lists what there is"
+        raise typer.BadParameter(f"there is no {name}{meant}")
     try:
         pull_model(name, Console(highlight=False))
     except StreamwatchError as error:
@@ -291,30 +333,44 @@ def pull(
         raise typer.Exit(INTERRUPTED) from None
 
 
-@app.command()
+@app.command(cls=Command)
 def init(
-    folder: Annotated[Path, typer.Argument(help="Where to write it.", show_default=True)] = Path(),
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where to write it.", show_default=True)
+    ] = Path(),
 ) -> None:
-    """Write a commented config.yaml to start from, with its schema for editors beside it."""
+    """Write a commented config.yaml to start from, with its schema for editors beside it.
+
+    A config.yaml that is there already stays as it is; the schema becomes that of this version.
+    """
     from streamwatch.paths import shipped, starter
 
-    target = folder / "config.yaml"
+    target, schema = folder / FILE_NAME, folder / "config.schema.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Readable by its owner only, since people write passwords into it.
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(starter())
-        shutil.copyfile(shipped("config.schema.json"), folder / "config.schema.json")
-    except FileExistsError:
-        _fail(StreamwatchError(f"{target} is there already; it is left as it is"))
+        is_new = _write_new(target, starter())
+        schema.write_bytes(shipped(schema.name).read_bytes())
     except OSError as error:
-        _fail(StreamwatchError(f"{target} can't be written: {error.strerror}"))
-    typer.echo(
-        f"Wrote {target}. Put in your camera, your broker and your words, then:\n\n"
-        f"  streamwatch check -c {target}\n"
-        f"  streamwatch run -c {target}"
-    )
+        _fail(StreamwatchError(f"{error.filename or target} can't be written: {error.strerror}"))
+    if is_new:
+        typer.echo(f"Wrote {target}. Put in your camera, your broker and your words, then:\n")
+    else:
+        typer.echo(f"{target} is there already and stays as it is; {schema} is up to date. Next:\n")
+    typer.echo(f"  streamwatch check -c {target}\n  streamwatch run -c {target}")
+
+
+def _write_new(path: Path, text: str) -> bool:
+    """False where the file is there already. Raises OSError.
+
+    Readable by its owner only, since people write passwords into it.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return False
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    return True
 
 
 def _require_device(device: str) -> None:

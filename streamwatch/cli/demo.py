@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from rich import box
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
+from rich.live import Live
+from rich.spinner import Spinner
 
+from streamwatch import logs
+from streamwatch.cli.demo_screen import Board, next_step, silence
 from streamwatch.cli.signals import stop_on_signals
-from streamwatch.config import Config, MqttSettings, snapshot_folder
+from streamwatch.config import Config, MqttSettings, listing, snapshot_folder
 from streamwatch.daemon.daemon import Daemon
 from streamwatch.errors import PublisherError
+from streamwatch.paths import state_dir
 from streamwatch.publisher import make_client
 
 CONNECT_SECONDS = 10.0
 GOODBYE_SECONDS = 5.0
-
-SIGNS = {
-    "new": ("● appeared", "bold green"),
-    "update": ("↑ update", "dim"),
-    "end": ("○ gone", "yellow"),
-}
 
 
 class AlertListener:
@@ -81,75 +76,43 @@ class AlertListener:
             self._finished.set()
 
 
-def demo(config: Config, console: Console) -> None:
+def demo(config: Config, own: Path | None, console: Console) -> None:
     """Run `config` until its files have ended (or Ctrl-C), showing its alerts; then sum up.
 
-    Raises StreamwatchError.
+    `own` is its file, unless it is the shipped one. Raises StreamwatchError.
     """
+    cameras = listing(config.cameras, "and")
     watches = [name for name, watch in config.watches.items() if watch.enabled]
-    console.print(
-        f"[bold]streamwatch[/] watches [bold]{', '.join(config.cameras)}[/] for "
-        f"{len(watches)} things described in words. What you see below was published to MQTT "
-        "and received back.\n"
-    )
-    with (
-        console.status("Loading the detector, which takes some seconds …") as status,
-        Daemon(config) as daemon,
-        stop_on_signals(daemon.request_stop),
-    ):
-        listener = AlertListener(daemon.mqtt, lambda event: console.print(_event_line(event)))
-        try:
-            console.print(
-                f"[dim]Broker {escape(daemon.mqtt.address)}, topics "
-                f"{config.mqtt.topic_prefix}/events/<camera>/<watch>[/]\n"
-            )
-            console.print(
-                _line("seen at", ("alert", ""), "watch", "prompt", "sure", "zones"), style="bold"
-            )
-            status.update("Watching …  Ctrl-C ends it")
-            daemon.run()
-            listener.wait_finished()
-        finally:
-            listener.close()
-    console.print()
-    console.print(_summary(watches, listener.events))
+    board = Board(config)
+    board.waiting = Spinner("dots", "Loading the detector, which takes some seconds …")
+    with Live(board, console=console, transient=True):
+        logs.set_up("warning", "text")  # anew, for stderr to be shown above the board
+        with Daemon(config) as daemon, stop_on_signals(daemon.request_stop):
+            listener = AlertListener(daemon.mqtt, board.take)
+            try:
+                console.print(
+                    f"streamwatch watches {cameras} for {len(watches)} things described in words.\n"
+                    f"These alerts came back from the broker at {daemon.mqtt.address}:\n",
+                    markup=False,
+                )
+                board.waiting = Spinner("dots", "Watching …  Ctrl-C ends it")
+                daemon.run()
+                listener.wait_finished()
+            finally:
+                listener.close()
+        board.waiting = ""
+    console.print(board)
+    for line in silence(config, board.seen()):
+        console.print(line, markup=False)
     if listener.pictures:
         folder = snapshot_folder(config.snapshots)
-        console.print(f"\nPictures of the alerts are in [bold]{escape(str(folder))}[/]")
+        console.print(f"Pictures of the alerts are in {folder}", markup=False, soft_wrap=True)
+    console.print()
+    console.print(next_step(own), markup=False, soft_wrap=True)
 
 
-def _event_line(event: Mapping[str, Any]) -> Text:
-    return _line(
-        _when(event),
-        SIGNS[event["type"]],
-        event["watch"],
-        event["prompt"],
-        f"{event['confidence']:.0%}",
-        ", ".join(event["zones"]),
-    )
-
-
-def _line(when: str, sign: tuple[str, str], watch: str, prompt: str, sure: str, zones: str) -> Text:
-    """One row of the table, which grows as alerts arrive."""
-    return Text.assemble(
-        f"{when:>9}  ", (f"{sign[0]:<12}", sign[1]), f"{watch:<14}{prompt:<18}{sure:>5}  {zones}"
-    )
-
-
-def _when(event: Mapping[str, Any]) -> str:
-    """Seconds into the clip, or the local time of day for a camera."""
-    if "position" in event:
-        return f"{event['position']:.1f} s"
-    return datetime.fromisoformat(event["captured_at"]).astimezone().strftime("%H:%M:%S")
-
-
-def _summary(watches: Sequence[str], events: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(title="Alerts", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("watch")
-    table.add_column("alerts", justify="right")
-    table.add_column("at")
-    for name in watches:
-        alerts = [e for e in events if e["watch"] == name and e["type"] == "new"]
-        when = ", ".join(_when(alert) for alert in alerts) or "[dim]silent[/]"
-        table.add_row(escape(name), str(len(alerts)), when)
-    return table
+def with_pictures_at_home(config: Config) -> Config:
+    """The shipped configuration, with its pictures in the user's state folder: beside its file,
+    where they would go, is the installed package. Raises StreamwatchError."""
+    snapshots = config.snapshots.model_copy(update={"path": state_dir() / "demo"})
+    return config.model_copy(update={"snapshots": snapshots})

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from streamwatch.paths import DISTRIBUTION
+
 
 @dataclass(frozen=True, slots=True)
 class Bundled:
@@ -185,7 +187,7 @@ MODELS: dict[str, Model] = dict(
         (
             "toybox",
             Model(
-                Bundled("streamwatch", "streamwatch", "models/toybox/toybox-n-world.pt"),
+                Bundled(DISTRIBUTION, "streamwatch", "models/toybox/toybox-n-world.pt"),
                 "minilm",
                 416,
                 "AGPL-3.0",

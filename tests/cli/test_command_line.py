@@ -1,0 +1,150 @@
+"""What a person at a shell has besides the commands: completion, a manual page, help for typos."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from streamwatch import logs
+from tests.parts.daemon import private_environment
+
+ROOT = Path(__file__).parents[2]
+
+
+def streamwatch(
+    folder: Path, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("streamwatch")), *arguments],
+        cwd=folder,
+        env={**private_environment(folder), "COLUMNS": "80", "NO_COLOR": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("streamwatch mo", ["models"]),
+        ("streamwatch run --l", ["--last-good"]),
+        ("streamwatch models pull yolov8s", ["yolov8s-world", "yolov8s-worldv2"]),
+    ],
+)
+def test_the_shell_completes(tmp_path: Path, typed: str, offered: list[str]) -> None:
+    done = streamwatch(
+        tmp_path,
+        _STREAMWATCH_COMPLETE="complete_bash",
+        COMP_WORDS=typed,
+        COMP_CWORD=str(len(typed.split()) - 1),
+    )
+    assert (done.stdout.split(), done.stderr) == (offered, "")
+
+
+def test_completion_is_installed_for_bash(tmp_path: Path) -> None:
+    done = streamwatch(tmp_path, "--install-completion", "bash")
+    assert done.returncode == 0, done.stderr
+    script = tmp_path / ".bash_completions" / "streamwatch.sh"
+    assert f"source '{script}'" in (tmp_path / ".bashrc").read_text().splitlines()
+    completed = subprocess.run(
+        ["bash", "--norc", "-c", f"source {script}; complete -p streamwatch"],
+        capture_output=True,
+        text=True,
+    )
+    assert completed.stdout == "complete -o default -F _streamwatch_completion streamwatch\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["rnu"], "No such command 'rnu'. Did you mean 'run'?"),
+        (["models", "pul"], "No such command 'pul'. Did you mean 'pull'?"),
+        (
+            ["models", "pull", "yolov8s-worldv3"],
+            "Invalid value: there is no yolov8s-worldv3; did you mean 'yolov8s-worldv2'?",
+        ),
+        (
+            ["models", "pull", "me"],
+            "Invalid value: there is no me; `streamwatch models` lists what there is",
+        ),
+        (["run", "--last-god"], "No such option: --last-god (Possible options: --last-good)"),
+    ],
+)
+def test_a_typo_is_told_with_what_was_meant(
+    tmp_path: Path, arguments: list[str], told: str
+) -> None:
+    done = streamwatch(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert told in " ".join(re.sub("[│╭╰─╮╯]", " ", done.stderr).split())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[], ["run"], ["check"], ["status"], ["demo"], ["init"], ["models"], ["models", "pull"]],
+)
+def test_flags_stand_for_themselves(tmp_path: Path, command: list[str]) -> None:
+    done = streamwatch(tmp_path, *command, "--help")
+    assert done.returncode == 0
+    assert "<bool>" not in done.stdout
+    assert "Show this message and exit." in done.stdout
+
+
+@pytest.mark.parametrize(("flags", "is_told"), [([], False), (["-v"], True), (["--verbose"], True)])
+def test_verbose_logs_whatever_the_file_says(
+    tmp_path: Path, flags: list[str], is_told: bool
+) -> None:
+    (tmp_path / "config.yaml").write_text(
+        "mqtt: {embedded: true, port: 0}\n"
+        "detector: {model: toybox}\n"
+        "cameras: {street: {url: bundled:street, pace: false, fps: 1}}\n"
+        "log: {level: error}\n"
+    )
+    done = streamwatch(tmp_path, "run", *flags)
+    assert done.returncode == 0, done.stderr
+    assert ("all cameras have ended" in done.stderr) is is_told
+    assert bool(done.stderr) is is_told
+
+
+def test_verbose_outlasts_an_edit_of_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_verbose", False)
+    root, ours = logging.getLogger(), logging.getLogger("streamwatch")
+    before = root.handlers[:], root.level, ours.level
+    try:
+        logs.set_up("error", "text")
+        assert ours.level == logging.ERROR
+        logs.be_verbose()
+        logs.set_up("warning", "text")
+        assert ours.level == logging.DEBUG
+    finally:
+        root.handlers[:] = before[0]
+        root.setLevel(before[1])
+        ours.setLevel(before[2])
+
+
+def test_the_manual_page_is_that_of_the_commands(tmp_path: Path) -> None:
+    """`make man` writes it."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "man_page.py")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    page = ROOT / "docs" / "streamwatch.1"
+    assert done.stdout == page.read_text()
+    for line in (".SS models pull", "\\fB\\-v\\fR, \\fB\\-\\-verbose\\fR", "\\fB130 or 143\\fR"):
+        assert line in done.stdout.splitlines()
+    if shutil.which("groff"):
+        shown = subprocess.run(
+            ["groff", "-ww", "-man", "-Tutf8", str(page)], capture_output=True, text=True
+        )
+        assert (shown.returncode, shown.stderr) == (0, "")
