@@ -82,7 +82,8 @@ class CameraMaker:
     def changed(self, camera: RunningCamera, config: Config, rivals: Rivals) -> RunningCamera:
         """The camera with its new settings; it keeps its capture if possible."""
         settings = config.cameras[camera.name]
-        if not camera.settings.differs(settings, _REOPENED):
+        polled = settings.kind == "http" and camera.settings.differs(settings, ("fps",))
+        if not polled and not camera.settings.differs(settings, _REOPENED):
             return replace(camera, settings=settings)
         watcher = camera.watcher
         if camera.settings.differs(settings, _SEEN_ELSEWHERE) or settings.kind == "file":

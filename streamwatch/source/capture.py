@@ -208,7 +208,12 @@ class Capture:
             return self._is_online(now)
 
     def _is_online(self, now: float) -> bool:
-        arriving = self._blocked or not self._cadence.silent(now)
+        source = self._reader.source
+        age = self._cadence.age_seconds(now)
+        if age is not None and source.unchanged_at is not None:
+            age = min(age, now - source.unchanged_at)
+        patience = max(self._cadence.patience_seconds, source.patience_seconds)
+        arriving = self._blocked or (age is not None and age <= patience)
         return arriving and not self._frozen and not self._rejected
 
     def counts(self, now: float) -> CameraCounts:

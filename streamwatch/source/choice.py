@@ -11,6 +11,7 @@ from streamwatch.source.decoding import Input
 from streamwatch.source.file import FileSource
 from streamwatch.source.live import LiveSource
 from streamwatch.source.protocol import Source
+from streamwatch.source.web import WebSource
 
 STREET_CLIP = Path(__file__).parents[1] / "models" / "toybox" / "street.mp4"
 BUNDLED = {"bundled:street": STREET_CLIP}
@@ -18,14 +19,6 @@ BUNDLED = {"bundled:street": STREET_CLIP}
 RTSP_ANALYZE_MICROSECONDS = 500_000
 """With FFmpeg's default, opening takes 2 s and then gives 28 old frames at once; with this, 0.6 s
 and 9."""
-
-HTTP_OPTIONS = {
-    "max_redirects": "0",
-    "protocol_whitelist": "http,https,tcp,tls,httpproxy,crypto,data",
-}
-"""FFmpeg follows no redirect by itself, and what a playlist (HLS) lists reaches no files: the
-protocols are those that HTTP, TLS, a proxy and encrypted HLS are made of. Of a playlist's parts the
-first is true only while the connection is kept."""
 
 
 def source_for(settings: CameraSettings, clock: Clock) -> Source:
@@ -40,14 +33,13 @@ def source_for(settings: CameraSettings, clock: Clock) -> Source:
                 **tls_options(settings.url),
             }
             target = Input(address, shown, options=options, rotate=rotate)
-            return LiveSource(target, own_times=True, clock=clock)
+            return LiveSource(target, times="camera", clock=clock)
         case "http":
-            options = {**HTTP_OPTIONS, **tls_options(settings.url)}
-            target = Input(address, shown, options=options, redirects=True, rotate=rotate)
-            return LiveSource(target, own_times=False, clock=clock)
+            target = Input(address, shown, rotate=rotate)
+            return WebSource(target, fps=settings.fps, loop=settings.loop, clock=clock)
         case "device":
             target = Input(address, shown, format="v4l2", rotate=rotate)
-            return LiveSource(target, own_times=False, clock=clock)
+            return LiveSource(target, times="arrival", clock=clock)
         case "file":
             path = str(BUNDLED.get(settings.url, settings.url))
             target = Input(path, shown, rotate=rotate)

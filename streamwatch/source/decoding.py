@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from typing import cast
+from io import BytesIO
+from typing import Protocol, cast
 
 import av
 import av.error
@@ -23,21 +24,23 @@ from streamwatch.config import is_encrypted, mask_secrets_in
 from streamwatch.errors import CredentialsRefused, SourceError
 from streamwatch.records import Image
 from streamwatch.source.bounds import MOST_PIXELS, unfit_size
-from streamwatch.source.certificates import tls_options, tls_problem
-from streamwatch.source.redirects import destination
+from streamwatch.source.certificates import tls_problem
 from streamwatch.source.upright import CLOCKWISE, Orientation, orientation, square_size
 
 OPEN_SECONDS = 5.0
 """Timeout for connecting, and again for probing the streams."""
 
 READ_SECONDS = 1.0
-"""Timeout of a read, after which reading can go on."""
+"""Timeout of a read where reading can go on after it; so a stop takes effect soon."""
 
 MANY_FAILURES = 1000
 """Undecodable packets in a row after which the input is given up.
 
 About a minute of a file at 15 fps; a live stream is given up sooner, after 5 s.
 """
+
+_NO_TIMESTAMPS = 0x80
+"""AVFMT_NOTIMESTAMPS of libavformat/avformat.h."""
 
 FALLBACK_RATE = 25.0
 """Frames a second where the container names no rate."""
@@ -60,10 +63,44 @@ class Input:
     shown: str
     format: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
-    redirects: bool = False
-    """Whether the peer may redirect; the options keep FFmpeg from following by itself."""
+    read_seconds: float = READ_SECONDS
+    """Timeout of a read."""
+    resumable: bool = True
+    """Whether reading can go on after its timeout: not where FFmpeg reads over HTTP."""
     rotate: int | None = None
     """Degrees to turn pictures clockwise; None: as they say themselves."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A decoded frame, to be converted where it is due; outlives its container.
+
+    `square` is the (width, height) that it has with square pixels, before it is turned.
+    """
+
+    frame: av.VideoFrame = field(repr=False)
+    shown: str
+    square: tuple[int, int]
+    turned: Orientation
+
+    @property
+    def time(self) -> float | None:
+        """The time stamp in seconds; None without one."""
+        return self.frame.time
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the upright picture with square pixels."""
+        return self.turned.size(*self.square)
+
+    def to_image(self) -> Image:
+        """`(height, width, 3)` uint8 BGR, upright and with square pixels. Raises SourceError."""
+        width, height = self.square
+        try:
+            image = self.frame.to_ndarray(format="bgr24", width=width, height=height)
+        except av.error.FFmpegError as error:
+            raise _read_error(error, self.shown) from None
+        return self.turned.applied(cast(Image, image))
 
 
 class Video:
@@ -73,6 +110,8 @@ class Video:
         self._container = container
         self._stream = stream
         self._shown = target.shown
+        self._resumable = target.resumable
+        self._read_seconds = target.read_seconds
         self._turned = None if target.rotate is None else CLOCKWISE[target.rotate]
 
     @property
@@ -83,12 +122,28 @@ class Video:
         return float(self._stream.start_time * self._stream.time_base)
 
     @property
+    def format(self) -> str:
+        """FFmpeg's name of the container's format."""
+        return self._container.format.name
+
+    @property
+    def has_times(self) -> bool:
+        """Whether the format has time stamps; FFmpeg makes them up where it has none."""
+        return not self._container.format.flags & _NO_TIMESTAMPS
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """How long it is; None for what has no end, or none that is known."""
+        duration = self._container.duration
+        return duration / av.time_base if duration and duration > 0 else None
+
+    @property
     def frame_seconds(self) -> float:
         """The duration of a frame, from the container's average frame rate."""
         rate = self._stream.average_rate
         return 1 / float(rate) if rate else 1 / FALLBACK_RATE
 
-    def pictures(self) -> Iterator[av.VideoFrame | Gap]:
+    def pictures(self) -> Iterator[Picture | Gap]:
         """Decode to the end of the stream, with a Gap wherever there is no frame.
 
         Demuxes all streams: if audio goes on without video, demuxing video alone would block
@@ -100,6 +155,10 @@ class Video:
             try:
                 packet = next(packets, None)
             except av.error.ExitError:
+                if not self._resumable:
+                    raise SourceError(
+                        f"{self._shown}: nothing came for {self._read_seconds:.0f} s"
+                    ) from None
                 packets = self._container.demux()
                 yield Gap.NOTHING
                 continue
@@ -116,40 +175,27 @@ class Video:
                 yield Gap.NOTHING
                 continue
             try:
-                pictures = cast(list[av.VideoFrame], packet.decode())
+                frames = cast(list[av.VideoFrame], packet.decode())
             except av.error.FFmpegError:
                 failures = self._count_failure(failures)
                 yield Gap.CORRUPT
                 continue
-            for picture in pictures:  # the size may change at any of them
-                _require_fit(picture.width, picture.height, self._shown)
-                _require_fit(*self.size(picture), self._shown)
-            if pictures:
-                failures = 0
-                yield from pictures
-            else:
+            if not frames:
                 yield Gap.NOTHING
+                continue
+            failures = 0
+            for frame in frames:
+                yield self._picture(frame)
 
-    def size(self, picture: av.VideoFrame) -> tuple[int, int]:
-        """(width, height) of the upright picture with square pixels."""
-        return self._orientation(picture).size(*self._square_size(picture))
-
-    def image(self, picture: av.VideoFrame) -> Image:
-        """`(height, width, 3)` uint8 BGR, upright and with square pixels. Raises SourceError."""
-        width, height = self._square_size(picture)
-        try:
-            image = cast(Image, picture.to_ndarray(format="bgr24", width=width, height=height))
-            return self._orientation(picture).applied(image)
-        except av.error.FFmpegError as error:
-            raise _read_error(error, self._shown) from None
-
-    def _orientation(self, picture: av.VideoFrame) -> Orientation:
-        return orientation(picture) if self._turned is None else self._turned
-
-    def _square_size(self, picture: av.VideoFrame) -> tuple[int, int]:
+    def _picture(self, frame: av.VideoFrame) -> Picture:
+        """Raises SourceError for a size that is not analysed."""
         # The container's goes before the codec's, as in FFmpeg's av_guess_sample_aspect_ratio.
         aspect = self._stream.sample_aspect_ratio or self._stream.codec_context.sample_aspect_ratio
-        return square_size(picture.width, picture.height, aspect)
+        turned = orientation(frame) if self._turned is None else self._turned
+        square = square_size(frame.width, frame.height, aspect)
+        _require_fit(frame.width, frame.height, self._shown)
+        _require_fit(*square, self._shown)
+        return Picture(frame, self._shown, square, turned)
 
     def _count_failure(self, failures: int) -> int:
         if failures >= MANY_FAILURES:
@@ -157,10 +203,41 @@ class Video:
         return failures + 1
 
 
+class Readable(Protocol):
+    """What an open connection gives, in place of an address."""
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, empty at the end."""
+
+
+def still(content: bytes, target: Input) -> Image:
+    """`(height, width, 3)` uint8 BGR of a picture's file, upright. Raises SourceError."""
+    name = picture_format(content)
+    if name is None:
+        raise SourceError(f"{target.shown}: this picture is none of JPEG, PNG and WebP")
+    with opened(replace(target, format=name), BytesIO(content)) as video:
+        for picture in video.pictures():
+            if not isinstance(picture, Gap):
+                return picture.to_image()
+    raise SourceError(f"{target.shown}: this is a broken picture")
+
+
+def picture_format(content: bytes) -> str | None:
+    """FFmpeg's name of the format of a picture's file, by its first 12 bytes."""
+    if content.startswith(b"\xff\xd8\xff"):
+        return "jpeg_pipe"
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png_pipe"
+    return "webp_pipe" if content[:4] == b"RIFF" and content[8:12] == b"WEBP" else None
+
+
 @contextmanager
-def opened(target: Input) -> Iterator[Video]:
-    """Open `target` for the `with` block. Raises SourceError where it has no video."""
-    with _container(target) as container:
+def opened(target: Input, body: Readable | None = None) -> Iterator[Video]:
+    """Open `target` for the `with` block; read `body`, if given, in place of its address.
+
+    Raises SourceError where it has no video.
+    """
+    with _container(target, body) as container:
         stream = _largest(container.streams.video)
         if stream is None:
             raise SourceError(f"{target.shown}: no video came from it")
@@ -188,26 +265,21 @@ def _require_fit(width: int, height: int, shown: str) -> None:
         raise SourceError(f"{shown}: {unfit}")
 
 
-def _container(target: Input) -> InputContainer:
-    """Open `target`, or what it redirects to. Raises SourceError."""
+def _container(target: Input, body: Readable | None) -> InputContainer:
     started = time.monotonic()
     try:
         return av.open(
-            target.address,
+            target.address if body is None else body,
+            "r",
             format=target.format,
             options=dict(target.options),
-            timeout=(OPEN_SECONDS, READ_SECONDS),
+            timeout=(OPEN_SECONDS, target.read_seconds),
             metadata_errors="replace",
         )
     except (av.error.FFmpegError, OSError) as error:
         failure = error
     # Not within the `except`: FFmpeg's message holds the password and would show in tracebacks.
     elapsed_seconds = time.monotonic() - started
-    if target.redirects and failure.errno == errno.EIO:  # FFmpeg's for a redirect, among others
-        address = destination(target.address, target.shown, OPEN_SECONDS)
-        if address is not None:
-            options = {**target.options, **tls_options(address)}
-            return _container(replace(target, address=address, options=options, redirects=False))
     raise _open_error(failure, target, elapsed_seconds)
 
 

@@ -1,11 +1,10 @@
-"""Video files, played in real time or as fast as the frames are taken."""
+"""Recordings, in files or on a web server, played in real time or as fast as frames are taken."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Generator
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 from streamwatch import files
@@ -14,10 +13,11 @@ from streamwatch.source.bounds import MOST_SECONDS
 from streamwatch.source.clock import Clock
 from streamwatch.source.decoding import Gap, Input, Video, opened
 from streamwatch.source.protocol import Decoded
+from streamwatch.source.timing import SILENCE_SECONDS
 
 
 class FileSource:
-    """A file, played once or in a loop.
+    """A file or a recording on a web server, played once or in a loop.
 
     `paced` delays each frame until its media time has passed since the start. Corrupt packets are
     skipped; a file without any decodable frame is a SourceError.
@@ -26,6 +26,8 @@ class FileSource:
     def __init__(self, target: Input, *, loop: bool, paced: bool, clock: Clock) -> None:
         self.corrupt = 0
         self.away_since = None
+        self.unchanged_at = None
+        self.patience_seconds = SILENCE_SECONDS
         self._target = target
         self._loop = loop
         self._paced = paced
@@ -35,50 +37,61 @@ class FileSource:
         self._started_at: datetime | None = None
         """Wall-clock time of media time 0."""
 
-    def frames(self, stop: threading.Event) -> Generator[Decoded, None, None]:
+    def frames(
+        self, stop: threading.Event, video: Video | None = None
+    ) -> Generator[Decoded, None, None]:
+        """As `Source.frames`; a `video` that is open already is played first."""
         played_before = timedelta(seconds=self._next_seconds)
         zero_at = self._clock.wall() - played_before
         # Reopened after a failure: `captured_at` must not go back.
         self._started_at = zero_at if self._started_at is None else max(zero_at, self._started_at)
         began = self._clock.monotonic() - self._next_seconds
+        if video is not None:
+            yield from self._played(video, stop, began)
+            if not self._loop:
+                return
         while not stop.is_set():
-            yield from self._one_pass(stop, began)
+            if "://" not in self._target.address:
+                self._check_regular()
+            with opened(self._target) as video:
+                yield from self._played(video, stop, began)
             if not self._loop:
                 return
 
-    def _one_pass(self, stop: threading.Event, began: float) -> Generator[Decoded, None, None]:
+    def _played(
+        self, video: Video, stop: threading.Event, began: float
+    ) -> Generator[Decoded, None, None]:
+        """One pass."""
         pass_began = self._next_seconds
-        self._check_regular()
-        with opened(self._target) as video:
-            position: float | None = None
-            for picture in video.pictures():
-                if stop.is_set():
-                    return
-                if isinstance(picture, Gap):
-                    self.corrupt += picture is Gap.CORRUPT
-                    continue
-                position = _next_position(position, picture.time, video)
-                if position > MOST_SECONDS:
-                    raise SourceError(
-                        f"{self._target.shown}: its time stamps jump ahead by"
-                        f" {position / 86_400:,.0f} days"
-                    )
-                seconds = pass_began + position
-                self._next_seconds = seconds + video.frame_seconds
-                if self._paced:
-                    early_seconds = began + seconds - self._clock.monotonic()
-                    if early_seconds > 0 and self._clock.wait(stop, early_seconds):
-                        return
-                assert self._started_at is not None
-                yield Decoded(
-                    captured_at=self._started_at + timedelta(seconds=seconds),
-                    seconds=seconds,
-                    position=position,
-                    size=video.size(picture),
-                    convert=partial(video.image, picture),
+        position: float | None = None
+        for picture in video.pictures():
+            if stop.is_set():
+                return
+            if isinstance(picture, Gap):
+                self.corrupt += picture is Gap.CORRUPT
+                continue
+            position = _next_position(position, picture.time, video)
+            if position > MOST_SECONDS:
+                raise SourceError(
+                    f"{self._target.shown}: its time stamps jump ahead by"
+                    f" {position / 86_400:,.0f} days"
                 )
-            if position is None and not stop.is_set():
-                raise SourceError(f"{self._target.shown}: not one picture of it can be decoded")
+            seconds = pass_began + position
+            self._next_seconds = seconds + video.frame_seconds
+            if self._paced:
+                early_seconds = began + seconds - self._clock.monotonic()
+                if early_seconds > 0 and self._clock.wait(stop, early_seconds):
+                    return
+            assert self._started_at is not None
+            yield Decoded(
+                captured_at=self._started_at + timedelta(seconds=seconds),
+                seconds=seconds,
+                position=position,
+                size=picture.size,
+                convert=picture.to_image,
+            )
+        if position is None and not stop.is_set():
+            raise SourceError(f"{self._target.shown}: not one picture of it can be decoded")
 
     def _check_regular(self) -> None:
         """FFmpeg would wait for ever for somebody to write into a pipe, whatever the timeout."""

@@ -31,7 +31,16 @@ class Decoded:
 
 
 class Source(Protocol):
-    """The frames of one camera. For one thread; any may read `corrupt` and `away_since`."""
+    """The frames of one camera. For one thread; any may read the properties."""
+
+    @property
+    def patience_seconds(self) -> float:
+        """The longest silence of this camera that is none of its failures."""
+
+    @property
+    def unchanged_at(self) -> float | None:
+        """Monotonic seconds at which the camera last answered that its picture is the one before,
+        which gives no frame. None for cameras that don't answer so."""
 
     @property
     def corrupt(self) -> int:

@@ -17,6 +17,13 @@ a second within minutes; frames that reach the minimum every few seconds keep th
 milliseconds.
 """
 
+CATCH_UP = 0.01
+"""Share by which what comes in bursts is played too fast: so the delay that a late burst has caused
+is gone after a hundred times as long, and a camera's clock that runs fast is kept up with."""
+
+PLAYOUT_JUMP_SECONDS = 3.0
+"""A step of the time stamps that is longer is a gap of the stream, and nothing to wait for."""
+
 JUMP_SECONDS = 5.0
 """A delay that rises by more than this is a jump of the stream's clock, not a late frame."""
 
@@ -79,6 +86,40 @@ class CaptureTime:
         return self._delay
 
 
+class Playout:
+    """When each frame of a stream that comes in bursts is due: at intervals of its own time stamps.
+
+    A frame that comes late puts off all that follow, and frames are played a little too fast, so
+    that the delay stays as short as the bursts allow.
+    """
+
+    def __init__(self) -> None:
+        self._pts: float | None = None
+        self._due = 0.0
+        self._step = 0.0
+
+    def reset(self) -> None:
+        """Begin anew with the next frame, as after a connect."""
+        self._pts = None
+
+    def due(self, pts: float | None, now: float) -> float:
+        """When to show the frame, never before `now`, at which it is at hand; all in seconds.
+
+        `pts` is its time stamp, and None where it has none.
+        """
+        if pts is None and self._pts is not None:
+            pts = self._pts + self._step
+        if pts is None or self._pts is None:
+            due = now
+        else:
+            step = pts - self._pts
+            steady = -BACKWARD_SECONDS < step <= PLAYOUT_JUMP_SECONDS
+            self._step = max(0.0, step) if steady else 0.0
+            due = self._due + self._step / (1 + CATCH_UP) if steady else now
+        self._pts, self._due = pts, max(now, due)
+        return self._due
+
+
 class WallTime:
     """Turns monotonic seconds into wall-clock time, keeping the order of frames.
 
@@ -97,9 +138,13 @@ class WallTime:
 
 
 class Cadence:
-    """The usual interval between frames, and from it how long a silence means offline."""
+    """The usual interval between frames, and from it how long a silence means offline.
 
-    def __init__(self) -> None:
+    `first_seconds` is the patience as long as no interval is known.
+    """
+
+    def __init__(self, first_seconds: float = SILENCE_SECONDS) -> None:
+        self._first_seconds = first_seconds
         self._last: float | None = None
         self._intervals: deque[float] = deque(maxlen=5)
 
@@ -109,8 +154,9 @@ class Cadence:
 
         The interval is the median of the last five, so that one outage doesn't stretch it.
         """
-        usual = statistics.median_low(self._intervals) if self._intervals else 0.0
-        return max(SILENCE_SECONDS, 3 * usual)
+        if not self._intervals:
+            return self._first_seconds
+        return max(SILENCE_SECONDS, 3 * statistics.median_low(self._intervals))
 
     def tick(self, now: float) -> None:
         """Record a frame."""

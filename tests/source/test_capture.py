@@ -36,6 +36,8 @@ class Script:
     ) -> None:
         self.corrupt = 0
         self.away_since: float | None = None
+        self.patience_seconds = 5.0
+        self.unchanged_at = None
         self._clock = clock
         self._openings = iter(openings)
 
@@ -399,8 +401,12 @@ class Hanging(Script):
 
     def frames(self, stop: threading.Event) -> Generator[Decoded, None, None]:
         self.away_since = self._clock.now
+        self.patience_seconds = 5.0
+        self.unchanged_at = None
         self.let_go.wait()
         self.away_since = None
+        self.patience_seconds = 5.0
+        self.unchanged_at = None
         yield from super().frames(stop)
 
 

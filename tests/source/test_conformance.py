@@ -58,7 +58,7 @@ def case(request: pytest.FixtureRequest) -> Case:
             return Case(configured(f"{request.getfixturevalue('web_camera')}/stream"), peers.SIZE)
     # FFmpeg's test picture stands in for a camera at /dev/video0: both are libavdevice inputs.
     pattern = Input("testsrc2=size=320x240:rate=15,realtime", "device", format="lavfi")
-    return Case(lambda: LiveSource(pattern, own_times=False, clock=Clock()), (320, 240))
+    return Case(lambda: LiveSource(pattern, times="arrival", clock=Clock()), (320, 240))
 
 
 def read(source: Source, count: int) -> list[Decoded]:

@@ -1,0 +1,198 @@
+"""Cameras on HTTP: what comes decides how it is read, since the address doesn't say.
+
+The first answer is asked for and looked at here. FFmpeg reads what goes on without an end (MJPEG,
+MPEG-TS) out of that very answer, so that a stop and a silence can break it off; playlists and
+recordings, for which it asks several times, by itself.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Literal
+
+from streamwatch.errors import SourceError
+from streamwatch.source import decoding
+from streamwatch.source.certificates import tls_options
+from streamwatch.source.clock import Clock
+from streamwatch.source.decoding import Input, Video, opened, picture_format
+from streamwatch.source.file import FileSource
+from streamwatch.source.live import LiveReader, Times
+from streamwatch.source.protocol import Decoded
+from streamwatch.source.snapshots import Snapshots
+from streamwatch.source.web_client import Answer, NotUnderstood, Stopped, WebClient
+
+READ_SECONDS = 20.0
+"""Timeout of FFmpeg's reads over HTTP, after which it can't go on: longer than a segment of HLS,
+since nothing comes between two of them."""
+
+PROTOCOLS = "http,https,tcp,tls,crypto,data"
+"""What a playlist may list, and so no files: the protocols that HTTP, TLS and encrypted HLS are
+made of. They hold for a playlist's parts only while the connection is kept."""
+
+STREAM_FORMATS = "mpjpeg,mjpeg,mpegts,flv,live_flv,mov,matroska,ogg,asf,avi,mpeg,h264,hevc,av1"
+"""FFmpeg's formats of streams without an end, none of which opens other files."""
+
+FFMPEG_OPTIONS = {
+    "max_redirects": "0",
+    "http_proxy": "",
+    "protocol_whitelist": PROTOCOLS,
+    "reconnect": "1",
+    "allowed_extensions": "ALL",
+    "allowed_segment_extensions": "ALL",
+    "extension_picky": "0",
+    "live_start_index": "-2",
+}
+"""For what FFmpeg reads by itself. Redirects were followed before. `reconnect` goes on at the same
+byte of a file. Segments of a playlist may be called anything. It begins with the last but one, so
+that little is told late and nothing told again after a reconnect, and has one ahead."""
+
+Kind = Literal["picture", "stream", "by FFmpeg"]
+
+
+class WebSource:
+    """Whatever an address of HTTP gives: a stream, pictures one by one, or a recording.
+
+    `target.address` may hold a login. A recording is played in real time, once or in a `loop`.
+    """
+
+    def __init__(self, target: Input, *, fps: float, loop: bool, clock: Clock) -> None:
+        self._target = target
+        self._clock = clock
+        self._reader = LiveReader(target.shown, clock)
+        self._snapshots = Snapshots(target, fps=fps, clock=clock)
+        self._loop = loop
+        self._recording: FileSource | None = None
+        self._lives = False
+        """Whether a live stream or pictures have come."""
+        self._opening_since: float | None = None
+
+    @property
+    def corrupt(self) -> int:
+        return self._reader.corrupt + (self._recording.corrupt if self._recording else 0)
+
+    @property
+    def unchanged_at(self) -> float | None:
+        return self._snapshots.unchanged_at
+
+    @property
+    def away_since(self) -> float | None:
+        return self._reader.away_since
+
+    @property
+    def patience_seconds(self) -> float:
+        return self._reader.patience_seconds
+
+    def frames(self, stop: threading.Event) -> Generator[Decoded, None, None]:
+        with suppress(Stopped):
+            address = yield from self._looked_at(stop)
+            if address is not None:
+                yield from self._by_ffmpeg(address, stop)
+
+    def _looked_at(self, stop: threading.Event) -> Generator[Decoded, None, str | None]:
+        """Ask, and read what comes out of that answer. Returns the address of what doesn't."""
+        asked = self._clock.monotonic()
+
+        def demand_answer() -> None:
+            if stop.is_set():
+                raise Stopped
+            if self._clock.monotonic() - asked > decoding.OPEN_SECONDS:
+                raise client.error(f"no answer within {decoding.OPEN_SECONDS:.0f} s")
+
+        def demand_pictures() -> None:
+            if stop.is_set():
+                raise Stopped
+            self._reader.demand_pictures()
+
+        with WebClient(self._target.address, self._target.shown, demand_answer) as client:
+            try:
+                answer = client.get()
+                answer.demand_ok()
+                kind = kind_of(answer, self._target.shown)
+            except NotUnderstood:
+                return self._target.address
+            finally:
+                client.demand_going_on()
+            if kind == "stream":
+                self._reader.begin()
+                client.check = demand_pictures
+                try:
+                    yield from self._stream(answer, stop)
+                finally:
+                    client.demand_going_on()
+                return None
+        if kind == "by FFmpeg":
+            return answer.address
+        self._lives = True
+        yield from self._snapshots.frames(stop)
+        return None
+
+    def _stream(self, answer: Answer, stop: threading.Event) -> Generator[Decoded, None, None]:
+        options = {"format_whitelist": STREAM_FORMATS, "protocol_whitelist": PROTOCOLS}
+        name = "mpjpeg" if is_multipart(answer) else None
+        target = replace(self._target, format=name, options=options)
+        with opened(target, answer) as video:
+            self._lives = True
+            self._reader.begin()
+            yield from self._reader.frames(video, times_of(video), stop)
+
+    def _by_ffmpeg(self, address: str, stop: threading.Event) -> Generator[Decoded, None, None]:
+        options: Mapping[str, str] = {**FFMPEG_OPTIONS, **tls_options(address)}
+        target = replace(
+            self._target,
+            address=address,
+            options=options,
+            read_seconds=READ_SECONDS,
+            resumable=False,
+        )
+        self._reader.begin()
+        with opened(target) as video:
+            if video.duration_seconds is None:
+                self._lives = True
+                self._reader.begin()
+                yield from self._reader.frames(video, times_of(video), stop)
+                return
+            if self._lives:
+                raise SourceError(
+                    f"{self._target.shown}: the stream has ended; a recording of it is left"
+                )
+            if self._recording is None:
+                recording = FileSource(target, loop=self._loop, paced=True, clock=self._clock)
+                self._recording = recording
+            yield from self._recording.frames(stop, video)
+
+
+def times_of(video: Video) -> Times:
+    return "playout" if video.has_times else "arrival"
+
+
+def kind_of(answer: Answer, shown: str) -> Kind:
+    """What an answer holds. Raises SourceError if it is no video and no picture."""
+    kind = answer.media_type
+    if is_multipart(answer):
+        return "stream"
+    if kind.startswith("image/"):
+        return "picture"
+    if "mpegurl" in kind or kind == "application/dash+xml":
+        return "by FFmpeg"
+    begin = answer.ahead(64)
+    if not begin:
+        raise SourceError(f"{shown}: it answers with nothing")
+    text = begin.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if kind in ("text/html", "application/xhtml+xml") or text.startswith((b"<!doctype", b"<html")):
+        raise SourceError(f"{shown}: this is a web page, not a stream; is it a page to log in at?")
+    if text.startswith((b"#extm3u", b"<?xml", b"<mpd")):
+        return "by FFmpeg"
+    if picture_format(begin) and answer.length is not None:
+        return "picture"
+    if begin.startswith(b"--"):
+        return "stream"
+    return "stream" if answer.length is None else "by FFmpeg"
+
+
+def is_multipart(answer: Answer) -> bool:
+    return answer.media_type.startswith("multipart/") or (
+        not answer.media_type.startswith(("image/", "video/")) and answer.ahead(2) == b"--"
+    )
