@@ -32,6 +32,7 @@ from streamwatch.config.values.addresses import (
     is_certified,
     is_encrypted,
     with_credentials,
+    with_short_login,
 )
 from streamwatch.config.values.hours import Hours
 from streamwatch.config.values.phrases import folded, normalised, words
@@ -87,5 +88,6 @@ __all__ = [
     "text_of",
     "warnings",
     "with_credentials",
+    "with_short_login",
     "words",
 ]

@@ -14,6 +14,7 @@ from streamwatch.config.catalogue import ENCODERS, MODELS, RECOMMENDED
 from streamwatch.config.document.expansion import holds_reference
 from streamwatch.config.document.positions import is_secret, path_text
 from streamwatch.config.loading import parse
+from streamwatch.config.login_advice import AS_IT_STANDS, is_like_a_reference, login_advice
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.mqtt import MqttSettings
 from streamwatch.config.sections.watch import WatchSettings
@@ -75,6 +76,10 @@ def _mqtt(mqtt: MqttSettings) -> Iterator[Advice]:
         if "host" in mqtt.model_fields_set and not _is_loopback(mqtt.host):
             yield Advice("mqtt.host", "without effect: the embedded broker is on the loopback")
         return
+    password = mqtt.password.get_secret_value() if mqtt.password else None
+    for key, value in (("username", mqtt.username), ("password", password)):
+        if value and is_like_a_reference(value):
+            yield Advice(f"mqtt.{key}", f"what stands here {AS_IT_STANDS}")
     if mqtt.password and not mqtt.tls and not _is_loopback(mqtt.host):
         yield Advice(
             "mqtt.password",
@@ -149,6 +154,7 @@ def _camera(camera: CameraSettings) -> Iterator[tuple[str, str]]:
     for key in ("loop", "pace"):
         if key in camera.model_fields_set:
             yield f".{key}", "without effect: it is for files"
+    yield from login_advice(camera)
     if camera.kind != "device" and "@" in urlsplit(camera.url).path:
         yield (
             ".url",

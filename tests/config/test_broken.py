@@ -741,9 +741,30 @@ CAMERAS = [
     pytest.param(
         camera('url: "admin:pw@host/x"'),
         [
-            "3:12: cameras.a.url: 'admin:***@host/x' looks like an address without its scheme; write rtsp://user:password@host/…"
+            "3:12: cameras.a.url: 'admin:***@host/x' looks like an address without its scheme; write rtsp:// or http:// before it"
         ],
         id="url bare",
+    ),
+    pytest.param(
+        camera('url: "192.168.1.20:554/stream"'),
+        [
+            "3:12: cameras.a.url: '192.168.1.20:554/stream' looks like an address without its scheme; write rtsp:// or http:// before it"
+        ],
+        id="url without scheme",
+    ),
+    pytest.param(
+        camera('url: "onvif://me:pw@host/x"'),
+        [
+            "3:12: cameras.a.url: 'onvif://me:***@host/x' is the address for asking a camera about its streams; most cameras have an RTSP address too; write that, as rtsp://host:554/…"
+        ],
+        id="url of another program",
+    ),
+    pytest.param(
+        camera('url: "rtsp://me:{PW}@host/x"'),
+        [
+            "3:12: cameras.a.url: 'rtsp://me:***@host/x' holds a name in { }, which may not stand in a URL; write ${NAME} for an environment variable, or %7B and %7D for the braces themselves"
+        ],
+        id="url braces",
     ),
     pytest.param(
         camera("url: bundled:steet"),
