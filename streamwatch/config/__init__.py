@@ -6,7 +6,7 @@ for advice in config.warnings(settings, path):
     …
 """
 
-from streamwatch.config.advice import Advice, model_advice, warnings
+from streamwatch.config.advice import Advice, model_advice, placed, prompt_advice, warnings
 from streamwatch.config.document.edits import Edit, Put, Remove, Section, Switch
 from streamwatch.config.document.positions import printable
 from streamwatch.config.fingerprint import config_hash
@@ -82,7 +82,9 @@ __all__ = [
     "model_advice",
     "normalised",
     "persist",
+    "placed",
     "printable",
+    "prompt_advice",
     "schema",
     "snapshot_folder",
     "text_of",
