@@ -70,7 +70,10 @@ def _negated(key: str, prompt: str, found: re.Match[str]) -> str:
     word = found["word"].lower()
     what = _FILLING.sub("", found["what"]).strip().removesuffix(" with")
     rest = _FILLING.sub("", found["rest"])
-    no_use = f"'{prompt}' finds what stands behind '{word}' too, which a text encoder doesn't heed"
+    no_use = (
+        f"'{prompt}' finds what stands behind '{word}', or nothing, since a text encoder doesn't "
+        "heed that"
+    )
     if key in ("not", "without") and not what:
         return f"{no_use}; {key} says so already: write {key}: {_written([rest])}"
     if key == "with" and not what:
@@ -82,7 +85,7 @@ def _negated(key: str, prompt: str, found: re.Match[str]) -> str:
             f"{no_use}; write into prompt what you want to see, and not: {_written([rest])} for "
             "what is mistaken for it"
         )
-    return f"{no_use}; leave that out"
+    return f"{no_use}; leave it out"
 
 
 def _written(phrases: Sequence[str]) -> str:

@@ -31,7 +31,7 @@ def divided(prompt: str, instead: str) -> str:
 
 def negated(prompt: str, word: str, instead: str) -> str:
     return (
-        f"'{prompt}' finds what stands behind '{word}' too, which a text encoder doesn't heed; "
+        f"'{prompt}' finds what stands behind '{word}', or nothing, since a text encoder doesn't heed that; "
         f"{instead}"
     )
 
@@ -87,7 +87,7 @@ def test_the_other_prompts_of_the_key_are_in_the_list(loaded: Load) -> None:
         ("{prompt: dog, not: not a cat}", "not: " + negated("not a cat", "not", "not says so already: write not: cat")),
         ("{prompt: dog, without: no leash}", "without: " + negated("no leash", "no", "without says so already: write without: leash")),
         ("{prompt: dog, with: no leash}", "with: " + negated("no leash", "no", "write without: leash")),
-        ("{prompt: dog, not: cat without tail}", "not: " + negated("cat without tail", "without", "leave that out")),
+        ("{prompt: dog, not: cat without tail}", "not: " + negated("cat without tail", "without", "leave it out")),
     ],
 )  # fmt: skip
 def test_a_negation_is_shown_as_a_key(loaded: Load, keys: str, expected: str) -> None:
