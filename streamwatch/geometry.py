@@ -7,7 +7,8 @@ A box is `(x1, y1, x2, y2)` in pixels unless a name says otherwise. A polygon is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import hypot
+from itertools import combinations
+from math import atan2, hypot, tau
 
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
@@ -91,3 +92,71 @@ def _from_segment(point: Point, start: Point, end: Point) -> float:
         point[0] - start[0] - share * along[0],
         point[1] - start[1] - share * along[1],
     )
+
+
+def crossing_edges(polygon: Sequence[Point]) -> tuple[int, int] | None:
+    """The first two edges of `polygon` that cross; None where no two do.
+
+    An edge has the index of the corner it starts from, and leads to the next index. Edges that only
+    touch, or run along each other, don't cross: a shape may have a waist, or a hole that a cut
+    leads to. Takes a time that grows with the square of the corners.
+    """
+    starts = [i for i, after in enumerate((*polygon[1:], polygon[0])) if polygon[i] != after]
+    corners = [polygon[start] for start in starts]
+    ends, beyond = [*corners[1:], *corners[:1]], [*corners[2:], *corners[:2]]
+    edges = zip(starts, zip(corners, ends, beyond, strict=True), strict=True)
+    for (one, there), (other, here) in combinations(edges, 2):
+        if _boxes_meet(there, here) and (
+            _cut(there, here) or _cross_at_end(there, here) or _cross_at_end(here, there)
+        ):
+            return one, other
+    return None
+
+
+def around(polygon: Sequence[Point]) -> Polygon:
+    """Its corners, each once, in an order whose edges don't cross: from the first one clockwise
+    around their middle. For any but a convex shape other orders would do too."""
+    corners = tuple(dict.fromkeys(polygon))
+    x, y = (sum(values) / len(corners) for values in zip(*corners, strict=True))
+    angles = {corner: atan2(corner[1] - y, corner[0] - x) for corner in corners}
+    return tuple(sorted(corners, key=lambda corner: (angles[corner] - angles[corners[0]]) % tau))
+
+
+_Edge = tuple[Point, Point, Point]
+"""Start and end of an edge, and where the next one ends."""
+
+
+def _boxes_meet(one: _Edge, other: _Edge) -> bool:
+    return all(
+        max(one[0][axis], one[1][axis]) >= min(other[0][axis], other[1][axis])
+        and max(other[0][axis], other[1][axis]) >= min(one[0][axis], one[1][axis])
+        for axis in (0, 1)
+    )
+
+
+def _cut(one: _Edge, other: _Edge) -> bool:
+    """Whether two edges cross between their ends."""
+    return (
+        _side(one, other[0]) * _side(one, other[1]) < 0
+        and _side(other, one[0]) * _side(other, one[1]) < 0
+    )
+
+
+def _cross_at_end(one: _Edge, other: _Edge) -> bool:
+    """Whether `one` ends on `other`, its start excepted, and goes on at the other side of it."""
+    start, corner, beyond = one
+    leaving = other[2] if corner == other[1] else other[1]
+    if corner == other[0] or _from_segment(corner, other[0], other[1]) > 1e-9:
+        return False
+    (x, y), *ways = corner, other[0], leaving, start, beyond
+    arriving, whole, *turns = (atan2(way[1] - y, way[0] - x) for way in ways)
+    whole, *turns = ((angle - arriving) % tau for angle in (whole, *turns))
+    runs_along = any(min(abs(turn - edge) for edge in (0.0, whole, tau)) < 1e-9 for turn in turns)
+    return not runs_along and (turns[0] < whole) != (turns[1] < whole)
+
+
+def _side(edge: _Edge, point: Point) -> float:
+    """Above 0 where `point` lies at one side of the edge's line, below it at the other, 0 on it."""
+    (x1, y1), (x2, y2), _ = edge
+    cross = (x2 - x1) * (point[1] - y1) - (y2 - y1) * (point[0] - x1)
+    return 0.0 if abs(cross) < 1e-12 else cross

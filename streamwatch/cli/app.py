@@ -178,7 +178,8 @@ def check(
         settings = configuration.load(path)
         _require_device(settings.detector.device)
         fetched, advice = what_is_fetched(settings.detector)
-        advice += suggestions(settings)
+        advice = [*configuration.warnings(settings, path), *advice, *suggestions(settings)]
+        warnings = configuration.placed(advice, path)
     except UnavailableSetting as error:
         _fail_at(path, error)
     except StreamwatchError as error:
@@ -186,7 +187,6 @@ def check(
     typer.echo(f"{path} is right. It runs:\n")
     for line in configuration.describe(settings, fetched):
         typer.echo(f"  {line}")
-    warnings = [*configuration.warnings(settings, path), *advice]
     if warnings:
         typer.echo("\nWhat may disappoint:\n")
     for warning in warnings:

@@ -6,7 +6,7 @@ for advice in config.warnings(settings, path):
     …
 """
 
-from streamwatch.config.advice import Advice, model_advice, warnings
+from streamwatch.config.advice import Advice, model_advice, placed, prompt_advice, warnings
 from streamwatch.config.document.edits import Edit, Put, Remove, Section, Switch
 from streamwatch.config.document.positions import printable
 from streamwatch.config.fingerprint import config_hash
@@ -32,6 +32,7 @@ from streamwatch.config.values.addresses import (
     is_certified,
     is_encrypted,
     with_credentials,
+    with_short_login,
 )
 from streamwatch.config.values.hours import Hours
 from streamwatch.config.values.phrases import folded, normalised, words
@@ -81,11 +82,14 @@ __all__ = [
     "model_advice",
     "normalised",
     "persist",
+    "placed",
     "printable",
+    "prompt_advice",
     "schema",
     "snapshot_folder",
     "text_of",
     "warnings",
     "with_credentials",
+    "with_short_login",
     "words",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,13 +14,16 @@ from streamwatch.config.catalogue import ENCODERS, MODELS, RECOMMENDED
 from streamwatch.config.document.expansion import holds_reference
 from streamwatch.config.document.positions import is_secret, path_text
 from streamwatch.config.loading import parse
+from streamwatch.config.login_advice import AS_IT_STANDS, is_like_a_reference, login_advice
+from streamwatch.config.phrase_advice import phrase_advice
+from streamwatch.config.problems import fault
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.mqtt import MqttSettings
 from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.config.sections.whole import Config
 from streamwatch.config.values.addresses import is_certified, is_encrypted
 from streamwatch.config.values.units import duration_text
-from streamwatch.config.wording import listing
+from streamwatch.config.wording import Wrong, listing
 from streamwatch.masking import holds_password, mask_url
 from streamwatch.tls import expires_at
 
@@ -53,10 +56,31 @@ def warnings(config: Config, file: Path | None = None) -> list[Advice]:
         found += (Advice(f"cameras.{name}{key}", said) for key, said in _camera(camera))
     for name in config.watches:
         found += (Advice(f"watches.{name}{key}", said) for key, said in _watch(config, name))
+    found += prompt_advice(config)
     found += _cameras_without_watch(config)
     if file is not None:
         found += _readable_passwords(file)
     return found
+
+
+def prompt_advice(config: Config) -> Iterator[Advice]:
+    """Warnings about prompts that are written as nothing reads them."""
+    for name, watch in config.watches.items():
+        for key, said in phrase_advice(watch):
+            yield Advice(f"watches.{name}{key}", said)
+
+
+def placed(found: Iterable[Advice], file: Path) -> list[str]:
+    """Each as `FILE:LINE:COLUMN: path: message`, or without the place where its key is not in the
+    file: a default's, or one from a command. Raises ConfigError if the file can't be read."""
+    entries = parse(file).entries
+    lines = []
+    for advice in found:
+        loc = tuple(advice.path.split("."))
+        wrong = Wrong(advice.message, subject=False)
+        in_file = loc in entries
+        lines.append(str(fault(loc, wrong, entries).problem(str(file)) if in_file else advice))
+    return lines
 
 
 def _overall(config: Config) -> Iterator[Advice]:
@@ -75,6 +99,10 @@ def _mqtt(mqtt: MqttSettings) -> Iterator[Advice]:
         if "host" in mqtt.model_fields_set and not _is_loopback(mqtt.host):
             yield Advice("mqtt.host", "without effect: the embedded broker is on the loopback")
         return
+    password = mqtt.password.get_secret_value() if mqtt.password else None
+    for key, value in (("username", mqtt.username), ("password", password)):
+        if value and is_like_a_reference(value):
+            yield Advice(f"mqtt.{key}", f"what stands here {AS_IT_STANDS}")
     if mqtt.password and not mqtt.tls and not _is_loopback(mqtt.host):
         yield Advice(
             "mqtt.password",
@@ -149,6 +177,7 @@ def _camera(camera: CameraSettings) -> Iterator[tuple[str, str]]:
     for key in ("loop", "pace"):
         if key in camera.model_fields_set:
             yield f".{key}", "without effect: it is for files"
+    yield from login_advice(camera)
     if camera.kind != "device" and "@" in urlsplit(camera.url).path:
         yield (
             ".url",

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from streamwatch import logs
-from streamwatch.config import Config, MqttSettings, model_advice, snapshot_folder
+from streamwatch.config import Config, MqttSettings, snapshot_folder
+from streamwatch.daemon.advising import Advising
 from streamwatch.daemon.commands.answering import Commands
 from streamwatch.daemon.fetch_first import fetch_first
 from streamwatch.daemon.instance import instance_id
@@ -59,6 +61,7 @@ class Daemon:
     def __init__(self, config: Config, followed: Followed | None = None) -> None:
         self._first_config = config
         self._followed = followed
+        self._advising = Advising()
         self._instance = instance_id(None if followed is None else followed.path)
         self._started_at = datetime.now(UTC)
         self._stop = threading.Event()
@@ -83,8 +86,6 @@ class Daemon:
 
     def __enter__(self) -> Self:
         config = self._first_config
-        for advice in model_advice(config):
-            log.warning("%s", advice)
         with ExitStack() as started:
             started.callback(self._brokers.close)
             self._mqtt = self._brokers.reachable(config.mqtt)
@@ -109,6 +110,7 @@ class Daemon:
                     remember=self._publisher.remember,
                     on_problem=self._report_camera,
                 )
+            self._advising.look_at(config, self._right_file())
             if self._reloading is not None:
                 self._commands = Commands(self._reloading, self._publisher, self._pipeline)
             self._supervision = Supervision(
@@ -176,6 +178,11 @@ class Daemon:
             self._publisher.error(ErrorReport("detector", sentence))
             raise
 
+    def _right_file(self) -> Path | None:
+        """The file that the daemon starts with, unless that is the last good one in its place."""
+        followed = self._followed
+        return None if followed is None or followed.error is not None else followed.path
+
     def _recall(self) -> None:
         """Continue the visits of the previous run; end those that are no longer watched for."""
         remembered = self._publisher.remembered
@@ -237,6 +244,7 @@ class Daemon:
         if before.log != config.log:
             logs.set_up(config.log.level, config.log.format)
         self._pipeline.join_replaced()
+        self._advising.look_at(config, None if self._followed is None else self._followed.path)
         return Applied(changes, live_at)
 
     def _unknown(self, config: Config) -> tuple[str, ...]:

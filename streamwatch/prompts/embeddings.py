@@ -75,6 +75,15 @@ class Embeddings:
             known |= made
         return {prompt: known[text] for prompt, text in texts.items()}
 
+    def known(self, prompts: Sequence[str], template: str | None = None) -> dict[str, Encoded]:
+        """Like `encoded`, but only of those that are cached: starts no process."""
+        if not prompts:
+            return {}
+        identity = identify_encoder(self._settings)
+        texts, keys = _texts_and_keys(prompts, template or self._settings.template, *identity)
+        known = self._known(keys)
+        return {prompt: known[text] for prompt, text in texts.items() if text in known}
+
     def _known(self, keys: Mapping[str, str]) -> dict[str, Encoded]:
         found = {text: self._made.get(key) or self._cache.find(key) for text, key in keys.items()}
         return {text: encoded for text, encoded in found.items() if encoded is not None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from streamwatch.config import CameraSettings, mask_url, with_credentials
+from streamwatch.config import CameraSettings, mask_url, with_credentials, with_short_login
 from streamwatch.source.certificates import tls_options
 from streamwatch.source.clock import Clock
 from streamwatch.source.decoding import Input
@@ -49,6 +49,6 @@ def source_for(settings: CameraSettings, clock: Clock) -> Source:
 def _address(settings: CameraSettings) -> str:
     """The URL for FFmpeg, with user name and password; nowhere else are they joined."""
     if settings.username is None:
-        return settings.url
+        return with_short_login(settings.url)
     password = settings.password.get_secret_value() if settings.password else None
     return with_credentials(settings.url, settings.username, password)

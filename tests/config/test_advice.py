@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import string
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -49,6 +51,25 @@ def text(**sections: str) -> str:
 )
 def test_good_configurations_give_no_warning(loaded: Load, sections: dict[str, str]) -> None:
     assert warnings(loaded(text(**sections))) == []
+
+
+AS_IT_STANDS = (
+    "looks like the name of an environment variable, and is taken as it stands; where a variable "
+    "is meant, write ${NAME}"
+)
+
+
+def too_long(over: int, kind: str = "rtsp", longest: int = 127) -> str:
+    return (
+        f"user name and password are too long for FFmpeg, which cuts {over} bytes off, so the "
+        f"camera will refuse them: at {kind}:// {longest} go in, where each of /?#%[] and space "
+        "counts three times, and a letter beyond a-z twice or more; give the camera a shorter "
+        "password"
+    )
+
+
+def login(url: str, password: str) -> dict[str, str]:
+    return {"cameras": f"{{a: {{url: '{url}', username: me, password: {json.dumps(password)}}}}}"}
 
 
 TOYBOX = (
@@ -113,6 +134,63 @@ TOYBOX = (
                 "write %2F for the slash and %40 for an @ within",
             ],
         ),
+        (
+            {"cameras": '{a: {url: "rtsp://me:100%@cam/one"}, b: {url: "http://cam/?at=5%"}}'},
+            [
+                TOYBOX.replace("of a;", "of a and b;"),
+                *(
+                    f"cameras.{camera}.url: a % that begins no escape, such as %40 for @: write "
+                    "%25 for a % itself"
+                    for camera in "ab"
+                ),
+            ],
+        ),
+        ({"cameras": '{a: {url: "http://me:%25%40@[fe80::1%eth0]/"}}'}, [TOYBOX]),
+        (
+            {"cameras": '{a: {url: "rtsp://me:$PW@cam/one"}}'},
+            [TOYBOX, f"cameras.a.url: what stands before the @ {AS_IT_STANDS}"],
+        ),
+        (
+            {"cameras": '{a: {url: "rtsp://cam/", username: "{USER}", password: "$PW"}}'},
+            [
+                TOYBOX,
+                f"cameras.a.username: what stands here {AS_IT_STANDS}",
+                f"cameras.a.password: what stands here {AS_IT_STANDS}",
+            ],
+        ),
+        ({"cameras": '{a: {url: "rtsp://cam/", username: me, password: "{x}y$PW"}}'}, [TOYBOX]),
+        (
+            {"mqtt": "{username: '%USER%', password: '{PW}'}"},
+            [
+                f"mqtt.username: what stands here {AS_IT_STANDS}",
+                f"mqtt.password: what stands here {AS_IT_STANDS}",
+            ],
+        ),
+        (
+            {"cameras": '{a: {url: "rtsp://cam/", username: me, password: "hunter%402"}}'},
+            [
+                TOYBOX,
+                "cameras.a.password: what stands here holds an escape of URLs, such as %40, and is "
+                "taken as it stands; where @ is meant, write @",
+            ],
+        ),
+        (login("rtsp://cam/", "x" * 124), [TOYBOX]),
+        (login("rtsp://cam/", "x" * 125), [TOYBOX, f"cameras.a.password: {too_long(1)}"]),
+        (login("rtsp://cam/", string.punctuation * 2), [TOYBOX]),
+        (
+            login("rtsps://cam.example.com/", "%" * 42),
+            [TOYBOX, f"cameras.a.password: {too_long(2)}"],
+        ),
+        (login("http://cam/", "x" * 1020), [TOYBOX]),
+        (
+            login("http://cam/", "x" * 1021),
+            [TOYBOX, f"cameras.a.password: {too_long(1, 'http', 1023)}"],
+        ),
+        (
+            {"cameras": f"{{a: {{url: 'rtsp://me:{'x' * 125}@cam/'}}}}"},
+            [TOYBOX, f"cameras.a.url: {too_long(1)}"],
+        ),
+        ({"cameras": f"{{a: {{url: 'rtsp://me:{'%21' * 124}@cam/'}}}}"}, [TOYBOX]),
         ({"cameras": "{a: {url: https://cam.example.com/}}"}, [TOYBOX]),
         (
             {"cameras": "{a: {url: rtsps://192.168.1.20/one}, b: {url: https://cam.local/}}"},

@@ -741,9 +741,30 @@ CAMERAS = [
     pytest.param(
         camera('url: "admin:pw@host/x"'),
         [
-            "3:12: cameras.a.url: 'admin:***@host/x' looks like an address without its scheme; write rtsp://user:password@host/…"
+            "3:12: cameras.a.url: 'admin:***@host/x' looks like an address without its scheme; write rtsp:// or http:// before it"
         ],
         id="url bare",
+    ),
+    pytest.param(
+        camera('url: "192.168.1.20:554/stream"'),
+        [
+            "3:12: cameras.a.url: '192.168.1.20:554/stream' looks like an address without its scheme; write rtsp:// or http:// before it"
+        ],
+        id="url without scheme",
+    ),
+    pytest.param(
+        camera('url: "onvif://me:pw@host/x"'),
+        [
+            "3:12: cameras.a.url: 'onvif://me:***@host/x' is the address for asking a camera about its streams; most cameras have an RTSP address too; write that, as rtsp://host:554/…"
+        ],
+        id="url of another program",
+    ),
+    pytest.param(
+        camera('url: "rtsp://me:{PW}@host/x"'),
+        [
+            "3:12: cameras.a.url: 'rtsp://me:***@host/x' holds a name in { }, which may not stand in a URL; write ${NAME} for an environment variable, or %7B and %7D for the braces themselves"
+        ],
+        id="url braces",
     ),
     pytest.param(
         camera("url: bundled:steet"),
@@ -895,10 +916,41 @@ CAMERAS = [
     ),
     pytest.param(
         camera_with("mask: [[0, 0], [0.5, 0.5], [1, 1]]"),
-        [
-            "3:34: cameras.a.mask: this polygon has no area; its points lie on a line or its edges cross"
-        ],
+        ["3:34: cameras.a.mask: this polygon has no area; its points lie on a line"],
         id="mask line",
+    ),
+    pytest.param(
+        camera_with("zones: {steps: [[0.2, 0.5], [0.8, 0.5], [0.2, 1], [0.8, 1.0]]}"),
+        [
+            "3:43: cameras.a.zones.steps: this polygon crosses itself: its edges from corner 2 [0.8, 0.5] to 3 [0.2, 1] and from corner 4 [0.8, 1] to 1 [0.2, 0.5] cross; write its corners in the order along its border, as [[0.2, 0.5], [0.8, 0.5], [0.8, 1], [0.2, 1]]"
+        ],
+        id="zone in reading order",
+    ),
+    pytest.param(
+        camera_with("mask: [[0, 0], [1, 1], [1, 0], [0, 0.9]]"),
+        [
+            "3:34: cameras.a.mask: this polygon crosses itself: its edges from corner 1 [0, 0] to 2 [1, 1] and from corner 3 [1, 0] to 4 [0, 0.9] cross; write its corners in the order along its border, as [[0, 0], [1, 0], [1, 1], [0, 0.9]]"
+        ],
+        id="mask crosses",
+    ),
+    pytest.param(
+        camera_with("ignore: [[[0, 0], [1, 0], [1, 1]], [[0, 0], [1, 0], [0, 1], [1, 1]]]"),
+        [
+            "3:63: cameras.a.ignore[1]: this polygon crosses itself: its edges from corner 2 [1, 0] to 3 [0, 1] and from corner 4 [1, 1] to 1 [0, 0] cross; write its corners in the order along its border, as [[0, 0], [1, 0], [1, 1], [0, 1]]"
+        ],
+        id="ignore crosses",
+    ),
+    pytest.param(
+        camera_with(f"zones: {{z: {[*([i / 20, 0] for i in range(11)), [0, 1], [1, 1]]}}}"),
+        [
+            "3:39: cameras.a.zones.z: this polygon crosses itself: its edges from corner 11 [0.5, 0] to 12 [0, 1] and from corner 13 [1, 1] to 1 [0, 0] cross; write its corners in the order along its border"
+        ],
+        id="zone of 13 points crosses",
+    ),
+    pytest.param(
+        camera_with(f"zones: {{z: {[[i / 400, (i % 2) / 2] for i in range(301)]}}}"),
+        ["3:39: cameras.a.zones.z: a polygon has 300 points at most; there are 301"],
+        id="zone of many points",
     ),
     pytest.param(
         camera_with("mask: [0, 0, 1, 1]"),

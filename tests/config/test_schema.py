@@ -91,6 +91,8 @@ BEYOND_A_SCHEMA = {
     *("host url", "host port", "host odd", "port 0", "prefix wildcard", "prefix slash"),
     *("prefix dollar", "prefix nul", "template without"),
     *("url scheme", "url password", "url slash", "url host", "url port", "url space", "url bare"),
+    *("url without scheme", "url of another program", "url braces"),
+    *("zone in reading order", "mask crosses", "ignore crosses", "zone of 13 points crosses"),
     *("bundled", "crop order", "mask line", "prompt empty", "prompt same", "prompt line"),
     *("camera unknown", "zone unknown", "zone none", "areas", "appear slow", "appear hits"),
     *("within 0", "cooldown long", "confidence nan", "active empty span"),

@@ -180,6 +180,22 @@ def test_an_added_watch_starts_and_other_visits_go_on(bench: Bench, daemon: Daem
     assert len(bench.detectors) == 1
 
 
+def test_a_prompt_that_finds_nothing_is_told_when_it_is_saved_and_not_again(
+    bench: Bench, daemon: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.wait_all_open()
+    bench.save(lambda tree: tree["watches"].update(bag={"prompt": "red bag, dog"}))
+    bench.wait_for_events("new", watch="bag")
+    bench.save(lambda tree: tree["watches"].update(cat={"prompt": "cat"}))
+    bench.wait_for_events("new", watch="cat")
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == [
+        f"{bench.path}:23:13: watches.bag.prompt: 'red bag, dog' is looked for as one phrase, "
+        "which commas, full stops and 'or' don't divide; if each by itself is meant, write prompt: "
+        "[red bag, dog]"
+    ]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -49,8 +49,8 @@ class RtspServer:
     rising time stamps, or once if `loop` is False; all clients share one playback, which starts at
     frame 0 with the first client's PLAY and ends with the last client. Without a clip it is a
     moving ball of `size` at `fps`, in H.264 or as `codec` "jpeg"; `second` is the size of another
-    video track in the same stream. `restart` keeps the port, so the
-    URL stays. With a `certificate` it is RTSPS.
+    video track in the same stream. `restart` keeps the port, so the URL stays. With a `certificate`
+    it is RTSPS, with `digest` the password itself never travels.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class RtspServer:
         second: tuple[int, int] | None = None,
         user: str | None = None,
         password: str | None = None,
+        digest: bool = False,
         host: str = "127.0.0.1",
         certificate: Certificate | None = None,
     ) -> None:
@@ -78,6 +79,7 @@ class RtspServer:
         self.second = second
         self.user = user
         self.password = password
+        self.digest = digest
         self._folder = tempfile.TemporaryDirectory(prefix="rtsp-server-")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -134,6 +136,7 @@ class RtspServer:
             "second": self.second,
             "user": self.user,
             "password": self.password,
+            "digest": self.digest,
             "host": self.host,
             "certificate": str(self.certificate.path) if self.certificate else None,
             "key": str(self.certificate.key) if self.certificate else None,

@@ -19,8 +19,9 @@ from typing import Any
 import gi  # type: ignore[import-not-found]
 
 gi.require_version("Gst", "1.0")
+gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import Gio, GLib, Gst, GstRtspServer  # type: ignore[import-not-found]  # noqa: E402
+from gi.repository import Gio, GLib, Gst, GstRtsp, GstRtspServer  # type: ignore[import-not-found]  # noqa: E402
 
 PATH = "/stream"
 ROLE = "viewer"
@@ -51,6 +52,7 @@ class Options:
     second: tuple[int, int] | None = None
     user: str | None = None
     password: str | None = None
+    digest: bool = False
     host: str = "127.0.0.1"
     certificate: str | None = None
     key: str | None = None
@@ -174,6 +176,9 @@ def guard(server: Any, factory: Any, options: Options) -> None:
     token.set_string("media.factory.role", ROLE)
     if options.user is None:
         auth.set_default_token(token)
+    elif options.digest:
+        auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+        auth.add_digest(options.user, options.password, token)
     else:
         basic = GstRtspServer.RTSPAuth.make_basic(options.user, options.password)
         auth.add_basic(basic, token)

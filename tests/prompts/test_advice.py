@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from streamwatch.config import Config, DetectorSettings
 from streamwatch.prompts.advice import (
     MOST_PROMPTS,
     SAME_MEANING,
+    known_to_be_spelled,
     near_distractors,
     near_duplicates,
     near_rivals,
+    spelled,
     suggestions,
     too_many,
 )
@@ -149,6 +152,65 @@ def test_the_bound_of_minilm_is_what_was_measured() -> None:
     assert (len(same), len(different)) == (43, 52)
 
 
+def letter_by_letter(prompt: str) -> str:
+    return (
+        f"the text encoder doesn't know '{prompt}' and reads it letter by letter, so what it finds "
+        "is chance; write it in English words"
+    )
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        ("собака", True),
+        ("красная машина", True),
+        ("σκύλος", True),
+        ("كلب", True),
+        ("红色汽车", True),
+        ("犬", True),
+        ("개", True),
+        ("🐕", True),
+        ("xqzvk", True),
+        ("dog", False),
+        ("K9", False),
+        ("VW", False),
+        ("DHL van", False),
+        ("e-scooter", False),
+        ("dachshund", False),
+        ("quokka", False),
+        ("Fußgänger", False),
+        ("köpek", False),
+        ("a box on a van", False),
+    ],
+)
+def test_what_minilm_reads_letter_by_letter(prompt: str, told: bool) -> None:
+    for key in ("prompt", "with", "without", "not"):
+        watches = config({"a": {"prompt": "horse", key: prompt}})
+        bare = Embeddings(watches.detector).encoded(("horse", prompt))
+        expected = [f"watches.a.{key}: {letter_by_letter(prompt)}"] if told else []
+        assert [str(advice) for advice in spelled(watches, bare)] == expected
+
+
+def test_no_english_prompt_of_the_benchmark_is_read_letter_by_letter() -> None:
+    prompts = sorted({prompt for pair in (*SAME, *DIFFERENT) for prompt in pair})
+    watches = config({"a": {"prompt": prompts}})
+    assert len(prompts) > 100
+    assert not [*spelled(watches, Embeddings(watches.detector).encoded(prompts))]
+
+
+def test_only_what_was_encoded_before_is_known_to_be_spelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))
+    watches = config({"a": {"prompt": ["dog", "собака"]}, "b": {"prompt": "кот"}})
+    assert known_to_be_spelled(watches) == []
+    Embeddings(watches.detector).encoded(("dog", "собака"))
+    monkeypatch.delattr(EncoderProcess, "encode")
+    assert [str(advice) for advice in known_to_be_spelled(watches)] == [
+        f"watches.a.prompt: {letter_by_letter('собака')}"
+    ]
+
+
 # --- the command ---------------------------------------------------------------------------------
 
 
@@ -160,11 +222,10 @@ def check(folder: Path, watches: dict[str, Any], detector: dict[str, Any]) -> li
     done = CliRunner().invoke(app, ["check", "-c", str(file)])
     assert done.exit_code == 0, done.output
     _, _, disappointing = done.stdout.partition("What may disappoint:\n\n")
-    return [
-        line.strip()
-        for line in disappointing.splitlines()
-        if line.strip().startswith(("watches", "detector.text_encoder", "cameras"))
-    ]
+    said = [line.strip().removeprefix(f"{file}:") for line in disappointing.splitlines()]
+    without_place = [re.sub(r"^[0-9]+:[0-9]+: ", "", line) for line in said]
+    keys = ("watches", "detector.text_encoder", "cameras")
+    return [line for line in without_place if line.startswith(keys)]
 
 
 def test_check_warns_of_prompts_that_mean_the_same(
@@ -203,6 +264,22 @@ def test_check_reads_all_prompts_of_a_watch(tmp_path: Path) -> None:
         "watches.a.with", "watches.a.without", "watches.a.not",
     ]  # fmt: skip
     assert all("is too long for the text encoder" in line for line in said)
+
+
+def test_check_says_what_is_read_letter_by_letter_and_where(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        "detector: {model: toybox, template: 'a photo of {}'}\n"
+        "cameras: {a: {url: bundled:street}}\nwatches:\n  w:\n    prompt: собака\n"
+        "    not: dog, fox\n"
+    )
+    done = CliRunner().invoke(app, ["check", "-c", str(file)])
+    assert done.exit_code == 0
+    assert done.stdout.partition("What may disappoint:\n\n")[2].splitlines() == [
+        f"  {file}:6:10: watches.w.not: 'dog, fox' is looked for as one phrase, which commas, full "
+        "stops and 'or' don't divide; if each by itself is meant, write not: [dog, fox]",
+        f"  {file}:5:13: watches.w.prompt: {letter_by_letter('собака')}",
+    ]
 
 
 def test_check_warns_of_rivals_that_mean_the_same(tmp_path: Path) -> None:

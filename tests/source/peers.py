@@ -28,7 +28,7 @@ USER, PASSWORD = "me@home", "p@ss:w/ord#%?&"
 class _Camera(http.server.BaseHTTPRequestHandler):
     """MJPEG as cheap cameras send it; /refused answers 401, /forbidden 403.
 
-    /guarded wants `USER` and `PASSWORD`; /640x360 gives pictures of that size.
+    /guarded wants the server's login; /640x360 gives pictures of that size.
     """
 
     def log_message(self, format: str, *args: object) -> None:
@@ -40,7 +40,8 @@ class _Camera(http.server.BaseHTTPRequestHandler):
         if size is not None:
             status = 200
         if self.path == "/guarded":
-            login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+            assert isinstance(self.server, _WebServer)
+            login = base64.b64encode(self.server.login.encode()).decode()
             status = 200 if self.headers["Authorization"] == f"Basic {login}" else 401
         self.send_response(status)
         if status == 401:
@@ -104,7 +105,8 @@ def _serving(server: socketserver.TCPServer) -> Iterator[int]:
 class _WebServer(http.server.ThreadingHTTPServer):
     """Plain or, with a certificate, TLS; a failed handshake is no error of the server."""
 
-    def __init__(self, host: str, certificate: Certificate | None) -> None:
+    def __init__(self, host: str, certificate: Certificate | None, login: str) -> None:
+        self.login = login
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, 0), _Camera)
         self._context: ssl.SSLContext | None = None
@@ -129,10 +131,15 @@ class _WebServer(http.server.ThreadingHTTPServer):
 
 
 @contextmanager
-def http_camera(host: str = "127.0.0.1", certificate: Certificate | None = None) -> Iterator[str]:
-    """`http://HOST:PORT`, or https with a certificate; the pictures are at /stream."""
+def http_camera(
+    host: str = "127.0.0.1",
+    certificate: Certificate | None = None,
+    login: str = f"{USER}:{PASSWORD}",
+) -> Iterator[str]:
+    """`http://HOST:PORT`, or https with a certificate; the pictures are at /stream, and at /guarded
+    for who has the login."""
     scheme = "https" if certificate else "http"
-    with _serving(_WebServer(host, certificate)) as port:
+    with _serving(_WebServer(host, certificate, login)) as port:
         yield f"{scheme}://{bracketed(host)}:{port}"
 
 

@@ -6,13 +6,15 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import quote, urlsplit
+from unicodedata import normalize
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
 
 from streamwatch.config.values import texts
 from streamwatch.config.values.paths import absolute, folder_of
 from streamwatch.config.values.texts import Line
+from streamwatch.config.values.unreadable import PRIVATE_DOMAINS, form_of_another, is_bare_address
 from streamwatch.config.wording import Wrong, did_you_mean, listing
 
 CameraKind = Literal["rtsp", "http", "file", "device"]
@@ -22,14 +24,18 @@ ALLOWED = (
     "rtsp://…, rtsps://…, http://…, https://…, bundled:street, a file, /dev/video0 or a number"
 )
 
-_PRIVATE_DOMAINS = (
-    *(".local", ".localhost", ".internal", ".home.arpa"),
-    *(".intranet", ".private", ".corp", ".home", ".lan"),
-)
-"""From RFC 6762 with its appendix G, RFC 6761, RFC 8375, and ICANN's resolution on .internal."""
+LONGEST_LOGIN = {"rtsp": 127, "http": 1023}
+"""Bytes of `user:password` that FFmpeg keeps of a URL, percent-encoded as they are: it cuts off the
+rest, and the camera refuses what is left. From FFmpeg 8.1 (`auth[128]` in rtsp.c, `auth[1024]` in
+http.c); `tests/source/test_logins.py` measures them with real servers."""
 
 _SCHEME = re.compile(r"(?i)(rtsps?|https?|[a-z][a-z0-9+.-]*(?=:/)):")
 _DEVICE_NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
+_RESERVED_IN_LOGIN = "/?#%[]"
+"""`/?#` end the login for FFmpeg and `%` begins an escape; urlsplit takes brackets for IPv6."""
+_ESCAPED_ASCII = re.compile("(?<!%)(?<!%.)%[2-7][0-9A-Fa-f]")
+"""But none behind a `%` that begins no escape, and would begin one with what it stands for."""
+_REFERENCE_WITHOUT_DOLLAR = re.compile(r"(?<!\$)\{[A-Za-z_][A-Za-z0-9_]*\}")
 _HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*\.?")
 
 
@@ -55,6 +61,8 @@ def _camera_url(value: object, info: ValidationInfo) -> str:
         return f"/dev/video{int(text)}"
     if text.startswith("bundled:"):
         return _bundled(text)
+    if instead := form_of_another(text):
+        raise Wrong(instead)
     scheme = _SCHEME.match(text)
     return _network_url(text, scheme[1]) if scheme else str(_file(text, info))
 
@@ -67,9 +75,17 @@ def _bundled(text: str) -> str:
 
 
 def _file(text: str, info: ValidationInfo) -> Path:
-    if "@" in text and ":" in text.partition("@")[0] and "/" not in text.partition(":")[0]:
-        raise Wrong("looks like an address without its scheme; write rtsp://user:password@host/…")
-    return absolute(text, folder_of(info))
+    folder = folder_of(info)
+    if is_bare_address(text) and not _is_there(folder / text.partition("/")[0]):
+        raise Wrong("looks like an address without its scheme; write rtsp:// or http:// before it")
+    return absolute(text, folder)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # name too long, or no permission for a parent folder
+        return False
 
 
 def _network_url(text: str, scheme: str) -> str:
@@ -81,6 +97,11 @@ def _network_url(text: str, scheme: str) -> str:
         raise Wrong(f"lacks a slash; write {name}://host/…")
     if re.search(r"\s", text):
         raise Wrong("holds a space; write %20 in its place")
+    if _REFERENCE_WITHOUT_DOLLAR.search(text):
+        raise Wrong(
+            "holds a name in { }, which may not stand in a URL; write ${NAME} for an environment "
+            "variable, or %7B and %7D for the braces themselves"
+        )
     if _is_bare_ipv6(re.split(r"[/?#]", rest[2:])[0].rpartition("@")[2]):
         raise Wrong(f"has an IPv6 address without its brackets; write {name}://[…]:port/…")
     try:
@@ -122,16 +143,42 @@ def is_certified(url: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_global
     except ValueError:
-        return "." in host and not host.endswith(_PRIVATE_DOMAINS)
+        return "." in host and not host.endswith(PRIVATE_DOMAINS)
 
 
 def with_credentials(url: str, username: str, password: str | None) -> str:
-    """A validated network `url` with user name and password added, percent-encoded."""
-    written = quote(username, safe="")
+    """A validated network `url` with user name and password added, percent-encoded where needed."""
+    login = _encoded(username, f"{_RESERVED_IN_LOGIN}:")
     if password is not None:
-        written += f":{quote(password, safe='')}"
+        login += f":{_encoded(password, _RESERVED_IN_LOGIN)}"
     scheme, _, rest = url.partition("://")
-    return f"{scheme}://{written}@{rest}"
+    return f"{scheme}://{login}@{rest}"
+
+
+def with_short_login(url: str) -> str:
+    """A validated network `url`, whose login has no percent-encoding that it doesn't need."""
+    login = login_of(url)
+    short = _ESCAPED_ASCII.sub(
+        lambda escape: _encoded(unquote(escape[0]), f"{_RESERVED_IN_LOGIN}:"), login
+    )
+    return url.replace(login, short, 1) if login else url
+
+
+def login_of(url: str) -> str:
+    """`user:password` as it stands in a validated network `url`; empty if it has none."""
+    return urlsplit(url).netloc.rpartition("@")[0]
+
+
+def _encoded(text: str, reserved: str) -> str:
+    return "".join(quote(char, safe="") if _is_encoded(char, reserved) else char for char in text)
+
+
+def _is_encoded(char: str, reserved: str) -> bool:
+    """Whether it is reserved, invisible, would end the URL for what masks it in the log (a space),
+    or is refused by urlsplit since NFKC makes something else of it (as of a wide slash)."""
+    return (
+        char in reserved or char == " " or not char.isprintable() or normalize("NFKC", char) != char
+    )
 
 
 def bracketed(host: str) -> str:

@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from streamwatch.config.values.numbers import Number
 from streamwatch.config.wording import Wrong
-from streamwatch.geometry import Box, Polygon
+from streamwatch.geometry import Box, Point, Polygon, around, crossing_edges
 
 Share = Annotated[
     float,
@@ -20,6 +20,12 @@ Share = Annotated[
 
 _SHARE_SCHEMA = {"type": "number", "minimum": 0, "maximum": 1}
 _POINT_SCHEMA = {"type": "array", "items": _SHARE_SCHEMA, "minItems": 2, "maxItems": 2}
+MOST_CORNERS = 300
+"""Of a polygon: its edges are compared with each other, which takes 0.05 s then."""
+
+_MOST_SHOWN = 12
+"""Corners that an error lists."""
+
 _POLYGON = "a polygon is a list of points: [[x, y], [x, y], [x, y]]"
 
 
@@ -41,22 +47,49 @@ def _lists_or_nothing(value: object) -> object:
     return () if value is None else _lists(value)
 
 
-def _with_area(points: Polygon) -> Polygon:
-    if len(points) < 3:
-        raise Wrong(f"a polygon needs 3 points or more; there are {len(points)}", subject=False)
+def _simple(points: Polygon) -> Polygon:
+    """A polygon with an area, whose edges don't cross."""
+    count = len(points)
+    if count < 3:
+        raise Wrong(f"a polygon needs 3 points or more; there are {count}", subject=False)
+    if count > MOST_CORNERS:
+        raise Wrong(
+            f"a polygon has {MOST_CORNERS} points at most; there are {count}", subject=False
+        )
+    if crossing := crossing_edges(points):
+        one, other = (_edge(points, start) for start in crossing)
+        order = ", as " + _written(around(points)) if count <= _MOST_SHOWN else ""
+        raise Wrong(
+            f"this polygon crosses itself: its edges from {one} and from {other} cross; write its "
+            f"corners in the order along its border{order}",
+            subject=False,
+        )
     turned = zip(points, (*points[1:], points[0]), strict=True)
     if abs(sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in turned)) < 1e-9:
-        raise Wrong(
-            "this polygon has no area; its points lie on a line or its edges cross", subject=False
-        )
+        raise Wrong("this polygon has no area; its points lie on a line", subject=False)
     return points
+
+
+def _edge(points: Polygon, start: int) -> str:
+    end = (start + 1) % len(points)
+    return f"corner {start + 1} {_point(points[start])} to {end + 1} {_point(points[end])}"
+
+
+def _written(points: Polygon) -> str:
+    return f"[{', '.join(map(_point, points))}]"
+
+
+def _point(point: Point) -> str:
+    return f"[{', '.join(f'{share:.15g}' for share in point)}]"
 
 
 Shape = Annotated[
     tuple[Annotated[tuple[Share, Share], BeforeValidator(_pair)], ...],
     BeforeValidator(_lists),
-    AfterValidator(_with_area),
-    WithJsonSchema({"type": "array", "items": _POINT_SCHEMA, "minItems": 3}),
+    AfterValidator(_simple),
+    WithJsonSchema(
+        {"type": "array", "items": _POINT_SCHEMA, "minItems": 3, "maxItems": MOST_CORNERS}
+    ),
 ]
 """A polygon."""
 

@@ -1,0 +1,71 @@
+"""Logins of every printable character, and as long as FFmpeg takes them, at real servers."""
+
+from __future__ import annotations
+
+import string
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from streamwatch.config.sections.camera import CameraSettings
+from streamwatch.config.values.addresses import LONGEST_LOGIN
+from streamwatch.errors import CredentialsRefused
+from streamwatch.source import Clock, source_for
+from tests.parts.rtsp import RtspServer
+from tests.source.peers import http_camera
+
+PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
+PASSWORDS = {
+    "first half": PRINTABLE[:48],
+    "second half": PRINTABLE[48:],
+    "48 special characters": (string.punctuation * 2)[:48],
+    "escapes": "%41 %2F%25%",
+    "other scripts": "é€日😀ﬁ℀\N{FULLWIDTH SOLIDUS}\N{FULLWIDTH COLON}\N{FULLWIDTH COMMERCIAL AT}",
+}
+
+StartRtsp = Callable[..., RtspServer]
+
+
+def accepted(**settings: Any) -> bool:
+    """Whether a picture comes; every other error than a refused login is raised."""
+    source = source_for(CameraSettings(**settings), Clock())
+    with closing(source.frames(threading.Event())) as frames:
+        try:
+            return len(list(islice(frames, 1))) == 1
+        except CredentialsRefused:
+            return False
+
+
+@pytest.mark.parametrize("digest", [False, True], ids=["basic", "digest"])
+@pytest.mark.parametrize("password", PASSWORDS.values(), ids=PASSWORDS.keys())
+def test_rtsp_takes_every_character(rtsp_parts: None, password: str, digest: bool) -> None:
+    with RtspServer(user="me@home", password=password, digest=digest) as server:
+        assert accepted(url=server.url, username="me@home", password=password)
+        assert accepted(url=server.url_with_password)
+        assert not accepted(url=server.url, username="me@home", password=f"{password}x")
+
+
+@pytest.mark.parametrize("password", PASSWORDS.values(), ids=PASSWORDS.keys())
+def test_http_takes_every_character(password: str) -> None:
+    with http_camera(login=f"me@home:{password}") as url:
+        assert accepted(url=f"{url}/guarded", username="me@home", password=password)
+        assert not accepted(url=f"{url}/guarded", username="me@home", password=f"{password}x")
+
+
+@pytest.mark.parametrize("digest", [False, True], ids=["basic", "digest"])
+@pytest.mark.parametrize("more", [0, 1])
+def test_the_longest_login_of_rtsp(rtsp_parts: None, digest: bool, more: int) -> None:
+    password = "x" * (LONGEST_LOGIN["rtsp"] - len("me:") + more)
+    with RtspServer(user="me", password=password, digest=digest) as server:
+        assert accepted(url=server.url, username="me", password=password) is (more == 0)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_the_longest_login_of_http(more: int) -> None:
+    password = "x" * (LONGEST_LOGIN["http"] - len("me:") + more)
+    with http_camera(login=f"me:{password}") as url:
+        assert accepted(url=f"{url}/guarded", username="me", password=password) is (more == 0)
