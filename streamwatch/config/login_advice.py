@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.values.addresses import (
-    LONGEST_LOGIN,
+    LONGEST_RTSP_LOGIN,
     login_of,
     with_credentials,
     with_short_login,
@@ -51,18 +51,19 @@ def login_advice(camera: CameraSettings) -> Iterator[tuple[str, str]]:
                 "what stands here holds an escape of URLs, such as %40, and is taken as it stands; "
                 "where @ is meant, write @",
             )
-    longest = LONGEST_LOGIN[camera.kind]
+    if camera.kind != "rtsp":
+        return
     if camera.username is None:
         key, full = ".url", with_short_login(camera.url)
     else:
         key = ".password" if password else ".username"
         full = with_credentials(camera.url, camera.username, password)
-    over = len(login_of(full).encode()) - longest
+    over = len(login_of(full).encode()) - LONGEST_RTSP_LOGIN
     if over > 0:
         yield (
             key,
             f"user name and password are too long for FFmpeg, which cuts {over} bytes off, so the "
-            f"camera will refuse them: at {camera.kind}:// {longest} go in, where each of "
+            f"camera will refuse them: at rtsp:// {LONGEST_RTSP_LOGIN} go in, where each of "
             f"/?#%[] and space counts three times, and a letter beyond a-z twice or more; give the "
             "camera a shorter password",
         )

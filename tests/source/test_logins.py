@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from streamwatch.config.sections.camera import CameraSettings
-from streamwatch.config.values.addresses import LONGEST_LOGIN
+from streamwatch.config.values.addresses import LONGEST_RTSP_LOGIN
 from streamwatch.errors import CredentialsRefused
 from streamwatch.source import Clock, source_for
 from tests.parts.rtsp import RtspServer
@@ -59,13 +59,27 @@ def test_http_takes_every_character(password: str) -> None:
 @pytest.mark.parametrize("digest", [False, True], ids=["basic", "digest"])
 @pytest.mark.parametrize("more", [0, 1])
 def test_the_longest_login_of_rtsp(rtsp_parts: None, digest: bool, more: int) -> None:
-    password = "x" * (LONGEST_LOGIN["rtsp"] - len("me:") + more)
+    password = "x" * (LONGEST_RTSP_LOGIN - len("me:") + more)
     with RtspServer(user="me", password=password, digest=digest) as server:
         assert accepted(url=server.url, username="me", password=password) is (more == 0)
 
 
-@pytest.mark.parametrize("more", [0, 1])
-def test_the_longest_login_of_http(more: int) -> None:
-    password = "x" * (LONGEST_LOGIN["http"] - len("me:") + more)
+def test_http_takes_a_login_of_any_length() -> None:
+    password = "x" * 2000
     with http_camera(login=f"me:{password}") as url:
-        assert accepted(url=f"{url}/guarded", username="me", password=password) is (more == 0)
+        assert accepted(url=f"{url}/guarded", username="me", password=password)
+
+
+@pytest.mark.parametrize("digest", [False, True], ids=["basic", "digest"])
+def test_an_empty_password_is_sent_over_rtsp(rtsp_parts: None, digest: bool) -> None:
+    with RtspServer(user="admin", password="", digest=digest) as server:
+        assert accepted(url=server.url, username="admin")
+        assert accepted(url=server.url.replace("//", "//admin@"))
+        assert not accepted(url=server.url)
+
+
+def test_an_empty_password_is_sent_over_http() -> None:
+    with http_camera(login="admin:") as url:
+        assert accepted(url=f"{url}/guarded", username="admin")
+        assert accepted(url=f"{url}/guarded".replace("//", "//admin@"))
+        assert not accepted(url=f"{url}/guarded")

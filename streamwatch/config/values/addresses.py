@@ -24,10 +24,10 @@ ALLOWED = (
     "rtsp://…, rtsps://…, http://…, https://…, bundled:street, a file, /dev/video0 or a number"
 )
 
-LONGEST_LOGIN = {"rtsp": 127, "http": 1023}
-"""Bytes of `user:password` that FFmpeg keeps of a URL, percent-encoded as they are: it cuts off the
-rest, and the camera refuses what is left. From FFmpeg 8.1 (`auth[128]` in rtsp.c, `auth[1024]` in
-http.c); `tests/source/test_logins.py` measures them with real servers."""
+LONGEST_RTSP_LOGIN = 127
+"""Bytes of `user:password` that FFmpeg keeps of a URL of RTSP, percent-encoded as they are: it cuts
+off the rest, and the camera refuses what is left. From FFmpeg 8.1 (`auth[128]` in rtsp.c);
+`tests/source/test_logins.py` measures it with real servers."""
 
 _SCHEME = re.compile(r"(?i)(rtsps?|https?|[a-z][a-z0-9+.-]*(?=:/)):")
 _DEVICE_NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
@@ -148,20 +148,22 @@ def is_certified(url: str) -> bool:
 
 def with_credentials(url: str, username: str, password: str | None) -> str:
     """A validated network `url` with user name and password added, percent-encoded where needed."""
-    login = _encoded(username, f"{_RESERVED_IN_LOGIN}:")
-    if password is not None:
-        login += f":{_encoded(password, _RESERVED_IN_LOGIN)}"
+    user = _encoded(username, f"{_RESERVED_IN_LOGIN}:")
+    # Without the colon FFmpeg sends no login, and many cameras come with an empty password.
+    login = f"{user}:{_encoded(password or '', _RESERVED_IN_LOGIN)}"
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{login}@{rest}"
 
 
 def with_short_login(url: str) -> str:
-    """A validated network `url`, whose login has no percent-encoding that it doesn't need."""
+    """A validated network `url` for FFmpeg: its login has no percent-encoding that it doesn't need,
+    and a password, if an empty one."""
     login = login_of(url)
     short = _ESCAPED_ASCII.sub(
         lambda escape: _encoded(unquote(escape[0]), f"{_RESERVED_IN_LOGIN}:"), login
     )
-    return url.replace(login, short, 1) if login else url
+    colon = "" if ":" in login else ":"
+    return url.replace(login, short + colon, 1) if login else url
 
 
 def login_of(url: str) -> str:

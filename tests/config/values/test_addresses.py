@@ -111,7 +111,7 @@ def test_what_is_there_is_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("username", "password", "written"),
     [
-        ("me", None, "me"),
+        ("me", None, "me:"),
         ("me", "", "me:"),
         ("me", "!\"$&'()*+,-.:;<=>@\\^_`{|}~", "me:!\"$&'()*+,-.:;<=>@\\^_`{|}~"),
         ("me", "/?#%[] ", "me:%2F%3F%23%25%5B%5D%20"),
