@@ -79,21 +79,25 @@ class WebSource:
 
     @property
     def away_since(self) -> float | None:
-        return self._reader.away_since
+        since = self._reader.away_since
+        return self._opening_since if since is None else since
 
     @property
     def patience_seconds(self) -> float:
         return self._reader.patience_seconds
 
     def frames(self, stop: threading.Event) -> Generator[Decoded, None, None]:
-        with suppress(Stopped):
-            address = yield from self._looked_at(stop)
-            if address is not None:
-                yield from self._by_ffmpeg(address, stop)
+        try:
+            with suppress(Stopped):
+                address = yield from self._looked_at(stop)
+                if address is not None:
+                    yield from self._by_ffmpeg(address, stop)
+        finally:
+            self._opening_since = None
 
     def _looked_at(self, stop: threading.Event) -> Generator[Decoded, None, str | None]:
         """Ask, and read what comes out of that answer. Returns the address of what doesn't."""
-        asked = self._clock.monotonic()
+        asked = self._opening_since = self._clock.monotonic()
 
         def demand_answer() -> None:
             if stop.is_set():
@@ -104,6 +108,8 @@ class WebSource:
         def demand_pictures() -> None:
             if stop.is_set():
                 raise Stopped
+            if answer.waiting:
+                self._reader.note_waiting()
             self._reader.demand_pictures()
 
         with WebClient(self._target.address, self._target.shown, demand_answer) as client:
@@ -115,6 +121,7 @@ class WebSource:
                 return self._target.address
             finally:
                 client.demand_going_on()
+            self._opening_since = None
             if kind == "stream":
                 self._reader.begin()
                 client.check = demand_pictures
@@ -148,7 +155,9 @@ class WebSource:
             resumable=False,
         )
         self._reader.begin()
+        self._opening_since = self._clock.monotonic()
         with opened(target) as video:
+            self._opening_since = None
             if video.duration_seconds is None:
                 self._lives = True
                 self._reader.begin()
