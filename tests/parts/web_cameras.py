@@ -49,7 +49,7 @@ class WebCamera(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     server: WebCamera
     protocol_version = "HTTP/1.1"
 
@@ -85,7 +85,7 @@ def serving(handler: type[BaseHTTPRequestHandler], **state: Any) -> Iterator[Web
 # --- files ---------------------------------------------------------------------------------------
 
 
-class _Files(_Handler):
+class _Files(Handler):
     """The files of a folder, whole or a range of bytes, as a web server gives them."""
 
     def do_GET(self) -> None:
@@ -185,7 +185,7 @@ def live_hls(clip: Path, *, segment_seconds: int, part: str = "part%d.ts") -> It
 # --- pictures one by one -------------------------------------------------------------------------
 
 
-class _Pictures(_Handler):
+class _Pictures(Handler):
     """A picture a request. With `hold_seconds` each stays for so long, as at a bridge."""
 
     def do_GET(self) -> None:
