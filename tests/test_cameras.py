@@ -15,7 +15,7 @@ from tests.parts import STREET_CLIP
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon
 from tests.parts.mosquitto import StartMosquitto, Subscriber
 from tests.parts.street import sideways, squeezed
-from tests.parts.web_cameras import encode, jpegs, live_hls, snapshot_camera, web_files
+from tests.parts.web_cameras import encode, jpegs, live_hls, slow_mjpeg, snapshot_camera, web_files
 from tests.test_end_to_end import ABSENT, PRESENT, STATUS, camera_status, config, events
 from tests.truth import Score, clip_seconds, score, street
 
@@ -116,6 +116,25 @@ def test_cameras_on_http(tmp_path: Path, start_mosquitto: StartMosquitto) -> Non
         result = max((score(street(), mine, offset) for offset in offsets), key=_rightness)
         assert result.perfect, (name, result)
         assert len(result.found) == len(PRESENT)
+
+
+def test_a_slow_camera_is_online_and_what_it_is_too_slow_for_is_told(
+    tmp_path: Path, start_mosquitto: StartMosquitto
+) -> None:
+    broker = start_mosquitto()
+    with slow_mjpeg(2.5) as camera, Subscriber(broker.port) as subscriber:
+        settings = config(broker, {"slow": {"url": camera.url}}, "red car", "dog")
+        settings["watches"]["dog"]["appear"] = {"hits": 1}
+        with Daemon(tmp_path, settings) as daemon:
+            daemon.wait_for_log("watches.red-car.appear: ", PATIENCE_SECONDS)
+            assert daemon.terminate() == 0
+    (line,) = [line for line in daemon.log.splitlines() if ".appear: " in line]
+    assert line.endswith(
+        "nothing can appear at slow, which gives a picture every 2.5 s: 3 sightings within 2s are "
+        "asked for; write appear: {hits: 1}, or a longer within, and a leave of 8s or more"
+    )
+    assert [m.payload for m in subscriber.of(camera_status("slow"))].count(b"online") == 1
+    assert camera.connections == 1
 
 
 def _rightness(result: Score) -> int:

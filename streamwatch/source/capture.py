@@ -199,6 +199,12 @@ class Capture:
         with self._lock:
             return self._outage.problem if self._outage else None
 
+    @property
+    def interval_seconds(self) -> float | None:
+        """The usual time between two frames; None before it is known."""
+        with self._lock:
+            return self._cadence.usual_seconds
+
     def online(self, now: float) -> bool:
         """Whether frames arrive; `now` in monotonic seconds.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import deque
 from datetime import datetime, timedelta
 
@@ -159,6 +160,12 @@ class Cadence:
             return self._first_seconds
         usual = sorted(self._intervals)[-2:][0]
         return max(SILENCE_SECONDS, 3 * usual)
+
+    @property
+    def usual_seconds(self) -> float | None:
+        """The median of the last intervals; None before some are known."""
+        enough = len(self._intervals) >= 3
+        return statistics.median(self._intervals) if enough else None
 
     def tick(self, now: float) -> None:
         """Record a frame."""

@@ -210,9 +210,9 @@ def kind_of(answer: Answer, shown: str) -> Kind:
         raise SourceError(f"{shown}: this is a web page, not a stream; is it a page to log in at?")
     if text.startswith(b"#extm3u"):
         return "hls"
-    if text.startswith((b"<?xml", b"<mpd")):
+    if text.startswith((b"<?xml", b"<mpd")) and b"<mpd" in answer.ahead(1024).lower():
         return "dash"
-    if kind.startswith("text/") or kind.endswith("json"):
+    if kind.startswith("text/") or kind.endswith(("json", "xml")):
         raise SourceError(f"{shown}: this is text ({kind}), no stream")
     if picture_format(begin) and answer.length is not None:
         return "picture"

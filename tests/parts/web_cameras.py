@@ -17,6 +17,7 @@ from typing import Any
 
 import av
 import cv2
+import numpy as np
 
 FPS = 15
 REALM, NONCE = "camera", "4d61"
@@ -235,6 +236,30 @@ def snapshot_camera(
     """`pictures` at 15 a second, one a request, at any path; behind a digest `login`."""
     state = {"pictures": pictures, "login": login, "hold_seconds": hold_seconds, "tags": tags}
     with serving(_Pictures, **state) as server:
+        yield server
+
+
+class SlowPictures(Handler):
+    """MJPEG of one picture every `seconds`; the first one after so long, too."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace;boundary=--frame")
+        self.end_headers()
+        for shade in range(0, 250, 10):
+            time.sleep(self.server.state["seconds"])
+            content = _jpeg(np.full((48, 64, 3), shade, np.uint8))
+            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(content)}\r\n\r\n"
+            try:
+                self.wfile.write(head.encode() + content + b"\r\n")
+            except OSError:
+                return
+
+
+@contextmanager
+def slow_mjpeg(seconds: float) -> Iterator[WebCamera]:
+    """MJPEG of one picture every `seconds`, at any path."""
+    with serving(SlowPictures, seconds=seconds) as server:
         yield server
 
 

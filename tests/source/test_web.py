@@ -26,10 +26,12 @@ from streamwatch.source import Capture, Clock, Decoded, Slot, Source, decoding, 
 from streamwatch.source.snapshots import picture_age_seconds
 from tests.parts.web_cameras import (
     Handler,
+    SlowPictures,
     WebCamera,
     encode,
     live_hls,
     serving,
+    slow_mjpeg,
     snapshot_camera,
     web_files,
 )
@@ -89,6 +91,10 @@ WEB_PAGE = "this is a web page, not a stream; is it a page to log in at?"
         (page(b"\n\n<HTML><body>", "application/octet-stream"), WEB_PAGE),
         (page(b"\xef\xbb\xbf<!doctype html>", ""), WEB_PAGE),
         (page(b'{"error": 1}', "application/json"), "this is text (application/json), no stream"),
+        (
+            page(b"<?xml version='1.0'?><Status/>", "application/xml"),
+            "this is text (application/xml), no stream",
+        ),
         (page(b"hello", "text/plain"), "this is text (text/plain), no stream"),
         (page(b"", "video/mp4"), "it answers with nothing"),
         (page(b"", "text/html"), "it answers with nothing"),
@@ -251,28 +257,11 @@ def test_an_old_picture_keeps_the_time_at_which_it_was_taken() -> None:
 # --- streams and recordings ----------------------------------------------------------------------
 
 
-class _Slow(Handler):
-    """MJPEG of one picture every `seconds`; the first one after so long, too."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace;boundary=--frame")
-        self.end_headers()
-        for shade in range(0, 250, 10):
-            time.sleep(self.server.state["seconds"])
-            content = jpeg(shade)
-            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(content)}\r\n\r\n"
-            try:
-                self.wfile.write(head.encode() + content + b"\r\n")
-            except OSError:
-                return
-
-
 def test_slow_mjpeg_is_read_on_one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slower than the usual patience, and than the time for opening."""
     monkeypatch.setattr(timing, "SILENCE_SECONDS", 0.4)
     monkeypatch.setattr(decoding, "OPEN_SECONDS", 0.5)
-    with serving(_Slow, seconds=0.7) as camera:
+    with slow_mjpeg(0.7) as camera:
         frames = read(camera.url, 5)
         assert camera.connections == 1
     steps = [b.seconds - a.seconds for a, b in pairwise(frames)]
@@ -281,7 +270,7 @@ def test_slow_mjpeg_is_read_on_one_connection(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_stop_ends_a_wait_for_a_picture() -> None:
     stop = threading.Event()
-    with serving(_Slow, seconds=60) as camera:
+    with slow_mjpeg(60) as camera:
         threading.Timer(0.5, stop.set).start()
         began = time.monotonic()
         assert list(source(camera.url).frames(stop)) == []
@@ -293,7 +282,7 @@ def test_mjpeg_that_stops_for_longer_than_it_used_to_is_an_error(
 ) -> None:
     monkeypatch.setattr(timing, "SILENCE_SECONDS", 0.4)
 
-    class Ending(_Slow):
+    class Ending(SlowPictures):
         def do_GET(self) -> None:
             self.server.state["seconds"] = 0.05
             threading.Timer(1.0, lambda: self.server.state.update(seconds=60)).start()
