@@ -50,8 +50,15 @@ def test_the_shell_completes(tmp_path: Path, typed: str, offered: list[str]) -> 
 
 
 def test_completion_is_installed_for_bash(tmp_path: Path) -> None:
-    done = streamwatch(tmp_path, "--install-completion", "bash")
-    assert done.returncode == 0, done.stderr
+    """Typer looks which shell has started it."""
+    program = Path(sys.executable).with_name("streamwatch")
+    done = subprocess.run(
+        ["bash", "--norc", "-c", f"'{program}' --install-completion || exit 1"],
+        env=private_environment(tmp_path),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
     script = tmp_path / ".bash_completions" / "streamwatch.sh"
     assert f"source '{script}'" in (tmp_path / ".bashrc").read_text().splitlines()
     completed = subprocess.run(
