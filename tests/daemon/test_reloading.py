@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -30,6 +31,8 @@ from streamwatch.errors import ConfigError, DetectorError
 from streamwatch.pipeline import pipeline as pipeline_module
 from streamwatch.pipeline.analysis import Answer
 from streamwatch.prompts.embeddings import Embeddings
+from streamwatch.publisher.pictures.areas import ZONE_BGR
+from streamwatch.publisher.pictures.drawing import PLATE_BGR
 from streamwatch.records import Detection, Vectors
 from tests.parts import STREET_CLIP
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
@@ -593,8 +596,16 @@ def test_the_detect_and_snapshot_commands_answer_with_what_a_camera_shows(
     assert answer["result"]["frame"] == [640, 360]
     mine = client("detect", {"camera": "left"})["result"]["detections"]
     assert [found["prompt"] for found in mine] == ["red car", "dog"]
+    before = bench.info()["config_hash"]
+    steps = [[0.5, 0.5], [0.9, 0.5], [0.9, 0.9], [0.5, 0.9]]
+    bench.save(lambda tree: tree["cameras"]["left"].update(zones={"steps": steps}))
+    wait_until(lambda: bench.info()["config_hash"] != before)
     shown = client("snapshot", {"camera": "left", "watch": "car"})["result"]
-    assert base64.b64decode(shown["jpeg"])[:2] == b"\xff\xd8"
+    jpeg = np.frombuffer(base64.b64decode(shown["jpeg"]), np.uint8)
+    picture = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+    assert picture is not None
+    for x, y, colour in ((10, 50, PLATE_BGR), (320, 250, ZONE_BGR)):
+        assert abs(picture[y, x].astype(int) - colour).max() < 60, (x, y)
     assert client("detect", {"camera": "front"})["message"] == "front is none of the cameras"
 
 

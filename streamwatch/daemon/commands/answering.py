@@ -36,7 +36,7 @@ from streamwatch.logs import Seldom
 from streamwatch.pipeline.analysis import Answer
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.prompts.vocabulary import vocabulary
-from streamwatch.publisher import Command, Publisher, render_all, timestamp
+from streamwatch.publisher import Command, Publisher, areas_of, render_all, timestamp
 from streamwatch.records import Vectors, Vocabulary
 
 log = logging.getLogger(__name__)
@@ -143,6 +143,7 @@ class Commands:
         least = 1.0
         if request.watch is not None:
             prompts, least = self._looked_for(request.camera, request.watch)
+        areas = areas_of(self._pipeline.require(request.camera).settings)
 
         def shown(seen: Answer) -> Mapping[str, Any]:
             marks = [
@@ -150,7 +151,8 @@ class Commands:
                 for detection in seen.detections
                 if detection.prompt in prompts and detection.confidence >= least
             ]
-            jpeg = render_all(seen.frame.image, marks, self._config.snapshots.quality)
+            quality = self._config.snapshots.quality
+            jpeg = render_all(seen.frame.image, marks, quality, areas=areas)
             return {**_frame(request.camera, seen), "jpeg": base64.b64encode(jpeg).decode()}
 
         self._look(request.camera, None, asked, shown)
