@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ from streamwatch import logs
 from streamwatch.config import Config, MqttSettings, model_advice, snapshot_folder
 from streamwatch.daemon.commands.answering import Commands
 from streamwatch.daemon.fetch_first import fetch_first
+from streamwatch.daemon.frames import look
 from streamwatch.daemon.instance import instance_id
 from streamwatch.daemon.problems import Problems, not_applied, not_listening
 from streamwatch.daemon.reloading import (
@@ -119,6 +121,7 @@ class Daemon:
                 lambda: self._supervision.ready,
                 exposition(self._supervision.metrics),
                 self._status,
+                partial(look, self._pipeline),
             )
             self._web = Web(self._pages, self._web_changed)
             started.callback(self._web.close)

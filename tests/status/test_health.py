@@ -77,6 +77,7 @@ def listener(pages: dict[str, Any]) -> Iterator[Listener]:
             lambda: pages["ready"],
             lambda: b"streamwatch_healthy 1\n",
             dict,
+            lambda _: None,
         ),
     )
     yield serving
@@ -102,7 +103,7 @@ def test_metrics_need_the_token(listener: Listener) -> None:
 
 
 def test_a_taken_port_gives_one_clear_error() -> None:
-    pages = Pages(lambda: (), lambda: True, lambda: b"", dict)
+    pages = Pages(lambda: (), lambda: True, lambda: b"", dict, lambda _: None)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -119,7 +120,7 @@ def test_a_taken_port_is_retried(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("streamwatch.web.server.RETRY_SECONDS", 0.1)
-    pages = Pages(lambda: (), lambda: True, lambda: b"", dict)
+    pages = Pages(lambda: (), lambda: True, lambda: b"", dict, lambda _: None)
     listening = threading.Event()
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -30,6 +30,7 @@ from streamwatch.daemon.commands.places import (
     MOST_LOOKS_OF_ONE,
     Places,
 )
+from streamwatch.daemon.frames import FRAME_SECONDS, GONE, none_came
 from streamwatch.daemon.reloading import Outcome, Reloading
 from streamwatch.errors import StreamwatchError, foreseen
 from streamwatch.logs import Seldom
@@ -40,9 +41,6 @@ from streamwatch.publisher import Command, Publisher, areas_of, render_all, time
 from streamwatch.records import Vectors, Vocabulary
 
 log = logging.getLogger(__name__)
-
-FRAME_SECONDS = 5.0
-"""How long to wait for a camera's next frame."""
 
 _ANYBODY = ""
 """Takes places that are nobody's in particular."""
@@ -188,11 +186,11 @@ class Commands:
         waiting = weakref.ref(seen)
 
         def give_up() -> None:
-            asked.cancelled = f"no frame came within {FRAME_SECONDS:.0f} s"
+            asked.cancelled = none_came(FRAME_SECONDS)
             if (unanswered := waiting()) is not None:
                 unanswered.cancel()
 
-        asked.cancelled = "the camera does not run any more"
+        asked.cancelled = GONE
         self._reloading.later(FRAME_SECONDS, give_up)
         self._when_done(seen, asked, lambda answer: asked.answer(shown(answer)), leave)
 
