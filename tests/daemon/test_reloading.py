@@ -278,6 +278,10 @@ def test_a_config_error_is_reported_in_log_errors_and_info_and_stops_nothing(
     assert info["problems"] == [report]
     said = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
     assert f"{bench.path}:23:5: watches.bag.promt: unknown key; did you mean 'prompt'?" in said
+    goes_on = "the configuration is not taken over, what ran before goes on"
+    assert said[-1] == goes_on
+    assert report["message"].startswith(f"{goes_on}: {bench.path}:22:")
+    assert report["message"].endswith(" (the first of 3 mistakes)")
     assert bench.event_types() == ["new"]
 
     bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
