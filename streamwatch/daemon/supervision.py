@@ -162,8 +162,13 @@ class Supervision:
         """What the main thread found last, and whether it still checks."""
         return (*idle("the main thread", self._checked_at, time.monotonic()), *self._stuck)
 
-    def metrics(self) -> Metrics:
-        return report.metrics(self._pipeline, self._publisher, healthy=not self.what_is_stuck())
+    def metrics(self, *, config_taken_over: bool) -> Metrics:
+        return report.metrics(
+            self._pipeline,
+            self._publisher,
+            healthy=not self.what_is_stuck(),
+            config_taken_over=config_taken_over,
+        )
 
     def status(self, path: Path, problems: Iterable[ErrorReport]) -> dict[str, Any]:
         """What `streamwatch status` shows; `path` is the configuration's."""
