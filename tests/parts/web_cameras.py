@@ -171,11 +171,14 @@ class _Broadcast(threading.Thread):
 
 @contextmanager
 def live_hls(clip: Path, *, segment_seconds: int, part: str = "part%d.ts") -> Iterator[WebCamera]:
-    """`clip` live in segments; its key frames must lie so far apart. The playlist is /live.m3u8."""
+    """`clip` live in segments; its key frames must lie so far apart. The playlist is /live.m3u8,
+    and there is one segment when this begins."""
     with tempfile.TemporaryDirectory(prefix="hls-") as folder, web_files(Path(folder)) as server:
         broadcast = _Broadcast(clip, Path(folder), segment_seconds, part)
         server.began_at = time.time()
         broadcast.start()
+        while not (Path(folder) / "live.m3u8").exists():  # it comes with the end of the first part
+            time.sleep(0.05)
         try:
             yield server
         finally:

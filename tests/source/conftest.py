@@ -12,7 +12,6 @@ from tests.parts.rtsp import RtspServer
 from tests.parts.web_cameras import encode, jpegs, live_hls, snapshot_camera, web_files
 from tests.source.clips import write_clip
 from tests.source.peers import http_camera
-from tests.source.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +48,6 @@ def web_hls(long_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     keyed = tmp_path_factory.mktemp("hls") / "keyed.mp4"
     encode(long_clip, keyed, key_seconds=1, before=0, after=0)
     with live_hls(keyed, segment_seconds=1) as server:
-        until(lambda: (Path(server.state["folder"]) / "live.m3u8").exists(), 20)
         yield f"{server.url}/live.m3u8"
 
 
