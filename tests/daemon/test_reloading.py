@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import numpy as np
 import pytest
 import yaml
 
-from streamwatch.config import Config, Edit, config_hash, keep_last_good, load
+from streamwatch.config import Config, Edit, SavedFile, config_hash, keep_last_good, load
 from streamwatch.daemon.commands.places import MOST_ENCODED, MOST_LOOKS_OF_ONE
 from streamwatch.daemon.daemon import Daemon
 from streamwatch.daemon.reloading import Followed, start
@@ -267,6 +268,30 @@ def test_an_added_camera_starts_and_other_visits_go_on(bench: Bench, daemon: Dae
     bench.wait_for_events("new", camera="third")
     bench.subscriber.wait_for_payload(f"{bench.prefix}/cameras/third/status", b"online")
     assert bench.event_types() == ["new"]
+
+
+@pytest.mark.expects_errors
+def test_a_file_that_was_replaced_where_it_is_mounted_from_is_told(
+    bench: Bench,
+    daemon: Daemon,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench.wait_all_open()
+    found = SavedFile._stat
+    with monkeypatch.context() as patched:
+        patched.setattr(SavedFile, "_stat", lambda self: replace(found(self), names=0))  # type: ignore[type-var]
+        wait_until(lambda: bench.info()["problems"])
+        (problem,) = bench.info()["problems"]
+        assert problem["kind"] == "config"
+        assert problem["message"] == (
+            f"{bench.path} was replaced outside, where it is mounted from, which can't be seen from"
+            " here: start anew, and mount the folder that it is in rather than the file"
+        )
+        assert [error["message"] for error in bench.errors()] == [problem["message"]]
+    wait_until(lambda: not bench.info()["problems"])
+    errors = [record.message for record in caplog.records if record.levelno == logging.ERROR]
+    assert errors == [problem["message"]]
 
 
 @pytest.mark.expects_errors
