@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Never
 import typer
 
 from streamwatch import __version__
+from streamwatch.cli import output
 from streamwatch.cli.commands import Command, Group
 from streamwatch.cli.signals import (
     INTERRUPTED,
@@ -76,6 +77,7 @@ def main() -> None:
     # Prints where each thread was when systemd's watchdog aborts it or a library crashes.
     with suppress(RuntimeError):  # stderr is closed
         faulthandler.enable()
+    output.allow_any_text()
     try:
         app()
     except Exception as error:
@@ -164,14 +166,12 @@ def check(
     ] = False,
 ) -> None:
     """Say whether the configuration is right, what it will run, and what may disappoint."""
-    import json
-
     from streamwatch import config as configuration
     from streamwatch.daemon.fetch_first import what_is_fetched
     from streamwatch.prompts.advice import suggestions
 
     if schema:
-        typer.echo(json.dumps(configuration.schema(), indent=2, ensure_ascii=False))
+        output.print_json(configuration.schema())
         return
     try:
         path = configuration.find(config)
@@ -202,8 +202,6 @@ def status(
 
     Exit codes: 0 all is well; 1 it runs, with problems; 3 it does not run.
     """
-    import json
-
     from rich.console import Console
 
     from streamwatch.cli.status import is_well, show
@@ -226,7 +224,7 @@ def status(
     if found is None:
         _fail(StreamwatchError(f"no daemon is running with {path.absolute()}"))
     if as_json:
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        output.print_json(found)
     else:
         show(found, Console(highlight=False))
     if not is_well(found):
