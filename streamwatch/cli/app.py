@@ -164,8 +164,18 @@ def check(
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON Schema of the configuration.")
     ] = False,
+    connect: Annotated[
+        bool,
+        typer.Option(
+            "--connect", help="Open each camera and the broker too, and tell what they answer."
+        ),
+    ] = False,
 ) -> None:
-    """Say whether the configuration is right, what it will run, and what may disappoint."""
+    """Say whether the configuration is right, what it will run, and what may disappoint.
+
+    With --connect it exits with 3 if a camera or the broker can't be used. If the daemon runs with
+    this file, it is asked instead.
+    """
     from streamwatch import config as configuration
     from streamwatch.daemon.fetch_first import what_is_fetched
     from streamwatch.prompts.advice import suggestions
@@ -191,6 +201,23 @@ def check(
         typer.echo("\nWhat may disappoint:\n")
     for warning in warnings:
         typer.secho(f"  {warning}", fg=typer.colors.YELLOW)
+    if connect:
+        _connect(path, settings)
+
+
+def _connect(path: Path, settings: Config) -> None:
+    from streamwatch.cli.connecting import show_answers
+
+    typer.echo("\nWhat answers:\n")
+    try:
+        with interrupted_by_signals():
+            all_well = show_answers(settings, path)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except StreamwatchError as error:
+        _fail(error)
+    if not all_well:
+        raise typer.Exit(EXIT_FAILED)
 
 
 @app.command(cls=Command)
