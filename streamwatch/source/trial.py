@@ -41,6 +41,7 @@ class Trial:
     def __init__(self, camera: str, settings: CameraSettings) -> None:
         self._source = source_for(settings, Clock())
         self._stop = threading.Event()
+        self._deadline = time.monotonic() + FIRST_FRAME_SECONDS
         self._result: Found | str = f"no picture within {FIRST_FRAME_SECONDS:.0f} s"
         self._has_begun = threading.Event()
         """Set at the first frame, and where none comes."""
@@ -49,7 +50,7 @@ class Trial:
 
     def result(self) -> Found | str:
         """What was found, or what is wrong in one sentence; waits for it."""
-        self._has_begun.wait(FIRST_FRAME_SECONDS)
+        self._has_begun.wait(max(0.0, self._deadline - time.monotonic()))
         if self._has_begun.is_set():
             self._thread.join(MEASURED_SECONDS)
         self._stop.set()

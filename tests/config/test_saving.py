@@ -269,6 +269,14 @@ def test_what_is_merged_is_not_taken_out(tmp_path: Path, change: Edit) -> None:
     assert (tmp_path / "config.yaml").read_text() == MERGING
 
 
+@pytest.mark.parametrize("change", [Switch(False), Remove(), Put({"prompt": "z"})])
+def test_an_edit_of_what_is_merged_elsewhere_is_refused(tmp_path: Path, change: Any) -> None:
+    text = HEAD + "watches:\n  a: &a\n    prompt: x\n  b:\n    <<: *a\n    dwell: 1s\n"
+    with pytest.raises(ConfigError, match=r"config\.yaml: this change can't be written here"):
+        persisted(tmp_path, text, watch("a", change))
+    assert (tmp_path / "config.yaml").read_text() == text
+
+
 def test_an_invalid_edit_leaves_the_file_unchanged(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         persisted(tmp_path, HEAD + WATCHES, watch("dog", Put({"promt": "dog"})))

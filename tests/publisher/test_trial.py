@@ -11,6 +11,7 @@ from streamwatch.config.sections.mqtt import MqttSettings
 from streamwatch.publisher import try_broker
 from streamwatch.publisher.mqtt import trial
 from tests.parts import free_port
+from tests.parts.certificates import Authority
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.parts.mqtt_proxy import MqttProxy
 
@@ -138,6 +139,23 @@ def test_something_else_listens_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         mqtt = MqttSettings(host="127.0.0.1", port=silent.getsockname()[1])
         assert try_broker(mqtt) == ([], [f"broker {mqtt.address} does not answer"])
+
+
+def test_with_tls(start_mosquitto: StartMosquitto, authority: Authority) -> None:
+    broker = start_mosquitto(certificate=authority.issue("server"))
+    mqtt = MqttSettings.model_validate({"host": broker.host, "port": broker.port})
+    trusting = {"host": broker.host, "port": broker.port, "tls": {"ca": str(authority.ca)}}
+    assert try_broker(MqttSettings.model_validate(trusting))[1] == []
+    assert try_broker(MqttSettings.model_validate(trusting | {"tls": True})) == (
+        [],
+        [
+            f"broker {mqtt.address} shows a certificate of an authority that is not trusted; see"
+            " mqtt.tls.ca"
+        ],
+    )
+    found, (wrong,) = try_broker(mqtt)
+    assert found == []
+    assert wrong.startswith(f"broker {mqtt.address} does not answer as an MQTT broker (")
 
 
 def test_a_broker_that_closes_the_connection_at_a_message(mosquitto: Mosquitto) -> None:

@@ -24,10 +24,17 @@ from streamwatch.publisher.mqtt.attempt import (
     Refused,
     Subscribed,
 )
-from streamwatch.publisher.mqtt.connection import CHECKING, UNSUPPORTED_VERSION, Connection
+from streamwatch.publisher.mqtt.connection import (
+    CHECKING,
+    SILENT_ENDS_AT_FIRST,
+    UNSUPPORTED_VERSION,
+    Connection,
+)
 
 CONNECT_SECONDS = 25.0
 """How long connecting may take: a broker that answers to neither version takes two patiences."""
+MOST_ATTEMPTS = SILENT_ENDS_AT_FIRST + 1
+"""Until a broker that answers nothing was tried with the other version of MQTT too."""
 ANSWER_SECONDS = 5.0
 """How long the broker may take to acknowledge a subscription or a message."""
 RETURN_SECONDS = 2.0
@@ -75,26 +82,33 @@ class _Trial:
     def _connect(self) -> str | None:
         """Why it can't be; None once it is up."""
         deadline = time.monotonic() + CONNECT_SECONDS
-        other_version_may_do = True
-        while other_version_may_do and not self.connection.up:
+        for _ in range(MOST_ATTEMPTS):
             wait = self.connection.seconds_to_attempt or 0.0
             if wait >= deadline - time.monotonic():
                 break
             time.sleep(wait)
-            self.connection.attempt()
-            other_version_may_do = self.connection.seconds_to_attempt is None
-            while self.connection.seconds_to_attempt is None and not self.connection.up:
-                notice = self._next(deadline)
-                match notice:
-                    case None:
-                        return self.connection.problem or f"{self._broker} does not answer"
-                    case Refused(code=code):
-                        other_version_may_do = code == UNSUPPORTED_VERSION
-                    case NotEncrypted() | Closed(code=None):
-                        other_version_may_do = False
-                if isinstance(notice, Accepted | Refused | NotEncrypted | Closed):
-                    self.connection.take(notice)
-        return self.connection.problem
+            if self._is_decided(deadline):
+                break
+        if self.connection.up:
+            return None
+        return self.connection.problem or f"{self._broker} does not answer"
+
+    def _is_decided(self, deadline: float) -> bool:
+        """Attempt to connect; whether it is up, or another version of MQTT would not do either."""
+        self.connection.attempt()
+        is_decided = self.connection.seconds_to_attempt is not None  # nothing could be sent
+        while self.connection.seconds_to_attempt is None and not self.connection.up:
+            notice = self._next(deadline)
+            match notice:
+                case None:
+                    return True
+                case Refused(code=code):
+                    is_decided = code != UNSUPPORTED_VERSION
+                case NotEncrypted() | Closed(code=None):
+                    is_decided = True
+            if isinstance(notice, Accepted | Refused | NotEncrypted | Closed):
+                self.connection.take(notice)
+        return is_decided or self.connection.up
 
     def _exchange(self) -> str | None:
         """Subscribe, and send a message that has to come back; what is wrong, in a sentence."""
