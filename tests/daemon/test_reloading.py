@@ -389,12 +389,13 @@ def test_saving_in_place_by_rename_or_by_symlink_is_noticed(bench: Bench, daemon
 def test_request_reload_reads_the_file_again(
     bench: Bench, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even if the file looks unchanged, as when only an environment variable changes."""
-    bench.wait_for_events("new")
-    before = bench.path.stat()
-    text = bench.path.read_text().replace("prompt: dog", "prompt: cat")
-    bench.path.write_text(text)
-    os.utime(bench.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    """Also where it is the same, and only an environment variable has changed."""
+    bench.wait_for_events("new", watch="dog")
+    monkeypatch.setenv("ANIMAL", "dog")
+    bench.save(lambda tree: tree["watches"]["dog"].update(prompt="${ANIMAL}"))
+    bench.save(lambda tree: tree["watches"].update(cat={"prompt": "cat"}))
+    bench.wait_for_events("new", watch="cat")
+    monkeypatch.setenv("ANIMAL", "horse")
     time.sleep(0.5)
     assert bench.event_types(watch="dog") == ["new"]
     daemon.request_reload()
