@@ -11,6 +11,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
+FIELDS = ("camera", "watch", "event", "id")
+"""What a line may say it is of (`extra=`), for a collector to select by; `event` is the type of an
+event, and `id` its visit's, as in the alert."""
 JOURNAL_PRIORITY = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
 """syslog's numbers, which journald reads from a leading `<N>` (sd-daemon(3))."""
 SELDOM_SECONDS = 1.0
@@ -35,6 +38,7 @@ class _JsonFormatter(logging.Formatter):
             "logger": record.name,
             "thread": record.threadName,
             "message": record.getMessage(),
+            **{name: getattr(record, name) for name in FIELDS if hasattr(record, name)},
         }
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)

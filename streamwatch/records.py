@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamwatch.geometry import Box
+from streamwatch.geometry import Box, Polygon
 
 Image = NDArray[np.uint8]
 """`(height, width, 3)` uint8, BGR."""
@@ -110,16 +111,20 @@ class CameraCounts:
         )
 
 
-_COUNTERS = tuple(field.name for field in fields(CameraCounts) if field.type == "int")
+_COUNTERS = tuple(each.name for each in fields(CameraCounts) if each.type == "int")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """What a snapshot is drawn from: the whole frame and the box to mark in it."""
+    """What a snapshot is drawn from: the whole frame and the box to mark in it.
+
+    `zones` are those that let it count, by name; none for a watch that asks for none.
+    """
 
     image: Image
     box: Box
     label: str
+    zones: Mapping[str, Polygon] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,7 +6,8 @@ import faulthandler
 import logging
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Never
 
@@ -238,14 +239,8 @@ def status(
 
     try:
         path = find(config)
-        found = ask(status_sockets(path))
-    except PermissionError:
-        _fail(StreamwatchError(f"the daemon of {path} is another user's; try sudo"))
-    except TimeoutError:
-        typer.echo(
-            f"streamwatch: the daemon of {path.absolute()} runs, and does not answer", err=True
-        )
-        raise typer.Exit(EXIT_TROUBLED) from None
+        with _asking_the_daemon_of(path):
+            found = ask(status_sockets(path))
     except StreamwatchError as error:
         _fail(error)
     if found is None:
@@ -256,6 +251,85 @@ def status(
         show(found, Console(highlight=False))
     if not is_well(found):
         raise typer.Exit(EXIT_TROUBLED)
+
+
+@contextmanager
+def _asking_the_daemon_of(path: Path) -> Iterator[None]:
+    """End with a sentence if it is another user's, or does not answer."""
+    try:
+        yield
+    except PermissionError:
+        _fail(StreamwatchError(f"the daemon of {path} is another user's; try sudo"))
+    except TimeoutError:
+        typer.echo(
+            f"streamwatch: the daemon of {path.absolute()} runs, and does not answer", err=True
+        )
+        raise typer.Exit(EXIT_TROUBLED) from None
+
+
+def _cameras(context: typer.Context, begun: str) -> list[str]:
+    from streamwatch.config import find, load
+
+    with suppress(StreamwatchError):
+        found = load(find(context.params.get("config"))).cameras
+        return [name for name in found if name.startswith(begun)]
+    return []
+
+
+@app.command(cls=Command)
+def look(
+    camera: Annotated[
+        str,
+        typer.Argument(
+            metavar="CAMERA", help="As the configuration names it.", autocompletion=_cameras
+        ),
+    ],
+    config: ConfigOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="The JPEG to write, `-` for standard output. Without it: CAMERA.jpg.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Write a picture of a camera, with its zones and a grid to find their numbers with.
+
+    The running daemon gives it, or where none reads this camera it is opened for it.
+    """
+    from streamwatch.cli.look import HINT
+    from streamwatch.cli.look import look as seen_by
+    from streamwatch.config import did_you_mean, find, listing, load
+
+    target = output or Path(f"{camera}.jpg")
+    to_stdout = target == Path("-")
+    if to_stdout and sys.stdout.isatty():
+        raise typer.BadParameter("a terminal shows no pictures; send it to a file or program")
+    try:
+        path = find(config)
+        cameras = load(path).cameras
+        if camera not in cameras:
+            meant = did_you_mean(camera, cameras)
+            known = f"; {path} has {listing(cameras, 'and') if cameras else 'none'}"
+            raise typer.BadParameter(f"there is no camera {camera}{meant or known}")
+        with _asking_the_daemon_of(path):
+            seen = seen_by(path, camera, cameras[camera])
+    except StreamwatchError as error:
+        _fail(error)
+    if to_stdout:
+        sys.stdout.buffer.write(seen.jpeg)
+        return
+    try:
+        target.write_bytes(seen.jpeg)
+    except OSError as error:
+        _fail(StreamwatchError(f"{target} can't be written: {error.strerror}"))
+    width, height = seen.size
+    whose = "as the running daemon sees it" if seen.from_daemon else "opened for this"
+    typer.echo(f"Wrote {target}: {camera}, {width}x{height}, {whose}.\n")
+    typer.echo(HINT.format(file=path, camera=camera))
 
 
 @app.command(cls=Command)

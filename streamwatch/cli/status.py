@@ -21,11 +21,12 @@ def show(document: Mapping[str, Any], console: Console) -> None:
     _line(console, f"streamwatch {document['version']}, running for {uptime}")
     _line(console, document["config"], style="dim")
     connected = Text("connected") if broker["connected"] else Text("not connected", style="red")
-    waiting = f", {document['outbox']} alerts waiting"
+    outbox = document["outbox"]
+    waiting = f", {outbox} alert{'' if outbox == 1 else 's'} waiting"
     console.print(Text.assemble(f"broker {broker['address']}: ", connected, waiting))
     _line(
         console,
-        f"detector {document['model']}: {_ms(document['detector']['ms_p50'])} a batch, "
+        f"detector {document['model']}: {_speed(document['detector']['ms_p50'])}, "
         f"{document['rss_bytes'] / 1e6:.0f} MB of memory\n",
     )
     cameras = _table("camera", "status", "fps", "age", "problem")
@@ -65,8 +66,8 @@ def _line(console: Console, text: str, style: str = "") -> None:
     console.print(Text(text, style=style), soft_wrap=True)
 
 
-def _ms(value: float | None) -> str:
-    return "nothing analysed yet" if value is None else f"{value:.0f} ms"
+def _speed(batch_ms: float | None) -> str:
+    return "nothing analysed yet" if batch_ms is None else f"{batch_ms:.0f} ms a batch"
 
 
 def _table(*headings: str) -> Table:

@@ -13,6 +13,7 @@ from streamwatch.config.fingerprint import config_hash
 from streamwatch.config.following import POLL_SECONDS, SavedFile
 from streamwatch.config.last_good import keep_last_good, load_last_good
 from streamwatch.config.loading import find, load, located, text_of
+from streamwatch.config.pace_advice import too_slow
 from streamwatch.config.saving import persist
 from streamwatch.config.schema import schema
 from streamwatch.config.sections.camera import CameraSettings
@@ -88,6 +89,7 @@ __all__ = [
     "schema",
     "snapshot_folder",
     "text_of",
+    "too_slow",
     "warnings",
     "with_credentials",
     "with_short_login",

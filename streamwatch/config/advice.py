@@ -174,9 +174,10 @@ def _camera(camera: CameraSettings) -> Iterator[tuple[str, str]]:
             there = "is no regular file" if _is(Path(camera.url), Path.exists) else "does not exist"
             yield ".url", f"the file {mask_url(camera.url)} {there} now"
         return
-    for key in ("loop", "pace"):
-        if key in camera.model_fields_set:
-            yield f".{key}", "without effect: it is for files"
+    if "pace" in camera.model_fields_set:
+        yield ".pace", "without effect: it is for files"
+    if "loop" in camera.model_fields_set and camera.kind != "http":
+        yield ".loop", "without effect: it is for files and recordings on the web"
     yield from login_advice(camera)
     if camera.kind != "device" and "@" in urlsplit(camera.url).path:
         yield (

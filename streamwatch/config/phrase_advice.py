@@ -1,4 +1,4 @@
-"""Warnings about prompts that are written as no text encoder reads them: lists, and negations."""
+"""Warnings about prompts that no text encoder reads as meant: lists, negations, articles."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ _FILLING = re.compile(
 )
 _SIGNS = re.compile(r"(?i)\b(?:signs?|symbols?|stickers?)$")
 """What a "no" may stand on: a "no parking sign"."""
+_ARTICLE = re.compile(r"(?i)(?:an?|the) ((?!few |lot |pair |couple |group )[\w'-]+(?: [\w'-]+)?)")
+"""With toybox and the bundled clip it is sure of "dog" by 0.88, of "a dog" by 0.63 and of
+"the dog" by 0.34, but of "red car" by 0.86 and of "a red car" by 1.0."""
 _PLAIN = re.compile(r"(?!(?i:true|false|null|yes|no|on|off)$)[^\W\d_][\w'-]*(?: [\w'-]+)*")
 
 
@@ -50,6 +53,13 @@ def phrase_advice(watch: WatchSettings) -> Iterator[tuple[str, str]]:
                 f".{key}",
                 f"'{several[0]}' is looked for as one phrase, which commas, full stops and 'or' "
                 f"don't divide; if each by itself is meant, write {key}: {_written(each)}",
+            )
+        if articles := [prompt for prompt in prompts if _ARTICLE.fullmatch(prompt)]:
+            bare = [_ARTICLE.sub(r"\1", prompt) for prompt in prompts]
+            yield (
+                f".{key}",
+                f"'{articles[0]}' begins with an article, and the models are trained with words "
+                f"without one: they may be less sure of it; write {key}: {_written(bare)}",
             )
         for prompt in prompts:
             if (found := _NEGATION.match(prompt)) and not _SIGNS.search(prompt):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,8 +19,15 @@ from streamwatch.config import Config, MqttSettings, snapshot_folder
 from streamwatch.daemon.advising import Advising
 from streamwatch.daemon.commands.answering import Commands
 from streamwatch.daemon.fetch_first import fetch_first
+from streamwatch.daemon.frames import look
 from streamwatch.daemon.instance import instance_id
-from streamwatch.daemon.problems import Problems, not_applied, not_listening, not_seen
+from streamwatch.daemon.problems import (
+    NOT_TAKEN_OVER,
+    Problems,
+    not_applied,
+    not_listening,
+    not_seen,
+)
 from streamwatch.daemon.reloading import (
     Applied,
     Followed,
@@ -32,10 +40,11 @@ from streamwatch.daemon.starting import shown_alive
 from streamwatch.daemon.supervision import Supervision
 from streamwatch.errors import StreamwatchError, first_line
 from streamwatch.paths import state_file, status_socket
+from streamwatch.pipeline.analysis import log_event
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.publisher import Command, EmbeddedBrokers, ErrorKind, ErrorReport, Publisher
 from streamwatch.status import report
-from streamwatch.status.metrics import exposition
+from streamwatch.status.metrics import Metrics, exposition
 from streamwatch.web.app import Pages
 from streamwatch.web.server import Web
 from streamwatch.web.status_socket import StatusServer
@@ -120,8 +129,9 @@ class Daemon:
             self._pages = Pages(
                 self._supervision.what_is_stuck,
                 lambda: self._supervision.ready,
-                exposition(self._supervision.metrics),
+                exposition(self._metrics),
                 self._status,
+                partial(look, self._pipeline),
             )
             self._web = Web(self._pages, self._web_changed)
             started.callback(self._web.close)
@@ -189,7 +199,7 @@ class Daemon:
         remembered = self._publisher.remembered
         for event in self._pipeline.recall(remembered):
             self._publisher.event(event)
-            log.info("%s: %s is gone (%s)", event.camera, event.watch, event.reason)
+            log_event(event)
         pairs = {(visit.last.camera, visit.last.watch) for visit in remembered}
         self._publisher.forget((), pairs - _pairs(self._pipeline.current.config))
 
@@ -271,6 +281,7 @@ class Daemon:
             return
         for line in str(outcome.error).splitlines():
             log.error("%s", line)
+        log.error("%s", NOT_TAKEN_OVER)
         self._problems.begin("file", not_applied(outcome))
         self._declare()
 
@@ -301,6 +312,9 @@ class Daemon:
             self._problems.begin("http", not_listening(problem))
         elif self._problems.end("http") and self._reloading is not None:
             self._reloading.do(self._declare)
+
+    def _metrics(self) -> Metrics:
+        return self._supervision.metrics(config_taken_over=not self._problems.lasts("file"))
 
     def _status(self) -> dict[str, Any]:
         assert self._followed is not None

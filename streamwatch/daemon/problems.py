@@ -11,6 +11,8 @@ from streamwatch.publisher import ErrorReport, Publisher
 
 Kind = Literal["file", "mount", "http"]
 
+NOT_TAKEN_OVER = "the configuration is not taken over, what ran before goes on"
+
 
 class Problems:
     """At most one of each kind. Published on `P/errors` when it begins, in `P/info` while it lasts.
@@ -26,6 +28,9 @@ class Problems:
     def lasting(self) -> tuple[ErrorReport, ...]:
         return tuple(self._lasting.copy().values())
 
+    def lasts(self, kind: Kind) -> bool:
+        return kind in self._lasting
+
     def begin(self, kind: Kind, report: ErrorReport) -> None:
         self._lasting[kind] = report
         self._publisher.error(report)
@@ -37,10 +42,12 @@ class Problems:
 
 def not_applied(outcome: Outcome) -> ErrorReport:
     """The report that a configuration was not applied, because of the outcome's error."""
+    first = str(outcome.error).partition("\n")[0]
+    mistakes = len(outcome.problems)
+    count = f" (the first of {mistakes} mistakes)" if mistakes > 1 else ""
     return ErrorReport(
         "config",
-        "the configuration is not taken over, what ran before goes on: "
-        + str(outcome.error).partition("\n")[0],
+        f"{NOT_TAKEN_OVER}: {first}{count}",
         errors=outcome.problems or None,
         at=datetime.now(UTC),
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from streamwatch.config import too_slow
 from streamwatch.daemon.reloading import Reloading
 from streamwatch.errors import StreamwatchError
 from streamwatch.pipeline.pipeline import Pipeline
@@ -47,6 +48,8 @@ class Supervision:
         self._status_lock = threading.Lock()
         """Held while a camera's status is published, so that none is published after its
         removal."""
+        self._slow: set[tuple[str, str]] = set()
+        """Cameras and watches that were told to be too slow."""
         self._stats: tuple[Stats, ...] = ()
         """The last two that were published."""
         self._liveness = Liveness()
@@ -69,6 +72,7 @@ class Supervision:
             if time.monotonic() >= next_stats:
                 next_stats += STATS_SECONDS
                 self.publish_stats()
+                self._tell_of_slow_cameras()
             self.raise_failures()
             if self._pipeline.ended:
                 log.info("all cameras have ended")
@@ -110,6 +114,18 @@ class Supervision:
                     self._statuses[name] = status
                     self._publisher.camera_status(name, status)
 
+    def _tell_of_slow_cameras(self) -> None:
+        """Log once which watches a camera's measured pace makes impossible."""
+        setup = self._pipeline.current
+        for name, camera in setup.cameras.items():
+            measured = camera.capture.interval_seconds
+            if measured is None or measured <= 1 / camera.settings.fps:
+                continue
+            for watch, said in too_slow(setup.config, name, measured):
+                if (name, watch) not in self._slow:
+                    self._slow.add((name, watch))
+                    log.warning("watches.%s.appear: %s", watch, said)
+
     def publish_stats(self) -> None:
         stats = self._stats_now()
         self._stats = (*self._stats[-1:], stats)
@@ -146,8 +162,13 @@ class Supervision:
         """What the main thread found last, and whether it still checks."""
         return (*idle("the main thread", self._checked_at, time.monotonic()), *self._stuck)
 
-    def metrics(self) -> Metrics:
-        return report.metrics(self._pipeline, self._publisher, healthy=not self.what_is_stuck())
+    def metrics(self, *, config_taken_over: bool) -> Metrics:
+        return report.metrics(
+            self._pipeline,
+            self._publisher,
+            healthy=not self.what_is_stuck(),
+            config_taken_over=config_taken_over,
+        )
 
     def status(self, path: Path, problems: Iterable[ErrorReport]) -> dict[str, Any]:
         """What `streamwatch status` shows; `path` is the configuration's."""

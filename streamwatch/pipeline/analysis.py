@@ -221,7 +221,8 @@ class Analysis:
             self.counts.analysed[frame.camera] += 1
             if camera.live:
                 age = (datetime.now(UTC) - frame.captured_at).total_seconds()
-                self.counts.latency.observe(age)
+                for _ in events:
+                    self.counts.latency.observe(age)
             for question in self._questions_of(frame.camera):
                 self._answer(question, frame, detections)
 
@@ -242,7 +243,9 @@ class Analysis:
         return list(zip(batch, found, strict=True))
 
     def _reject(self, camera: str, error: Exception) -> None:
-        log.debug("a frame of %s can't be analysed", camera, exc_info=error)
+        log.debug(
+            "a frame of %s can't be analysed", camera, exc_info=error, extra={"camera": camera}
+        )
         self._cameras[camera].reject(f"its frames can't be analysed ({first_line(error)})")
 
     def _guarded(
@@ -323,10 +326,22 @@ class Analysis:
         for event in events:
             self._publish(event)
             self.counts.events[event.camera, event.watch, event.type] += 1
-            if event.type == "new":
-                log.info("%s: %s (%.0f%%)", event.camera, event.watch, event.confidence * 100)
-            elif event.type == "end":
-                log.info("%s: %s is gone (%s)", event.camera, event.watch, event.reason)
+            log_event(event)
+
+
+def log_event(event: Event) -> None:
+    """Log the beginning and the end of a visit."""
+    fields = {
+        "camera": event.camera,
+        "watch": event.watch,
+        "event": event.type,
+        "id": event.id,
+    }
+    if event.type == "new":
+        said = "%s: %s (%.0f%%)", event.camera, event.watch, event.confidence * 100
+        log.info(*said, extra=fields)
+    elif event.type == "end":
+        log.info("%s: %s is gone (%s)", event.camera, event.watch, event.reason, extra=fields)
 
 
 def try_out(detector: Detector, vocabulary: Vocabulary) -> None:

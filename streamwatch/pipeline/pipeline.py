@@ -300,7 +300,8 @@ class Pipeline:
             known = "is disabled" if camera in current.config.cameras else "is none of the cameras"
             raise StreamwatchError(f"{camera} {known}")
         if not found.capture.online(time.monotonic()):
-            raise StreamwatchError(f"{camera} is offline: {found.capture.problem or 'no frame'}")
+            problem = found.capture.problem or "no frame yet"
+            raise StreamwatchError(f"{camera} is offline: {problem}")
         return found
 
     def look(self, camera: str, words: Vocabulary | None = None) -> Future[Answer]:

@@ -27,8 +27,9 @@ from streamwatch.publisher.mqtt.embedded_broker import EmbeddedBroker, EmbeddedB
 from streamwatch.publisher.mqtt.trial import try_broker
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox
+from streamwatch.publisher.pictures.areas import areas_of
+from streamwatch.publisher.pictures.drawing import render_all
 from streamwatch.publisher.publisher import Publisher
-from streamwatch.publisher.snapshot_drawing import render_all
 
 __all__ = [
     "STATS_SECONDS",
@@ -51,6 +52,7 @@ __all__ = [
     "Topics",
     "Waiting",
     "WatchInfo",
+    "areas_of",
     "make_client",
     "render_all",
     "timestamp",

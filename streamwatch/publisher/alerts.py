@@ -18,8 +18,8 @@ from streamwatch.publisher.elapsed import Elapsed
 from streamwatch.publisher.mqtt.delivery import Delivery
 from streamwatch.publisher.mqtt.steps import Message
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
-from streamwatch.publisher.snapshot_drawing import render, render_crop
-from streamwatch.publisher.snapshot_folder import Gallery, SnapshotFolder
+from streamwatch.publisher.pictures.drawing import render, render_crop
+from streamwatch.publisher.pictures.folder import Gallery, SnapshotFolder
 from streamwatch.records import Event, Remembered
 
 logger = logging.getLogger(__name__)

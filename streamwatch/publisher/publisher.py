@@ -111,6 +111,16 @@ class Publisher:
         return len(self._outbox)
 
     @property
+    def dropped(self) -> int:
+        """How many events were dropped for lack of room since the start."""
+        return self._outbox.dropped
+
+    @property
+    def expired(self) -> int:
+        """How many events were dropped because of their age since the start."""
+        return self._outbox.expired
+
+    @property
     def failure(self) -> Exception | None:
         """What ended the thread, if anything did: nothing is published any more then."""
         return self._loop.failure

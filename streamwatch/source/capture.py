@@ -83,6 +83,7 @@ class Capture:
     ) -> None:
         """`counted` are the counters of an earlier capture of this camera, to continue from."""
         self._camera = camera
+        self._log = logging.LoggerAdapter(log, {"camera": camera})
         self._clock = clock or Clock()
         self._make_source = partial(make_source, settings, self._clock)
         self._mask = Mask(settings.mask)
@@ -198,6 +199,12 @@ class Capture:
         """The latest error of the current outage; None without one."""
         with self._lock:
             return self._outage.problem if self._outage else None
+
+    @property
+    def interval_seconds(self) -> float | None:
+        """The usual time between two frames; None before it is known."""
+        with self._lock:
+            return self._cadence.usual_seconds
 
     def online(self, now: float) -> bool:
         """Whether frames arrive; `now` in monotonic seconds.
@@ -331,7 +338,7 @@ class Capture:
         if over:
             self._log_recovery(over, now)
         elif self._frames == 1:
-            log.info("camera %s: first frame, %dx%d", self._camera, *decoded.size)
+            self._log.info("camera %s: first frame, %dx%d", self._camera, *decoded.size)
 
     def _record_failure(self, error: SourceError) -> float:
         """Count and report it; returns the seconds to wait before the next try."""
@@ -347,7 +354,7 @@ class Capture:
             outage.failures += 1
         is_new = problem not in outage.said and len(outage.said) < MOST_SAID
         if is_new:
-            log.warning("camera %s: %s; trying again", self._camera, problem)
+            self._log.warning("camera %s: %s; trying again", self._camera, problem)
         if not outage.said:
             self._on_problem(problem)
         if is_new:
@@ -363,10 +370,10 @@ class Capture:
             self._ended = True
         if over:
             self._log_recovery(over, self._clock.monotonic())
-        log.info("camera %s: the file has ended", self._camera)
+        self._log.info("camera %s: the file has ended", self._camera)
 
     def _log_recovery(self, outage: Outage, now: float) -> None:
-        log.info(
+        self._log.info(
             "camera %s: frames again after %d failures in %.0f s",
             self._camera,
             outage.failures,

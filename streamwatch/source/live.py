@@ -53,6 +53,11 @@ class LiveReader:
         if self._cadence.silent(self._clock.monotonic()):
             raise SourceError(f"{self._shown}: no picture for {self.patience_seconds:.0f} s")
 
+    def note_waiting(self) -> None:
+        """It is the camera that is waited for, in a way that can be broken off; for any thread."""
+        if self.away_since is not None:
+            self.away_since = self._clock.monotonic()
+
     def frames(
         self, video: Video, times: Times, stop: threading.Event
     ) -> Generator[Decoded, None, None]:

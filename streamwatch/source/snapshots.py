@@ -94,9 +94,9 @@ class Snapshots:
         try:
             answer = client.get(conditions)
             try:
-                if answer.status == httpx.codes.NOT_MODIFIED:
-                    return answer.headers, None
-                answer.demand_ok()
+                unchanged = answer.status == httpx.codes.NOT_MODIFIED
+                if not unchanged:
+                    answer.demand_ok()
                 content = answer.read_whole(MOST_BYTES)
             finally:
                 answer.close()
@@ -105,7 +105,7 @@ class Snapshots:
             raise SourceError(f"{self._target.shown}: its answer is no HTTP") from None
         finally:
             self._deadline = float("inf")
-        return answer.headers, content
+        return answer.headers, None if unchanged else content
 
     def _decoded(self, headers: httpx.Headers, content: bytes, scheduled: float) -> Decoded:
         now = self._clock.wall()

@@ -145,32 +145,41 @@ class Cadence:
 
     def __init__(self, first_seconds: float = SILENCE_SECONDS) -> None:
         self._first_seconds = first_seconds
-        self._last: float | None = None
-        self._intervals: deque[float] = deque(maxlen=5)
+        self._last_frame: float | None = None
+        self._silent_since: float | None = None
+        self._intervals: deque[float] = deque(maxlen=9)
 
     @property
     def patience_seconds(self) -> float:
         """Longest silence of a working camera: three frame intervals, at least 5 s.
 
-        The interval is the median of the last five, so that one outage doesn't stretch it.
+        The interval is the second longest of the last nine: one outage doesn't stretch it, and some
+        frames that come together don't hide the wait for the next ones.
         """
         if not self._intervals:
             return self._first_seconds
-        return max(SILENCE_SECONDS, 3 * statistics.median_low(self._intervals))
+        usual = sorted(self._intervals)[-2:][0]
+        return max(SILENCE_SECONDS, 3 * usual)
+
+    @property
+    def usual_seconds(self) -> float | None:
+        """The median of the last intervals; None before some are known."""
+        enough = len(self._intervals) >= 3
+        return statistics.median(self._intervals) if enough else None
 
     def tick(self, now: float) -> None:
         """Record a frame."""
-        if self._last is not None:
-            self._intervals.append(now - self._last)
-        self._last = now
+        if self._last_frame is not None:
+            self._intervals.append(now - self._last_frame)
+        self._last_frame = self._silent_since = now
 
     def excuse(self, now: float) -> None:
         """Count silence from `now` on, since frames were not read before."""
-        self._last = now
+        self._last_frame, self._silent_since = None, now
 
     def age_seconds(self, now: float) -> float | None:
         """Time since the last frame; None before the first."""
-        return None if self._last is None else max(0.0, now - self._last)
+        return None if self._silent_since is None else max(0.0, now - self._silent_since)
 
     def silent(self, now: float) -> bool:
         """Whether no frame came for longer than `patience_seconds`, or none ever did."""

@@ -60,7 +60,10 @@ def orientation(picture: av.VideoFrame) -> Orientation:
     EXIF. Its entries a, b, c, d put the stored point (x, y) at (ax + cy, bx + dy); see FFmpeg's
     libavutil/display.h.
     """
-    stored = picture.side_data.get("DISPLAYMATRIX")
+    try:
+        stored = picture.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # of all that is noted beside a picture, PyAV doesn't know EXIF
+        return CLOCKWISE[round(-picture.rotation / 90) % 4 * 90]
     if stored is None:
         return AS_STORED
     matrix = np.frombuffer(cast(bytes, stored), np.int32)

@@ -40,16 +40,26 @@ FFMPEG_OPTIONS = {
     "http_proxy": "",
     "protocol_whitelist": PROTOCOLS,
     "reconnect": "1",
+    "multiple_requests": "1",
     "allowed_extensions": "ALL",
     "allowed_segment_extensions": "ALL",
     "extension_picky": "0",
     "live_start_index": "-2",
 }
 """For what FFmpeg reads by itself. Redirects were followed before. `reconnect` goes on at the same
-byte of a file. Segments of a playlist may be called anything. It begins with the last but one, so
-that little is told late and nothing told again after a reconnect, and has one ahead."""
+byte of a file. Without `multiple_requests` FFmpeg 8.1 asks to close a connection and asks for more
+on it all the same, and a short recording lost its beginning. Segments of a playlist may be called
+anything. It begins with the last but one, so that little is told late and nothing told again after
+a reconnect, and has one ahead."""
 
-Kind = Literal["picture", "stream", "by FFmpeg"]
+Found = tuple[str, str | None]
+"""An address, and FFmpeg's name of the format there, if that is known."""
+
+Kind = Literal["picture", "stream", "hls", "dash", "recording"]
+
+
+PLAYLISTS = ("hls", "dash")
+"""Called as FFmpeg calls these formats, which it doesn't take from all that they are called."""
 
 
 class WebSource:
@@ -79,21 +89,26 @@ class WebSource:
 
     @property
     def away_since(self) -> float | None:
-        return self._reader.away_since
+        since = self._reader.away_since
+        return self._opening_since if since is None else since
 
     @property
     def patience_seconds(self) -> float:
         return self._reader.patience_seconds
 
     def frames(self, stop: threading.Event) -> Generator[Decoded, None, None]:
-        with suppress(Stopped):
-            address = yield from self._looked_at(stop)
-            if address is not None:
-                yield from self._by_ffmpeg(address, stop)
+        try:
+            with suppress(Stopped):
+                found = yield from self._looked_at(stop)
+                if found is not None:
+                    yield from self._by_ffmpeg(*found, stop)
+        finally:
+            self._opening_since = None
 
-    def _looked_at(self, stop: threading.Event) -> Generator[Decoded, None, str | None]:
-        """Ask, and read what comes out of that answer. Returns the address of what doesn't."""
-        asked = self._clock.monotonic()
+    def _looked_at(self, stop: threading.Event) -> Generator[Decoded, None, Found | None]:
+        """Ask, and read what comes out of that answer. Returns the address of what doesn't, and its
+        format for FFmpeg, if that is known."""
+        asked = self._opening_since = self._clock.monotonic()
 
         def demand_answer() -> None:
             if stop.is_set():
@@ -104,6 +119,8 @@ class WebSource:
         def demand_pictures() -> None:
             if stop.is_set():
                 raise Stopped
+            if answer.waiting:
+                self._reader.note_waiting()
             self._reader.demand_pictures()
 
         with WebClient(self._target.address, self._target.shown, demand_answer) as client:
@@ -112,9 +129,10 @@ class WebSource:
                 answer.demand_ok()
                 kind = kind_of(answer, self._target.shown)
             except NotUnderstood:
-                return self._target.address
+                return self._target.address, None
             finally:
                 client.demand_going_on()
+            self._opening_since = None
             if kind == "stream":
                 self._reader.begin()
                 client.check = demand_pictures
@@ -123,8 +141,8 @@ class WebSource:
                 finally:
                     client.demand_going_on()
                 return None
-        if kind == "by FFmpeg":
-            return answer.address
+        if kind != "picture":
+            return answer.address, kind if kind in PLAYLISTS else None
         self._lives = True
         yield from self._snapshots.frames(stop)
         return None
@@ -138,17 +156,22 @@ class WebSource:
             self._reader.begin()
             yield from self._reader.frames(video, times_of(video), stop)
 
-    def _by_ffmpeg(self, address: str, stop: threading.Event) -> Generator[Decoded, None, None]:
+    def _by_ffmpeg(
+        self, address: str, name: str | None, stop: threading.Event
+    ) -> Generator[Decoded, None, None]:
         options: Mapping[str, str] = {**FFMPEG_OPTIONS, **tls_options(address)}
         target = replace(
             self._target,
             address=address,
+            format=name,
             options=options,
             read_seconds=READ_SECONDS,
             resumable=False,
         )
         self._reader.begin()
+        self._opening_since = self._clock.monotonic()
         with opened(target) as video:
+            self._opening_since = None
             if video.duration_seconds is None:
                 self._lives = True
                 self._reader.begin()
@@ -175,21 +198,27 @@ def kind_of(answer: Answer, shown: str) -> Kind:
         return "stream"
     if kind.startswith("image/"):
         return "picture"
-    if "mpegurl" in kind or kind == "application/dash+xml":
-        return "by FFmpeg"
+    if "mpegurl" in kind:
+        return "hls"
+    if kind == "application/dash+xml":
+        return "dash"
     begin = answer.ahead(64)
     if not begin:
         raise SourceError(f"{shown}: it answers with nothing")
     text = begin.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if kind in ("text/html", "application/xhtml+xml") or text.startswith((b"<!doctype", b"<html")):
         raise SourceError(f"{shown}: this is a web page, not a stream; is it a page to log in at?")
-    if text.startswith((b"#extm3u", b"<?xml", b"<mpd")):
-        return "by FFmpeg"
+    if text.startswith(b"#extm3u"):
+        return "hls"
+    if text.startswith((b"<?xml", b"<mpd")) and b"<mpd" in answer.ahead(1024).lower():
+        return "dash"
+    if kind.startswith("text/") or kind.endswith(("json", "xml")):
+        raise SourceError(f"{shown}: this is text ({kind}), no stream")
     if picture_format(begin) and answer.length is not None:
         return "picture"
     if begin.startswith(b"--"):
         return "stream"
-    return "stream" if answer.length is None else "by FFmpeg"
+    return "stream" if answer.length is None else "recording"
 
 
 def is_multipart(answer: Answer) -> bool:

@@ -50,6 +50,8 @@ class Answer:
         self.address = address
         self._client = client
         self._response = response
+        self.waiting = False
+        """Whether the camera is waited for; for any thread."""
         self._parts = response.iter_raw()
         self._ahead = b""
 
@@ -104,10 +106,13 @@ class Answer:
         self._response.close()
 
     def _next(self) -> bytes:
+        self.waiting = True
         try:
             return next(self._parts, b"")
         except (httpx.HTTPError, httpx.StreamError, OSError):
             return b""
+        finally:
+            self.waiting = False
 
 
 class WebClient:
@@ -261,21 +266,29 @@ def refusal(status: int) -> str | None:
 class _Login(httpx.Auth):
     """Sends the login only where it is asked for, in the way that is asked for, like FFmpeg.
 
-    What was asked for once is sent along from then on.
+    What was asked for once is sent along from then on. A refused request would count as an attempt
+    for some cameras, so there is one at most before the login goes out.
     """
 
     def __init__(self, username: str, password: str) -> None:
-        self._login = username, password
-        self._known: httpx.Auth | None = None
+        self._digest = httpx.DigestAuth(username, password)
+        self._basic = httpx.BasicAuth(username, password)
+        self._wants_basic = False
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        if self._known is None:
-            answer = yield request
-            if answer.status_code != httpx.codes.UNAUTHORIZED:
-                return
-            digest = "digest" in answer.headers.get("WWW-Authenticate", "").lower()
-            self._known = (httpx.DigestAuth if digest else httpx.BasicAuth)(*self._login)
-        yield from self._known.auth_flow(request)
+        if self._wants_basic:
+            yield from self._basic.auth_flow(request)
+            return
+        digest = self._digest.auth_flow(request)
+        answer = yield next(digest)
+        try:
+            request = digest.send(answer)
+        except StopIteration:  # it needs no login, or not this one
+            self._wants_basic = answer.status_code == httpx.codes.UNAUTHORIZED
+            if self._wants_basic:
+                yield from self._basic.auth_flow(request)
+        else:
+            yield request
 
 
 def _login(parts: SplitResult) -> httpx.Auth:

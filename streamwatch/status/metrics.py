@@ -29,8 +29,11 @@ class Metrics:
     inference: Durations
     capture_to_publish: Durations
     outbox: int
+    dropped: int
+    expired: int
     mqtt_connected: bool
     healthy: bool
+    config_taken_over: bool
 
 
 def exposition(read: Callable[[], Metrics]) -> Callable[[], bytes]:
@@ -60,6 +63,11 @@ class _Ours(Collector):
         for labels, count in sorted(now.events.items()):
             events.add_metric(labels, count)
         yield events
+        for name, text, count in (
+            ("dropped", "Alerts dropped for lack of room while they waited.", now.dropped),
+            ("expired", "Alerts dropped because they had waited too long.", now.expired),
+        ):
+            yield CounterMetricFamily(f"streamwatch_alerts_{name}", text, value=count)
         yield _histogram(
             "streamwatch_inference_seconds", "Time the detector took for a batch.", now.inference
         )
@@ -72,6 +80,11 @@ class _Ours(Collector):
             ("outbox_events", "Events that the broker has not acknowledged yet.", now.outbox),
             ("mqtt_connected", "Whether the broker is connected.", now.mqtt_connected),
             ("healthy", "Whether everything gets on that should.", now.healthy),
+            (
+                "config_taken_over",
+                "Whether the configuration file is what runs; 0 while it holds mistakes.",
+                now.config_taken_over,
+            ),
         ):
             yield GaugeMetricFamily(f"streamwatch_{name}", text, value=float(value))
 

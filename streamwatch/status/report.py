@@ -125,7 +125,9 @@ def status_line(pipeline: Pipeline, publisher: Publisher, stuck: Sequence[str], 
     return "; ".join(parts)
 
 
-def metrics(pipeline: Pipeline, publisher: Publisher, *, healthy: bool) -> Metrics:
+def metrics(
+    pipeline: Pipeline, publisher: Publisher, *, healthy: bool, config_taken_over: bool
+) -> Metrics:
     setup, counts = pipeline.current, pipeline.counts
     return Metrics(
         {
@@ -138,8 +140,11 @@ def metrics(pipeline: Pipeline, publisher: Publisher, *, healthy: bool) -> Metri
         counts.inference,
         counts.latency,
         publisher.waiting,
+        publisher.dropped,
+        publisher.expired,
         publisher.connected,
         healthy,
+        config_taken_over,
     )
 
 

@@ -1,4 +1,4 @@
-"""Asks a running daemon for its status document, over HTTP on its socket."""
+"""Asks a running daemon for its status document or a picture, over HTTP on its socket."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import os
 import socket
 from collections.abc import Iterable
 from contextlib import closing
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlencode
+
+from streamwatch.errors import StreamwatchError
 
 PATIENCE_SECONDS = 5.0
+LOOK_SECONDS = 10.0
+"""The daemon waits 5 s for a frame."""
 
 
 def ask(paths: Iterable[Path]) -> dict[str, Any] | None:
@@ -19,39 +25,67 @@ def ask(paths: Iterable[Path]) -> dict[str, Any] | None:
 
     Raises PermissionError if it belongs to another user, and TimeoutError if it does not answer.
     """
+    answer = _asked(paths, "/status", PATIENCE_SECONDS)
+    if answer is None:
+        return None
+    code, content = answer
+    if code != HTTPStatus.OK:
+        raise TimeoutError(f"it answered {code}")
+    return cast(dict[str, Any], json.loads(content))
+
+
+def look(paths: Iterable[Path], camera: str) -> bytes | None:
+    """A JPEG of the camera's next frame, nothing drawn on it, from that daemon.
+
+    None if there is none, or it does not read this camera. Raises StreamwatchError with a sentence
+    if the camera gives it no frame, and else what `ask` raises.
+    """
+    answer = _asked(paths, f"/look?{urlencode({'camera': camera})}", LOOK_SECONDS)
+    if answer is None:
+        return None
+    code, content = answer
+    match code:
+        case HTTPStatus.OK:
+            return content
+        case HTTPStatus.NOT_FOUND:
+            return None
+        case HTTPStatus.SERVICE_UNAVAILABLE:
+            raise StreamwatchError(content.decode().strip())
+    raise TimeoutError(f"it answered {code}")
+
+
+def _asked(paths: Iterable[Path], page: str, patience: float) -> tuple[int, bytes] | None:
+    """The code and the content of a page; None if nobody listens."""
     for path in paths:
         if os.access(path.parent, os.X_OK) and not path.exists():
             continue
-        with closing(_Connection(path)) as connection:
+        with closing(_Connection(path, patience)) as connection:
             try:
                 connection.connect()
             except (PermissionError, TimeoutError):
                 raise
             except OSError:
                 continue
-            return _answer(connection)
+            return _answer(connection, page)
     return None
 
 
-def _answer(connection: HTTPConnection) -> dict[str, Any]:
-    """Raises TimeoutError, also if it hangs up or tells of an error of its own."""
+def _answer(connection: HTTPConnection, page: str) -> tuple[int, bytes]:
+    """Raises TimeoutError, also if it hangs up."""
     try:
-        connection.request("GET", "/status")
+        connection.request("GET", page)
         response = connection.getresponse()
-        content = response.read()
+        return response.status, response.read()
     except (OSError, HTTPException) as error:
         raise TimeoutError(str(error)) from error
-    if response.status != 200:
-        raise TimeoutError(f"it answered {response.status}")
-    return cast(dict[str, Any], json.loads(content))
 
 
 class _Connection(HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=PATIENCE_SECONDS)
+    def __init__(self, path: Path, patience_seconds: float) -> None:
+        super().__init__("localhost", timeout=patience_seconds)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(PATIENCE_SECONDS)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))

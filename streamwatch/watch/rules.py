@@ -99,6 +99,11 @@ class Counting:
             return None
         return zones
 
+    def deciding(self, zones: Collection[str]) -> dict[str, Polygon]:
+        """Those of the `zones` a thing stands in that let it count; none where every place does."""
+        wanted = self.wanted_zones or frozenset()
+        return {name: self.zones.polygons[name] for name in zones if name in wanted}
+
 
 def _in_pixels(polygon: Polygon, size: tuple[int, int]) -> Polygon:
     return tuple((x * size[0], y * size[1]) for x, y in polygon)

@@ -185,13 +185,14 @@ class Watch:
                 frame.captured_at,
                 frame.seconds,
                 sighting,
-                _picture(frame, track),
+                self._picture(frame, track, zones),
                 track.confidence,
             )
             self._visits[track.id] = visit
         visit.last = sighting
         if track.confidence > visit.best_confidence:
-            visit.best, visit.best_confidence = _picture(frame, track), track.confidence
+            visit.best = self._picture(frame, track, zones)
+            visit.best_confidence = track.confidence
         if not visit.appeared:
             visit.hits.append(frame.seconds)
             while frame.seconds - visit.hits[0] > self._within:
@@ -199,6 +200,10 @@ class Watch:
             visit.appeared = len(visit.hits) >= self._hits
         if visit.id is not None:
             visit.note_zones()
+
+    def _picture(self, frame: Frame, track: Track, zones: Collection[str]) -> Picture:
+        label = f"{track.prompt} {track.confidence:.0%}"
+        return Picture(frame.image, track.box, label, self._counting.deciding(zones))
 
     def _due(self, visit: Visit, now: float) -> list[Event]:
         """`new` or `update`, if one is due at `now`, whether seen in this frame or not."""
@@ -329,7 +334,3 @@ class Watch:
             snapshot=self._snapshot,
             continues=visit.continues,
         )
-
-
-def _picture(frame: Frame, track: Track) -> Picture:
-    return Picture(frame.image, track.box, f"{track.prompt} {track.confidence:.0%}")

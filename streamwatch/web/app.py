@@ -1,4 +1,4 @@
-"""The pages, as an ASGI application: health, readiness, metrics, and the status document."""
+"""The pages, as an ASGI application: health, readiness, metrics, status document and pictures."""
 
 from __future__ import annotations
 
@@ -18,22 +18,29 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from streamwatch.errors import StreamwatchError
+
 THREADS = 4
 """How many pages are made at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """The content of the pages; called in any of a few threads. `stuck` gives sentences."""
+    """The content of the pages; called in any of a few threads. `stuck` gives sentences.
+
+    `look` gives a JPEG of a camera's next frame, or None for a camera that is not read; it raises
+    StreamwatchError where no frame comes.
+    """
 
     stuck: Callable[[], tuple[str, ...]]
     ready: Callable[[], bool]
     metrics: Callable[[], bytes]
     status: Callable[[], dict[str, Any]]
+    look: Callable[[str], bytes | None]
 
 
 class App:
-    """Answers with the pages; with the status document only where it is `local`.
+    """Answers with the pages; with the status document and pictures only where it is `local`.
 
     If there is a `token`, `/metrics` requires it (`Authorization: Bearer …`).
     """
@@ -46,7 +53,7 @@ class App:
         self._threads = _Threads(THREADS)
         made = {"/healthz": self._health, "/readyz": self._readiness, "/metrics": self._metrics}
         if local:
-            made["/status"] = self._status
+            made |= {"/status": self._status, "/look": self._look}
         self._starlette = Starlette(
             routes=[Route(path, self._endpoint(make)) for path, make in made.items()],
             exception_handlers={404: _not_found},
@@ -92,6 +99,17 @@ class App:
 
     def _status(self, _request: Request) -> Response:
         return JSONResponse(self._pages.status())
+
+    def _look(self, request: Request) -> Response:
+        """Of the camera that the query names: `/look?camera=porch`."""
+        camera = request.query_params.get("camera", "")
+        try:
+            jpeg = self._pages.look(camera)
+        except StreamwatchError as error:
+            return _text(str(error), 503)
+        if jpeg is None:
+            return _text(f"{camera} is not read", 404)
+        return Response(jpeg, media_type="image/jpeg")
 
     def _lets_in(self, authorization: str) -> bool:
         if self._token is None:

@@ -16,6 +16,7 @@ from streamwatch import logs
 from tests.parts.daemon import private_environment
 
 ROOT = Path(__file__).parents[2]
+COMMANDS = ("run", "check", "status", "look", "demo", "init", "models")
 
 
 def streamwatch(
@@ -49,9 +50,32 @@ def test_the_shell_completes(tmp_path: Path, typed: str, offered: list[str]) -> 
     assert (done.stdout.split(), done.stderr) == (offered, "")
 
 
+def test_the_shell_completes_the_cameras_of_the_configuration(tmp_path: Path) -> None:
+    cameras = "cameras: {street: {url: 'bundled:street'}, stable: {url: '1'}, gate: {url: '2'}}\n"
+    (tmp_path / "mine.yaml").write_text(f"detector: {{model: toybox}}\n{cameras}")
+    for typed, offered in (
+        ("streamwatch look -c mine.yaml st", ["street", "stable"]),
+        ("streamwatch look -c no.yaml st", []),
+    ):
+        done = streamwatch(
+            tmp_path,
+            _STREAMWATCH_COMPLETE="complete_bash",
+            COMP_WORDS=typed,
+            COMP_CWORD="4",
+        )
+        assert (done.stdout.split(), done.stderr) == (offered, "")
+
+
 def test_completion_is_installed_for_bash(tmp_path: Path) -> None:
-    done = streamwatch(tmp_path, "--install-completion", "bash")
-    assert done.returncode == 0, done.stderr
+    """Typer looks which shell has started it."""
+    program = Path(sys.executable).with_name("streamwatch")
+    done = subprocess.run(
+        ["bash", "--norc", "-c", f"'{program}' --install-completion || exit 1"],
+        env=private_environment(tmp_path),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
     script = tmp_path / ".bash_completions" / "streamwatch.sh"
     assert f"source '{script}'" in (tmp_path / ".bashrc").read_text().splitlines()
     completed = subprocess.run(
@@ -88,7 +112,7 @@ def test_a_typo_is_told_with_what_was_meant(
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["run"], ["check"], ["status"], ["demo"], ["init"], ["models"], ["models", "pull"]],
+    [[], *([name] for name in COMMANDS), ["models", "pull"]],
 )
 def test_flags_stand_for_themselves(tmp_path: Path, command: list[str]) -> None:
     done = streamwatch(tmp_path, *command, "--help")

@@ -452,7 +452,7 @@ def test_check_downloads_nothing_and_lists_what_run_will(
     offline = streamwatch("check", "-c", str(write_config(tmp_path, offline=True)))
     assert offline.exit_code == 0
     assert (
-        f"  detector.offline: {NAME} (26 MB) and clip-vit-base-patch32 (610 MB) would have to be "
+        f": detector.offline: {NAME} (26 MB) and clip-vit-base-patch32 (610 MB) would have to be "
         f"fetched, so run will end at once; `streamwatch models pull {NAME}` fetches it\n"
     ) in offline.stdout
     assert web.asked == []

@@ -122,10 +122,11 @@ TOYBOX = (
             {"cameras": "{a: {url: 0, loop: true, pace: true}}"},
             [
                 TOYBOX,
-                "cameras.a.loop: without effect: it is for files",
                 "cameras.a.pace: without effect: it is for files",
+                "cameras.a.loop: without effect: it is for files and recordings on the web",
             ],
         ),
+        ({"cameras": "{a: {url: http://cam/clip.mp4, loop: true}}"}, [TOYBOX]),
         (
             {"cameras": '{a: {url: "rtsp://me:12/hunter2@cam/one"}}'},
             [

@@ -36,6 +36,20 @@ def negated(prompt: str, word: str, instead: str) -> str:
     )
 
 
+def with_article(prompt: str, instead: str) -> str:
+    return (
+        f"'{prompt}' begins with an article, and the models are trained with words without one: they "
+        f"may be less sure of it; write {instead}"
+    )
+
+
+def test_articles(loaded: Load) -> None:
+    assert said(loaded, "prompt: [a dog, The red car, cat]\n    not: an elephant") == [
+        f"watches.w.prompt: {with_article('a dog', 'prompt: [dog, red car, cat]')}",
+        f"watches.w.not: {with_article('an elephant', 'not: elephant')}",
+    ]
+
+
 @pytest.mark.parametrize(
     ("prompt", "instead"),
     [
@@ -98,7 +112,8 @@ def test_a_negation_is_shown_as_a_key(loaded: Load, keys: str, expected: str) ->
     "prompt",
     [
         "red car",
-        "a red car",
+        "a red car on the road",
+        "a pair of shoes",
         "person with red jacket",
         "red and white car",
         "St. Bernard dog",

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -31,6 +32,8 @@ from streamwatch.errors import ConfigError, DetectorError
 from streamwatch.pipeline import pipeline as pipeline_module
 from streamwatch.pipeline.analysis import Answer
 from streamwatch.prompts.embeddings import Embeddings
+from streamwatch.publisher.pictures.areas import ZONE_BGR
+from streamwatch.publisher.pictures.drawing import PLATE_BGR
 from streamwatch.records import Detection, Vectors
 from tests.parts import STREET_CLIP
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
@@ -189,7 +192,7 @@ def test_a_prompt_that_finds_nothing_is_told_when_it_is_saved_and_not_again(
     bench.wait_for_events("new", watch="bag")
     bench.save(lambda tree: tree["watches"].update(cat={"prompt": "cat"}))
     bench.wait_for_events("new", watch="cat")
-    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    said = [record.getMessage() for record in caplog.records if "watches." in record.getMessage()]
     assert said == [
         f"{bench.path}:23:13: watches.bag.prompt: 'red bag, dog' is looked for as one phrase, "
         "which commas, full stops and 'or' don't divide; if each by itself is meant, write prompt: "
@@ -316,6 +319,10 @@ def test_a_config_error_is_reported_in_log_errors_and_info_and_stops_nothing(
     assert info["problems"] == [report]
     said = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
     assert f"{bench.path}:23:5: watches.bag.promt: unknown key; did you mean 'prompt'?" in said
+    goes_on = "the configuration is not taken over, what ran before goes on"
+    assert said[-1] == goes_on
+    assert report["message"].startswith(f"{goes_on}: {bench.path}:22:")
+    assert report["message"].endswith(" (the first of 3 mistakes)")
     assert bench.event_types() == ["new"]
 
     bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
@@ -635,8 +642,16 @@ def test_the_detect_and_snapshot_commands_answer_with_what_a_camera_shows(
     assert answer["result"]["frame"] == [640, 360]
     mine = client("detect", {"camera": "left"})["result"]["detections"]
     assert [found["prompt"] for found in mine] == ["red car", "dog"]
+    before = bench.info()["config_hash"]
+    steps = [[0.5, 0.5], [0.9, 0.5], [0.9, 0.9], [0.5, 0.9]]
+    bench.save(lambda tree: tree["cameras"]["left"].update(zones={"steps": steps}))
+    wait_until(lambda: bench.info()["config_hash"] != before)
     shown = client("snapshot", {"camera": "left", "watch": "car"})["result"]
-    assert base64.b64decode(shown["jpeg"])[:2] == b"\xff\xd8"
+    jpeg = np.frombuffer(base64.b64decode(shown["jpeg"]), np.uint8)
+    picture = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+    assert picture is not None
+    for x, y, colour in ((10, 50, PLATE_BGR), (320, 250, ZONE_BGR)):
+        assert abs(picture[y, x].astype(int) - colour).max() < 60, (x, y)
     assert client("detect", {"camera": "front"})["message"] == "front is none of the cameras"
 
 

@@ -287,14 +287,19 @@ def test_check_warns_of_rivals_that_mean_the_same(tmp_path: Path) -> None:
         "a": {"prompt": "red car", "not": ["a red car", "blue car"]},
         "b": {"prompt": ["a car", "Suitcase"]},
     }
-    said = check(tmp_path, watches, {"model": "toybox"})
+
+    def meanings(**detector: object) -> list[str]:
+        told = check(tmp_path, watches, {"model": "toybox", **detector})
+        return [line for line in told if "begins with an article" not in line]
+
+    said = meanings()
     assert said == [
         "watches.a.not: 'a red car' means nearly the same as 'red car', which it has to beat "
         "(cosine 0.95): the watch may stay silent",
         "watches.b.prompt: 'a car' means nearly the same as the built-in distractor 'car' (cosine "
         "0.90), which therefore holds nothing back from this watch",
     ]
-    assert check(tmp_path, watches, {"model": "toybox", "distractors": False}) == said[:1]
+    assert meanings(distractors=False) == said[:1]
 
 
 def test_check_with_a_broken_encoder_prints_one_line(tmp_path: Path) -> None:

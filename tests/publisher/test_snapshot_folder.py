@@ -16,7 +16,7 @@ import pytest
 from streamwatch.config.sections.whole import SnapshotSettings
 from streamwatch.publisher import EmbeddedBroker, Publisher
 from streamwatch.publisher.elapsed import Elapsed
-from streamwatch.publisher.snapshot_folder import (
+from streamwatch.publisher.pictures.folder import (
     CLEANING_SECONDS,
     Gallery,
     SnapshotFolder,

@@ -32,13 +32,16 @@ class Case:
 
 
 @pytest.fixture(
-    params=["file", "file as fast as possible", "rtsp", "rtsp over udp", "rtsps", "http", "device"]
+    params=[
+        *("file", "file as fast as possible", "file over http", "rtsp", "rtsp over udp", "rtsps"),
+        *("http", "pictures", "hls", "device"),
+    ]
 )
 def case(request: pytest.FixtureRequest) -> Case:
     def configured(
         url: str, *, pace: bool = True, transport: Literal["tcp", "udp"] = "tcp"
     ) -> Callable[[], Source]:
-        settings = CameraSettings(url=url, loop=True, pace=pace, transport=transport)
+        settings = CameraSettings(url=url, loop=True, pace=pace, transport=transport, fps=15)
         return lambda: source_for(settings, Clock())
 
     match request.param:
@@ -54,6 +57,13 @@ def case(request: pytest.FixtureRequest) -> Case:
         case "rtsps":
             server = request.getfixturevalue("encrypted_ball")
             return Case(configured(server.url), server.size)
+        case "file over http":
+            folder = request.getfixturevalue("web_folder")
+            return Case(configured(f"{folder}/clip.mp4"), (160, 120))
+        case "pictures":
+            return Case(configured(request.getfixturevalue("web_pictures")), (160, 120))
+        case "hls":
+            return Case(configured(request.getfixturevalue("web_hls")), (160, 120))
         case "http":
             return Case(configured(f"{request.getfixturevalue('web_camera')}/stream"), peers.SIZE)
     # FFmpeg's test picture stands in for a camera at /dev/video0: both are libavdevice inputs.

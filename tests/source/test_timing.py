@@ -159,6 +159,23 @@ def test_one_outage_does_not_lengthen_the_timeout() -> None:
     assert cadence.patience_seconds == SILENCE_SECONDS
 
 
+def test_frames_that_come_together_do_not_hide_the_wait_for_the_next() -> None:
+    cadence = Cadence()
+    for index in range(4):
+        for extra in (0.0, 0.01, 0.02):
+            cadence.tick(7.0 * index + extra)
+    assert cadence.patience_seconds == pytest.approx(3 * 6.98)
+
+
+def test_a_first_interval_may_be_long() -> None:
+    cadence = Cadence(30.0)
+    cadence.excuse(0.0)
+    cadence.tick(0.1)  # soon after the connect, which says nothing
+    assert cadence.patience_seconds == 30.0
+    cadence.tick(7.1)
+    assert cadence.patience_seconds == pytest.approx(21.0)
+
+
 def test_excuse_restarts_the_silence_timeout() -> None:
     cadence = Cadence()
     cadence.tick(0.0)

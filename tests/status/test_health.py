@@ -77,6 +77,7 @@ def listener(pages: dict[str, Any]) -> Iterator[Listener]:
             lambda: pages["ready"],
             lambda: b"streamwatch_healthy 1\n",
             dict,
+            lambda _: None,
         ),
     )
     yield serving
@@ -102,7 +103,7 @@ def test_metrics_need_the_token(listener: Listener) -> None:
 
 
 def test_a_taken_port_gives_one_clear_error() -> None:
-    pages = Pages(lambda: (), lambda: True, lambda: b"", dict)
+    pages = Pages(lambda: (), lambda: True, lambda: b"", dict, lambda _: None)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -119,7 +120,7 @@ def test_a_taken_port_is_retried(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("streamwatch.web.server.RETRY_SECONDS", 0.1)
-    pages = Pages(lambda: (), lambda: True, lambda: b"", dict)
+    pages = Pages(lambda: (), lambda: True, lambda: b"", dict, lambda _: None)
     listening = threading.Event()
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -156,7 +157,7 @@ def test_configured_text_is_printed_literally(capsys: pytest.CaptureFixture[str]
     document = {
         "version": "1.0", "config": "/etc/[red]/config.yaml", "uptime_s": 3700.5,
         "model": "/srv/[x]/a.pt", "broker": {"address": "[fd00::2]:1883", "connected": False},
-        "outbox": 3, "detector": {"ms_p50": None}, "rss_bytes": 5e8,
+        "outbox": 1, "detector": {"ms_p50": None}, "rss_bytes": 5e8,
         "cameras": {"six": {"status": "offline", "problem": "rtsp://[fd00::1]/1: no answer"}},
         "watches": {"sign": {"prompts": ["a [/] sign", ":car:"], "enabled": True, "open": {}}},
         "problems": ["c.yaml:1:1: [/]: unknown key"],
@@ -164,8 +165,9 @@ def test_configured_text_is_printed_literally(capsys: pytest.CaptureFixture[str]
     show(document, Console(width=100))
     screen = capsys.readouterr().out
     for text in (
-        "running for 1:01:40", "/etc/[red]/config.yaml", "/srv/[x]/a.pt: nothing analysed yet",
-        "broker [fd00::2]:1883: not connected, 3 alerts waiting", "rtsp://[fd00::1]/1: no answer",
+        "running for 1:01:40", "/etc/[red]/config.yaml",
+        "/srv/[x]/a.pt: nothing analysed yet, 500 MB of memory",
+        "broker [fd00::2]:1883: not connected, 1 alert waiting", "rtsp://[fd00::1]/1: no answer",
         "a [/] sign, :car:", "c.yaml:1:1: [/]: unknown key",
     ):  # fmt: skip
         assert text in screen
@@ -224,9 +226,14 @@ def test_health_metrics_and_status_of_a_daemon(
         assert 0 < analysed <= value(metrics, 'streamwatch_camera_frames_total{camera="street"}')
         batches = value(metrics, "streamwatch_inference_seconds_count")
         assert value(metrics, 'streamwatch_inference_seconds_bucket{le="+Inf"}') == batches > 0
-        assert value(metrics, "streamwatch_capture_to_publish_seconds_count") > 0
-        told = 'streamwatch_events_total{camera="street",type="new",watch="car"}'
-        assert value(metrics, told) == 1
+        told = re.findall(r"^streamwatch_events_total\S+ (\S+)$", metrics, re.MULTILINE)
+        latencies = value(metrics, "streamwatch_capture_to_publish_seconds_count")
+        assert 0 < latencies <= sum(float(count) for count in told)
+        assert value(metrics, "streamwatch_alerts_dropped_total") == 0
+        assert value(metrics, "streamwatch_alerts_expired_total") == 0
+        assert value(metrics, "streamwatch_config_taken_over") == 1
+        new = 'streamwatch_events_total{camera="street",type="new",watch="car"}'
+        assert value(metrics, new) == 1
         assert value(metrics, "streamwatch_mqtt_connected") == 1
         assert value(metrics, "process_resident_memory_bytes") > 1e8
 
@@ -253,12 +260,20 @@ def test_health_metrics_and_status_of_a_daemon(
             1, f"streamwatch: the daemon of {daemon.config} runs, and does not answer\n",
         )  # fmt: skip
 
+        daemon.config.write_text(yaml.safe_dump({**tree, "watch": {}, "camera": {}}))
+        daemon.wait_for_log("what ran before goes on")
+        assert value(get(port, "/metrics")[1], "streamwatch_config_taken_over") == 0
+        screen = status(tmp_path, "-c", str(daemon.config))[1]
+        assert screen.count("what ran before goes on") == 1
+        assert "(the first of 2 mistakes)" in screen
+
         elsewhere = free_port()
         tree["http"]["port"] = elsewhere
         del tree["cameras"]["gate"]
         daemon.config.write_text(yaml.safe_dump(tree))
         daemon.wait_for_log("live after")
         assert get(elsewhere, "/healthz") == (200, "ok\n")
+        assert value(get(elsewhere, "/metrics")[1], "streamwatch_config_taken_over") == 1
         with pytest.raises(urllib.error.URLError):
             get(port, "/healthz")
         assert status(tmp_path, "-c", str(daemon.config))[0] == 0

@@ -126,3 +126,19 @@ def test_the_end_event_has_the_last_zones() -> None:
     events = play(watches, at_x((0, 318), (0.8, 326), (1.0, -1)), until=3)
     assert [event.zones for event in events] == [("left",), ("right",)]
     assert [event.type for event in events] == ["new", "end"]
+
+
+def test_the_picture_holds_the_zones_that_let_it_count() -> None:
+    """Not those that it only stands in as well, and none where it counts everywhere."""
+    both = LEFT_RIGHT | PAVEMENT
+    watches = camera_watches(
+        {"here": {"zones": ["left", "right"]}, "anywhere": {}},
+        zones=both,
+    )
+    shown = {
+        event.watch: event.picture and dict(event.picture.zones)
+        for event in play(watches, lambda _: [person(100, y=300)], until=2)
+        if event.type == "new"
+    }
+    left = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
+    assert shown == {"here": {"left": left}, "anywhere": {}}

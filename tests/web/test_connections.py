@@ -33,7 +33,7 @@ BIG = b"x" * 50_000_000
 
 
 def pages(metrics: Callable[[], bytes] = lambda: b"streamwatch_healthy 1\n") -> Pages:
-    return Pages(lambda: (), lambda: True, metrics, lambda: {"version": "1.0"})
+    return Pages(lambda: (), lambda: True, metrics, lambda: {"version": "1.0"}, lambda _: None)
 
 
 @pytest.fixture

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from stat import S_IMODE
+from typing import Any
 
 import pytest
 
-from streamwatch.status.socket import ask
+from streamwatch.errors import StreamwatchError
+from streamwatch.status.socket import ask, look
 from streamwatch.web.app import Pages
 from streamwatch.web.status_socket import StatusServer
 
 
+def pages(
+    status: Callable[[], dict[str, Any]] = dict,
+    look: Callable[[str], bytes | None] = lambda _: None,
+) -> Pages:
+    return Pages(lambda: (), lambda: True, lambda: b"", status, look)
+
+
 def serve(path: Path, version: str) -> StatusServer:
-    return StatusServer(
-        path, Pages(lambda: (), lambda: True, lambda: b"", lambda: {"version": version})
-    )
+    return StatusServer(path, pages(lambda: {"version": version}))
 
 
 @pytest.fixture
@@ -101,7 +109,35 @@ def test_a_folder_that_can_not_be_made_is_a_warning(
 
 @pytest.mark.expects_errors
 def test_a_fault_of_the_document_is_no_answer(path: Path) -> None:
-    server = StatusServer(path, Pages(lambda: (), lambda: True, lambda: b"", lambda: {"x": {1}}))
+    server = StatusServer(path, pages(lambda: {"x": {1}}))
     with pytest.raises(TimeoutError, match="it answered 500"):
         ask([path])
+    server.close()
+
+
+def test_a_picture_is_handed_out_or_why_there_is_none(path: Path) -> None:
+    """Of a camera with a name of any kind; one that is not read is left to whoever asks."""
+    assert look([path], "porch") is None
+
+    def seen(camera: str) -> bytes | None:
+        if camera == "gate":
+            raise StreamwatchError("gate is offline: rtsp://1.2.3.4/é: no answer within 5 s")
+        return b"\xff\xd8of a & b" if camera == "a & b" else None
+
+    server = StatusServer(path, pages(look=seen))
+    assert look([path], "a & b") == b"\xff\xd8of a & b"
+    assert look([path], "shed") is None
+    with pytest.raises(StreamwatchError, match=r"gate is offline: rtsp://1\.2\.3\.4/é: no answer"):
+        look([path], "gate")
+    server.close()
+
+
+@pytest.mark.expects_errors
+def test_a_picture_that_fails_unforeseen_is_no_answer(path: Path) -> None:
+    def breaks(_camera: str) -> bytes:
+        raise RuntimeError("no memory")
+
+    server = StatusServer(path, pages(look=breaks))
+    with pytest.raises(TimeoutError, match="it answered 500"):
+        look([path], "porch")
     server.close()

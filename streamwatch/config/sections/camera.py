@@ -43,7 +43,7 @@ class CameraSettings(Settings):
     fps: Annotated[float, Number(above=0, at_most=120)] = 5.0
     """Frames analysed a second, at most."""
     loop: Switch = False
-    """Files: start again at the end."""
+    """Recordings: start again at the end."""
     pace: Switch = True
     """Files: play in real time; `false` goes as fast as the detector and drops no due frame."""
     motion: Annotated[Literal["auto", "off"], OneOf(), not_supported_yet("auto")] = "auto"

@@ -30,19 +30,17 @@ from streamwatch.daemon.commands.places import (
     MOST_LOOKS_OF_ONE,
     Places,
 )
+from streamwatch.daemon.frames import FRAME_SECONDS, GONE, none_came
 from streamwatch.daemon.reloading import Outcome, Reloading
 from streamwatch.errors import StreamwatchError, foreseen
 from streamwatch.logs import Seldom
 from streamwatch.pipeline.analysis import Answer
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.prompts.vocabulary import vocabulary
-from streamwatch.publisher import Command, Publisher, render_all, timestamp
+from streamwatch.publisher import Command, Publisher, areas_of, render_all, timestamp
 from streamwatch.records import Vectors, Vocabulary
 
 log = logging.getLogger(__name__)
-
-FRAME_SECONDS = 5.0
-"""How long to wait for a camera's next frame."""
 
 _ANYBODY = ""
 """Takes places that are nobody's in particular."""
@@ -143,6 +141,7 @@ class Commands:
         least = 1.0
         if request.watch is not None:
             prompts, least = self._looked_for(request.camera, request.watch)
+        areas = areas_of(self._pipeline.require(request.camera).settings)
 
         def shown(seen: Answer) -> Mapping[str, Any]:
             marks = [
@@ -150,7 +149,8 @@ class Commands:
                 for detection in seen.detections
                 if detection.prompt in prompts and detection.confidence >= least
             ]
-            jpeg = render_all(seen.frame.image, marks, self._config.snapshots.quality)
+            quality = self._config.snapshots.quality
+            jpeg = render_all(seen.frame.image, marks, quality, areas=areas)
             return {**_frame(request.camera, seen), "jpeg": base64.b64encode(jpeg).decode()}
 
         self._look(request.camera, None, asked, shown)
@@ -186,11 +186,11 @@ class Commands:
         waiting = weakref.ref(seen)
 
         def give_up() -> None:
-            asked.cancelled = f"no frame came within {FRAME_SECONDS:.0f} s"
+            asked.cancelled = none_came(FRAME_SECONDS)
             if (unanswered := waiting()) is not None:
                 unanswered.cancel()
 
-        asked.cancelled = "the camera does not run any more"
+        asked.cancelled = GONE
         self._reloading.later(FRAME_SECONDS, give_up)
         self._when_done(seen, asked, lambda answer: asked.answer(shown(answer)), leave)
 

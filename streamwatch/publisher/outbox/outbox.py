@@ -22,7 +22,7 @@ class Waiting:
 class Outbox(Protocol):
     """Keeps events in the order they came. Not thread-safe: the publisher's thread owns it.
 
-    `len` may be read from any thread.
+    `len`, `dropped` and `expired` may be read from any thread.
     """
 
     @property

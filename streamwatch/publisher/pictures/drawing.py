@@ -1,47 +1,23 @@
-"""Snapshots as JPEG: the frame with its box and label, and the thing cut out of it."""
+"""Pictures as JPEG: a frame with boxes, labels and areas, and the thing cut out of it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import cv2
 
 from streamwatch.geometry import Box
+from streamwatch.publisher.pictures.areas import Area, draw_areas, zones
+from streamwatch.publisher.pictures.lettering import lettering, write
 from streamwatch.records import Image, Picture
 
 PLATE_BGR = (64, 200, 255)
 """Amber: it contrasts with grass, tarmac, sky and skin, and dark text is readable on it."""
-TEXT_BGR = (24, 24, 24)
-FONT = cv2.FONT_HERSHEY_SIMPLEX
-LETTER_SHARE = 0.034
-"""Height of a letter as a share of the picture's: 12 px at 360p, 73 px at 4K."""
-MIN_LETTER_PX = 9
 LINE_SHARE = 1 / 270
 """Width of the box's line as a share of the picture's height: 2 px to 540p, 8 px at 4K."""
 CROP_MARGIN = 0.2
 """Around the box on each side, as a share of its longer side: enough to see where the thing is."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Lettering:
-    """A label's size at one font scale; all but the scale in pixels."""
-
-    scale: float
-    thickness: int
-    width: int
-    height: int
-    below_baseline: int
-    padding: int
-
-    @property
-    def plate_width(self) -> int:
-        return self.width + 2 * self.padding
-
-    @property
-    def plate_height(self) -> int:
-        return self.height + self.below_baseline + 2 * self.padding
 
 
 def render(picture: Picture, quality: int) -> bytes:
@@ -49,14 +25,23 @@ def render(picture: Picture, quality: int) -> bytes:
 
     The picture's own image is left as it is. A label wider than the image is written smaller.
     """
-    return render_all(picture.image, [(picture.box, picture.label)], quality)
+    marks = [(picture.box, picture.label)]
+    return render_all(picture.image, marks, quality, areas=zones(picture.zones))
 
 
-def render_all(image: Image, marks: Iterable[tuple[Box, str]], quality: int) -> bytes:
-    """The same with any number of boxes with their labels."""
+def render_all(
+    image: Image,
+    marks: Iterable[tuple[Box, str]],
+    quality: int,
+    *,
+    areas: Iterable[Area] = (),
+    grid: bool = False,
+) -> bytes:
+    """The same with any number of boxes with their labels, and of areas, perhaps with a grid."""
     image = image.copy()
     if image.size == 0:
         raise ValueError("the picture has no pixels")
+    draw_areas(image, areas, grid=grid)
     height, width = image.shape[:2]
     line = max(2, round(height * LINE_SHARE))
     for box, label in marks:
@@ -99,7 +84,7 @@ def _jpeg(image: Image, quality: int) -> bytes:
 def _write(image: Image, label: str, box_left: int, box_top: int, box_bottom: int) -> None:
     """Put the label above the box; if there is no room, below it, else inside at its top."""
     height, width = image.shape[:2]
-    letters = _lettering(label, height, width)
+    letters = lettering(label, height, width)
     if box_top >= letters.plate_height:
         top = box_top - letters.plate_height
     elif box_bottom + letters.plate_height < height:
@@ -108,26 +93,4 @@ def _write(image: Image, label: str, box_left: int, box_top: int, box_bottom: in
         top = box_top
     top = max(0, min(top, height - letters.plate_height))
     left = max(0, min(box_left, width - letters.plate_width))
-    bottom_right = (left + letters.plate_width - 1, top + letters.plate_height - 1)
-    cv2.rectangle(image, (left, top), bottom_right, PLATE_BGR, cv2.FILLED)
-    baseline = (left + letters.padding, top + letters.padding + letters.height)
-    cv2.putText(
-        image, label, baseline, FONT, letters.scale, TEXT_BGR, letters.thickness, cv2.LINE_AA
-    )
-
-
-def _lettering(label: str, image_height: int, image_width: int) -> _Lettering:
-    letter_px = max(MIN_LETTER_PX, image_height * LETTER_SHARE)
-    (_, unit_height), _ = cv2.getTextSize(label, FONT, 1.0, 1)
-    scale = letter_px / max(unit_height, 1)
-    letters = _measure(label, scale, letter_px)
-    if letters.plate_width > image_width:
-        shrink = image_width / letters.plate_width
-        letters = _measure(label, scale * shrink, letter_px * shrink)
-    return letters
-
-
-def _measure(label: str, scale: float, letter_px: float) -> _Lettering:
-    thickness = max(1, round(letter_px / 12))
-    (width, height), below_baseline = cv2.getTextSize(label, FONT, scale, thickness)
-    return _Lettering(scale, thickness, width, height, below_baseline, round(letter_px / 3))
+    write(image, letters, left, top, PLATE_BGR)

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from streamwatch.geometry import Box
-from streamwatch.publisher.snapshot_drawing import PLATE_BGR, render, render_crop
+from streamwatch.publisher.pictures.drawing import PLATE_BGR, render, render_crop
 from streamwatch.records import Image, Picture
 
 

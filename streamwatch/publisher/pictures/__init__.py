@@ -1,0 +1,1 @@
+"""Pictures of alerts: drawn, and kept on disk."""
