@@ -10,11 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.parts import free_port
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon, private_environment
 from tests.parts.mosquitto import StartMosquitto
+
+pytestmark = pytest.mark.slow(seconds=25)
 
 STREET = {"url": "bundled:street", "loop": True}
 

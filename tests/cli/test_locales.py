@@ -14,6 +14,8 @@ import pytest
 from streamwatch.config import schema
 from tests.parts.daemon import private_environment
 
+pytestmark = pytest.mark.slow(seconds=60)
+
 CONFIG = """\
 # Grüße
 mqtt: {embedded: true, port: 0}
