@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Never
 import typer
 
 from streamwatch import __version__
+from streamwatch.cli import output
 from streamwatch.cli.commands import Command, Group
 from streamwatch.cli.signals import (
     INTERRUPTED,
@@ -77,6 +78,7 @@ def main() -> None:
     # Prints where each thread was when systemd's watchdog aborts it or a library crashes.
     with suppress(RuntimeError):  # stderr is closed
         faulthandler.enable()
+    output.allow_any_text()
     try:
         app()
     except Exception as error:
@@ -163,16 +165,24 @@ def check(
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON Schema of the configuration.")
     ] = False,
+    connect: Annotated[
+        bool,
+        typer.Option(
+            "--connect", help="Open each camera and the broker too, and tell what they answer."
+        ),
+    ] = False,
 ) -> None:
-    """Say whether the configuration is right, what it will run, and what may disappoint."""
-    import json
+    """Say whether the configuration is right, what it will run, and what may disappoint.
 
+    With --connect it exits with 3 if a camera or the broker can't be used. If the daemon runs with
+    this file, it is asked instead.
+    """
     from streamwatch import config as configuration
     from streamwatch.daemon.fetch_first import what_is_fetched
     from streamwatch.prompts.advice import suggestions
 
     if schema:
-        typer.echo(json.dumps(configuration.schema(), indent=2, ensure_ascii=False))
+        output.print_json(configuration.schema())
         return
     try:
         path = configuration.find(config)
@@ -192,6 +202,23 @@ def check(
         typer.echo("\nWhat may disappoint:\n")
     for warning in warnings:
         typer.secho(f"  {warning}", fg=typer.colors.YELLOW)
+    if connect:
+        _connect(path, settings)
+
+
+def _connect(path: Path, settings: Config) -> None:
+    from streamwatch.cli.connecting import show_answers
+
+    typer.echo("\nWhat answers:\n")
+    try:
+        with interrupted_by_signals():
+            all_well = show_answers(settings, path)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except StreamwatchError as error:
+        _fail(error)
+    if not all_well:
+        raise typer.Exit(EXIT_FAILED)
 
 
 @app.command(cls=Command)
@@ -203,8 +230,6 @@ def status(
 
     Exit codes: 0 all is well; 1 it runs, with problems; 3 it does not run.
     """
-    import json
-
     from rich.console import Console
 
     from streamwatch.cli.status import is_well, show
@@ -221,7 +246,7 @@ def status(
     if found is None:
         _fail(StreamwatchError(f"no daemon is running with {path.absolute()}"))
     if as_json:
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        output.print_json(found)
     else:
         show(found, Console(highlight=False))
     if not is_well(found):

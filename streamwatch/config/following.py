@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 POLL_SECONDS = 0.02
@@ -13,8 +14,18 @@ STILL_SECONDS = 0.1
 EMPTY_STILL_SECONDS = 1.0
 """The same for a file that is empty or absent, as many editors leave it briefly while saving."""
 
-_Stat = tuple[int, int, int, int] | None
-"""Device, inode, size and mtime; None for an absent file."""
+
+@dataclass(frozen=True, slots=True)
+class _Stat:
+    """What a save changes: each changes `ctime_ns` at least, which no program can set back."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    names: int
+    """How many names it has in folders."""
 
 
 class SavedFile:
@@ -24,6 +35,16 @@ class SavedFile:
         self._path = path
         self._reported = self._seen = self._stat()
         self._since = float("-inf")
+        self._had_a_name = self._has_a_name()
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether this is a file that has been removed from its folder, and yet is at `path`.
+
+        So it is where it was mounted alone, as into a container, and another took its place
+        outside: that is never seen here. File systems that count no names have none from the start.
+        """
+        return self._had_a_name and self._reported is not None and not self._has_a_name()
 
     def saved(self, seconds: float) -> bool:
         """Whether the file was saved since this last returned True, and is complete by now."""
@@ -32,15 +53,27 @@ class SavedFile:
             self._seen, self._since = stat, seconds
         if stat == self._reported:
             return False
-        empty = stat is None or stat[2] == 0
+        empty = stat is None or stat.size == 0
         if seconds - self._since < (EMPTY_STILL_SECONDS if empty else STILL_SECONDS):
             return False
         self._reported = stat
+        self._had_a_name = self._had_a_name or self._has_a_name()
         return True
 
-    def _stat(self) -> _Stat:
+    def _has_a_name(self) -> bool:
+        # Not what was seen just now: a file that is being replaced has no name for a moment.
+        return self._reported is not None and self._reported.names > 0
+
+    def _stat(self) -> _Stat | None:
         try:
             found = os.stat(self._path)  # noqa: PTH116 - faster, for 50 calls a second
         except OSError:
             return None
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+        return _Stat(
+            found.st_dev,
+            found.st_ino,
+            found.st_size,
+            found.st_mtime_ns,
+            found.st_ctime_ns,
+            found.st_nlink,
+        )

@@ -24,6 +24,8 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 LARGEST = 1_000_000
 """Most bytes of a configuration file, to catch a wrong path."""
+OWN_KEY = "x-"
+"""A key at the top that starts so is the person's own: for anchors, and for other programs."""
 
 
 def find(explicit: Path | None = None) -> Path:
@@ -52,7 +54,7 @@ def load(path: Path, text: str | None = None, edits: Iterable[Edit] = ()) -> Con
     """
     document = edited(parse(path, text), edits)
     folder = path.absolute().parent
-    content, faults = expanded(document.content, document.entries, folder)
+    content, faults = expanded(_without_own_keys(document.content), document.entries, folder)
     faults = [*document.faults, *faults]
     lost = [fault.loc for fault in faults if fault.lost]
     config = None
@@ -83,6 +85,12 @@ def located(error: UnavailableSetting, path: Path, text: str | None = None) -> C
 def parse(path: Path, text: str | None = None) -> Document:
     """The file's YAML, `${…}` not expanded, not validated. Raises `ConfigError`."""
     return reading.read(text_of(path) if text is None else text, str(path))
+
+
+def _without_own_keys(content: object) -> object:
+    if not isinstance(content, dict):
+        return content
+    return {key: value for key, value in content.items() if not key.startswith(OWN_KEY)}
 
 
 def _reference_faults(

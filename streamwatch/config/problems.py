@@ -81,7 +81,9 @@ def _message(loc: Loc, details: ErrorDetails, entries: Mapping[Loc, Entry]) -> s
         return _MISSING.get(str(loc[-1]), "is missing")
     if kind == "extra_forbidden":
         known = _keys_at(loc[:-1])
-        return f"unknown key{did_you_mean(str(loc[-1]), known) or _allowed(known)}"
+        hint = did_you_mean(str(loc[-1]), known) or _allowed(known)
+        own = "" if loc[:-1] or "mean" in hint else "; one of your own starts with x-"
+        return f"unknown key{hint}{own}"
     return _about(subject(loc, entries[loc]), details, loc)
 
 

@@ -44,7 +44,7 @@ def _spliced(path: Path, before: str, edits: tuple[Edit, ...]) -> str:
         raise _refusal(
             path,
             "this change can't be written here without changing something else, which an anchor"
-            " (&) shares perhaps; change the file by hand",
+            " (&) or a merge (<<) shares perhaps; change the file by hand",
         )
     return after
 

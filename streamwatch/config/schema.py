@@ -16,6 +16,9 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _OF_A_KEY = {"title", "description", "default"}
 _MAPPING_OR_EMPTY = ["object", "null"]
 _REFERENCE = {"$ref": "#/$defs/Reference"}
+_OWN_KEYS = {
+    "^x-": {"description": "Your own: for anchors (&) to be merged with <<, or for other programs."}
+}
 _REFERENCE_DEFINITION = {
     "type": "string",
     "pattern": r"\$\{[^}]+\}",
@@ -37,6 +40,7 @@ def schema() -> dict[str, Any]:
         "$schema": DIALECT,
         "title": "streamwatch configuration",
         **made,
+        "patternProperties": _OWN_KEYS,
         "description": "Cameras, what to watch for in words, and the MQTT broker to tell.",
         "$defs": {**definitions, "Reference": _REFERENCE_DEFINITION},
     }

@@ -21,7 +21,13 @@ from streamwatch.daemon.commands.answering import Commands
 from streamwatch.daemon.fetch_first import fetch_first
 from streamwatch.daemon.frames import look
 from streamwatch.daemon.instance import instance_id
-from streamwatch.daemon.problems import NOT_TAKEN_OVER, Problems, not_applied, not_listening
+from streamwatch.daemon.problems import (
+    NOT_TAKEN_OVER,
+    Problems,
+    not_applied,
+    not_listening,
+    not_seen,
+)
 from streamwatch.daemon.reloading import (
     Applied,
     Followed,
@@ -80,6 +86,7 @@ class Daemon:
                 unknown=self._unknown,
                 encode=self._encode,
                 on_outcome=self._on_outcome,
+                on_cut_off=self._on_cut_off,
             )
 
     @property
@@ -276,6 +283,17 @@ class Daemon:
             log.error("%s", line)
         log.error("%s", NOT_TAKEN_OVER)
         self._problems.begin("file", not_applied(outcome))
+        self._declare()
+
+    def _on_cut_off(self, cut_off: bool) -> None:
+        """Report that saves of the file can't be seen, in the same places."""
+        assert self._followed is not None
+        if cut_off:
+            report = not_seen(self._followed.path)
+            log.error("%s", report.message)
+            self._problems.begin("mount", report)
+        else:
+            self._problems.end("mount")
         self._declare()
 
     # --- what others ask, in their threads --------------------------------------------------------

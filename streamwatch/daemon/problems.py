@@ -1,14 +1,15 @@
-"""Problems that last: the configuration file is wrong, or the HTTP port is taken."""
+"""Problems that last: the configuration file is wrong or cut off, or the HTTP port is taken."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 
 from streamwatch.daemon.reloading import Outcome
 from streamwatch.publisher import ErrorReport, Publisher
 
-Kind = Literal["file", "http"]
+Kind = Literal["file", "mount", "http"]
 
 NOT_TAKEN_OVER = "the configuration is not taken over, what ran before goes on"
 
@@ -48,6 +49,16 @@ def not_applied(outcome: Outcome) -> ErrorReport:
         "config",
         f"{NOT_TAKEN_OVER}: {first}{count}",
         errors=outcome.problems or None,
+        at=datetime.now(UTC),
+    )
+
+
+def not_seen(path: Path) -> ErrorReport:
+    """The report that the file at `path` is mounted alone, and was replaced outside."""
+    return ErrorReport(
+        "config",
+        f"{path} was replaced outside, where it is mounted from, which can't be seen from here:"
+        " start anew, and mount the folder that it is in rather than the file",
         at=datetime.now(UTC),
     )
 

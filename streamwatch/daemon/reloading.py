@@ -108,7 +108,8 @@ class Reloading:
 
     `apply` applies a configuration, or raises StreamwatchError and changes nothing. `unknown` gives
     the prompts whose vectors it would have to wait for, and `encode` starts making them.
-    `on_outcome` is called with each outcome of a reload. All are called in the thread.
+    `on_outcome` is called with each outcome of a reload, and `on_cut_off` when saves of the file
+    can't be seen any more, or can again. All are called in the thread.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class Reloading:
         unknown: Callable[[Config], Sequence[str]],
         encode: Callable[[Sequence[str], Config], Future[Any]],
         on_outcome: Callable[[Outcome], None],
+        on_cut_off: Callable[[bool], None],
     ) -> None:
         self._running = config
         self._path = followed.path
@@ -129,6 +131,8 @@ class Reloading:
         self._unknown = unknown
         self._encode = encode
         self._on_outcome = on_outcome
+        self._on_cut_off = on_cut_off
+        self._cut_off = False
         self._edits: list[Edit] = []
         """Edits by commands, applied on top of the file."""
         self._attempts = 0
@@ -369,6 +373,9 @@ class Reloading:
         if self._file.saved(time.monotonic()) or self._asked_to_read:
             self._asked_to_read = False
             self.reload()
+        if self._file.cut_off != self._cut_off:
+            self._cut_off = self._file.cut_off
+            self._on_cut_off(self._cut_off)
         while self._later and self._later[0][0] <= time.monotonic():
             heapq.heappop(self._later)[2]()
         with suppress(queue.Empty):

@@ -24,6 +24,7 @@ from streamwatch.publisher.contract.topics import Topics
 from streamwatch.publisher.homeassistant_discovery import AnnouncedCamera, Roster
 from streamwatch.publisher.mqtt.client import make_client
 from streamwatch.publisher.mqtt.embedded_broker import EmbeddedBroker, EmbeddedBrokers
+from streamwatch.publisher.mqtt.trial import try_broker
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox
 from streamwatch.publisher.pictures.areas import areas_of
@@ -55,4 +56,5 @@ __all__ = [
     "make_client",
     "render_all",
     "timestamp",
+    "try_broker",
 ]

@@ -170,10 +170,17 @@ YAML = [
     pytest.param(
         "base: &b {fps: 2}\ndetector: {model: toybox}\ncameras:\n  a:\n    <<: *b\n    url: bundled:street\n",
         [
-            "1:1: base: unknown key; allowed are mqtt, detector, cameras, watches, snapshots, http, timezone, log",
-            "5:5: cameras.a.<<: merging with '<<' is not supported; write the keys out, or use an alias (*) for a whole value",
+            "1:1: base: unknown key; allowed are mqtt, detector, cameras, watches, snapshots, http, timezone, log; one of your own starts with x-",
         ],
-        id="merge",
+        id="own key",
+    ),
+    pytest.param(
+        "x-b: &b {fps: 0, ulr: 2}\ndetector: {model: toybox}\ncameras:\n  a:\n    <<: *b\n    url: bundled:street\n",
+        [
+            "1:15: cameras.a.fps: 0 is not a number above 0 and at most 120",
+            "1:18: cameras.a.ulr: unknown key; did you mean 'url'?",
+        ],
+        id="merged",
     ),
     pytest.param(
         "detector: &a {model: *a}\n", ["1:11: an alias that contains itself"], id="recursive"

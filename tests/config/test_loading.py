@@ -562,3 +562,14 @@ def test_a_named_model_may_have_its_encoder_in_a_folder(loaded: Load, tmp_path: 
         "detector: {model: yolov8s-world, text_encoder: ./clip}\ncameras: {a: {url: 0}}\n"
     ).detector
     assert config.text_encoder == str(tmp_path / "clip")
+
+
+def test_own_keys_at_the_top_are_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "x-calm: &calm {dwell: 5s, prompt: '${NOT_SET_ANYWHERE}'}\nx-: [1]\n"
+        + RIGHT
+        + "watches:\n  dog:\n    <<: *calm\n    prompt: dog\n"
+    )
+    dog = load(path).watches["dog"]
+    assert (dog.prompt, dog.dwell) == (("dog",), timedelta(seconds=5))

@@ -212,6 +212,71 @@ def test_an_edit_of_an_anchored_value_is_refused(tmp_path: Path, change: Any) ->
     assert (tmp_path / "config.yaml").read_text() == text
 
 
+MERGING = (
+    HEAD
+    + """\
+x-calm: &calm {dwell: 5s, leave: 9s}
+x-more: &more
+  boat: {prompt: boat, dwell: 1s}
+watches:
+  <<: *more
+  dog:
+    <<: *calm
+    prompt: dog
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "lines"),
+    [
+        (watch("dog", Switch(False)), ["+    enabled: false\n"]),
+        (
+            watch("dog", Put({"prompt": "dog", "dwell": "6s", "leave": "9s"})),
+            ["+    dwell: 6s\n"],
+        ),
+        (
+            watch("boat", Switch(False)),
+            [
+                "+  boat:\n",
+                "+    prompt: boat\n",
+                "+    dwell: 1s\n",
+                "+    enabled: false\n",
+            ],
+        ),
+        (watch("cat", Put({"prompt": "cat"})), ["+  cat:\n", "+    prompt: cat\n"]),
+        (watch("dog", Remove()), ["-  dog:\n", "-    <<: *calm\n", "-    prompt: dog\n"]),
+    ],
+)
+def test_an_edit_of_what_is_merged_is_written_beside_the_merge(
+    tmp_path: Path, change: Edit, lines: list[str]
+) -> None:
+    assert changed_lines(MERGING, persisted(tmp_path, MERGING, change)) == lines
+
+
+@pytest.mark.parametrize(
+    "change",
+    [watch("boat", Remove()), watch("dog", Put({"prompt": "dog", "dwell": "5s"}))],
+    ids=["an entry", "a key"],
+)
+def test_what_is_merged_is_not_taken_out(tmp_path: Path, change: Edit) -> None:
+    with pytest.raises(ConfigError) as caught:
+        persisted(tmp_path, MERGING, change)
+    assert [problem.message for problem in caught.value.problems] == [
+        "this change can't be written here without changing something else, which an anchor (&) or"
+        " a merge (<<) shares perhaps; change the file by hand"
+    ]
+    assert (tmp_path / "config.yaml").read_text() == MERGING
+
+
+@pytest.mark.parametrize("change", [Switch(False), Remove(), Put({"prompt": "z"})])
+def test_an_edit_of_what_is_merged_elsewhere_is_refused(tmp_path: Path, change: Any) -> None:
+    text = HEAD + "watches:\n  a: &a\n    prompt: x\n  b:\n    <<: *a\n    dwell: 1s\n"
+    with pytest.raises(ConfigError, match=r"config\.yaml: this change can't be written here"):
+        persisted(tmp_path, text, watch("a", change))
+    assert (tmp_path / "config.yaml").read_text() == text
+
+
 def test_an_invalid_edit_leaves_the_file_unchanged(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         persisted(tmp_path, HEAD + WATCHES, watch("dog", Put({"promt": "dog"})))

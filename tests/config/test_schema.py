@@ -76,6 +76,11 @@ def test_references_and_empty_sections_match_the_schema(section: str) -> None:
     assert errors(RIGHT + section) == []
 
 
+def test_own_keys_match_the_schema() -> None:
+    assert errors(RIGHT + "x-mine: [1, {a: b}]\nx-: 1\n") == []
+    assert len(errors(RIGHT + "mine: 1\n")) == 1
+
+
 BROKEN = [
     case
     for case in (

@@ -31,6 +31,7 @@ class Bench:
             unknown=lambda _: (),
             encode=lambda _prompts, _config: Future(),
             on_outcome=self.take_outcome,
+            on_cut_off=lambda _: None,
         )
 
     def write(self, prompt: str) -> None:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import numpy as np
 import pytest
 import yaml
 
-from streamwatch.config import Config, Edit, config_hash, keep_last_good, load
+from streamwatch.config import Config, Edit, SavedFile, config_hash, keep_last_good, load
 from streamwatch.daemon.commands.places import MOST_ENCODED, MOST_LOOKS_OF_ONE
 from streamwatch.daemon.daemon import Daemon
 from streamwatch.daemon.reloading import Followed, start
@@ -273,6 +274,30 @@ def test_an_added_camera_starts_and_other_visits_go_on(bench: Bench, daemon: Dae
 
 
 @pytest.mark.expects_errors
+def test_a_file_that_was_replaced_where_it_is_mounted_from_is_told(
+    bench: Bench,
+    daemon: Daemon,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench.wait_all_open()
+    found = SavedFile._stat
+    with monkeypatch.context() as patched:
+        patched.setattr(SavedFile, "_stat", lambda self: replace(found(self), names=0))  # type: ignore[type-var]
+        wait_until(lambda: bench.info()["problems"])
+        (problem,) = bench.info()["problems"]
+        assert problem["kind"] == "config"
+        assert problem["message"] == (
+            f"{bench.path} was replaced outside, where it is mounted from, which can't be seen from"
+            " here: start anew, and mount the folder that it is in rather than the file"
+        )
+        assert [error["message"] for error in bench.errors()] == [problem["message"]]
+    wait_until(lambda: not bench.info()["problems"])
+    errors = [record.message for record in caplog.records if record.levelno == logging.ERROR]
+    assert errors == [problem["message"]]
+
+
+@pytest.mark.expects_errors
 def test_a_config_error_is_reported_in_log_errors_and_info_and_stops_nothing(
     bench: Bench, daemon: Daemon, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -371,12 +396,13 @@ def test_saving_in_place_by_rename_or_by_symlink_is_noticed(bench: Bench, daemon
 def test_request_reload_reads_the_file_again(
     bench: Bench, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even if the file looks unchanged, as when only an environment variable changes."""
-    bench.wait_for_events("new")
-    before = bench.path.stat()
-    text = bench.path.read_text().replace("prompt: dog", "prompt: cat")
-    bench.path.write_text(text)
-    os.utime(bench.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    """Also where it is the same, and only an environment variable has changed."""
+    bench.wait_for_events("new", watch="dog")
+    monkeypatch.setenv("ANIMAL", "dog")
+    bench.save(lambda tree: tree["watches"]["dog"].update(prompt="${ANIMAL}"))
+    bench.save(lambda tree: tree["watches"].update(cat={"prompt": "cat"}))
+    bench.wait_for_events("new", watch="cat")
+    monkeypatch.setenv("ANIMAL", "horse")
     time.sleep(0.5)
     assert bench.event_types(watch="dog") == ["new"]
     daemon.request_reload()

@@ -1,4 +1,4 @@
-"""Reads YAML 1.2 with the position of every key and value.
+"""Reads YAML 1.2, and YAML 1.1's merge keys, with the position of every key and value.
 
 PyYAML composes the graph of nodes; values are built here, since its own constructors follow YAML
 1.1 (where `off` is false and `22:00` is 1320), keep no positions, and of two equal keys silently
@@ -34,6 +34,8 @@ DEEPEST = 40
 """Most levels of nesting; a real file has six."""
 MOST_VALUES = 50_000
 """Most values after expanding aliases, against a few lines that expand to billions."""
+MERGE = "<<"
+"""The key that merges mappings (https://yaml.org/type/merge.html), unless it is in quotes."""
 LONGEST_NUMBER = 300
 """Most characters; Python refuses to parse integers of more than 4,300 digits."""
 
@@ -101,6 +103,10 @@ def compose(text: str) -> yaml.Node | None:
     return _CoreComposer(text).get_single_node()
 
 
+def _is_merge(key: yaml.ScalarNode) -> bool:
+    return bool(key.value == MERGE) and key.style is None
+
+
 def core_resolvers() -> Iterator[tuple[str, re.Pattern[str], list[str]]]:
     """YAML 1.2's plain scalars other than text: tag, pattern and possible first characters."""
     for name, (pattern, first) in _PLAIN.items():
@@ -155,26 +161,29 @@ for _tag, _pattern, _first in core_resolvers():
     _CoreComposer.add_implicit_resolver(_tag, _pattern, _first)
 
 
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A key's position and its value; `through` are the mappings that brought it by a merge."""
+
+    position: Position
+    value: yaml.Node
+    through: tuple[yaml.Node, ...] = ()
+
+
 @dataclass(slots=True)
 class _Builder:
     entries: dict[Loc, Entry] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     count: int = 0
+    told: set[Position] = field(default_factory=set)
+    """The keys that are told to be wrong: aliases and merges come by each again and again."""
 
     def build(
         self, node: yaml.Node, loc: Loc, key: Position | None, above: tuple[yaml.Node, ...]
     ) -> object:
         """The value of `node`; `above` are its ancestors, for aliases that contain themselves."""
         position = _position(node)
-        self.count += 1
-        if self.count > MOST_VALUES:
-            raise _ReadError(
-                position, f"too much: aliases unfold to more than {MOST_VALUES} values"
-            )
-        if any(node is other for other in above):
-            raise _ReadError(position, "an alias that contains itself")
-        if len(above) >= DEEPEST:
-            raise _ReadError(position, f"nested too deeply; at most {DEEPEST} levels")
+        self._demand_bounds(node, above)
         kind = _KINDS.get(node.tag)
         if kind is None or not _fits(node, kind):
             self.entries[loc] = Entry(key, position, "nothing")
@@ -191,35 +200,80 @@ class _Builder:
             ]
         return self._scalar(kind, written, loc, position)
 
+    def _demand_bounds(self, node: yaml.Node, above: tuple[yaml.Node, ...]) -> None:
+        position = _position(node)
+        self.count += 1
+        if self.count > MOST_VALUES:
+            raise _ReadError(
+                position, f"too much: aliases unfold to more than {MOST_VALUES} values"
+            )
+        if any(node is other for other in above):
+            raise _ReadError(position, "an alias that contains itself")
+        if len(above) >= DEEPEST:
+            raise _ReadError(position, f"nested too deeply; at most {DEEPEST} levels")
+
     def _mapping(
         self, node: yaml.MappingNode, loc: Loc, above: tuple[yaml.Node, ...]
     ) -> dict[str, object]:
-        content: dict[str, object] = {}
-        first: dict[str, Position] = {}
+        return {
+            key: self.build(pair.value, (*loc, key), pair.position, (*above, *pair.through))
+            for key, pair in self._pairs(node, loc, above).items()
+        }
+
+    def _pairs(
+        self, node: yaml.MappingNode, loc: Loc, above: tuple[yaml.Node, ...]
+    ) -> dict[str, _Pair]:
+        """The mapping's own pairs, then those of mappings it merges that it has not itself."""
+        own: dict[str, _Pair] = {}
+        merge: tuple[Position, yaml.Node] | None = None
         for key_node, value_node in node.value:
             position = _position(key_node)
             if not isinstance(key_node, yaml.ScalarNode):
-                self.faults.append(Fault(loc, position, "a key must be a plain text"))
+                self._tell(loc, position, "a key must be a plain text")
                 continue
             key = key_node.value
-            key_loc = (*loc, key)
             if _KINDS.get(key_node.tag) is None:
-                self.faults.append(
-                    Fault(loc, position, "a key must be a plain text, without a tag")
-                )
-            elif key == "<<" and key_node.style is None:
-                message = (
-                    "merging with '<<' is not supported; write the keys out, or use an alias (*) "
-                    "for a whole value"
-                )
-                self.faults.append(Fault(key_loc, position, message))
-            elif key in first:
-                message = f"given twice; the first stands in line {first[key].line}"
-                self.faults.append(Fault(key_loc, position, message))
+                self._tell(loc, position, "a key must be a plain text, without a tag")
+            elif _is_merge(key_node):
+                if merge is None:
+                    merge = position, value_node
+                else:
+                    message = "given twice; several are merged in one list, as <<: [*one, *other]"
+                    self._tell((*loc, key), position, message)
+            elif key in own:
+                message = f"given twice; the first stands in line {own[key].position.line}"
+                self._tell((*loc, key), position, message)
             else:
-                first[key] = position
-                content[key] = self.build(value_node, key_loc, position, above)
-        return content
+                own[key] = _Pair(position, value_node)
+        return own if merge is None else own | self._merged(*merge, own, loc, above)
+
+    def _merged(
+        self,
+        key: Position,
+        value: yaml.Node,
+        own: Mapping[str, _Pair],
+        loc: Loc,
+        above: tuple[yaml.Node, ...],
+    ) -> dict[str, _Pair]:
+        """The pairs that `<<`, which stands at `key`, adds to `own`; of equal keys the first."""
+        merged: dict[str, _Pair] = {}
+        for node in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+            if not isinstance(node, yaml.MappingNode) or node.tag != f"{_CORE}map":
+                message = "merges mappings only; write <<: *NAME or <<: [*NAME, *OTHER]"
+                self._tell((*loc, MERGE), key, message)
+                continue
+            self._demand_bounds(node, above)
+            for name, pair in self._pairs(node, loc, (*above, node)).items():
+                self.count += 1
+                if name not in own and name not in merged:
+                    merged[name] = _Pair(pair.position, pair.value, (node, *pair.through))
+        return merged
+
+    def _tell(self, loc: Loc, position: Position, message: str) -> None:
+        """Add a fault of the key at `position`, unless it has one."""
+        if position not in self.told:
+            self.told.add(position)
+            self.faults.append(Fault(loc, position, message))
 
     def _scalar(self, kind: Kind, written: str, loc: Loc, position: Position) -> object:
         if kind == "nothing":

@@ -241,12 +241,14 @@ def _set(text: str, at: tuple[str, ...], key: str, value: object) -> str:
 
 
 def _shared_entry(text: str, at: tuple[str, ...]) -> dict[str, object] | None:
-    """The content of an entry that is an alias (*), to be written out; None if it is no alias."""
+    """The content of an entry that is an alias (*) or merged (<<) into its section, to be written
+    out; None if it has lines of its own, or there is none."""
     section = _mapping(text, at[:-1])
     pair = section.pair(at[-1]) if section else None
-    if pair is None or not pair.is_alias:
+    values = _values(text, at[0])
+    if section is None or at[-1] not in values or (pair is not None and not pair.is_alias):
         return None
-    value = _values(text, at[0]).get(at[-1])
+    value = values[at[-1]]
     if not isinstance(value, dict):
         raise Unspliceable
     return dict(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -23,9 +24,15 @@ def folder_of(info: ValidationInfo) -> Path:
 def absolute(text: str, folder: Path) -> Path:
     """`text` as a path, relative to `folder` unless absolute; `~` is expanded. Raises `Wrong`."""
     try:
-        return folder / Path(text).expanduser()
+        path = folder / Path(text).expanduser()
+        os.fsencode(path)
     except RuntimeError:
         raise Wrong("names the home of somebody unknown") from None
+    except UnicodeEncodeError:
+        raise Wrong(
+            "has a character that no file's name can have in this locale; set LC_ALL=C.UTF-8"
+        ) from None
+    return path
 
 
 def _path(value: object, info: ValidationInfo) -> Path:

@@ -31,6 +31,11 @@ class Topics:
         return f"{self.prefix}/errors"
 
     @property
+    def check(self) -> str:
+        """Where `check --connect` sends a message to itself."""
+        return f"{self.prefix}/check"
+
+    @property
     def commands(self) -> str:
         """The filter that every command matches."""
         return f"{self.prefix}/command/#"

@@ -69,7 +69,9 @@ GOODBYE_SECONDS = 0.5
 MAX_CLIENT_ID = 64
 LOOKING = "-looking"
 """Ends the client id of a connection that only looks, so that it takes nobody's session."""
-_UNSUPPORTED_VERSION = 132
+CHECKING = "-checking"
+"""The same of one that only checks the broker, so that it takes that of no daemon that looks."""
+UNSUPPORTED_VERSION = 132
 _CLIENT_ID_REFUSED = 133
 _RETAIN_NOT_SUPPORTED = 154
 _QOS_NOT_SUPPORTED = 155
@@ -97,7 +99,7 @@ class Connection:
 
     The owner calls `attempt` when `seconds_to_attempt` is 0, and passes every posted notice to
     `take`. `post` is called from other threads. Without a `will_topic` it only looks, under another
-    client id, until `settle`.
+    client id that `guest` ends, until `settle`.
     """
 
     def __init__(
@@ -107,8 +109,10 @@ class Connection:
         *,
         post: Callable[[Notice], None],
         seconds: Callable[[], float],
+        guest: str = LOOKING,
     ) -> None:
         self._settings = settings
+        self._guest = guest
         self._will_topic = will_topic
         self._post = post
         self._seconds = seconds
@@ -132,6 +136,8 @@ class Connection:
         self._short_lives = 0
         self._hurried = False
         self._said: set[str] = set()
+        self.problem: str | None = None
+        """Why the latest attempt has failed, in a sentence; None if it has not."""
 
     @property
     def up(self) -> bool:
@@ -160,6 +166,16 @@ class Connection:
         return tuple(found)
 
     @property
+    def limits(self) -> Limits:
+        """Those of the connected broker."""
+        return self._limits
+
+    @property
+    def version(self) -> str:
+        """That of MQTT."""
+        return "5" if self._version is MQTTProtocolVersion.MQTTv5 else "3.1.1"
+
+    @property
     def max_unacknowledged(self) -> int:
         return self._limits.unacknowledged
 
@@ -174,7 +190,7 @@ class Connection:
     def _client_id(self) -> str:
         if self._will_topic is not None:
             return self._own_id
-        return f"{self._own_id[: MAX_CLIENT_ID - len(LOOKING)]}{LOOKING}"
+        return f"{self._own_id[: MAX_CLIENT_ID - len(self._guest)]}{self._guest}"
 
     def settle(self, will_topic: str) -> None:
         """Connect again, with a will and under our own client id."""
@@ -287,8 +303,9 @@ class Connection:
             properties=_properties(correlation, self._version),
         ).mid
 
-    def subscribe(self, filters: Sequence[str], *, retained: bool) -> int | None:
-        """Subscribe, either with `retained` messages or only to new ones of other clients.
+    def subscribe(self, filters: Sequence[str], *, retained: bool, own: bool = False) -> int | None:
+        """Subscribe, either with `retained` messages or only to new ones of other clients, or also
+        to our `own`.
 
         Returns the number that `Subscribed` will have; None if the broker has no wildcards.
         With MQTT 3.1.1, retained and own messages come in any case.
@@ -301,7 +318,7 @@ class Connection:
             return self._client.subscribe([(topic, 1) for topic in filters])[1]
         options = SubscribeOptions(
             qos=0,  # commands sent while we are away must not be kept for us
-            noLocal=True,
+            noLocal=not own,
             retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
             if retained
             else SubscribeOptions.RETAIN_DO_NOT_SEND,
@@ -339,11 +356,11 @@ class Connection:
         self._up_since = self._seconds()
         self._version_proven = True
         self._silent_ends = 0
-        version = "5" if self._version is MQTTProtocolVersion.MQTTv5 else "3.1.1"
         after = f" after {self._failures} failed attempts" if self._failures else ""
         if self._short_lives < SHORT_LIVES_BEFORE_WARNING and self._will_topic is not None:
-            logger.info("connected to %s with MQTT %s%s", self._broker, version, after)
+            logger.info("connected to %s with MQTT %s%s", self._broker, self.version, after)
         self._failures = 0
+        self.problem = None
         self._said.clear()
 
     def _lost(self, notice: Closed) -> None:
@@ -389,7 +406,7 @@ class Connection:
                 self._switch_version()
             guess = _guess(self._settings)
             self._fail(f"{self._broker} does not answer as an MQTT broker ({closed.reason}{guess})")
-        elif refused.code == _UNSUPPORTED_VERSION:
+        elif refused.code == UNSUPPORTED_VERSION:
             self._switch_version()
             self._fail(f"{self._broker} refuses the connection ({refused.reason.lower()})")
         elif refused.code == _RETAIN_NOT_SUPPORTED and self._will_retain:
@@ -418,6 +435,7 @@ class Connection:
 
     def _fail(self, sentence: str, retry_seconds: float | None = None) -> None:
         self._failures += 1
+        self.problem = sentence
         if retry_seconds is None:
             doubled = MIN_RETRY_SECONDS * 2 ** min(self._failures - 1, 10)
             retry_seconds = min(doubled, MIN_RETRY_SECONDS if self._hurried else MAX_RETRY_SECONDS)

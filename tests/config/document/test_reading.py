@@ -108,7 +108,13 @@ def test_aliases_repeat_a_value() -> None:
         ("a: 1\nb: 2\na: 3\n", "a", "given twice; the first stands in line 1"),
         ("a: 1\n'a': 3\n", "a", "given twice; the first stands in line 1"),
         ("x: {a: {b: 1, b: 1}}\n", "x.a.b", "given twice; the first stands in line 1"),
-        ("<<: {a: 1}\n", "<<", "merging with '<<' is not supported"),
+        ("<<: 1\n", "<<", "merges mappings only; write <<: *NAME or <<: [*NAME, *OTHER]"),
+        ("<<: [{a: 1}, b]\n", "<<", "merges mappings only"),
+        ("<<: [[{a: 1}]]\n", "<<", "merges mappings only"),
+        ("<<: !x {a: 1}\n", "<<", "merges mappings only"),
+        ("<<: {a: 1, a: 2}\n", "a", "given twice; the first stands in line 1"),
+        ("x: &x {a: 1}\ny: &y {b: 1}\nz:\n  <<: *x\n  <<: *y\n", "z.<<", "given twice; several"),
+        ("a: &a {b: 1, b: 2}\nc: *a\nd: {<<: *a}\n", "a.b", "given twice; the first stands in"),
         ("? {a: 1}\n: b\n", "", "a key must be a plain text"),
         ("!x a: b\n", "", "a key must be a plain text, without a tag"),
         ("a: !!python/object/apply:os.system [ls]\n", "a", "the tag '!!python/object/apply:os.s"),
@@ -128,6 +134,39 @@ def test_errors_have_their_path_and_message(text: str, path: str, message: str) 
     assert problem.message.startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("merging", "merged"),
+    [
+        ("<<: *a", {"x": 1, "y": 2}),
+        ("{<<: *a, y: 3}", {"x": 1, "y": 3}),
+        ("{y: 3, <<: *a}", {"x": 1, "y": 3}),
+        ("<<: [*a, *b]", {"x": 1, "y": 2, "z": 5}),
+        ("<<: [*b, *a]", {"x": 1, "y": 4, "z": 5}),
+        ("<<: [*b, {y: 6, w: 7}]", {"y": 4, "z": 5, "w": 7}),
+        ("<<: *c", {"x": 1, "y": 8}),
+        ("{<<: *list, v: 1}", {"x": 1, "y": 2, "z": 5, "v": 1}),
+        ("<<: []", {}),
+        ("<<: *a\n  y: ~", {"x": 1, "y": None}),
+    ],
+)
+def test_merges(merging: str, merged: object) -> None:
+    text = (
+        "a: &a {x: 1, y: 2}\nb: &b {y: 4, z: 5}\nc: &c {<<: *a, y: 8}\nlist: &list [*a, *b]\n"
+        f"here:\n  {merging}\n"
+    )
+    document = read(text, "c.yaml")
+    assert document.faults == ()
+    assert isinstance(document.content, dict)
+    assert document.content["here"] == merged
+
+
+def test_what_is_merged_has_the_position_where_it_is_written() -> None:
+    entries = read("a: &a\n  x: {y: 1}\nb:\n  <<: *a\n  z: 2\n", "c.yaml").entries
+    assert entries[("b", "x")].key == Position(2, 3)
+    assert entries[("b", "x", "y")].value == Position(2, 10)
+    assert entries[("b", "z")].value == Position(5, 6)
+
+
 def test_a_quoted_merge_key_is_a_key() -> None:
     document = read("'<<': 1\n", "c.yaml")
     assert (document.content, document.faults) == ({"<<": 1}, ())
@@ -142,6 +181,12 @@ def test_the_first_of_two_equal_keys_is_kept() -> None:
     [
         ("&a [*a]", "c.yaml:1:1: an alias that contains itself"),
         ("a: &a\n  b: {c: *a}\n", "c.yaml:1:4: an alias that contains itself"),
+        ("a: &a\n  <<: *a\n", "c.yaml:1:4: an alias that contains itself"),
+        ("a: &a\n  b: 1\n  <<: {c: *a}\n", "c.yaml:1:4: an alias that contains itself"),
+        (
+            "a0: &a0 {x: 1}\n" + "".join(f"a{i}: &a{i} {{<<: *a{i - 1}}}\n" for i in range(1, 60)),
+            "c.yaml:1:13: nested too deeply; at most 40 levels",
+        ),
         ("[" * 100_000, "c.yaml:1:40: nested too deeply; at most 40 levels"),
         ("- " * 45 + "x", "c.yaml:1:79: nested too deeply; at most 40 levels"),
         (
@@ -149,7 +194,16 @@ def test_the_first_of_two_equal_keys_is_kept() -> None:
             "c.yaml:1:5: nested too deeply; at most 40 levels",
         ),
     ],
-    ids=["list in itself", "mapping in itself", "flow", "block", "through aliases"],
+    ids=[
+        "list in itself",
+        "mapping in itself",
+        "merged into itself",
+        "merged, in itself",
+        "through merges",
+        "flow",
+        "block",
+        "through aliases",
+    ],
 )
 def test_errors_that_end_the_reading(text: str, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -160,6 +214,14 @@ def test_errors_that_end_the_reading(text: str, expected: str) -> None:
 def test_an_alias_bomb_is_refused_quickly() -> None:
     text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 30)
+    )
+    with pytest.raises(ConfigError, match=f"aliases unfold to more than {MOST_VALUES} values"):
+        read(text, "c.yaml")
+
+
+def test_a_bomb_of_merges_is_refused_quickly() -> None:
+    text = "a0: &a0 {x: 1}\n" + "".join(
+        f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 10)}]}}\n" for i in range(1, 30)
     )
     with pytest.raises(ConfigError, match=f"aliases unfold to more than {MOST_VALUES} values"):
         read(text, "c.yaml")
