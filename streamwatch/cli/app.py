@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -197,11 +198,11 @@ def check(
         _fail(error)
     typer.echo(f"{path} is right. It runs:\n")
     for line in configuration.describe(settings, fetched):
-        typer.echo(f"  {line}")
+        output.say(line, indent="  ")
     if warnings:
         typer.echo("\nWhat may disappoint:\n")
     for warning in warnings:
-        typer.secho(f"  {warning}", fg=typer.colors.YELLOW)
+        output.say(warning, indent="  ", color=typer.colors.YELLOW)
     if connect:
         _connect(path, settings)
 
@@ -452,10 +453,12 @@ def init(
     except OSError as error:
         _fail(StreamwatchError(f"{error.filename or target} can't be written: {error.strerror}"))
     if is_new:
-        typer.echo(f"Wrote {target}. Put in your camera, your broker and your words, then:\n")
+        output.say(f"Wrote {target}. Put in your camera, your broker and your words, then:")
     else:
-        typer.echo(f"{target} is there already and stays as it is; {schema} is up to date. Next:\n")
-    typer.echo(f"  streamwatch check -c {target}\n  streamwatch run -c {target}")
+        output.say(f"{target} is there already and stays as it is; {schema} is up to date. Next:")
+    typer.echo()
+    for command in ("check --connect", "look porch", "run"):
+        typer.echo(f"  {output.program()} {command} -c {shlex.quote(str(target))}")
 
 
 def _write_new(path: Path, text: str) -> bool:

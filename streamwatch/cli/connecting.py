@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from streamwatch.cli.output import say
 from streamwatch.config import Config, config_hash
 from streamwatch.errors import StreamwatchError
 from streamwatch.paths import status_sockets
@@ -26,7 +27,7 @@ def show_answers(config: Config, path: Path) -> bool:
     running = _running(path)
     all_well = True
     for line, is_well in _tried(config) if running is None else _told(config, running):
-        typer.secho(f"  {line}", fg=None if is_well else typer.colors.RED)
+        say(line, indent="  ", color=None if is_well else typer.colors.RED)
         all_well = all_well and is_well
     return all_well
 
@@ -68,7 +69,8 @@ def _tried(config: Config) -> Iterator[tuple[str, bool]]:
 def _picture(found: Found) -> str:
     width, height = found.size
     rate = "too few frames to tell their rate" if found.fps is None else f"{found.fps:.3g} fps"
-    return f"first frame, {width}x{height}, after {found.first_seconds:.1f} s; {rate}"
+    after = f"after {found.first_seconds:.1f} s"
+    return f"first frame, {width}x{height}, {found.codec}, {after}; {rate}"
 
 
 def _told(config: Config, running: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:

@@ -5,9 +5,6 @@ Fits a terminal of 80 by 24 characters: rows are cut, never broken, and only the
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +15,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from streamwatch.cli.output import program
 from streamwatch.config import Config, listing
 
 OTHER_LINES = 14
@@ -95,16 +93,7 @@ def silence(config: Config, seen: set[str]) -> Iterator[str]:
 def next_step(own: Path | None) -> str:
     """What to do now; `own` is the configuration that was run, unless it is the shipped one."""
     change = f"Next: change a word in {own} and run it again. For" if own else "Next, for"
-    return f"{change} your own camera:\n  {_program()} init ~/streamwatch"
-
-
-def _program() -> str:
-    """How this program was called, to be called so again."""
-    called = sys.argv[0]
-    name = Path(called).name
-    if name != "streamwatch":
-        return f"{shlex.quote(sys.executable)} -m streamwatch"
-    return name if shutil.which(name) == called else shlex.quote(called)
+    return f"{change} your own camera:\n  {program()} init ~/streamwatch"
 
 
 def _cut(text: str) -> Text:

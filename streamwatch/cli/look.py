@@ -16,7 +16,7 @@ from streamwatch.errors import SourceError, StreamwatchError, foreseen
 from streamwatch.paths import status_sockets
 from streamwatch.publisher import areas_of, render_all
 from streamwatch.records import Image
-from streamwatch.source import Clock, Decoded, source_for
+from streamwatch.source import Clock, source_for
 from streamwatch.source.mask import Mask
 from streamwatch.status import socket
 
@@ -27,8 +27,8 @@ CLOSING_SECONDS = 2.0
 QUALITY = 92
 
 HINT = """\
-A zone is a list of corners, each [x, y] in shares of width and height from the top left, which the
-grid shows. They stand in {file}:
+A zone is a list of corners, each [x, y] in shares of width and height, from
+the top left: the grid shows them. They stand in {file}:
 
   cameras:
     {camera}:
@@ -99,6 +99,5 @@ def _first_picture(camera: str, settings: CameraSettings) -> Image:
 def _read(settings: CameraSettings, stop: threading.Event) -> Image:
     with closing(source_for(settings, Clock()).frames(stop)) as frames:
         for frame in frames:
-            if isinstance(frame, Decoded):
-                return frame.to_image().copy()  # it may share memory with the decoder
+            return frame.to_image().copy()  # it may share memory with the decoder
     raise SourceError(f"{mask_url(settings.url)}: it has ended")

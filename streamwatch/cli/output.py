@@ -1,11 +1,15 @@
-"""Printing where the terminal's locale can't show everything, as `de_DE.ISO-8859-1` or `C`."""
+"""Printing for people: in any locale, as wide as their terminal, with commands they can repeat."""
 
 from __future__ import annotations
 
 import io
 import json
+import shlex
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -25,3 +29,30 @@ def print_json(document: Mapping[str, Any]) -> None:
     """In characters that stdout has; JSON has escapes of its own for the others."""
     is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     typer.echo(json.dumps(document, indent=2, ensure_ascii=not is_utf8))
+
+
+def say(text: str, *, indent: str = "", color: str | None = None) -> None:
+    """Print a paragraph: in a terminal broken between words, elsewhere as one line."""
+    indent, text = indent + text[: len(text) - len(text.lstrip())], text.lstrip()
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        text = textwrap.fill(
+            text,
+            width,
+            initial_indent=indent,
+            subsequent_indent=f"{indent}  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    else:
+        text = f"{indent}{text}"
+    typer.secho(text, fg=color)
+
+
+def program() -> str:
+    """How this program was called, to be called so again."""
+    called = sys.argv[0]
+    name = Path(called).name
+    if name != "streamwatch":
+        return f"{shlex.quote(sys.executable)} -m streamwatch"
+    return name if shutil.which(name) == called else shlex.quote(called)

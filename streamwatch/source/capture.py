@@ -338,7 +338,9 @@ class Capture:
         if over:
             self._log_recovery(over, now)
         elif self._frames == 1:
-            self._log.info("camera %s: first frame, %dx%d", self._camera, *decoded.size)
+            self._log.info(
+                "camera %s: first frame, %dx%d, %s", self._camera, *decoded.size, decoded.codec
+            )
 
     def _record_failure(self, error: SourceError) -> float:
         """Count and report it; returns the seconds to wait before the next try."""

@@ -75,11 +75,13 @@ class Input:
 class Picture:
     """A decoded frame, to be converted where it is due; outlives its container.
 
-    `square` is the (width, height) that it has with square pixels, before it is turned.
+    `codec` is FFmpeg's name, as `h264`; `square` is the (width, height) that it has with square
+    pixels, before it is turned.
     """
 
     frame: av.VideoFrame = field(repr=False)
     shown: str
+    codec: str
     square: tuple[int, int]
     turned: Orientation
 
@@ -195,7 +197,8 @@ class Video:
         square = square_size(frame.width, frame.height, aspect)
         _require_fit(frame.width, frame.height, self._shown)
         _require_fit(*square, self._shown)
-        return Picture(frame, self._shown, square, turned)
+        codec = self._stream.codec_context.name
+        return Picture(frame, self._shown, codec, square, turned)
 
     def _count_failure(self, failures: int) -> int:
         if failures >= MANY_FAILURES:
@@ -210,15 +213,15 @@ class Readable(Protocol):
         """The next bytes, empty at the end."""
 
 
-def still(content: bytes, target: Input) -> Image:
-    """`(height, width, 3)` uint8 BGR of a picture's file, upright. Raises SourceError."""
+def still(content: bytes, target: Input) -> Picture:
+    """The picture of a picture's file. Raises SourceError."""
     name = picture_format(content)
     if name is None:
         raise SourceError(f"{target.shown}: this picture is none of JPEG, PNG and WebP")
     with opened(replace(target, format=name), BytesIO(content)) as video:
         for picture in video.pictures():
             if not isinstance(picture, Gap):
-                return picture.to_image()
+                return picture
     raise SourceError(f"{target.shown}: this is a broken picture")
 
 

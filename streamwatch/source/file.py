@@ -88,6 +88,7 @@ class FileSource:
                 seconds=seconds,
                 position=position,
                 size=picture.size,
+                codec=picture.codec,
                 convert=picture.to_image,
             )
         if position is None and not stop.is_set():

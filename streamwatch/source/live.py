@@ -97,6 +97,7 @@ class LiveReader:
                 seconds=seconds,
                 position=None,
                 size=picture.size,
+                codec=picture.codec,
                 convert=picture.to_image,
             )
 

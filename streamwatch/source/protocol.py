@@ -15,14 +15,16 @@ from streamwatch.records import Image
 class Decoded:
     """A decoded frame, not yet converted to an image: only frames that are due are converted.
 
-    The times are those of `records.Frame`; `size` is (width, height) in pixels. `convert` may
-    raise SourceError; its image may share memory with the decoder, so copy before writing to it.
+    The times are those of `records.Frame`; `size` is (width, height) in pixels, `codec` as `h264`.
+    `convert` may raise SourceError; its image may share memory with the decoder, so copy before
+    writing to it.
     """
 
     captured_at: datetime
     seconds: float
     position: float | None
     size: tuple[int, int]
+    codec: str
     convert: Callable[[], Image] = field(repr=False)
 
     def to_image(self) -> Image:

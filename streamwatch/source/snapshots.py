@@ -109,7 +109,7 @@ class Snapshots:
 
     def _decoded(self, headers: httpx.Headers, content: bytes, scheduled: float) -> Decoded:
         now = self._clock.wall()
-        image = still(content, self._target)
+        picture = still(content, self._target)
         captured_at = now - timedelta(seconds=picture_age_seconds(headers))
         if self._last_captured_at is not None:
             step = timedelta(seconds=STEP_SECONDS)
@@ -121,8 +121,9 @@ class Snapshots:
             captured_at=captured_at,
             seconds=self._last_seconds,
             position=None,
-            size=(image.shape[1], image.shape[0]),
-            convert=lambda: image,
+            size=picture.size,
+            codec=picture.codec,
+            convert=picture.to_image,
         )
 
 

@@ -27,10 +27,11 @@ CLOSE_SECONDS = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`size` in pixels, upright; `first_seconds` from the start until the first frame was there;
-    `fps` None where too few frames came to tell."""
+    """`size` in pixels, upright; `codec` as `h264`; `first_seconds` from the start until the first
+    frame was there; `fps` None where too few frames came to tell."""
 
     size: tuple[int, int]
+    codec: str
     first_seconds: float
     fps: float | None
 
@@ -81,13 +82,13 @@ class Trial:
                 return
             first.to_image()
             first_at = time.monotonic()
-            self._result = Found(first.size, first_at - begun, None)
+            self._result = Found(first.size, first.codec, first_at - begun, None)
             self._has_begun.set()
             times = [first.seconds]
             for frame in frames:
                 times.append(frame.seconds)
                 # The median, since the times of the first frames are not sure yet.
                 interval = median(later - former for former, later in pairwise(times))
-                self._result = Found(first.size, first_at - begun, 1 / interval)
+                self._result = Found(first.size, first.codec, first_at - begun, 1 / interval)
                 if time.monotonic() - first_at > MEASURED_SECONDS:
                     return

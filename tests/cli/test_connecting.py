@@ -60,7 +60,7 @@ def test_all_is_well(tmp_path: Path, start_mosquitto: StartMosquitto) -> None:
     )
     code, (street, *others) = answers(tmp_path, written(tmp_path, config))
     assert re.fullmatch(
-        r"camera street: first frame, 640x360, after \d+\.\d s; 1[45](\.\d)? fps", street
+        r"camera street: first frame, 640x360, h264, after \d+\.\d s; 1[45](\.\d)? fps", street
     )
     assert (code, others) == (
         0,

@@ -46,7 +46,9 @@ class Script:
         for _ in range(count):
             self._clock.now += FRAME
             now = self._clock.now
-            yield Decoded(START + timedelta(seconds=now), now, None, (160, 120), self._convert)
+            yield Decoded(
+                START + timedelta(seconds=now), now, None, (160, 120), "h264", self._convert
+            )
         if error is not None:
             raise error
         stop.wait()
@@ -153,7 +155,7 @@ def test_it_retries_with_growing_waits_and_reports_an_outage_once(
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("WARNING", "camera porch: porch is gone; trying again"),
         ("WARNING", "camera porch: porch refused; trying again"),
-        ("INFO", "camera porch: first frame, 160x120"),
+        ("INFO", "camera porch: first frame, 160x120, h264"),
         ("INFO", "camera porch: frames again after 6 failures in 23 s"),
     ]
 
