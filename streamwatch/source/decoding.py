@@ -42,6 +42,12 @@ About a minute of a file at 15 fps; a live stream is given up sooner, after 5 s.
 _NO_TIMESTAMPS = 0x80
 """AVFMT_NOTIMESTAMPS of libavformat/avformat.h."""
 
+REFUSALS = {
+    401: "the user name or password is wrong or missing (401)",
+    403: "access was refused (403)",
+}
+"""What a status of HTTP or RTSP says of the login."""
+
 FALLBACK_RATE = 25.0
 """Frames a second where the container names no rate."""
 
@@ -290,11 +296,9 @@ def _open_error(error: Exception, target: Input, elapsed_seconds: float) -> Sour
     shown = target.shown
     match error:
         case av.error.HTTPUnauthorizedError():
-            return CredentialsRefused(
-                f"{shown}: the user name or password is wrong or missing (401)"
-            )
+            return CredentialsRefused(f"{shown}: {REFUSALS[401]}")
         case av.error.HTTPForbiddenError():
-            return CredentialsRefused(f"{shown}: access was refused (403)")
+            return CredentialsRefused(f"{shown}: {REFUSALS[403]}")
         case av.error.HTTPNotFoundError():
             return SourceError(f"{shown}: there is no such stream (404)")
         case ConnectionRefusedError():

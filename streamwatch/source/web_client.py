@@ -17,11 +17,11 @@ from streamwatch import __version__
 from streamwatch.config import is_encrypted
 from streamwatch.errors import CredentialsRefused, SourceError
 from streamwatch.source.certificates import tls_context, tls_problem
+from streamwatch.source.decoding import REFUSALS
 from streamwatch.source.redirects import MOST_HOPS, REDIRECTS, following, without_login
 
 CHECK_SECONDS = 0.25
 """A stop or a silence ends a read so much later at most."""
-
 
 CONNECT_SECONDS = 5.0
 """Timeout for a connection, and for each step of TLS."""
@@ -119,9 +119,9 @@ class WebClient:
     """Requests to one address, which may hold a login; `shown` is its form for messages.
 
     `check` is called four times a second in a thread of its own while the client is open. What it
-    raises breaks the connections off, and so what waits for them; `get` and the answer raise it in
-    its place. Connections are kept between requests. Proxies of the environment are not used, since
-    cameras stand in the house.
+    raises breaks the connections off, and so what waits for them: `get` raises it then, and a body
+    ends, so that `demand_going_on` is to be called after it. Connections are kept between requests.
+    Proxies of the environment are not used, since cameras stand in the house.
     """
 
     def __init__(self, address: str, shown: str, check: Callable[[], None]) -> None:
@@ -133,6 +133,8 @@ class WebClient:
         self._transports: dict[str, httpx.HTTPTransport] = {}
         self._lines: list[socket.socket] = []
         self._handshakes: list[socket.socket] = []
+        self._encrypted = False
+        """Whether the request at hand is."""
         self._lock = threading.Lock()
         """Guards `_lines` and `_problem`, which the guard's thread uses too."""
         self._closed = threading.Event()
@@ -185,13 +187,14 @@ class WebClient:
             raise problem
 
     def _demand_admission(self, response: httpx.Response) -> None:
-        problem = refusal(response.status_code)
+        problem = REFUSALS.get(response.status_code)
         if problem is not None:
             response.close()
             raise CredentialsRefused(f"{self._shown}: {problem}")
 
     def _asked(self, parts: SplitResult, headers: Mapping[str, str]) -> httpx.Response:
         url = without_login(parts).geturl()
+        self._encrypted = is_encrypted(url)
         try:
             request = httpx.Request(
                 "GET",
@@ -230,7 +233,8 @@ class WebClient:
             with self._lock:
                 for ended in self._handshakes:
                     ended.close()
-                self._handshakes = [line.dup()] if event.endswith("tcp.complete") else []
+                begins_tls = self._encrypted and event.endswith("tcp.complete")
+                self._handshakes = [line.dup()] if begins_tls else []
                 self._lines = [other for other in self._lines if other.fileno() >= 0] + [line]
                 if self._problem is not None:
                     self._break_off()
@@ -254,13 +258,6 @@ class WebClient:
 
 _TIMEOUT = httpx.Timeout(None, connect=CONNECT_SECONDS)
 """`check` ends reads."""
-
-
-def refusal(status: int) -> str | None:
-    """What an HTTP status says of the login; None if nothing."""
-    if status == httpx.codes.UNAUTHORIZED:
-        return "the user name or password is wrong or missing (401)"
-    return "access was refused (403)" if status == httpx.codes.FORBIDDEN else None
 
 
 class _Login(httpx.Auth):
