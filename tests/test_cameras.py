@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 import time
 from collections.abc import Callable, Mapping
 from fractions import Fraction
@@ -14,6 +15,7 @@ import pytest
 from tests.parts import STREET_CLIP
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon
 from tests.parts.mosquitto import StartMosquitto, Subscriber
+from tests.parts.rtsp import RtspServer
 from tests.parts.street import sideways, squeezed
 from tests.parts.web_cameras import encode, jpegs, live_hls, slow_mjpeg, snapshot_camera, web_files
 from tests.test_end_to_end import ABSENT, PRESENT, STATUS, camera_status, config, events
@@ -63,10 +65,14 @@ def truth_scale(alert: Mapping[str, Any]) -> tuple[float, float]:
 BEFORE_SECONDS, AFTER_SECONDS = 15.0, 12.0
 """How long the clip's first and last picture stand still, for the start and what is told late."""
 LOGIN = "me@home", "p:w%/é"
+SPECIAL = (string.punctuation * 2)[:48]
 
 
-def test_cameras_on_http(tmp_path: Path, start_mosquitto: StartMosquitto) -> None:
-    """Live HLS in segments of two kinds, pictures one by one, and a file."""
+def test_live_cameras_of_many_kinds(
+    tmp_path: Path, rtsp_parts: None, start_mosquitto: StartMosquitto
+) -> None:
+    """Live HLS in segments of two kinds, pictures one by one and a file over HTTP, and RTSP behind
+    a password of special characters."""
     clips = {
         seconds: encode(
             STREET_CLIP,
@@ -83,6 +89,7 @@ def test_cameras_on_http(tmp_path: Path, start_mosquitto: StartMosquitto) -> Non
         snapshot_camera(jpegs(STREET_CLIP), login=LOGIN) as pictures,
         live_hls(clips[2], segment_seconds=2) as short,
         live_hls(clips[4], segment_seconds=4, part="part%d") as long,
+        RtspServer(clip=clips[2], loop=False, user="me", password=SPECIAL) as guarded,
         Subscriber(broker.port) as subscriber,
     ):
         pictures.began_at += BEFORE_SECONDS
@@ -92,19 +99,24 @@ def test_cameras_on_http(tmp_path: Path, start_mosquitto: StartMosquitto) -> Non
             "long": {"url": f"{long.url}/live.m3u8"},
             "pictures": {"url": f"{pictures.url}/jpg", "username": user, "password": password},
             "file": {"url": f"{files.url}/street.mp4"},
+            "guarded": {"url": guarded.url, "username": "me", "password": SPECIAL},
         }
+        for camera in cameras.values():
+            camera["fps"] = 3
         settings = config(broker, cameras, *PRESENT, *ABSENT)
         with Daemon(tmp_path, settings) as daemon:
             subscriber.wait_for_payload(camera_status("file"), b"online", PATIENCE_SECONDS)
             time.sleep(max(0.0, long.began_at + BEFORE_SECONDS + 40 + 9 - time.time()))
             assert daemon.terminate() == 0, daemon.log
         subscriber.wait_for_payload(STATUS, b"offline")
-        alerts, log = events(subscriber), daemon.log
+        alerts, log, frame0_at = events(subscriber), daemon.log, guarded.frame0_at
+    assert frame0_at is not None
     assert not [line for line in log.splitlines() if "WARNING camera" in line], log
     begun = {
         "short": short.began_at + BEFORE_SECONDS,
         "long": long.began_at + BEFORE_SECONDS,
         "pictures": pictures.began_at,
+        "guarded": frame0_at.timestamp() + BEFORE_SECONDS,
     }
     for name in cameras:
         told = [m.payload for m in subscriber.of(camera_status(name))]
