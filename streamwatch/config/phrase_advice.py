@@ -38,13 +38,7 @@ _PLAIN = re.compile(r"(?!(?i:true|false|null|yes|no|on|off)$)[^\W\d_][\w'-]*(?: 
 
 def phrase_advice(watch: WatchSettings) -> Iterator[tuple[str, str]]:
     """(key below the watch, message)."""
-    keys = {
-        "prompt": watch.prompt,
-        "with": watch.with_,
-        "without": watch.without,
-        "not": watch.not_,
-    }
-    for key, prompts in keys.items():
+    for key, prompts in watch.prompts_by_key.items():
         apart = {prompt: _apart(prompt) for prompt in prompts}
         several = [prompt for prompt, parts in apart.items() if parts != [prompt]]
         if several:

@@ -6,9 +6,9 @@ Never an error; fetches nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from itertools import combinations, product
+from itertools import chain, combinations, product
 
-from streamwatch.config import Advice, Config, WatchSettings, folded
+from streamwatch.config import Advice, Config, folded
 from streamwatch.config.catalogue import EncoderKind
 from streamwatch.errors import DetectorError
 from streamwatch.models.provision import encoder_is_here, identify_encoder
@@ -71,7 +71,7 @@ def too_many(config: Config) -> Iterator[Advice]:
     built_in = distractors(config.detector)
     for name, camera in config.cameras.items():
         watches = config.watches_of(name).values()
-        own = {prompt for watch in watches for _, prompt in _prompts_of(watch)}
+        own = set(chain.from_iterable(chain(*(w.prompts_by_key.values() for w in watches))))
         count = len(own.union(built_in))
         if camera.enabled and own and count > MOST_PROMPTS:
             yield Advice(
@@ -174,21 +174,9 @@ def _prompts(config: Config) -> Iterator[tuple[str, str]]:
     """(path, prompt) for all prompts of the enabled watches."""
     for name, watch in config.watches.items():
         if watch.enabled:
-            for key, prompt in _prompts_of(watch):
-                yield f"watches.{name}.{key}", prompt
-
-
-def _prompts_of(watch: WatchSettings) -> Iterator[tuple[str, str]]:
-    """(key, prompt) for all prompts of a watch, those of `with`, `without` and `not` included."""
-    prompts = {
-        "prompt": watch.prompt,
-        "with": watch.with_,
-        "without": watch.without,
-        "not": watch.not_,
-    }
-    for key, of_key in prompts.items():
-        for prompt in of_key:
-            yield key, prompt
+            for key, prompts in watch.prompts_by_key.items():
+                for prompt in prompts:
+                    yield f"watches.{name}.{key}", prompt
 
 
 def _overlap(config: Config, one: str, other: str) -> bool:

@@ -85,6 +85,16 @@ class WatchSettings(Settings):
         return max_area
 
     @property
+    def prompts_by_key(self) -> dict[str, tuple[str, ...]]:
+        """All its prompts, below the key where they stand."""
+        return {
+            "prompt": self.prompt,
+            "with": self.with_,
+            "without": self.without,
+            "not": self.not_,
+        }
+
+    @property
     def companions(self) -> tuple[str, ...]:
         """The prompts of `with` and `without`."""
         return (*self.with_, *self.without)
