@@ -77,6 +77,8 @@ class WebSource:
         self._recording: FileSource | None = None
         self._lives = False
         """Whether a live stream or pictures have come."""
+        self._one_by_one = False
+        """Whether what looked like a stream has ended with its first picture."""
         self._opening_since: float | None = None
 
     @property
@@ -133,7 +135,7 @@ class WebSource:
             finally:
                 client.demand_going_on()
             self._opening_since = None
-            if kind == "stream":
+            if kind == "stream" and not self._one_by_one:
                 self._reader.begin()
                 client.check = demand_pictures
                 try:
@@ -141,20 +143,29 @@ class WebSource:
                 finally:
                     client.demand_going_on()
                 return None
-        if kind != "picture":
+        if kind not in ("picture", "stream"):
             return answer.address, kind if kind in PLAYLISTS else None
-        self._lives = True
+        self._lives, self._one_by_one = True, False
         yield from self._snapshots.frames(stop)
         return None
 
     def _stream(self, answer: Answer, stop: threading.Event) -> Generator[Decoded, None, None]:
         options = {"format_whitelist": STREAM_FORMATS, "protocol_whitelist": PROTOCOLS}
-        name = "mpjpeg" if is_multipart(answer) else None
+        is_jpeg = picture_format(answer.ahead(12)) == "jpeg_pipe"
+        name = "mpjpeg" if is_multipart(answer) else "mjpeg" if is_jpeg else None
         target = replace(self._target, format=name, options=options)
-        with opened(target, answer) as video:
-            self._lives = True
-            self._reader.begin()
-            yield from self._reader.frames(video, times_of(video), stop)
+        count = 0
+        try:
+            with opened(target, answer) as video:
+                self._lives = True
+                self._reader.begin()
+                for frame in self._reader.frames(video, times_of(video), stop):
+                    count += 1
+                    yield frame
+        except SourceError:
+            # Some answer with a picture, and say neither its type nor its length.
+            self._one_by_one = is_jpeg and count <= 1
+            raise
 
     def _by_ffmpeg(
         self, address: str, name: str | None, stop: threading.Event

@@ -222,6 +222,42 @@ def test_pictures_of_each_format_and_what_their_exif_says(kind: str) -> None:
     assert corners(frame.to_image()) == UPRIGHT
 
 
+class _Untold(Handler):
+    """A JPEG a request, or without an end, of which neither the type nor the length is said."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        shades = range(10, 250, 10) if self.path == "/endless" else [len(self.server.asked) % 200]
+        self.server.asked.append((self.path, 200))
+        for shade in shades:
+            try:
+                self.wfile.write(jpeg(shade))
+            except OSError:
+                return
+            time.sleep(0.05)
+        self.close_connection = True
+
+
+def test_a_picture_of_which_nothing_is_said_is_polled_after_the_first_try() -> None:
+    with serving(_Untold) as camera:
+        polled = source(camera.url, fps=10)
+        with pytest.raises(SourceError, match="the connection was closed"):
+            list(polled.frames(threading.Event()))
+        with closing(polled.frames(threading.Event())) as frames:
+            steps = [b.seconds - a.seconds for a, b in pairwise(islice(frames, 6))]
+    assert steps == pytest.approx([0.1] * 5, abs=0.03)
+
+
+def test_jpegs_in_a_row_without_an_end_are_a_stream() -> None:
+    with serving(_Untold) as camera:
+        frames = read(f"{camera.url}/endless", 10)
+        assert len(camera.asked) == 1
+    shades = [int(frame.to_image().mean()) for frame in frames]
+    assert shades == sorted(set(shades))
+
+
 NOON = datetime(2026, 6, 1, 12, 0, 0, tzinfo=UTC)
 
 
