@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import socket
+import ssl
 import tempfile
 import threading
 import time
@@ -19,6 +21,8 @@ import av
 import cv2
 import numpy as np
 
+from tests.parts.certificates import Certificate
+
 FPS = 15
 REALM, NONCE = "camera", "4d61"
 
@@ -26,13 +30,24 @@ REALM, NONCE = "camera", "4d61"
 class WebCamera(ThreadingHTTPServer):
     """Answers on the loopback while its `with` block runs; `began_at` is when the clip begins.
 
-    `asked` holds the path and the status of each request, `connections` how many there were.
+    `asked` holds the path and the status of each request, `connections` how many there were. With a
+    `certificate` it speaks TLS.
     """
 
     daemon_threads = True
 
-    def __init__(self, handler: type[BaseHTTPRequestHandler], **state: Any) -> None:
+    def __init__(
+        self,
+        handler: type[BaseHTTPRequestHandler],
+        *,
+        certificate: Certificate | None = None,
+        **state: Any,
+    ) -> None:
         self.state = state
+        self._context: ssl.SSLContext | None = None
+        if certificate is not None:
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.load_cert_chain(certificate.path, certificate.key)
         self.began_at = time.time()
         self.asked: list[tuple[str, int]] = []
         self.connections = 0
@@ -40,7 +55,14 @@ class WebCamera(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        scheme = "http" if self._context is None else "https"
+        return f"{scheme}://127.0.0.1:{self.server_address[1]}"
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        line, address = super().get_request()
+        if self._context is not None:  # the handshake comes with the first read, in its own thread
+            line = self._context.wrap_socket(line, server_side=True, do_handshake_on_connect=False)
+        return line, address
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: cameras are left in the middle of an answer."""
@@ -107,9 +129,9 @@ class _Files(Handler):
 
 
 @contextmanager
-def web_files(folder: Path) -> Iterator[WebCamera]:
+def web_files(folder: Path, certificate: Certificate | None = None) -> Iterator[WebCamera]:
     """The files of `folder`."""
-    with serving(_Files, folder=folder) as server:
+    with serving(_Files, folder=folder, certificate=certificate) as server:
         yield server
 
 
@@ -170,10 +192,19 @@ class _Broadcast(threading.Thread):
 
 
 @contextmanager
-def live_hls(clip: Path, *, segment_seconds: int, part: str = "part%d.ts") -> Iterator[WebCamera]:
+def live_hls(
+    clip: Path,
+    *,
+    segment_seconds: int,
+    part: str = "part%d.ts",
+    certificate: Certificate | None = None,
+) -> Iterator[WebCamera]:
     """`clip` live in segments; its key frames must lie so far apart. The playlist is /live.m3u8,
     and there is one segment when this begins."""
-    with tempfile.TemporaryDirectory(prefix="hls-") as folder, web_files(Path(folder)) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="hls-") as folder,
+        web_files(Path(folder), certificate) as server,
+    ):
         broadcast = _Broadcast(clip, Path(folder), segment_seconds, part)
         server.began_at = time.time()
         broadcast.start()
@@ -235,10 +266,11 @@ def snapshot_camera(
     login: tuple[str, str] | None = None,
     hold_seconds: float = 0.0,
     tags: bool = False,
+    certificate: Certificate | None = None,
 ) -> Iterator[WebCamera]:
     """`pictures` at 15 a second, one a request, at any path; behind a digest `login`."""
     state = {"pictures": pictures, "login": login, "hold_seconds": hold_seconds, "tags": tags}
-    with serving(_Pictures, **state) as server:
+    with serving(_Pictures, certificate=certificate, **state) as server:
         yield server
 
 
@@ -260,9 +292,9 @@ class SlowPictures(Handler):
 
 
 @contextmanager
-def slow_mjpeg(seconds: float) -> Iterator[WebCamera]:
+def slow_mjpeg(seconds: float, certificate: Certificate | None = None) -> Iterator[WebCamera]:
     """MJPEG of one picture every `seconds`, at any path."""
-    with serving(SlowPictures, seconds=seconds) as server:
+    with serving(SlowPictures, certificate=certificate, seconds=seconds) as server:
         yield server
 
 

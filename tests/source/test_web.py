@@ -24,6 +24,7 @@ from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.errors import CredentialsRefused, SourceError
 from streamwatch.source import Capture, Clock, Decoded, Slot, Source, decoding, source_for, timing
 from streamwatch.source.snapshots import picture_age_seconds
+from tests.parts.certificates import self_signed
 from tests.parts.web_cameras import (
     Handler,
     SlowPictures,
@@ -387,3 +388,23 @@ def test_live_hls_is_played_without_bursts_and_without_a_reconnect(bursts: Path)
     assert all(abs(at - frame.seconds) < 0.5 for at, frame in zip(arrived, frames, strict=True))
     shades = [int(frame.to_image()[0, 0, 0]) for frame in frames[::15]]
     assert len(set(shades)) == len(shades)
+
+
+def test_each_kind_is_read_over_tls(tmp_path: Path, bursts: Path, recording: Path) -> None:
+    own = self_signed(tmp_path, "camera")
+    with web_files(recording.parent, own) as server:
+        assert len(read(f"{server.url}/clip.mp4", None)) == 30
+    with live_hls(bursts, segment_seconds=2, certificate=own) as server:
+        assert len(read(f"{server.url}/live.m3u8", 45)) == 45
+    with snapshot_camera([jpeg(n) for n in range(99)], login=("a", "b"), certificate=own) as server:
+        assert len(read(server.url, 3, username="a", password="b")) == 3
+        assert server.connections == 2
+    with slow_mjpeg(0.1, own) as server:
+        assert len(read(server.url, 3)) == 3
+
+
+def test_a_stop_ends_a_wait_for_a_picture_over_tls(tmp_path: Path) -> None:
+    stop = threading.Event()
+    with slow_mjpeg(60, self_signed(tmp_path, "camera")) as camera:
+        threading.Timer(0.5, stop.set).start()
+        assert list(source(camera.url).frames(stop)) == []
