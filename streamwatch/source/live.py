@@ -37,10 +37,12 @@ class LiveReader:
         self._playout = Playout()
         self._wall_time = WallTime()
         self._cadence = Cadence(FIRST_INTERVAL_SECONDS)
+        self.least_patience_seconds = 0.0
+        """The longest silence between bursts, which the intervals of frames don't show."""
 
     @property
     def patience_seconds(self) -> float:
-        return self._cadence.patience_seconds
+        return max(self.least_patience_seconds, self._cadence.patience_seconds)
 
     def begin(self) -> None:
         """Call before each connect: counts silence from now on."""

@@ -158,6 +158,7 @@ class WebSource:
         try:
             with opened(target, answer) as video:
                 self._lives = True
+                self._reader.least_patience_seconds = 0.0
                 self._reader.begin()
                 for frame in self._reader.frames(video, times_of(video), stop):
                     count += 1
@@ -185,6 +186,7 @@ class WebSource:
             self._opening_since = None
             if video.duration_seconds is None:
                 self._lives = True
+                self._reader.least_patience_seconds = READ_SECONDS
                 self._reader.begin()
                 yield from self._reader.frames(video, times_of(video), stop)
                 return

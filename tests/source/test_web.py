@@ -372,6 +372,19 @@ def bursts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return encode(clip, folder / "keyed.mp4", key_seconds=2, before=0, after=0)
 
 
+def test_a_late_segment_does_not_make_hls_offline(bursts: Path) -> None:
+    with live_hls(bursts, segment_seconds=2) as camera:
+        live = source(f"{camera.url}/live.m3u8")
+        with closing(live.frames(threading.Event())) as frames:
+            list(islice(frames, 10))
+            assert live.patience_seconds == 20.0
+    with slow_mjpeg(0.05) as camera:
+        live = source(camera.url)
+        with closing(live.frames(threading.Event())) as frames:
+            list(islice(frames, 10))
+            assert live.patience_seconds == 5.0
+
+
 def test_live_hls_is_played_without_bursts_and_without_a_reconnect(bursts: Path) -> None:
     with live_hls(bursts, segment_seconds=2, part="part%d") as camera:
         until(lambda: len(list(Path(camera.state["folder"]).glob("part*"))) > 2, 20)
