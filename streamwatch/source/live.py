@@ -52,7 +52,8 @@ class LiveReader:
 
     def demand_pictures(self) -> None:
         """Raise SourceError if none came for too long; for any thread."""
-        if self._cadence.silent(self._clock.monotonic()):
+        age = self._cadence.age_seconds(self._clock.monotonic())
+        if age is None or age > self.patience_seconds:
             raise SourceError(f"{self._shown}: no picture for {self.patience_seconds:.0f} s")
 
     def note_waiting(self) -> None:

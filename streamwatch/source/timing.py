@@ -180,8 +180,3 @@ class Cadence:
     def age_seconds(self, now: float) -> float | None:
         """Time since the last frame; None before the first."""
         return None if self._silent_since is None else max(0.0, now - self._silent_since)
-
-    def silent(self, now: float) -> bool:
-        """Whether no frame came for longer than `patience_seconds`, or none ever did."""
-        age = self.age_seconds(now)
-        return age is None or age > self.patience_seconds
