@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,18 +9,17 @@ import cv2
 import numpy as np
 
 from streamwatch.config import CameraSettings, mask_url
-from streamwatch.errors import SourceError, StreamwatchError, foreseen
+from streamwatch.errors import StreamwatchError
 from streamwatch.paths import status_sockets
 from streamwatch.publisher import areas_of, render_all
 from streamwatch.records import Image
-from streamwatch.source import Clock, source_for
+from streamwatch.source import Trial
 from streamwatch.source.mask import Mask
 from streamwatch.status import socket
 
 OPENING_SECONDS = 20.0
 """How long a camera may take to give a picture, from opening it on: FFmpeg may take 10 s to open
-it, and as long again where it redirects."""
-CLOSING_SECONDS = 2.0
+it, and an HTTP camera is looked at for 5 s before."""
 QUALITY = 92
 
 HINT = """\
@@ -69,35 +65,9 @@ def _decoded(jpeg: bytes) -> Image:
 
 def _first_picture(camera: str, settings: CameraSettings) -> Image:
     """Raises StreamwatchError, at the latest after OPENING_SECONDS."""
-    stop = threading.Event()
-    came: queue.SimpleQueue[Image | StreamwatchError] = queue.SimpleQueue()
-
-    def read() -> None:
-        try:
-            came.put(_read(settings, stop))
-        except Exception as error:
-            came.put(foreseen(error))
-
-    # Opening can't be interrupted, so it must not hold up the end of the program either.
-    reading = threading.Thread(target=read, name=f"look-{camera}", daemon=True)
-    reading.start()
-    try:
-        found = came.get(timeout=OPENING_SECONDS)
-    except queue.Empty:
-        raise StreamwatchError(
-            f"{camera} gives no picture: {mask_url(settings.url)}: none came within"
-            f" {OPENING_SECONDS:.0f} s"
-        ) from None
-    finally:
-        stop.set()
-    reading.join(CLOSING_SECONDS)
-    if isinstance(found, StreamwatchError):
+    found = Trial(camera, settings, OPENING_SECONDS).first_image()
+    if found is None:
+        found = f"{mask_url(settings.url)}: none came within {OPENING_SECONDS:.0f} s"
+    if isinstance(found, str):
         raise StreamwatchError(f"{camera} gives no picture: {found}")
     return found
-
-
-def _read(settings: CameraSettings, stop: threading.Event) -> Image:
-    with closing(source_for(settings, Clock()).frames(stop)) as frames:
-        for frame in frames:
-            return frame.to_image().copy()  # it may share memory with the decoder
-    raise SourceError(f"{mask_url(settings.url)}: it has ended")

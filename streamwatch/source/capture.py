@@ -10,14 +10,14 @@ from contextlib import closing
 from functools import partial
 
 from streamwatch.config import CameraSettings
-from streamwatch.errors import CredentialsRefused, SourceError, first_line
+from streamwatch.errors import CredentialsRefused, SourceError
 from streamwatch.geometry import Polygon
 from streamwatch.records import CameraCounts, Frame, Image
 from streamwatch.source.choice import source_for
 from streamwatch.source.clock import Clock
 from streamwatch.source.mask import Mask
 from streamwatch.source.outage import MOST_SAID, STEADY_SECONDS, Outage, retry_seconds
-from streamwatch.source.protocol import Decoded, Source
+from streamwatch.source.protocol import Decoded, Source, as_source_error
 from streamwatch.source.slot import Slot
 from streamwatch.source.stillness import STILL_SECONDS, Stillness
 from streamwatch.source.timing import Cadence
@@ -268,7 +268,7 @@ class Capture:
                 self._clock.wait(reader.stop, rejected.retry_seconds)
             except Exception as error:
                 if not reader.stop.is_set():
-                    self._clock.wait(reader.stop, self._record_failure(_as_source_error(error)))
+                    self._clock.wait(reader.stop, self._record_failure(as_source_error(error)))
             else:
                 if not reader.stop.is_set():
                     self._record_end_of_file()
@@ -381,10 +381,3 @@ class Capture:
             outage.failures,
             now - outage.since,
         )
-
-
-def _as_source_error(error: Exception) -> SourceError:
-    if isinstance(error, SourceError):
-        return error
-    log.debug("reading failed in a way that was not foreseen", exc_info=error)
-    return SourceError(f"its frames can't be read ({first_line(error)})")

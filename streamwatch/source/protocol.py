@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from streamwatch.errors import SourceError, first_line
 from streamwatch.records import Image
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,3 +64,11 @@ class Source(Protocol):
         runs into its timeout). Any other end, a closed connection included, raises SourceError;
         a wrong password CredentialsRefused. Another call opens again, and `seconds` goes on rising.
         """
+
+
+def as_source_error(error: Exception) -> SourceError:
+    """What reading raised, as a problem of the camera: whatever it is, others go on."""
+    if isinstance(error, SourceError):
+        return error
+    log.debug("reading failed in a way that was not foreseen", exc_info=error)
+    return SourceError(f"its frames can't be read ({first_line(error)})")

@@ -1,8 +1,7 @@
-"""Tries a camera once, for `check --connect`: what it sends, and how soon."""
+"""Tries a camera once, for `check --connect` and `look`: what it sends, and how soon."""
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from contextlib import closing
@@ -11,11 +10,10 @@ from itertools import pairwise
 from statistics import median
 
 from streamwatch.config import CameraSettings
-from streamwatch.errors import StreamwatchError, first_line
+from streamwatch.records import Image
 from streamwatch.source.choice import source_for
 from streamwatch.source.clock import Clock
-
-log = logging.getLogger(__name__)
+from streamwatch.source.protocol import as_source_error
 
 FIRST_FRAME_SECONDS = 30.0
 """How long the first picture may take: opening takes 20 s at most."""
@@ -37,13 +35,19 @@ class Found:
 
 
 class Trial:
-    """A camera that is being tried, in a thread of its own."""
+    """A camera that is being tried, in a thread of its own: opening it can't be interrupted, and
+    must not hold up the end of the program."""
 
-    def __init__(self, camera: str, settings: CameraSettings) -> None:
+    def __init__(
+        self, camera: str, settings: CameraSettings, patience_seconds: float | None = None
+    ) -> None:
+        """`patience_seconds`: how long the first picture may take, in place of the usual."""
+        patience = FIRST_FRAME_SECONDS if patience_seconds is None else patience_seconds
         self._source = source_for(settings, Clock())
         self._stop = threading.Event()
-        self._deadline = time.monotonic() + FIRST_FRAME_SECONDS
-        self._result: Found | str = f"no picture within {FIRST_FRAME_SECONDS:.0f} s"
+        self._deadline = time.monotonic() + patience
+        self._result: Found | str = f"no picture within {patience:.0f} s"
+        self._first: Image | None = None
         self._has_begun = threading.Event()
         """Set at the first frame, and where none comes."""
         self._thread = threading.Thread(target=self._run, name=f"try-{camera}", daemon=True)
@@ -51,21 +55,31 @@ class Trial:
 
     def result(self) -> Found | str:
         """What was found, or what is wrong in one sentence; waits for it."""
-        self._has_begun.wait(max(0.0, self._deadline - time.monotonic()))
-        if self._has_begun.is_set():
+        if self._begins():
             self._thread.join(MEASURED_SECONDS)
+        self._end()
+        return self._result
+
+    def first_image(self) -> Image | str | None:
+        """The first picture, or what is wrong in one sentence; None if nothing came in time."""
+        begins = self._begins()
+        self._end()
+        if isinstance(self._result, Found):
+            return self._first
+        return self._result if begins else None
+
+    def _begins(self) -> bool:
+        return self._has_begun.wait(max(0.0, self._deadline - time.monotonic()))
+
+    def _end(self) -> None:
         self._stop.set()
         self._thread.join(CLOSE_SECONDS)
-        return self._result
 
     def _run(self) -> None:
         try:
             self._measure()
-        except StreamwatchError as error:
-            self._fail(str(error))
         except Exception as error:
-            log.debug("reading failed in a way that was not foreseen", exc_info=error)
-            self._fail(f"its frames can't be read ({first_line(error)})")
+            self._fail(str(as_source_error(error)))
         finally:
             self._has_begun.set()
 
@@ -80,7 +94,7 @@ class Trial:
             if first is None:
                 self._fail("it holds no picture")
                 return
-            first.to_image()
+            self._first = first.to_image().copy()  # it may share memory with the decoder
             first_at = time.monotonic()
             self._result = Found(first.size, first.codec, first_at - begun, None)
             self._has_begun.set()
