@@ -47,6 +47,9 @@ REFUSALS = {
     403: "access was refused (403)",
 }
 """What a status of HTTP or RTSP says of the login."""
+NOT_FOUND = "there is no such stream (404)"
+NOBODY_LISTENS = "nothing listens there (connection refused)"
+UNREACHABLE = "the host is unknown or can't be reached"
 
 FALLBACK_RATE = 25.0
 """Frames a second where the container names no rate."""
@@ -300,9 +303,9 @@ def _open_error(error: Exception, target: Input, elapsed_seconds: float) -> Sour
         case av.error.HTTPForbiddenError():
             return CredentialsRefused(f"{shown}: {REFUSALS[403]}")
         case av.error.HTTPNotFoundError():
-            return SourceError(f"{shown}: there is no such stream (404)")
+            return SourceError(f"{shown}: {NOT_FOUND}")
         case ConnectionRefusedError():
-            return SourceError(f"{shown}: nothing listens there (connection refused)")
+            return SourceError(f"{shown}: {NOBODY_LISTENS}")
         case FileNotFoundError():
             return SourceError(f"{shown}: no such file or device")
         case PermissionError():
@@ -315,13 +318,17 @@ def _open_error(error: Exception, target: Input, elapsed_seconds: float) -> Sour
         ):
             return SourceError(f"{shown}: the camera {problem}")
         case OSError(errno=errno.EIO) if "://" in shown:
-            return SourceError(f"{shown}: the host is unknown or can't be reached")
+            return SourceError(f"{shown}: {UNREACHABLE}")
         # A timeout surfaces as InvalidDataError or as ExitError.
         case av.error.FFmpegError() if elapsed_seconds >= OPEN_SECONDS:
-            return SourceError(f"{shown}: no answer within {OPEN_SECONDS:.0f} s")
+            return SourceError(f"{shown}: {no_answer()}")
         case av.error.InvalidDataError():
             return SourceError(f"{shown}: this is not a video, or a broken one")
     return SourceError(f"{shown}: can't be opened ({_reason(error)})")
+
+
+def no_answer() -> str:
+    return f"no answer within {OPEN_SECONDS:.0f} s"
 
 
 def _read_error(error: Exception, shown: str) -> SourceError:

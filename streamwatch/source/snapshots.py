@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 
@@ -12,7 +12,7 @@ import httpx
 
 from streamwatch.errors import CredentialsRefused, SourceError
 from streamwatch.source.clock import Clock
-from streamwatch.source.decoding import OPEN_SECONDS, Input, still
+from streamwatch.source.decoding import Input, still
 from streamwatch.source.protocol import Decoded
 from streamwatch.source.timing import SILENCE_SECONDS, STEP_SECONDS
 from streamwatch.source.web_client import NotUnderstood, Stopped, WebClient
@@ -42,7 +42,6 @@ class Snapshots:
         self._target = target
         self._period = 1 / fps
         self._clock = clock
-        self._deadline = float("inf")
         self.unchanged_at: float | None = None
         """As `Source.unchanged_at`."""
         self._last_seconds = float("-inf")
@@ -50,14 +49,7 @@ class Snapshots:
 
     def frames(self, stop: threading.Event) -> Generator[Decoded, None, None]:
         """Pictures until `stop`. Raises SourceError if none can be had for some seconds."""
-
-        def check() -> None:
-            if stop.is_set():
-                raise Stopped
-            if self._clock.monotonic() > self._deadline:
-                raise SourceError(f"{self._target.shown}: no answer within {OPEN_SECONDS:.0f} s")
-
-        client = WebClient(self._target.address, self._target.shown, check)
+        client = WebClient(self._target.address, self._target.shown, stop, self._clock)
         with suppress(Stopped), client:
             yield from self._polled(client, stop)
 
@@ -90,21 +82,14 @@ class Snapshots:
         self, client: WebClient, conditions: Mapping[str, str]
     ) -> tuple[httpx.Headers, bytes | None]:
         """The answer's headers and picture; None for one that has not changed."""
-        self._deadline = self._clock.monotonic() + OPEN_SECONDS
         try:
-            answer = client.get(conditions)
-            try:
+            with client.answering(), closing(client.get(conditions)) as answer:
                 unchanged = answer.status == httpx.codes.NOT_MODIFIED
                 if not unchanged:
                     answer.demand_ok()
                 content = answer.read_whole(MOST_BYTES)
-            finally:
-                answer.close()
-            client.demand_going_on()  # what broke off has ended as what came to its end
         except NotUnderstood:
             raise SourceError(f"{self._target.shown}: its answer is no HTTP") from None
-        finally:
-            self._deadline = float("inf")
         return answer.headers, None if unchanged else content
 
     def _decoded(self, headers: httpx.Headers, content: bytes, scheduled: float) -> Decoded:

@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import Literal
 
 from streamwatch.errors import SourceError
-from streamwatch.source import decoding
 from streamwatch.source.certificates import tls_options
 from streamwatch.source.clock import Clock
 from streamwatch.source.decoding import Input, Video, opened, picture_format
@@ -108,32 +107,22 @@ class WebSource:
             self._opening_since = None
 
     def _looked_at(self, stop: threading.Event) -> Generator[Decoded, None, Found | None]:
-        """Ask, and read what comes out of that answer. Returns the address of what doesn't, and its
-        format for FFmpeg, if that is known."""
-        asked = self._opening_since = self._clock.monotonic()
-
-        def demand_answer() -> None:
-            if stop.is_set():
-                raise Stopped
-            if self._clock.monotonic() - asked > decoding.OPEN_SECONDS:
-                raise client.error(f"no answer within {decoding.OPEN_SECONDS:.0f} s")
+        """Ask, and read what comes out of that answer. Returns what is for FFmpeg to read."""
 
         def demand_pictures() -> None:
-            if stop.is_set():
-                raise Stopped
             if answer.waiting:
                 self._reader.note_waiting()
             self._reader.demand_pictures()
 
-        with WebClient(self._target.address, self._target.shown, demand_answer) as client:
+        self._opening_since = self._clock.monotonic()
+        with WebClient(self._target.address, self._target.shown, stop, self._clock) as client:
             try:
-                answer = client.get()
-                answer.demand_ok()
-                kind = kind_of(answer, self._target.shown)
+                with client.answering():
+                    answer = client.get()
+                    answer.demand_ok()
+                    kind = kind_of(answer, self._target.shown)
             except NotUnderstood:
                 return self._target.address, None
-            finally:
-                client.demand_going_on()
             self._opening_since = None
             if kind == "stream" and not self._one_by_one:
                 self._reader.begin()

@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -16,22 +16,20 @@ import httpx
 from streamwatch import __version__
 from streamwatch.config import is_encrypted
 from streamwatch.errors import CredentialsRefused, SourceError
+from streamwatch.source import decoding
 from streamwatch.source.certificates import tls_context, tls_problem
-from streamwatch.source.decoding import REFUSALS
+from streamwatch.source.clock import Clock
 from streamwatch.source.redirects import MOST_HOPS, REDIRECTS, following, without_login
 
 CHECK_SECONDS = 0.25
 """A stop or a silence ends a read so much later at most."""
-
-CONNECT_SECONDS = 5.0
-"""Timeout for a connection, and for each step of TLS."""
 
 MOST_REFUSED_BYTES = 65_536
 """A longer page beside a request for a login is not read to its end."""
 
 
 class Stopped(Exception):  # noqa: N818 - reads as what happened
-    """For a `check` to raise when the source is to stop."""
+    """The source is to stop."""
 
 
 class NotUnderstood(Exception):  # noqa: N818 - reads as what happened
@@ -84,7 +82,7 @@ class Answer:
     def demand_ok(self) -> None:
         """Raise SourceError for a status that is no success."""
         if self.status == httpx.codes.NOT_FOUND:
-            raise self._client.error("there is no such stream (404)")
+            raise self._client.error(decoding.NOT_FOUND)
         if not httpx.codes.is_success(self.status):
             words = httpx.codes.get_reason_phrase(self.status)
             raise self._client.error(f"it answers {self.status} {words}".rstrip())
@@ -118,14 +116,18 @@ class Answer:
 class WebClient:
     """Requests to one address, which may hold a login; `shown` is its form for messages.
 
-    `check` is called four times a second in a thread of its own while the client is open. What it
-    raises breaks the connections off, and so what waits for them: `get` raises it then, and a body
-    ends, so that `demand_going_on` is to be called after it. Connections are kept between requests.
-    Proxies of the environment are not used, since cameras stand in the house.
+    A thread of its own breaks the connections off, and so what waits for them, once `stop` is set
+    (Stopped), `answering` takes too long, or for what `check` raises, which it calls four times a
+    second: `get` raises that then, and a body ends, so that `demand_going_on` is to be called after
+    it. Connections are kept between requests. Proxies of the environment are not used, since the
+    cameras stand in the house.
     """
 
-    def __init__(self, address: str, shown: str, check: Callable[[], None]) -> None:
-        self.check = check
+    def __init__(self, address: str, shown: str, stop: threading.Event, clock: Clock) -> None:
+        self.check: Callable[[], None] = lambda: None
+        self._stop = stop
+        self._clock = clock
+        self._deadline = float("inf")
         self._problem: Exception | None = None
         self._start = urlsplit(address)
         self._shown = shown
@@ -157,11 +159,21 @@ class WebClient:
         for line in self._handshakes:
             line.close()
 
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """What happens within ends after OPEN_SECONDS; raises what broke it off, if anything."""
+        self._deadline = self._clock.monotonic() + decoding.OPEN_SECONDS
+        try:
+            yield
+        finally:
+            self._deadline = float("inf")
+            self.demand_going_on()
+
     def get(self, headers: Mapping[str, str] | None = None) -> Answer:
         """The answer in the end, after redirects and the login; any but a redirect or a refusal.
 
         The login goes along only to the same scheme, host and port. Raises SourceError for what
-        can't be reached or followed, CredentialsRefused, what `check` raised, and NotUnderstood.
+        can't be reached or followed, CredentialsRefused, what broke it off, and NotUnderstood.
         """
         with self._lock:
             self._problem = None
@@ -180,14 +192,14 @@ class WebClient:
         return SourceError(f"{self._shown}: {problem}")
 
     def demand_going_on(self) -> None:
-        """Raise what `check` raised, if anything."""
+        """Raise what broke the connections off, if anything did."""
         with self._lock:
             problem = self._problem
         if problem is not None:
             raise problem
 
     def _demand_admission(self, response: httpx.Response) -> None:
-        problem = REFUSALS.get(response.status_code)
+        problem = decoding.REFUSALS.get(response.status_code)
         if problem is not None:
             response.close()
             raise CredentialsRefused(f"{self._shown}: {problem}")
@@ -195,6 +207,7 @@ class WebClient:
     def _asked(self, parts: SplitResult, headers: Mapping[str, str]) -> httpx.Response:
         url = without_login(parts).geturl()
         self._encrypted = is_encrypted(url)
+        timeout = httpx.Timeout(None, connect=decoding.OPEN_SECONDS)  # reads are broken off
         try:
             request = httpx.Request(
                 "GET",
@@ -205,7 +218,7 @@ class WebClient:
                     "Accept-Encoding": "identity",
                     **headers,
                 },
-                extensions={"trace": self._trace, "timeout": _TIMEOUT.as_dict()},
+                extensions={"trace": self._trace, "timeout": timeout.as_dict()},
             )
             login = self._login if parts.username is not None else httpx.Auth()
             return _logged_in(self._transport(url), request, login)
@@ -242,6 +255,7 @@ class WebClient:
     def _watch(self) -> None:
         while not self._closed.wait(CHECK_SECONDS):
             try:
+                self._demand_time()
                 self.check()
             except Exception as error:
                 with self._lock:
@@ -249,15 +263,17 @@ class WebClient:
                         self._problem = error
                         self._break_off()
 
+    def _demand_time(self) -> None:
+        if self._stop.is_set():
+            raise Stopped
+        if self._clock.monotonic() > self._deadline:
+            raise self.error(decoding.no_answer())
+
     def _break_off(self) -> None:
         for line in (*self._lines, *self._handshakes):
             with suppress(OSError):  # it has ended
                 # That of SSLSocket would take TLS from under the thread that reads.
                 socket.socket.shutdown(line, socket.SHUT_RDWR)
-
-
-_TIMEOUT = httpx.Timeout(None, connect=CONNECT_SECONDS)
-"""`check` ends reads."""
 
 
 class _Login(httpx.Auth):
@@ -324,13 +340,13 @@ def _reason(error: Exception, url: str) -> str:
     """What stood in the way of a request, as a sentence whose subject is the camera."""
     causes = list(_causes(error))
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        return "nothing listens there (connection refused)"
+        return decoding.NOBODY_LISTENS
     if is_encrypted(url) and any(isinstance(cause, ssl.SSLError) for cause in causes):
-        return f"the camera {tls_problem(url, CONNECT_SECONDS) or 'breaks TLS off'}"
+        return f"the camera {tls_problem(url, decoding.OPEN_SECONDS) or 'breaks TLS off'}"
     if isinstance(error, httpx.TimeoutException):
-        return f"no answer within {CONNECT_SECONDS:.0f} s"
+        return decoding.no_answer()
     if isinstance(error, httpx.ConnectError):
-        return "the host is unknown or can't be reached"
+        return decoding.UNREACHABLE
     return "it closes the connection without an answer"
 
 
