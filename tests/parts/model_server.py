@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from streamwatch.config.catalogue import ENCODERS, HubFolder
+from tests.parts.serving import in_a_thread
 
 
 def _hub_folder(encoder: str) -> HubFolder:
@@ -133,15 +134,11 @@ class Web(ThreadingHTTPServer):
 
 @contextmanager
 def serving() -> Iterator[Web]:
-    with Web() as web:
-        thread = threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with in_a_thread(Web()) as web:
         try:
             yield web
         finally:
             web.released.set()
-            web.shutdown()
-            thread.join()
 
 
 def good(request: Request, content: bytes) -> None:

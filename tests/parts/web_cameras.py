@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 
 from tests.parts.certificates import Certificate
+from tests.parts.serving import in_a_thread
 
 FPS = 15
 REALM, NONCE = "camera", "4d61"
@@ -95,14 +96,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(handler: type[BaseHTTPRequestHandler], **state: Any) -> Iterator[WebCamera]:
-    with WebCamera(handler, **state) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with in_a_thread(WebCamera(handler, **state)) as server:
+        yield server
 
 
 # --- files ---------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ import re
 import socket
 import socketserver
 import ssl
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import numpy as np
 
 from streamwatch.config.values.addresses import bracketed
 from tests.parts.certificates import Certificate
+from tests.parts.serving import in_a_thread
 
 FPS = 15
 SIZE = (320, 240)
@@ -90,18 +90,6 @@ class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
 
-@contextmanager
-def _serving(server: socketserver.TCPServer) -> Iterator[int]:
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 class _WebServer(http.server.ThreadingHTTPServer):
     """Plain or, with a certificate, TLS; a failed handshake is no error of the server."""
 
@@ -139,17 +127,17 @@ def http_camera(
     """`http://HOST:PORT`, or https with a certificate; the pictures are at /stream, and at /guarded
     for who has the login."""
     scheme = "https" if certificate else "http"
-    with _serving(_WebServer(host, certificate, login)) as port:
-        yield f"{scheme}://{bracketed(host)}:{port}"
+    with in_a_thread(_WebServer(host, certificate, login)) as server:
+        yield f"{scheme}://{bracketed(host)}:{server.server_address[1]}"
 
 
 @contextmanager
 def mute_peer(port: int = 0) -> Iterator[int]:
-    with _serving(_Server(("127.0.0.1", port), _Mute)) as port:
-        yield port
+    with in_a_thread(_Server(("127.0.0.1", port), _Mute)) as server:
+        yield server.server_address[1]
 
 
 @contextmanager
 def garbage_peer(port: int = 0) -> Iterator[int]:
-    with _serving(_Server(("127.0.0.1", port), _Garbage)) as port:
-        yield port
+    with in_a_thread(_Server(("127.0.0.1", port), _Garbage)) as server:
+        yield server.server_address[1]

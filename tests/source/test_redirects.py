@@ -25,6 +25,7 @@ from streamwatch.source import Clock, Decoded, certificates, decoding, redirects
 from streamwatch.source.redirects import host_classes
 from tests.parts import free_port
 from tests.parts.certificates import Authority, self_signed
+from tests.parts.serving import in_a_thread
 from tests.source.clips import write_clip
 from tests.source.peers import http_camera
 
@@ -85,14 +86,8 @@ class Web(ThreadingHTTPServer):
 
 @contextmanager
 def web(places: Places, host: str = "127.0.0.1") -> Iterator[Web]:
-    with Web(host, places) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with in_a_thread(Web(host, places)) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -228,15 +223,11 @@ def test_an_answer_that_trickles_in_ends_at_the_deadline(
                     time.sleep(0.05)
 
     certificate = authority.issue("trickle")
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Trickle) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
+    with in_a_thread(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Trickle)) as server:
         address = f"{'https' if encrypted else 'http'}://127.0.0.1:{server.server_address[1]}/"
         began = time.monotonic()
         assert failure(address).endswith("/: no answer within 1 s")
         assert time.monotonic() - began < 10
-        server.shutdown()
-        thread.join()
 
 
 def test_the_login_goes_along_on_the_same_host_only(video: bytes) -> None:
