@@ -4,6 +4,7 @@ Those that its `fps` makes impossible are errors of the file."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -24,5 +25,5 @@ def too_slow(config: Config, camera: str, interval_seconds: float) -> Iterator[t
             f"nothing can appear at {camera}, which gives a picture every {interval_seconds:.2g} s:"
             f" {appear.hits} sightings within {duration_text(appear.within)} are asked for; write "
             f"appear: {{hits: 1}}, or a longer within, and a leave of "
-            f"{duration_text(timedelta(seconds=round(3 * interval_seconds)))} or more",
+            f"{duration_text(timedelta(seconds=math.ceil(3 * interval_seconds)))} or more",
         )
