@@ -301,7 +301,7 @@ class Bench:
     def search(
         self, images: Sequence[Image], prompts: tuple[str, ...], floor: float
     ) -> Iterator[tuple[Detection, ...]]:
-        words = vocabulary(prompts, self.vectors)
+        words = vocabulary(prompts, self.vectors, ())
         for first in range(0, len(images), BATCH):
             batch = images[first : first + BATCH]
             yield from self._detector.detect([View(i, words, floor) for i in batch])

@@ -220,7 +220,7 @@ class Looked:
 
 def look(case: Case, detector: Detector, vectors: Mapping[str, Vectors]) -> Looked:
     watches = _watches(case, FULL_FPS)
-    words = vocabulary(_prompts(case), vectors)
+    words = vocabulary(_prompts(case), vectors, ())
     frames = []
     for frame, _ in case.scene.frames(FULL_FPS):
         if frame.seconds >= case.doubled_from:

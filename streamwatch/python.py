@@ -16,7 +16,7 @@ from streamwatch.detector.protocol import View
 from streamwatch.errors import DetectorError
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.prompts.embeddings import Embeddings
-from streamwatch.prompts.vocabulary import vocabulary
+from streamwatch.prompts.vocabulary import padding, vocabulary
 from streamwatch.records import Detection, Image
 
 __all__ = ["Detector", "Pipeline"]
@@ -73,7 +73,8 @@ class Detector:
         asked = _prompts(prompts)
         _require_picture(image)
         with self._lock:
-            words = vocabulary(asked, self._embeddings.vectors(asked))
+            around = padding(self._settings)
+            words = vocabulary(asked, self._embeddings.vectors((*asked, *around)), around)
             (found,) = self._detector.detect([View(image, words, least)])
         return sorted(found, key=lambda detection: detection.confidence, reverse=True)
 

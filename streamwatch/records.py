@@ -50,10 +50,20 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vocabulary:
-    """The prompts one camera looks for, with their vectors, in the same order."""
+    """The prompts one camera looks for, with their vectors, in the same order.
+
+    `padding` is the vector of the text encoder's padding text, in no row or one: the network gets
+    it as a prompt more, and what it finds for that is nobody's.
+    """
 
     prompts: tuple[str, ...]
     vectors: Vectors
+    padding: Vectors = field(default_factory=lambda: np.zeros((0, TEXT_WIDTH), np.float32))
+
+    @property
+    def slots(self) -> Vectors:
+        """What the network gets: the prompts in their order, then the padding."""
+        return np.concatenate((self.vectors, self.padding))
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,9 @@ class Encoder:
     `distractors` are prompts that compete with those of the watches and are never reported. A
     distractor doesn't compete with a prompt that contains its words, or whose vector has a cosine
     of `spared_from_cosine` or more with its own, since both may mean the same thing.
+
+    `padding` is a text that was in every vocabulary in training and that the models trained with
+    this encoder need in each: it is encoded as it is, in no template, and never reported.
     """
 
     kind: EncoderKind
@@ -82,6 +85,7 @@ class Encoder:
     licence: str
     distractors: tuple[str, ...] = ()
     spared_from_cosine: float = 1.0
+    padding: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +177,10 @@ ENCODERS: dict[str, Encoder] = {
         "MIT",
         _BACKGROUNDS,
         _BACKGROUNDS_SPARED_FROM,
+        # YOLO-World's authors: "users still need to consider padding", which cost 2 to 3 AP on LVIS
+        # where it was left out (AILab-CVC/YOLO-World, docs/update_20250123.md; issues 237, 361).
+        # Their demo appends it always. Cited, not measured: the weights have to be fetched.
+        padding=" ",
     ),
     # The first file holds the whole model, the second only the text tower's 63 M parameters.
     "mobileclip": _mobileclip("yoloe-11", "mobileclip_blt.ts", 600),

@@ -58,13 +58,14 @@ class WorldDetector:
 
 
 def stack_texts(vocabularies: Sequence[Vocabulary]) -> Vectors:
-    """`(batch, slots, 512)`: each vocabulary padded to the longest by repeating its prompts.
+    """`(batch, slots, 512)`: each vocabulary made as long as the longest by repeating its slots.
 
     Repeats don't change the result, zeros would: the text-guided attention takes a maximum over the
     texts.
     """
-    slots = max(len(vocabulary.prompts) for vocabulary in vocabularies)
-    return np.stack([np.resize(v.vectors, (slots, v.vectors.shape[1])) for v in vocabularies])
+    slots = [vocabulary.slots for vocabulary in vocabularies]
+    longest = max(len(each) for each in slots)
+    return np.stack([np.resize(each, (longest, each.shape[1])) for each in slots])
 
 
 def _detections(

@@ -163,6 +163,16 @@ def identify_encoder(settings: DetectorSettings) -> tuple[EncoderKind, str]:
     return choice.encoder_kind or _kind_of(found(choice.encoder[0])), " ".join(fingerprints)
 
 
+def encoder_row(settings: DetectorSettings) -> str:
+    """The row of `catalogue.ENCODERS` that describes the text encoder of `settings`.
+
+    For a folder the row of its kind. Raises DetectorError if it holds none.
+    """
+    model = MODELS.get(settings.model)
+    name = settings.text_encoder or (model.encoder if model else "")
+    return name if name in ENCODERS else identify_encoder(settings)[0]
+
+
 def find_encoder(settings: DetectorSettings) -> tuple[Path, ...]:
     """The paths of the text encoder's files, verified. Raises DetectorError; never fetches."""
     return tuple(found(piece) for piece in choose(settings).encoder)

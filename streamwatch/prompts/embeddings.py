@@ -100,7 +100,12 @@ def other_vectors(old: DetectorSettings, new: DetectorSettings) -> bool:
 
 
 def text_of(prompt: str, template: str) -> str:
-    """The text for the encoder: the prompt in the template; lower case, as all encoders use it."""
+    """The text for the encoder: the prompt in the template; lower case, as all encoders use it.
+
+    Spaces alone are no prompt but an encoder's padding text, which is encoded as it is.
+    """
+    if prompt.isspace():
+        return prompt
     return normalised(template.replace("{}", prompt)).lower()
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamwatch.config import Config, WatchSettings
+from streamwatch.config import Config, DetectorSettings, WatchSettings
+from streamwatch.config.catalogue import ENCODERS
+from streamwatch.models.provision import encoder_row
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.rivals import distractors, rivals_of
 from streamwatch.records import TEXT_WIDTH, Vectors, Vocabulary
@@ -17,9 +19,9 @@ from streamwatch.records import TEXT_WIDTH, Vectors, Vocabulary
 class Vocabularies:
     """The vocabularies of a whole configuration.
 
-    `named` are the prompts in its watches, each once. `vectors` has those of `named` and of the
-    distractors, `(512,)` each. `rivals` maps a watch to the prompts it must beat, `of_cameras`
-    every camera to its vocabulary.
+    `named` are the prompts in its watches, each once. `vectors` has those of `named`, of the
+    distractors and of the padding text, `(512,)` each. `rivals` maps a watch to the prompts it must
+    beat, `of_cameras` every camera to its vocabulary.
     """
 
     named: tuple[str, ...]
@@ -44,20 +46,35 @@ def vocabularies(
         named,
         vectors,
         rivals,
-        {camera: vocabulary(searched(own, rivals), vectors) for camera, own in watches.items()},
+        {
+            camera: vocabulary(searched(own, rivals), vectors, padding(config.detector))
+            for camera, own in watches.items()
+        },
     )
 
 
 def needed(config: Config) -> tuple[str, ...]:
-    """The prompts whose vectors a configuration needs: those of its watches, and distractors."""
+    """The texts whose vectors a configuration needs: the prompts of its watches, distractors, and
+    the padding text."""
     watches = {camera: config.watches_of(camera) for camera in config.cameras}
     return _needed(_named(_used(watches)), config)
 
 
-def vocabulary(prompts: tuple[str, ...], vectors: Mapping[str, Vectors]) -> Vocabulary:
-    """The vocabulary of `prompts`, with their rows from `vectors`, `(512,)` each."""
-    rows = [vectors[prompt] for prompt in prompts]
-    return Vocabulary(prompts, np.stack(rows) if rows else np.zeros((0, TEXT_WIDTH), np.float32))
+def vocabulary(
+    prompts: tuple[str, ...], vectors: Mapping[str, Vectors], padding: tuple[str, ...]
+) -> Vocabulary:
+    """The vocabulary of `prompts` with the `padding` of the encoder (see `padding`), with their
+    rows from `vectors`, `(512,)` each."""
+    return Vocabulary(prompts, _rows(prompts, vectors), _rows(padding, vectors))
+
+
+def padding(settings: DetectorSettings) -> tuple[str, ...]:
+    """The padding text of the text encoder of `settings`; empty if it has none.
+
+    Raises DetectorError for a folder that holds no text encoder.
+    """
+    encoder = ENCODERS[encoder_row(settings)]
+    return () if encoder.padding is None else (encoder.padding,)
 
 
 def searched(
@@ -93,4 +110,12 @@ def _named(watches: Mapping[str, WatchSettings]) -> tuple[str, ...]:
 
 
 def _needed(named: tuple[str, ...], config: Config) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*named, *distractors(config.detector)))) if named else ()
+    if not named:
+        return ()
+    detector = config.detector
+    return tuple(dict.fromkeys((*named, *distractors(detector), *padding(detector))))
+
+
+def _rows(texts: tuple[str, ...], vectors: Mapping[str, Vectors]) -> Vectors:
+    rows = [vectors[text] for text in texts]
+    return np.stack(rows) if rows else np.zeros((0, TEXT_WIDTH), np.float32)

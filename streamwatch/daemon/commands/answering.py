@@ -36,7 +36,7 @@ from streamwatch.errors import StreamwatchError, foreseen
 from streamwatch.logs import Seldom
 from streamwatch.pipeline.analysis import Answer
 from streamwatch.pipeline.pipeline import Pipeline
-from streamwatch.prompts.vocabulary import vocabulary
+from streamwatch.prompts.vocabulary import padding, vocabulary
 from streamwatch.publisher import Command, Publisher, areas_of, render_all, timestamp
 from streamwatch.records import Vectors, Vocabulary
 
@@ -127,13 +127,15 @@ class Commands:
             self._look(request.camera, None, asked, shown)
             return
 
+        around = padding(self._config.detector)
+
         def look(vectors: Mapping[str, Vectors]) -> None:
-            self._look(request.camera, vocabulary(prompts, vectors), asked, shown)
+            self._look(request.camera, vocabulary(prompts, vectors, around), asked, shown)
 
         self._pipeline.require(request.camera)
         self._encodings.take(_ANYBODY)
         leave = partial(self._encodings.leave, _ANYBODY)
-        self._when_done(self._pipeline.encode(prompts), asked, look, leave)
+        self._when_done(self._pipeline.encode((*prompts, *around)), asked, look, leave)
 
     def _snapshot(self, request: SnapshotRequest, asked: _Asked) -> None:
         """The picture in base64 within the answer: a topic of its own would show it to everyone."""
