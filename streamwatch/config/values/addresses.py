@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from pathlib import Path
 from typing import Annotated, Literal
 from unicodedata import normalize
@@ -37,6 +38,18 @@ _ESCAPED_ASCII = re.compile("(?<!%)(?<!%.)%[2-7][0-9A-Fa-f]")
 """But none behind a `%` that begins no escape, and would begin one with what it stands for."""
 _REFERENCE_WITHOUT_DOLLAR = re.compile(r"(?<!\$)\{[A-Za-z_][A-Za-z0-9_]*\}")
 _HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*\.?")
+_DOTS = re.compile("[\u3002\uff0e\uff61]")
+"""What stands for a dot in the name of a host too (RFC 3490, 3.1)."""
+_OWN_NETWORKS = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("127.0.0.0/8", "0.0.0.0/32", "::1/128", "::/128"),  # this machine
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),  # RFC 1918, RFC 4193
+        *("169.254.0.0/16", "fe80::/10"),  # link-local
+        "100.64.0.0/10",  # RFC 6598; also that of Tailscale
+    )
+)
+_OWN_DOMAINS = (*PRIVATE_DOMAINS, ".fritz.box")
 
 
 def camera_kind(url: str) -> CameraKind:
@@ -144,6 +157,35 @@ def is_certified(url: str) -> bool:
         return ipaddress.ip_address(host).is_global
     except ValueError:
         return "." in host and not host.endswith(PRIVATE_DOMAINS)
+
+
+def on_own_network(url: str) -> bool:
+    """Whether the host of an http(s) `url` is this machine or one of a private network.
+
+    By how it is written; nothing is looked up. A name without a dot is one of a container or of the
+    network's own router.
+    """
+    try:
+        host = _DOTS.sub(".", urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    address = _address(host)
+    if address is not None:
+        return any(address in network for network in _OWN_NETWORKS)
+    return bool(host) and ("." not in host or f".{host}".endswith(_OWN_DOMAINS))
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that `host` is; of an IPv4 address in IPv6 the former. None for a name."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        try:  # also 127.1, 0x7f000001 or 2130706433, which look like names but reach an address
+            return ipaddress.IPv4Address(socket.inet_aton(host))
+        except (OSError, ValueError):
+            return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
 
 
 def with_credentials(url: str, username: str, password: str | None) -> str:

@@ -13,7 +13,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from streamwatch.config.sections.camera import CameraSettings
-from streamwatch.config.values.addresses import with_credentials, with_short_login
+from streamwatch.config.values.addresses import (
+    on_own_network,
+    with_credentials,
+    with_short_login,
+)
 from streamwatch.config.wording import Wrong
 
 SCHEME = "looks like an address without its scheme; write rtsp:// or http:// before it"
@@ -148,3 +152,36 @@ def test_a_login_can_be_read_back(username: str, password: str) -> None:
     assert unquote(parts.username or "") == username
     assert unquote(parts.password or "") == password
     assert (parts.hostname, parts.port, parts.path) == ("cam", 80, "/x")
+
+
+OWN = """
+localhost LOCALHOST localhost. ollama.localhost 127.0.0.1 127.8.9.10 127.1 2130706433 0x7f000001
+[::1] 0.0.0.0 [::] 10.0.0.5 172.16.0.1 172.31.255.255 192.168.178.20 169.254.3.4 100.64.0.1
+100.127.255.255 [fe80::1] [fe80::1%25eth0] [fd12:3456::1] [fc00::1] [::ffff:127.0.0.1]
+[::ffff:192.168.1.2] [::ffff:c0a8:102] ollama Ollama llama-server my_model büro
+server.local SERVER.LOCAL server.local. a.b.lan box.home model.internal host.docker.internal
+nas.home.arpa nas.fritz.box fritz.box user:secret@localhost user@192.168.1.2
+"""
+OTHER = """
+example.com api.example.com. 8.8.8.8 1.1.1.1 172.15.255.255 172.32.0.1 192.169.0.1 100.63.255.255
+100.128.0.0 169.253.0.1 11.0.0.1 134744072 0x08080808 010.0.0.1 8.8 [2606:4700::1111]
+[::ffff:8.8.8.8] [fec0::1] local.example.com localhost.example.com notlocal.com mylan.de
+xfritz.box fritz.box.example.com 127.0.0.1.example.com 127.0.0.1@example.com
+localhost:11434@example.com example\u3002com example\uff0ecom
+"""
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [(host, True) for host in OWN.split()] + [(host, False) for host in OTHER.split()],
+)
+def test_it_is_seen_by_its_writing_whether_a_host_stands_on_the_own_network(
+    host: str, own: bool
+) -> None:
+    for url in (f"http://{host}", f"https://{host}/v1", f"http://{host}:11434/v1?x=127.0.0.1"):
+        assert on_own_network(url) is own
+
+
+@pytest.mark.parametrize("url", ["http://", "http:///v1", "http://[::1", "http://.", ""])
+def test_no_host_is_not_on_the_own_network(url: str) -> None:
+    assert not on_own_network(url)
