@@ -15,7 +15,7 @@ LEVELS = (
     {"records"},
     {"config"},
     {"models"},
-    {"prompts", "source", "scheduler", "detector", "watch", "publisher", "web"},
+    {"prompts", "second_look", "source", "scheduler", "detector", "watch", "publisher", "web"},
     {"pipeline"},
     {"status", "python"},
     {"daemon"},

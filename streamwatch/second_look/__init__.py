@@ -1,0 +1,1 @@
+"""A second look at what a watch found, before or beside its alert."""
