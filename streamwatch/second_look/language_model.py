@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import re
 import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import httpx
@@ -19,9 +18,8 @@ import httpx
 from streamwatch import __version__
 from streamwatch.config import bracketed, is_encrypted, mask_secrets_in
 from streamwatch.errors import StreamwatchError
+from streamwatch.second_look.replies import Answer, content_of, error_message, parsed, yes_or_no
 from streamwatch.tls import client_context, problem
-
-Answer = Literal["yes", "no"]
 
 DEADLINE_SECONDS = 30.0
 """For the whole of an answer, from the host's name to the last byte."""
@@ -39,9 +37,8 @@ _LONGEST_ERROR = 200
 """Characters that are quoted in a message."""
 
 _TEXT = (
-    "There are two pictures. The first one was cut out of the second one and shows what was found "
-    "there. The second one is the whole picture of the camera.\n\n{question}\n\n"
-    "Answer the question about the first picture with one word: yes or no."
+    "{question}\n\nAnswer with one word: yes or no. The first picture shows what the question is "
+    "about; it was cut out of the second picture, which is all that the camera sees."
 )
 
 _SCHEMA = {
@@ -60,12 +57,6 @@ _NAMES_FORMAT = ("response_format", "json_schema", "grammar", "guided", "structu
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
-_THOUGHTS = re.compile(r"\A.*?</think>", re.DOTALL)
-"""Without their beginning too: with some models that is the end of the request."""
-_FENCED = re.compile(r"```(?:json)?\s(.*)```", re.DOTALL)
-_QUOTE = r"""["'\u2018-\u201d]"""
-_WORD = re.compile(rf"{_QUOTE}?(yes|no)(?:\.{_QUOTE}?|{_QUOTE}\.?)?")
-
 
 class NoAnswer(StreamwatchError):  # noqa: N818 - reads as what happened
     """The language model could not be asked, or said neither yes nor no.
@@ -77,12 +68,13 @@ class NoAnswer(StreamwatchError):  # noqa: N818 - reads as what happened
 @dataclass(frozen=True, slots=True)
 class _Reply:
     status: int
+    location: str
+    """Where a redirect leads; empty if it is none."""
     body: bytes
 
 
 class LanguageModel:
-    """One model at one server; `url` is a validated one of HTTP that ends before
-    `/chat/completions`.
+    """One model at one server, whose `url` (validated, of HTTP) ends before `/chat/completions`.
 
     A login in the URL is sent where there is no `token`. Certificates are verified, redirects not
     followed, and proxies of the environment not used. Any threads may ask at the same time, but
@@ -221,22 +213,22 @@ class LanguageModel:
         finally:
             for line in lines:  # the library leaves it open where a handshake is broken off
                 await line.aclose()
-        return _Reply(response.status_code, bytes(received))
+        location = response.headers.get("Location", "")
+        return _Reply(response.status_code, location, bytes(received))
 
     def _demand_success(self, reply: _Reply) -> None:
         status = reply.status
         if httpx.codes.is_success(status):
             return
         if httpx.codes.is_redirect(status):
-            raise self._no_answer(
-                f"redirects to another address ({status}), which is not followed; write that one"
-            )
+            where = self._quoted(reply.location, _LONGEST_ERROR) or "another address"
+            raise self._no_answer(f"redirects to {where} ({status}), which is not followed")
         if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             # Without the server's words, which repeat a part of the token with some.
             does = "refuses the token" if "Authorization" in self._headers else "asks for a token"
             raise self._no_answer(f"{does} ({status})")
-        said = self._quoted(_error_message(_parsed(reply.body)), _LONGEST_ERROR)
-        raise self._no_answer(f"{self._refusal(status)} ({status})" + (f": {said}" if said else ""))
+        said = self._quoted(error_message(parsed(reply.body)), _LONGEST_ERROR)
+        raise self._no_answer(f"{self._refusal(status)} ({status}){f': {said}' if said else ''}")
 
     def _refusal(self, status: int) -> str:
         if status == httpx.codes.NOT_FOUND:
@@ -250,20 +242,17 @@ class LanguageModel:
         return "refuses the request"
 
     def _understood(self, reply: _Reply) -> Answer:
-        parsed = _parsed(reply.body)
-        if parsed is None:
+        found = parsed(reply.body)
+        if found is None:
             raise self._no_answer("sent what is no JSON; does its URL end as it should, in /v1?")
-        match parsed:
+        match found:
             case {"choices": [{"finish_reason": "length"}, *_]}:
                 raise self._no_answer(f"did not come to an end within {MOST_TOKENS:,} tokens")
-            case {"choices": [{"message": {"content": str() | list() as content}}, *_]}:
-                said = _text(content)
-            case _:
-                error = self._quoted(_error_message(parsed), _LONGEST_ERROR)
-                raise self._no_answer(
-                    "sent JSON that holds no answer" + (f": {error}" if error else "")
-                )
-        answer = _yes_or_no(said)
+        said = content_of(found)
+        if said is None:
+            error = self._quoted(error_message(found), _LONGEST_ERROR)
+            raise self._no_answer(f"sent JSON that holds no answer{f': {error}' if error else ''}")
+        answer = yes_or_no(said)
         if answer is None:
             quoted = self._quoted(said, _LONGEST_ANSWER) or "nothing"
             raise self._no_answer(f"answered neither yes nor no: {quoted}")
@@ -296,15 +285,16 @@ class LanguageModel:
             return "can't be reached: the host is unknown"
         if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
             return "can't be reached: nothing listens there (connection refused)"
+        connecting = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout))
         for cause in causes:
-            if isinstance(cause, ssl.SSLError):
+            if isinstance(cause, ssl.SSLError) or (
+                connecting and isinstance(cause, ConnectionResetError)
+            ):
                 return problem(cause).text
-        if isinstance(error, httpx.RemoteProtocolError):
-            return "did not send a whole answer of HTTP"
-        if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+        if connecting:
             return "can't be reached"
-        if isinstance(error, httpx.NetworkError):
-            return "broke off the connection"
+        if isinstance(error, (httpx.RemoteProtocolError, httpx.NetworkError)):
+            return "breaks off the connection, or does not speak HTTP"
         return f"can't be asked ({type(error).__name__})"
 
 
@@ -343,49 +333,6 @@ def _refuses_format(reply: _Reply, *, first: bool) -> bool:
     said = reply.body.decode(errors="replace").lower()
     named = any(name in said for name in _NAMES_FORMAT)
     return named or (first and reply.status == httpx.codes.BAD_REQUEST)
-
-
-def _parsed(body: bytes) -> Any:
-    """The JSON; None if it is none."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _error_message(parsed: Any) -> str:
-    """What a server says of an error, in each of the forms that are in use; empty if nothing."""
-    match parsed:
-        case {"error": {"message": str(said)}} | {"error": str(said)}:
-            return said
-        case {"message": str(said)} | {"detail": str(said)}:
-            return said
-    return ""
-
-
-def _text(content: str | list[Any]) -> str:
-    if isinstance(content, str):
-        return content
-    texts = []
-    for part in content:
-        match part:
-            case {"type": "text", "text": str(text)}:
-                texts.append(text)
-    return "".join(texts)
-
-
-def _yes_or_no(said: str) -> Answer | None:
-    text = _THOUGHTS.sub("", said).strip()
-    if word := _WORD.fullmatch(text.lower()):
-        return cast(Answer, word[1])
-    fenced = _FENCED.fullmatch(text)
-    try:
-        # As pairs, since of a key that stands there twice the last one would count.
-        found = json.loads(fenced[1] if fenced else text, object_pairs_hook=tuple)
-    except (ValueError, RecursionError):
-        return None
-    answers: tuple[Answer, ...] = ("yes", "no")
-    return next((answer for answer in answers if found == (("answer", answer),)), None)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

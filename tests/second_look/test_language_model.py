@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import socket
+import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -160,7 +161,7 @@ def test_the_question_goes_out_with_the_crop_and_then_the_frame() -> None:
     text, crop, frame = message["content"]
     assert message["role"] == "user"
     assert text["type"] == "text"
-    assert QUESTION in text["text"]
+    assert text["text"].startswith(f"{QUESTION}\n")
     assert (picture(crop), picture(frame)) == ((40, 20, 3), (90, 160, 3))
     assert asked.body["response_format"]["type"] == "json_schema"
     schema = asked.body["response_format"]["json_schema"]["schema"]
@@ -279,7 +280,7 @@ def test_another_fault_is_not_asked_again() -> None:
 
 PULL = 'model "qwen2.5vl" not found, try pulling it first'
 NO_JSON = "sent what is no JSON; does its URL end as it should, in /v1?"
-NO_HTTP = "did not send a whole answer of HTTP"
+NO_HTTP = "breaks off the connection, or does not speak HTTP"
 NOWHERE = "sent JSON that holds no answer"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
 
@@ -307,8 +308,13 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
         (sends(b"\xff", 503), "is in trouble (503)"),
         (
             sends(b"", 301, Location="http://127.0.0.1:1/"),
-            "redirects to another address (301), which is not followed; write that one",
+            "redirects to 'http://127.0.0.1:1/' (301), which is not followed",
         ),
+        (
+            sends(b"", 302, Location="https://me:secret@example.com/?token=1"),
+            "redirects to 'https://me:***@example.com/?token=***' (302), which is not followed",
+        ),
+        (sends(b"", 308), "redirects to another address (308), which is not followed"),
         (sends(b"<html>yes</html>"), NO_JSON),
         (sends(b"yes"), NO_JSON),
         (sends(b""), NO_JSON),
@@ -367,8 +373,7 @@ def test_the_deadline_is_that_of_the_whole_answer(reply: Reply) -> None:
 
 def test_both_requests_have_one_deadline() -> None:
     with serving(NO_FORMAT, silent) as server:
-        assert sentence(server.url, seconds=0.5) == "gave no whole answer within 0.5 s"
-        assert len(server.asked) == 2
+        assert sentence(server.url, seconds=2) == "gave no whole answer within 2 s"
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -475,6 +480,11 @@ def closing(line: socket.socket) -> None:
     line.close()
 
 
+def resetting(line: socket.socket) -> None:
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    line.close()
+
+
 def plain(line: socket.socket) -> None:
     line.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     line.close()
@@ -485,6 +495,7 @@ def plain(line: socket.socket) -> None:
     [
         (plain, "does not speak TLS on this port"),
         (closing, "closes the connection instead of speaking TLS"),
+        (resetting, "closes the connection instead of speaking TLS"),
     ],
 )
 def test_a_server_without_tls_is_told(
