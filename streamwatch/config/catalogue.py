@@ -90,9 +90,9 @@ class Model:
 
     `image_size` is the longer side in pixels that it was trained for. `confidence` is the threshold
     where a configuration names none, `floor` the confidence from which a weaker sighting still
-    keeps a track alive. `lvis_ap` is the average precision in percent on LVIS minival, none of
-    which it was trained on; `gflops` is its work for a picture of 640 pixels. Both are cited, None
-    where nobody tells them.
+    keeps a track alive. `lvis_ap` is the average precision in percent on LVIS minival, without
+    training on LVIS (zero-shot); `gflops` is the work for a picture of 640 pixels. Both are cited,
+    None where nobody tells them.
     """
 
     checkpoint: Source
@@ -233,6 +233,7 @@ MODELS: dict[str, Model] = dict(
                 good_for="drawn scenes",
             ),
         ),
+        # Name, encoder, megabytes, AP, GFLOPs, what it is good for.
         _official("yolov8s-worldv2", "clip", 26, 22.7, 51, "real cameras"),
         _official("yolov8m-worldv2", "clip", 57, 30.0, 111, "surer"),
         _official("yolov8l-worldv2", "clip", 94, 32.9, 205, "with a GPU"),
