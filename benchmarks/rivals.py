@@ -283,7 +283,7 @@ class Bench:
         rivals = rivals_of(watches, settings, self.vectors)
         camera = CameraSettings(url="bundled:street", fps=fps)
         numbers = itertools.count(1)
-        rules = CameraRules(camera, watches, settings.confidence, None, rivals)
+        rules = CameraRules(camera, watches, settings.threshold, settings.floor, None, rivals)
         made = CameraWatches("bench", rules, lambda: str(next(numbers)))
         return made, searched(watches, rivals)
 
@@ -423,13 +423,14 @@ def readings(bench: Bench, settings: DetectorSettings) -> Iterator[Reading]:
     """What is found of `KINDS` and `WRONG`, each alone but for the distractors."""
     pictures = [Scene(things, 1, seed=n).at(0) for n, things in enumerate(PICTURES)]
     kinds = {word for words in KINDS.values() for word in words}
+    least = floor(settings.threshold, settings.floor)
     for word in progress((*sorted(kinds), *WRONG), "reading", transient=True):
         prompts = (word, *distractors(settings))
-        found = bench.search([image for image, _ in pictures], prompts, floor(settings.confidence))
+        found = bench.search([image for image, _ in pictures], prompts, least)
         for (_, things), detections in zip(pictures, found, strict=True):
             meant = [thing.box for thing in things if word in KINDS.get(thing.name, ())]
             for one in detections:
-                if one.prompt != word or one.confidence < settings.confidence:
+                if one.prompt != word or one.confidence < settings.threshold:
                     continue
                 if word in WRONG or any(iou(box, one.box) >= SAME_THING for box in meant):
                     cosines = [

@@ -44,6 +44,7 @@ from streamwatch.watch.camera import CameraRules, CameraWatches
 from tests.truth import Truth, Visit
 from tests.truth.scenes import Scene, Thing
 
+TOYBOX = DetectorSettings(model="toybox")
 FULL_FPS = 15
 RATES = (15, 5, 2, 1)
 ON_ITS_THING = 0.3
@@ -254,7 +255,8 @@ def _watches(case: Case, fps: float) -> CameraWatches:
         CameraRules(
             CameraSettings(url="bundled:street", fps=fps, zones=case.zones),
             {"watch": _settings(case)},
-            0.3,
+            TOYBOX.threshold,
+            TOYBOX.floor,
             None,
             {"watch": ()},
         ),
@@ -360,10 +362,9 @@ def _row(table: Table, name: str, fps: float, counts: Counter[str]) -> None:
 
 def main() -> None:
     console = Console()
-    detector_settings = DetectorSettings(model="toybox")
     prompts = {prompt for case in CASES for prompt in _prompts(case)}
-    vectors = Embeddings(detector_settings).vectors(tuple(sorted(prompts)))
-    detector = load_detector(detector_settings)
+    vectors = Embeddings(TOYBOX).vectors(tuple(sorted(prompts)))
+    detector = load_detector(TOYBOX)
     looked = [
         look(case, detector, vectors)
         for case in progress(CASES, "looking", console=console, transient=True)

@@ -65,11 +65,11 @@ class Detector:
         """What of `prompts` is in a picture, the surest first.
 
         `image` is `(height, width, 3)` uint8, BGR, as OpenCV reads it; boxes are `(x1, y1, x2, y2)`
-        in its pixels. From `confidence` on, the default of the configuration where left out. Each
+        in its pixels. From `confidence` on, the model's own threshold where left out. Each
         prompt is a question of its own: one thing may be found by several. New prompts take seconds
         the first time, and are kept on disk. Raises ValueError for what is no picture or no prompt.
         """
-        least = self._settings.confidence if confidence is None else confidence
+        least = self._settings.threshold if confidence is None else confidence
         asked = _prompts(prompts)
         _require_picture(image)
         with self._lock:

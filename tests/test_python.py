@@ -14,6 +14,7 @@ import pytest
 
 from streamwatch import Detector, Pipeline
 from streamwatch.config import Config
+from streamwatch.config.catalogue import MODELS
 from streamwatch.errors import DetectorError
 from streamwatch.geometry import iou
 from streamwatch.records import Event, Image
@@ -52,6 +53,15 @@ def test_a_detector_finds_the_given_prompts(detector: Detector, image: Image) ->
         assert iou(detection.box, there[detection.prompt]) > 0.7
     assert [d.confidence for d in found] == sorted((d.confidence for d in found), reverse=True)
     assert detector.find(image, ["red car"], confidence=0.999) == []
+
+
+def test_where_no_confidence_is_given_it_is_the_models_own(
+    detector: Detector, image: Image
+) -> None:
+    prompts = ["red car", "truck", "vehicle"]
+    found = detector.find(image, prompts)
+    assert found == detector.find(image, prompts, confidence=MODELS["toybox"].confidence)
+    assert len(found) < len(detector.find(image, prompts, confidence=0.05))
 
 
 @pytest.mark.parametrize(

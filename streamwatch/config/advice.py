@@ -29,8 +29,10 @@ from streamwatch.tls import expires_at
 
 TOYBOX_WORDS = 6
 """Prompts with more words get low confidences from toybox, whose training had few that long."""
-HARDLY_SURE, TOO_SURE = 0.1, 0.9
-"""Confidence thresholds below and above which a warning is given."""
+HARDLY_SURE = 0.5
+"""Shares of the model's own threshold below which a warning is given."""
+TOO_SURE = 0.9
+"""Confidence thresholds above which a warning is given."""
 SOON = timedelta(days=30)
 """Time before a certificate's expiry from which a warning is given, enough to renew it by hand."""
 
@@ -136,7 +138,8 @@ def _is_loopback(host: str) -> bool:
 
 def _detector(config: Config) -> Iterator[Advice]:
     yield from (
-        Advice("detector.confidence", said) for said in _confidence(config.detector.confidence)
+        Advice("detector.confidence", said)
+        for said in _confidence(config.detector.confidence, config)
     )
     yield from model_advice(config)
     if config.detector.model not in MODELS and not _is_there(Path(config.detector.model)):
@@ -160,8 +163,10 @@ def model_advice(config: Config) -> Iterator[Advice]:
         )
 
 
-def _confidence(confidence: float) -> Iterator[str]:
-    if confidence < HARDLY_SURE:
+def _confidence(confidence: float | None, config: Config) -> Iterator[str]:
+    if confidence is None:
+        return
+    if confidence < HARDLY_SURE * config.detector.usual_confidence:
         yield f"{confidence:g} is so low that many alerts will be false"
     elif confidence > TOO_SURE:
         yield f"{confidence:g} is so high that hardly anything will be reported"
@@ -208,8 +213,7 @@ def _is(path: Path, kind: Callable[[Path], bool]) -> bool:
 def _watch(config: Config, name: str) -> Iterator[tuple[str, str]]:
     """(key below the watch, message)."""
     watch = config.watches[name]
-    if watch.confidence is not None:
-        yield from ((".confidence", said) for said in _confidence(watch.confidence))
+    yield from ((".confidence", said) for said in _confidence(watch.confidence, config))
     if config.detector.model == "toybox":
         for prompt in watch.prompt:
             if len(prompt.split()) > TOYBOX_WORDS:

@@ -58,7 +58,7 @@ Source = Bundled | Local | Asset | HubFolder
 EncoderKind = Literal["clip", "minilm", "mobileclip"]
 """Kinds of text encoder: the keys of `prompts.encoders.transformers_text.TEXT_ENCODERS`."""
 NetworkKind = Literal["world", "yoloe-11", "yoloe-26"]
-"""Kinds of network: the keys of `detector.loading.NETWORKS`."""
+"""Kinds of network: the keys of `detector.loading.NETWORKS`. YOLOE-v8 is loaded as YOLOE-11 is."""
 
 FOLDERS: dict[str, EncoderKind] = {"clip": "clip", "clip_text_model": "clip", "bert": "minilm"}
 """Text encoders in a user's own folder: `model_type` in its config.json → kind."""
@@ -92,14 +92,22 @@ class Encoder:
 class Model:
     """A checkpoint. `encoder` is a key of `ENCODERS`, whose `network` is that of the checkpoint.
 
-    `image_size` is the longer side in pixels that it was trained for.
+    `image_size` is the longer side in pixels that it was trained for. `confidence` is the threshold
+    where a configuration names none, `floor` the confidence from which a weaker sighting still
+    keeps a track alive. `lvis_ap` is the average precision in percent on LVIS minival, without
+    training on LVIS (zero-shot); `gflops` is the work for a picture of 640 pixels. Both are cited,
+    None where nobody tells them.
     """
 
     checkpoint: Source
     encoder: str
     image_size: int
+    confidence: float
+    floor: float
     licence: str
     good_for: str
+    lvis_ap: float | None = None
+    gflops: int | None = None
 
 
 # The release and file names of Ultralytics' own `attempt_download_asset`.
@@ -107,11 +115,40 @@ _ULTRALYTICS = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
 
 _MB = 1_000_000
 
+OFFICIAL_CONFIDENCE = 0.1
+"""`Model.confidence` of the official checkpoints, and of a `.pt` by its path. Cited, not measured
+by this project: YOLO-World's authors use 0.05 in their demos (AILab-CVC/YOLO-World issue 237), and
+Roboflow advises 5 % or less for each prompt."""
+OFFICIAL_FLOOR = 0.02
+"""`Model.floor` of the same: a fifth of the threshold, not measured."""
 
-def _official(name: str, encoder: str, megabytes: int, good_for: str) -> tuple[str, Model]:
-    """An Ultralytics checkpoint; `megabytes` is estimated from its parameters in half precision."""
-    asset = Asset(f"{_ULTRALYTICS}/{name}.pt", megabytes * _MB)
-    return name, Model(asset, encoder, 640, "AGPL-3.0", good_for)
+
+def _official(
+    name: str,
+    encoder: str,
+    megabytes: int,
+    lvis_ap: float | None,
+    gflops: int,
+    good_for: str,
+) -> tuple[str, Model]:
+    """An Ultralytics checkpoint; `megabytes` is estimated from its parameters in half precision.
+
+    `gflops` are those that Ultralytics' yaml of the network without masks tells. `lvis_ap` is from
+    the README of AILab-CVC/YOLO-World (its figures of version 2), the YOLOE paper (arXiv
+    2503.07465) and, for YOLOE-26, Ultralytics' documentation; for version 1 of YOLO-World no figure
+    of these very files is known.
+    """
+    return name, Model(
+        Asset(f"{_ULTRALYTICS}/{name}.pt", megabytes * _MB),
+        encoder,
+        image_size=640,
+        confidence=OFFICIAL_CONFIDENCE,
+        floor=OFFICIAL_FLOOR,
+        licence="AGPL-3.0",
+        good_for=good_for,
+        lvis_ap=lvis_ap,
+        gflops=gflops,
+    )
 
 
 def _of_clip(name: str, weights: tuple[str, ...], size: int) -> HubFolder:
@@ -197,26 +234,32 @@ MODELS: dict[str, Model] = dict(
             Model(
                 Bundled(DISTRIBUTION, "streamwatch", "models/toybox/toybox-n-world.pt"),
                 "minilm",
-                416,
-                "AGPL-3.0",
-                "drawn scenes only",
+                image_size=416,
+                confidence=0.3,
+                floor=0.1,
+                licence="AGPL-3.0",
+                good_for="drawn scenes",
             ),
         ),
-        _official("yolov8s-worldv2", "clip", 26, "real cameras"),
-        _official("yolov8m-worldv2", "clip", 57, "surer, slower"),
-        _official("yolov8l-worldv2", "clip", 94, "with a GPU"),
-        _official("yolov8x-worldv2", "clip", 146, "with a GPU"),
-        _official("yolov8s-world", "clip", 27, "comparing versions"),
-        _official("yolov8m-world", "clip", 58, "comparing versions"),
-        _official("yolov8l-world", "clip", 95, "comparing versions"),
-        _official("yolov8x-world", "clip", 148, "comparing versions"),
-        _official("yoloe-26n-seg", "mobileclip2", 11, "small machines"),
-        _official("yoloe-26s-seg", "mobileclip2", 31, "real cameras"),
-        _official("yoloe-26m-seg", "mobileclip2", 70, "surer, slower"),
-        _official("yoloe-26l-seg", "mobileclip2", 79, "with a GPU"),
-        _official("yoloe-26x-seg", "mobileclip2", 171, "with a GPU"),
-        _official("yoloe-11s-seg", "mobileclip", 27, "comparing versions"),
-        _official("yoloe-11m-seg", "mobileclip", 60, "comparing versions"),
-        _official("yoloe-11l-seg", "mobileclip", 70, "comparing versions"),
+        # Name, encoder, megabytes, AP, GFLOPs, what it is good for.
+        _official("yolov8s-worldv2", "clip", 26, 22.7, 51, "real cameras"),
+        _official("yolov8m-worldv2", "clip", 57, 30.0, 111, "surer"),
+        _official("yolov8l-worldv2", "clip", 94, 32.9, 205, "with a GPU"),
+        _official("yolov8x-worldv2", "clip", 146, 35.4, 309, "with a GPU"),
+        _official("yolov8s-world", "clip", 27, None, 72, "comparing"),
+        _official("yolov8m-world", "clip", 58, None, 131, "comparing"),
+        _official("yolov8l-world", "clip", 95, None, 226, "comparing"),
+        _official("yolov8x-world", "clip", 148, None, 331, "comparing"),
+        _official("yoloe-26n-seg", "mobileclip2", 11, 24.7, 7, "slow CPUs"),
+        _official("yoloe-26s-seg", "mobileclip2", 31, 30.8, 25, "real cameras"),
+        _official("yoloe-26m-seg", "mobileclip2", 70, 35.4, 79, "surer"),
+        _official("yoloe-26l-seg", "mobileclip2", 79, 37.8, 98, "with a GPU"),
+        _official("yoloe-26x-seg", "mobileclip2", 171, 40.6, 215, "with a GPU"),
+        _official("yoloe-11s-seg", "mobileclip", 27, 27.5, 22, "comparing"),
+        _official("yoloe-11m-seg", "mobileclip", 60, 33.0, 69, "comparing"),
+        _official("yoloe-11l-seg", "mobileclip", 70, 35.2, 88, "comparing"),
+        _official("yoloe-v8s-seg", "mobileclip", 31, 27.9, 51, "comparing"),
+        _official("yoloe-v8m-seg", "mobileclip", 65, 32.6, 111, "comparing"),
+        _official("yoloe-v8l-seg", "mobileclip", 107, 35.9, 205, "comparing"),
     ]
 )

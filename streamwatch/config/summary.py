@@ -63,7 +63,7 @@ def _pace(camera: CameraSettings) -> str:
 
 def _watch_line(config: Config, watch: WatchSettings) -> str:
     prompts = listing([f'"{prompt}"' for prompt in watch.prompt])
-    confidence = watch.confidence or config.detector.confidence
+    confidence = watch.confidence or config.detector.threshold
     zones = f" in {listing(watch.zones)}" if watch.zones else ""
     company = "".join(
         f" {word} {listing(wanted)} within {watch.near:g}"

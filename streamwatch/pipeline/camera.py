@@ -159,7 +159,8 @@ def _rules(camera: str, config: Config, rivals: Rivals) -> CameraRules:
     return CameraRules(
         config.cameras[camera],
         config.watches_of(camera),
-        config.detector.confidence,
+        config.detector.threshold,
+        config.detector.floor,
         config.zone,
         rivals,
     )

@@ -52,7 +52,7 @@ def info(
                 prompts=watch.prompt,
                 rivals=watch.not_,
                 cameras=config.cameras_of(name),
-                confidence=watch.confidence or config.detector.confidence,
+                confidence=watch.confidence or config.detector.threshold,
             )
             for name, watch in config.watches.items()
             if watch.enabled

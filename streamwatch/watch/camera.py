@@ -17,13 +17,15 @@ from streamwatch.watch.watch import Conditions, Watch
 class CameraRules:
     """The settings that the watches of a camera apply.
 
-    `default_confidence` is for watches without their own. `zone` is the time zone of `active`, None
-    for the system's. `rivals` are the prompts that each watch must beat, by its name.
+    `default_confidence` is for watches without their own, `model_floor` the confidence from which
+    a weaker sighting keeps a track alive. `zone` is the time zone of `active`, None for the
+    system's. `rivals` are the prompts that each watch must beat, by its name.
     """
 
     settings: CameraSettings
     watches: Mapping[str, WatchSettings]
     default_confidence: float
+    model_floor: float
     zone: tzinfo | None
     rivals: Mapping[str, Collection[str]]
 
@@ -51,14 +53,16 @@ class CameraWatches:
     ) -> tuple[Event, ...]:
         """Continue with other rules; returns the `end` of each visit that this ends.
 
-        A watch with the same settings keeps its tracks and visits, even if the camera's settings
-        have changed. `why_gone` gives the reason for each watch that no longer exists.
+        A watch with the same settings keeps its tracks and visits, even if the camera's settings or
+        the model have changed. `why_gone` gives the reason for each watch that no longer exists.
         """
         self._timeline.step_seconds = 1 / rules.settings.fps
         before, self._watches = self._watches, {}
         events: list[Event] = []
         for name, watch in rules.watches.items():
-            conditions = Conditions(rules.settings, rules.zone, rules.rivals[name])
+            conditions = Conditions(
+                rules.settings, rules.model_floor, rules.zone, rules.rivals[name]
+            )
             confidence = rules.confidence(name)
             kept = before.get(name)
             if kept is not None and kept.is_of(watch, confidence):

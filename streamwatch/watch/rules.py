@@ -12,8 +12,6 @@ MERGE_IOU = 0.7
 """From this IoU on, detections of two prompts of one watch are the same thing."""
 RIVAL_IOU = 0.5
 """From this IoU on, a detection and a rival's are the same thing."""
-ALIVE_CONFIDENCE = 0.1
-"""Detections below the watch's threshold keep a track alive from this confidence on."""
 HOLD_HEIGHTS = 0.1
 """How far a thing's foot must be out of a zone to have left it, in heights of its box."""
 EDGE_PX = 1.0
@@ -21,9 +19,10 @@ EDGE_PX = 1.0
 a zone that ends at that edge is still inside."""
 
 
-def floor(threshold: float) -> float:
-    """The least confidence that a watch with this threshold uses."""
-    return min(ALIVE_CONFIDENCE, threshold / 2)
+def floor(threshold: float, model_floor: float) -> float:
+    """The least confidence that a watch with this threshold uses, since sightings below the
+    threshold keep a track alive: the model's, or half the threshold where that is lower."""
+    return min(model_floor, threshold / 2)
 
 
 def beaten(found: Detection | Track, rivals: Sequence[Detection]) -> bool:

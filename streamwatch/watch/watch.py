@@ -36,11 +36,13 @@ TRACK_SECONDS = 2.0
 class Conditions:
     """What may change around a watch without ending its visits.
 
-    `zone` is the time zone of `active`, None for the system's. A thing that one of the prompts
+    `model_floor` is the confidence from which a sighting below the threshold keeps a track alive,
+    `zone` the time zone of `active`, None for the system's. A thing that one of the prompts
     `rivals` finds with higher confidence does not count.
     """
 
     camera: CameraSettings
+    model_floor: float
     zone: tzinfo | None
     rivals: Collection[str]
 
@@ -68,7 +70,6 @@ class Watch:
         self._prompts = frozenset(settings.prompt)
         self._company = Companions(settings, confidence)
         self.move(conditions)
-        self.floor = rules.floor(confidence)
         self._hits = settings.appear.hits
         self._dwell = settings.dwell.total_seconds()
         self._leave = settings.leave.total_seconds()
@@ -93,6 +94,7 @@ class Watch:
     def move(self, conditions: Conditions) -> None:
         """Continue under other conditions."""
         camera = conditions.camera
+        self.floor = rules.floor(self._confidence, conditions.model_floor)
         self._rivals = frozenset(conditions.rivals)
         self._rivals_seen: tuple[Detection, ...] = ()
         self._schedule = ActiveHours(self._settings.active, conditions.zone)

@@ -111,11 +111,15 @@ def test_models_lists_every_model_and_encoder(cache: Path) -> None:
     lines = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line.split()}
     assert set(MODELS) <= set(lines)
     assert lines["toybox"][-1] == "yes"
-    assert lines[NAME][1:5] == ["26", "MB", "clip", "AGPL-3.0"]
+    assert lines[NAME][1:7] == ["26", "MB", "22.7", "51", "clip", "AGPL-3.0"]
+    assert lines["toybox"][1:6] == ["bundled", "\N{EN DASH}", "\N{EN DASH}", "minilm", "AGPL-3.0"]
+    assert lines["yolov8m-world"][3:5] == ["\N{EN DASH}", "131"]
+    assert lines["yoloe-v8s-seg"][1:7] == ["31", "MB", "27.9", "51", "mobileclip", "AGPL-3.0"]
+    assert "Both are cited, not measured by this project." in done.stdout
     assert lines[NAME][-1] == "no"
     assert lines["minilm"] == ["minilm", "bundled", "Apache-2.0", "yes"]
     assert lines["clip"] == ["clip", "610", "MB", "MIT", "no"]
-    assert lines[YOLOE][1:5] == ["31", "MB", "mobileclip2", "AGPL-3.0"]
+    assert lines[YOLOE][1:7] == ["31", "MB", "30.8", "25", "mobileclip2", "AGPL-3.0"]
     tower = " ".join(lines["mobileclip2"])
     assert tower == "mobileclip2 258 MB Apple AMLR (research only; tokenizer: MIT) no"
     assert not cache.exists()

@@ -41,7 +41,8 @@ def text(**sections: str) -> str:
         {"cameras": "{a: {url: bundled:street, loop: true, pace: false}}"},
         {"cameras": "{a: {url: bundled:street}, b: {url: rtsp://cam/, enabled: false}}"},
         {"watches": "{w: {prompt: a dog on the green grass}}"},
-        {"watches": "{w: {prompt: dog, confidence: 0.1, leave: 200ms}}"},
+        {"watches": "{w: {prompt: dog, confidence: 0.15, leave: 200ms}}"},
+        {"detector": "{model: yoloe-26n-seg, confidence: 0.05}"},
         {
             "detector": "{model: yolov8s-worldv2}",
             "cameras": "{a: {url: rtsp://cam/}}",
@@ -228,6 +229,21 @@ TOYBOX = (
             ["detector.confidence: 0.05 is so low that many alerts will be false"],
         ),
         (
+            {"watches": "{w: {prompt: dog, confidence: 0.14}}"},
+            ["watches.w.confidence: 0.14 is so low that many alerts will be false"],
+        ),
+        (
+            {
+                "detector": "{model: yolov8s-worldv2, confidence: 0.05}",
+                "watches": "{w: {prompt: dog, confidence: 0.04}}",
+            },
+            ["watches.w.confidence: 0.04 is so low that many alerts will be false"],
+        ),
+        (
+            {"detector": "{model: yolov8s-worldv2, confidence: 0.04}"},
+            ["detector.confidence: 0.04 is so low that many alerts will be false"],
+        ),
+        (
             {"watches": "{w: {prompt: dog, confidence: 0.95}}"},
             ["watches.w.confidence: 0.95 is so high that hardly anything will be reported"],
         ),
@@ -345,6 +361,11 @@ def test_the_summary(loaded: Load, tmp_path: Path) -> None:
 def test_the_summary_of_a_watch(loaded: Load, keys: str, timezone: str, said: str) -> None:
     config = loaded(text(watches=f"{{w: {{prompt: bag, {keys}}}}}", timezone=timezone))
     assert describe(config)[-1] == f"    watch w  {said}"
+
+
+def test_the_summary_tells_the_models_own_threshold(loaded: Load) -> None:
+    config = loaded(text(detector="{model: yolov8s-worldv2}"))
+    assert describe(config)[-1] == '    watch w  "dog", confidence 0.1'
 
 
 def test_the_summary_of_a_broker_with_tls(loaded: Load) -> None:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from streamwatch import files
 from streamwatch.config import (
@@ -73,7 +74,7 @@ def test_the_shortest_file_has_all_the_defaults(loaded: Load) -> None:
     assert config.mqtt == MqttSettings()
     assert (config.mqtt.host, config.mqtt.port) == ("localhost", 1883)
     assert (config.mqtt.topic_prefix, config.mqtt.client_id) == ("streamwatch", None)
-    assert config.detector.confidence == 0.3
+    assert (config.detector.confidence, config.detector.threshold) == (None, 0.3)
     assert (config.detector.device, config.detector.backend) == ("auto", "auto")
     assert config.detector.image_size is None
     camera = config.cameras["a"]
@@ -84,6 +85,30 @@ def test_the_shortest_file_has_all_the_defaults(loaded: Load) -> None:
     assert config.snapshots.keep == timedelta(days=7)
     assert (config.snapshots.max_size, config.snapshots.quality) == (1_000_000_000, 85)
     assert (config.log.level, config.log.format) == ("info", "auto")
+
+
+@pytest.mark.parametrize(
+    ("detector", "threshold", "floor"),
+    [
+        ({"model": "toybox"}, 0.3, 0.1),
+        ({"model": "toybox", "confidence": 0.1}, 0.1, 0.1),
+        ({"model": "yolov8s-worldv2"}, 0.1, 0.02),
+        ({"model": "yolov8x-world"}, 0.1, 0.02),
+        ({"model": "yoloe-26n-seg"}, 0.1, 0.02),
+        ({"model": "yoloe-v8l-seg"}, 0.1, 0.02),
+        ({"model": "yoloe-26n-seg", "confidence": 0.3}, 0.3, 0.02),
+        ({"model": "mine.pt", "text_encoder": "minilm"}, 0.1, 0.02),
+        ({"model": "mine.pt", "text_encoder": "mobileclip", "confidence": 0.25}, 0.25, 0.02),
+    ],
+)
+def test_where_confidence_is_left_out_it_is_the_models_own(
+    loaded: Load, detector: dict[str, object], threshold: float, floor: float
+) -> None:
+    config = loaded(
+        yaml.safe_dump({"detector": detector, "cameras": {"a": {"url": "bundled:street"}}})
+    )
+    assert config.detector.confidence == detector.get("confidence")
+    assert (config.detector.threshold, config.detector.floor) == (threshold, floor)
 
 
 def test_the_defaults_of_a_watch() -> None:

@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from streamwatch.config import schema
+from streamwatch.config.catalogue import MODELS
 from streamwatch.config.document.reading import read
 from streamwatch.config.sections.base import Settings
 from streamwatch.paths import shipped, starter
@@ -59,6 +60,15 @@ def test_the_commented_keys_of_the_starter_match_the_schema() -> None:
     shown = _uncommented()
     assert shown.count("\n  embedded: true") == 1
     assert errors(shown) == []
+
+
+@pytest.mark.parametrize("text", [starter(), shipped("config.yaml").read_text(encoding="utf-8")])
+def test_the_threshold_shown_in_a_comment_is_the_models_own(text: str) -> None:
+    written: Any = read(text, "c.yaml").content
+    assert "confidence" not in written["detector"]
+    shown = re.search(r"^  # confidence: ([0-9.]+) ", text, flags=re.MULTILINE)
+    assert shown is not None
+    assert float(shown[1]) == MODELS[written["detector"]["model"]].confidence
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.publisher.pictures.areas import ZONE_BGR
 from streamwatch.publisher.pictures.drawing import PLATE_BGR
 from streamwatch.records import Detection, Vectors
-from tests.parts import STREET_CLIP
+from tests.parts import STREET_CLIP, TOYBOX
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.parts.vectors import fake_vectors
 
@@ -45,12 +45,15 @@ Tree = dict[str, Any]
 
 
 class EverythingIsThere:
-    """Finds each prompt of each view, always in the same place; remembers the vocabularies."""
+    """Finds each prompt of each view, always in the same place; remembers what it was asked."""
 
     device = "cpu"
 
     def __init__(self) -> None:
         self.searched: list[tuple[str, ...]] = []
+        """The vocabulary of each view."""
+        self.floors: list[float] = []
+        """The least confidence of each view."""
         self.seconds = 0.0
         """How long a batch takes."""
         self.free = threading.Event()
@@ -64,6 +67,7 @@ class EverythingIsThere:
             assert self.free.wait(30)
         time.sleep(self.seconds)
         self.searched += [view.vocabulary.prompts for view in views]
+        self.floors += [view.floor for view in views]
         return [
             tuple(Detection(prompt, 0.9, (10, 10, 90, 90)) for prompt in view.vocabulary.prompts)
             for view in views
@@ -417,6 +421,32 @@ def test_a_changed_detector_is_loaded_and_visits_go_on(bench: Bench, daemon: Dae
     time.sleep(0.5)
     assert len(bench.detectors[0].searched) == first
     assert bench.event_types() == ["new"]
+
+
+def test_another_models_threshold_and_floor_hold_at_once(bench: Bench, daemon: Daemon) -> None:
+    """A watch with a confidence of its own goes on, with the model's floor; the others begin anew
+    with the model's threshold."""
+    bench.wait_all_open()
+    bench.save(lambda tree: tree["watches"]["dog"].update(confidence=0.4))
+    wait_until(lambda: confidences(bench) == {"car": 0.3, "dog": 0.4})
+    bench.wait_for_events("new", "changed", "new", watch="dog")
+    assert bench.detectors[0].floors[-1] == 0.1
+    checkpoint = {"model": str(TOYBOX / "toybox-n-world.pt"), "text_encoder": "minilm"}
+    bench.save(lambda tree: tree["detector"].update(checkpoint))
+    wait_until(lambda: confidences(bench) == {"car": 0.1, "dog": 0.4})
+    bench.wait_for_events("new", "changed", "new")
+    assert bench.event_types(watch="dog") == ["new", "changed", "new"]
+    assert set(bench.detectors[1].floors) == {0.02}
+    bench.save(lambda tree: tree["detector"].update(confidence=0.3))
+    wait_until(lambda: confidences(bench) == {"car": 0.3, "dog": 0.4})
+    bench.wait_for_events("new", "changed", "new", "changed", "new")
+    assert len(bench.detectors) == 2
+    assert bench.detectors[1].floors[-1] == 0.02
+
+
+def confidences(bench: Bench) -> dict[str, float]:
+    """The threshold of each watch, as `P/info` tells it."""
+    return {name: watch["confidence"] for name, watch in bench.info()["watches"].items()}
 
 
 @pytest.mark.expects_errors

@@ -185,6 +185,26 @@ def test_a_name_chooses_the_files_of_its_table_row() -> None:
     assert choose(DetectorSettings(model="toybox", image_size=640)).image_size == 640
 
 
+@pytest.mark.parametrize("size", "sml")
+def test_a_size_of_yoloe_v8_is_a_row_like_that_of_yoloe_11(size: str) -> None:
+    row, other = MODELS[f"yoloe-v8{size}-seg"], MODELS[f"yoloe-11{size}-seg"]
+    assert row.encoder == other.encoder == "mobileclip"
+    assert (row.confidence, row.floor, row.image_size) == (0.1, 0.02, 640)
+
+
+def test_what_is_cited_of_a_model() -> None:
+    """Accuracy and work where somebody tells them, which nobody does of toybox."""
+    cited = {name: (model.lvis_ap, model.gflops) for name, model in MODELS.items()}
+    assert cited["toybox"] == (None, None)
+    assert cited["yolov8s-world"] == (None, 72)
+    assert cited["yolov8s-worldv2"] == (22.7, 51)
+    assert cited["yoloe-26s-seg"] == (30.8, 25)
+    assert cited["yoloe-11l-seg"] == (35.2, 88)
+    assert cited["yoloe-v8l-seg"] == (35.9, 205)
+    untold = {name for name, (ap, _) in cited.items() if ap is None}
+    assert untold == {"toybox", *(f"yolov8{size}-world" for size in "smlx")}
+
+
 def test_download_addresses_are_known_to_ultralytics() -> None:
     from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
 

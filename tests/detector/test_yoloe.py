@@ -29,6 +29,7 @@ CPU = torch.device("cpu")
 TEXT_MODELS: dict[str, TextModel] = {
     "yoloe-26n-seg": "mobileclip2:b",
     "yoloe-11s-seg": "mobileclip:blt",
+    "yoloe-v8s-seg": "mobileclip:blt",
 }
 FIRST = ("red car", "dog", "person with a parcel")
 SECOND = ("bicycle", "fox", "dog")

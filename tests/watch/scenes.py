@@ -39,11 +39,15 @@ def person(
 
 
 def camera_rules(
-    watches: Mapping[str, Mapping[str, Any]] | None = None, *, zone: str = "UTC", **camera: Any
+    watches: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    model_floor: float = 0.1,
+    zone: str = "UTC",
+    **camera: Any,
 ) -> CameraRules:
     """Watches by name, one for `person` by default, as the configuration would give them.
 
-    `zone` is the time zone of `active`.
+    The thresholds are toybox's where none is told; `zone` is the time zone of `active`.
     """
     settings = {
         name: WatchSettings.model_validate({"prompt": ["person"], **keys})
@@ -53,6 +57,7 @@ def camera_rules(
         CameraSettings.model_validate({"url": "/dev/video0", "fps": 5, **camera}),
         settings,
         0.3,
+        model_floor,
         ZoneInfo(zone),
         {name: watch.not_ for name, watch in settings.items()},
     )
@@ -62,13 +67,12 @@ def camera_watches(
     watches: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     life: int = 1,
-    zone: str = "UTC",
-    **camera: Any,
+    **rules: Any,
 ) -> CameraWatches:
     """The watches of `camera_rules`; the visits are numbered, apart in each `life` of a daemon."""
     name = "visit" if life == 1 else f"life-{life}-visit"
     ids = (f"{name}-{number}" for number in itertools.count(1))
-    return CameraWatches("porch", camera_rules(watches, zone=zone, **camera), lambda: next(ids))
+    return CameraWatches("porch", camera_rules(watches, **rules), lambda: next(ids))
 
 
 def play(watches: CameraWatches, seen: Seen, until: float, fps: float = 5) -> list[Event]:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from streamwatch.records import Detection, Event, Frame
-from tests.watch.scenes import START, camera_watches, frame, person, play, told
+from streamwatch.watch.camera import CameraWatches
+from tests.watch.scenes import START, camera_rules, camera_watches, frame, person, play, told
 
 NEW_AND_END = [("new", "visit-1"), ("end", "visit-1")]
 
@@ -70,8 +71,55 @@ def test_a_watch_may_have_a_threshold_of_its_own() -> None:
     watches = camera_watches({"sure": {"confidence": 0.7}, "any": {"confidence": 0.2}})
     events = play(watches, between(0, 4, person(300, confidence=0.5)), until=9)
     assert [(event.watch, event.type) for event in events] == [("any", "new"), ("any", "end")]
-    assert watches.floor == pytest.approx(0.1)
-    assert camera_watches({"faint": {"confidence": 0.1}}).floor == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("model_floor", "thresholds", "floor"),
+    [
+        pytest.param(0.1, (0.7, 0.2), 0.1, id="toybox"),
+        pytest.param(0.1, (0.7, 0.1), 0.05, id="half a threshold below toybox's floor"),
+        pytest.param(0.02, (0.7, 0.1), 0.02, id="an official model"),
+        pytest.param(0.02, (0.7, 0.03), 0.015, id="half a threshold below an official model's"),
+    ],
+)
+def test_the_floor_is_the_models_or_half_the_threshold(
+    model_floor: float, thresholds: tuple[float, ...], floor: float
+) -> None:
+    watches = {f"w{number}": {"confidence": one} for number, one in enumerate(thresholds)}
+    assert camera_watches(watches, model_floor=model_floor).floor == pytest.approx(floor)
+
+
+def weakly_then_surely(watches: CameraWatches) -> list[Event]:
+    """What is told of a person that is 0.05 sure for 6 s, from 2.2 s on, and then 0.8 for 1 s."""
+    confidences = [0.05] * 30 + [0.8] * 5
+    return [
+        event
+        for number, confidence in enumerate(confidences, start=11)
+        for event in watches.update(frame(number / 5), [person(300, confidence=confidence)])
+    ]
+
+
+def test_a_watch_that_goes_on_takes_another_models_floor() -> None:
+    """As when `detector.model` is edited: the visit goes on, and its track, which is 0.05 sure,
+    is kept alive by the new model's floor."""
+    watches = camera_watches(model_floor=0.1)
+    (new,) = play(watches, lambda _: [person(300)], until=2)
+    assert watches.adopt(camera_rules(model_floor=0.02)) == ()
+    assert watches.floor == pytest.approx(0.02)
+    later = weakly_then_surely(watches)
+    assert [(event.type, event.track) for event in later] == [
+        ("end", new.track),
+        ("new", new.track),
+    ]
+
+
+def test_a_watch_that_goes_on_keeps_nothing_alive_below_a_higher_floor() -> None:
+    watches = camera_watches(model_floor=0.02)
+    (new,) = play(watches, lambda _: [person(300)], until=2)
+    assert watches.adopt(camera_rules(model_floor=0.1)) == ()
+    later = weakly_then_surely(watches)
+    assert [event.type for event in later] == ["end", "new"]
+    assert later[1].track != new.track
 
 
 def test_weak_detections_keep_the_track_but_do_not_count() -> None:

@@ -14,7 +14,14 @@ from pydantic import (
     field_validator,
 )
 
-from streamwatch.config.catalogue import ENCODERS, FOLDERS, MODELS, RECOMMENDED
+from streamwatch.config.catalogue import (
+    ENCODERS,
+    FOLDERS,
+    MODELS,
+    OFFICIAL_CONFIDENCE,
+    OFFICIAL_FLOOR,
+    RECOMMENDED,
+)
 from streamwatch.config.sections.base import Settings
 from streamwatch.config.values.numbers import Number, OneOf, Switch, not_supported_yet
 from streamwatch.config.values.paths import absolute, folder_of
@@ -102,8 +109,8 @@ class DetectorSettings(Settings):
     """`auto` or `torch`; `onnx` and `openvino` are not supported yet."""
     image_size: Annotated[int, Number(at_least=32, at_most=2048)] | None = None
     """Longer side of what the model sees, in pixels; where left out 640, with toybox 416."""
-    confidence: Annotated[float, Number(above=0, at_most=1)] = 0.3
-    """How sure it must be; the default of the watches."""
+    confidence: Annotated[float, Number(above=0, at_most=1)] | None = None
+    """How sure it must be, the default of the watches; where left out 0.1, with toybox 0.3."""
     template: Annotated[Line, AfterValidator(_template)] = "{}"
     """Text around each prompt when it is encoded, as `a photo of {}`; alerts never show it."""
     distractors: Switch = True
@@ -125,6 +132,21 @@ class DetectorSettings(Settings):
         if model in MODELS and encoder is not None:
             _check_pair(encoder, model)
         return encoder
+
+    @property
+    def threshold(self) -> float:
+        """`confidence`, or where that is left out the model's own."""
+        return self.usual_confidence if self.confidence is None else self.confidence
+
+    @property
+    def usual_confidence(self) -> float:
+        """The model's own threshold, whatever `confidence` says."""
+        return MODELS[self.model].confidence if self.model in MODELS else OFFICIAL_CONFIDENCE
+
+    @property
+    def floor(self) -> float:
+        """The confidence from which a sighting below the threshold keeps a track alive."""
+        return MODELS[self.model].floor if self.model in MODELS else OFFICIAL_FLOOR
 
 
 def _check_pair(encoder: str, model: str) -> None:

@@ -1,4 +1,4 @@
-"""YOLOE's network (YOLOE-11, YOLOE-26), with Ultralytics and torch.
+"""YOLOE's network (YOLOE-v8, -11, -26), with Ultralytics and torch.
 
 How it differs from YOLO-World, read from Ultralytics 8.4:
 
@@ -26,8 +26,8 @@ from streamwatch.errors import DetectorError
 from streamwatch.records import Vectors
 
 TextModel = Literal["mobileclip:blt", "mobileclip2:b"]
-"""Ultralytics' names for the text encoders of YOLOE-11 and YOLOE-26. The part before the colon is
-the name in our catalogue."""
+"""Ultralytics' names for the text encoders: the first of YOLOE-v8 and -11, the second of -26. The
+part before the colon is the name in our catalogue."""
 
 
 class YoloeNetwork:

@@ -1,0 +1,95 @@
+"""The image towers: a crop becomes a vector in the space of its text encoder's vectors.
+
+Imports PyTorch: for the process of `child.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from streamwatch.errors import DetectorError
+from streamwatch.records import Vectors
+
+
+class ImageTower(Protocol):
+    """Built from the paths of its files; raises DetectorError if they are broken."""
+
+    @property
+    def size(self) -> int:
+        """Side of the square crops it takes, in pixels."""
+        ...
+
+    @property
+    def scale(self) -> float:
+        """What cosines are multiplied by before a softmax: the temperature it was trained with."""
+        ...
+
+    def encode(self, crops: NDArray[np.uint8]) -> Vectors:
+        """`(crops, width)` float32 of unit length, of `(crops, size, size, 3)` BGR."""
+        ...
+
+
+class Glance:
+    """toybox's own: a small residual network in the space of all-MiniLM-L6-v2. 1.6 M parameters."""
+
+    def __init__(self, file: Path) -> None:
+        try:
+            with safe_open(file, framework="pt") as content:
+                said = content.metadata() or {}
+                weights = {name: content.get_tensor(name).float() for name in content.keys()}  # noqa: SIM118
+            self.size, self.scale = int(said["size"]), float(said["scale"])
+            self._network = _GlanceNetwork(int(said["width"]))
+            # Batch norms count their batches in training only.
+            missing, odd = self._network.load_state_dict(weights, strict=False)
+        except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+            raise DetectorError(f"the image tower {file} can't be loaded ({error})") from error
+        if odd or any(not name.endswith("num_batches_tracked") for name in missing):
+            raise DetectorError(f"the image tower {file} has other layers")
+        self._network.eval()
+
+    def encode(self, crops: NDArray[np.uint8]) -> Vectors:
+        with torch.inference_mode():
+            pixels = torch.from_numpy(crops[..., ::-1].copy()).permute(0, 3, 1, 2).float() / 255
+            vectors: Vectors = self._network((pixels - 0.45) / 0.25).numpy()
+        return vectors
+
+
+class _Block(nn.Module):
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(before, after, 3, 2, 1, bias=False)
+        self.na = nn.BatchNorm2d(after)
+        self.b = nn.Conv2d(after, after, 3, 1, 1, bias=False)
+        self.nb = nn.BatchNorm2d(after)
+        self.k = nn.Sequential(
+            nn.AvgPool2d(2), nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.nb(self.b(self.na(self.a(x)).relu()))
+        out: Tensor = (y + self.k(x)).relu()
+        return out
+
+
+class _GlanceNetwork(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU()
+        )
+        self.body = nn.Sequential(_Block(32, 64), _Block(64, 128), _Block(128, 256))
+        self.mix = nn.Sequential(nn.Conv2d(256, width, 1), nn.ReLU())
+        self.head = nn.Linear(2 * width, width)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        seen = self.mix(self.body(self.stem(pixels)))
+        pooled = torch.cat((seen.mean((2, 3)), seen.amax((2, 3))), dim=1)
+        unit: Tensor = nn.functional.normalize(self.head(pooled), dim=-1)
+        return unit
