@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "streamwatch"
 LEVELS = (
     {"masking"},
     {"errors"},
-    {"geometry", "tls", "paths", "logs", "files"},
+    {"geometry", "tls", "paths", "logs", "files", "processes"},
     {"records"},
     {"config"},
     {"models"},

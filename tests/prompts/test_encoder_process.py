@@ -23,6 +23,7 @@ import pytest
 import streamwatch
 from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.errors import DetectorError
+from streamwatch.processes.child import NICENESS
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.encoders import child, process
 
@@ -102,7 +103,7 @@ def test_the_process_is_reused_replaced_and_ended_with_its_owner(
     embeddings = Embeddings(settings(folder), tmp_path / "cache")
     embeddings.vectors(["dog"])
     (first,) = mine()
-    assert first.nice() >= child.NICENESS
+    assert first.nice() >= NICENESS
     embeddings.vectors(["car"])
     assert mine() == [first]
     first.kill()
