@@ -21,7 +21,12 @@ TEXT_WIDTH = 512
 Vectors = NDArray[np.float32]
 """`(prompts, 512)` float32, each row of unit length."""
 
-EventType = Literal["new", "update", "end"]
+AlertType = Literal["new", "update", "end"]
+EventType = AlertType | Literal["rejected"]
+"""`rejected` stands alone: a visit that a second look held back, so that no `new` was told."""
+LookedBy = Literal["clip", "vlm"]
+"""An image and a text tower, of CLIP or its like; or a language model that sees."""
+Decided = Literal["confirmed", "rejected", "skipped"]
 EndReason = Literal["left", "lost", "removed", "changed", "disabled", "shutdown", "restart"]
 
 
@@ -137,6 +142,51 @@ class Picture:
     zones: Mapping[str, Polygon] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one look at a crop gave.
+
+    `score` is the share of the watch's prompts among all words; None from a language model, whose
+    `answer` is yes or no. `beaten_by` is the word that the crop looks most like, where that is none
+    of the prompts. `failure` says in one sentence why it could not look; then all else is None.
+    """
+
+    by: LookedBy
+    confirms: bool
+    score: float | None = None
+    answer: str | None = None
+    beaten_by: str | None = None
+    milliseconds: float | None = None
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SecondLook:
+    """What second looks have said of a visit so far: the best of them, and how many there were."""
+
+    by: LookedBy
+    score: float | None
+    answer: str | None
+    beaten_by: str | None
+    looks: int
+    decided: Decided
+    ms: float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LookRequest:
+    """A thing to look at again. `box` is in pixels of `image`, the whole frame.
+
+    `visit` is the number of the visit's track, unique per camera.
+    """
+
+    camera: str
+    watch: str
+    visit: int
+    image: Image
+    box: Box
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Event:
     """A step in one thing's visit. `id` (a ULID) is the visit's, `sequence` counts within it.
@@ -167,6 +217,7 @@ class Event:
     reason: EndReason | None
     snapshot: bool
     continues: str | None = None
+    second_look: SecondLook | None = None
     picture: Picture | None = None
 
 

@@ -19,6 +19,7 @@ from streamwatch.config.schema import schema
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.config.sections.mqtt import TLS_PORT, MqttSettings, OutboxSettings
+from streamwatch.config.sections.second_look import SecondLookSettings
 from streamwatch.config.sections.watch import AppearSettings, WatchSettings
 from streamwatch.config.sections.whole import (
     Config,
@@ -59,6 +60,7 @@ __all__ = [
     "Put",
     "Remove",
     "SavedFile",
+    "SecondLookSettings",
     "Section",
     "SnapshotSettings",
     "Switch",

@@ -16,6 +16,7 @@ from streamwatch.config.document.expansion import expanded
 from streamwatch.config.document.positions import Entry, Fault, Loc
 from streamwatch.config.document.reading import Document
 from streamwatch.config.sections.camera import CameraSettings
+from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.config.sections.whole import Config
 from streamwatch.errors import ConfigError, Problem, UnavailableSetting
@@ -107,10 +108,12 @@ def _reference_faults(
             for name, value in (values if isinstance(values, dict) else {}).items()
         }
 
+    written = content.get("detector") if isinstance(content, dict) else None
+    detector = _validated(DetectorSettings, written, folder)
     cameras = parsed("cameras", _camera)
     watches = parsed("watches", _watch)
     valid_watches = {name: watch for name, watch in watches.items() if watch is not None}
-    for loc, wrong in references.mistakes(cameras, valid_watches):
+    for loc, wrong in references.mistakes(detector, cameras, valid_watches):
         yield problems.fault(loc, wrong, entries)
 
 

@@ -6,19 +6,24 @@ import math
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
+from streamwatch.config.catalogue import ENCODERS
 from streamwatch.config.document.positions import Loc
 from streamwatch.config.sections.camera import CameraSettings
+from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.config.values.units import duration_text
 from streamwatch.config.wording import Wrong, did_you_mean, listing
 
 
 def mistakes(
-    cameras: Mapping[str, CameraSettings | None], watches: Mapping[str, WatchSettings]
+    detector: DetectorSettings | None,
+    cameras: Mapping[str, CameraSettings | None],
+    watches: Mapping[str, WatchSettings],
 ) -> Iterator[tuple[Loc, Wrong]]:
     """All errors, each with the loc it is at.
 
-    None stands for an invalid camera: it exists, but its zones and fps are not checked.
+    None stands for an invalid camera: it exists, but its zones and fps are not checked. So it does
+    for an invalid detector.
     """
     for name, watch in watches.items():
         at: Loc = ("watches", name)
@@ -32,6 +37,8 @@ def mistakes(
                 yield (*at, "zones", index), wrong
         if (too_slow := _too_slow(watch, valid)) is not None:
             yield (*at, "appear"), too_slow
+        if detector is not None and (blind := _blind(watch, detector)) is not None:
+            yield (*at, "second_look"), blind
 
 
 def _unknown_cameras(
@@ -52,6 +59,19 @@ def _unknown_zones(
     for index, zone in enumerate(watch.zones or ()):
         if zone not in zones:
             yield index, Wrong(f"is not {where}{did_you_mean(zone, zones) or known}")
+
+
+def _blind(watch: WatchSettings, detector: DetectorSettings) -> Wrong | None:
+    """An error if the second look compares words, and the text encoder has no image tower."""
+    encoder = ENCODERS.get(detector.encoder_name)  # a folder is looked into when it is loaded
+    if watch.look is None or not watch.look.by_words or encoder is None or encoder.image:
+        return None
+    return Wrong(
+        f"compares a picture with words, which the text encoder {detector.encoder_name} can't, as "
+        "it has no image tower here; write {ask: …, url: …, model: …} to ask a language model, or "
+        "take a model with minilm or clip",
+        subject=False,
+    )
 
 
 def _too_slow(watch: WatchSettings, cameras: Mapping[str, CameraSettings]) -> Wrong | None:

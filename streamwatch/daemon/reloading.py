@@ -34,8 +34,8 @@ from streamwatch.config import (
 from streamwatch.config import persist as save
 from streamwatch.errors import ConfigError, Problem, StreamwatchError, UnavailableSetting, foreseen
 from streamwatch.logs import Seldom
+from streamwatch.pipeline.looks import texts_of
 from streamwatch.prompts.embeddings import other_vectors
-from streamwatch.prompts.vocabulary import prompts_of
 
 log = logging.getLogger(__name__)
 
@@ -256,7 +256,7 @@ class Reloading:
             unknown = frozenset(self._unknown(config))
             own = unknown - self._waiting
             if edit.section == "watches" and edit.name in config.watches:
-                own |= unknown & {*prompts_of(config.watches[edit.name])}
+                own |= unknown & {*texts_of(config.watches[edit.name])}
             if own:
                 go_on = partial(self._put, edit, noticed, then)
                 self._wait(own, config, go_on, then, self._say_waiting)
@@ -350,7 +350,7 @@ class Reloading:
             unknown = self._unknown(config)
         watches = {
             name: watch
-            if not {*unknown}.intersection(prompts_of(watch))
+            if not {*unknown}.intersection(texts_of(watch))
             else self._running.watches.get(name)
             for name, watch in config.watches.items()
         }

@@ -6,19 +6,21 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from streamwatch import files
 from streamwatch.config import DetectorSettings
 from streamwatch.config.catalogue import (
     ENCODERS,
+    FOLDER_IMAGES,
     FOLDER_NETWORK,
     FOLDERS,
     MODELS,
     Asset,
     EncoderKind,
     HubFolder,
+    ImageTower,
     Local,
     NetworkKind,
     Source,
@@ -70,7 +72,7 @@ class Choice:
 def choose(settings: DetectorSettings) -> Choice:
     """The model, text encoder and image size of `settings`, defaults filled in."""
     model = MODELS.get(settings.model)
-    name = settings.text_encoder or (model.encoder if model else "")
+    name = settings.encoder_name
     encoder = ENCODERS.get(name)
     return Choice(
         Piece(
@@ -168,8 +170,7 @@ def encoder_row(settings: DetectorSettings) -> str:
 
     For a folder the row of its kind. Raises DetectorError if it holds none.
     """
-    model = MODELS.get(settings.model)
-    name = settings.text_encoder or (model.encoder if model else "")
+    name = settings.encoder_name
     return name if name in ENCODERS else identify_encoder(settings)[0]
 
 
@@ -178,21 +179,47 @@ def find_encoder(settings: DetectorSettings) -> tuple[Path, ...]:
     return tuple(found(piece) for piece in choose(settings).encoder)
 
 
+def image_tower(settings: DetectorSettings) -> tuple[ImageTower, Path]:
+    """The image tower of the text encoder of `settings`, and the path of its file or folder.
+
+    Verified. Raises DetectorError, also where the encoder has none; never fetches.
+    """
+    row = ENCODERS[encoder_row(settings)].image
+    (first, *_) = choose(settings).encoder
+    if isinstance(first.source, Local):
+        kind = FOLDER_IMAGES.get(_model_type(first.source.path))
+        row = row if row is not None and kind == row.kind else None
+        tower = None if row is None else replace(row, source=first.source)
+    else:
+        tower = row
+    if tower is None:
+        raise DetectorError(
+            f"the text encoder {settings.encoder_name} has no image tower, which a second look by "
+            "words needs"
+        )
+    return tower, found(replace(first, source=tower.source))
+
+
 def _kind_of(folder: Path) -> EncoderKind:
     """The kind of the text encoder in a user's own folder, by `model_type` in its config.json."""
-    try:
-        kind = json.loads(files.read(folder / "config.json", LARGEST_CONFIG))["model_type"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DetectorError(
-            f"detector.text_encoder: {folder} holds no text encoder: no config.json that says "
-            "what it is"
-        ) from error
+    kind = _model_type(folder)
     if kind not in FOLDERS:
         raise DetectorError(
             f"detector.text_encoder: {folder} holds a model of type {kind!r}; known are "
             f"{', '.join(FOLDERS)}"
         )
     return FOLDERS[kind]
+
+
+def _model_type(folder: Path) -> str:
+    try:
+        kind: str = json.loads(files.read(folder / "config.json", LARGEST_CONFIG))["model_type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DetectorError(
+            f"detector.text_encoder: {folder} holds no text encoder: no config.json that says "
+            "what it is"
+        ) from error
+    return kind
 
 
 def found(piece: Piece) -> Path:

@@ -19,7 +19,7 @@ from streamwatch.detector.protocol import Detector, View
 from streamwatch.errors import StreamwatchError, first_line
 from streamwatch.geometry import Box
 from streamwatch.pipeline.counts import Counts
-from streamwatch.records import Detection, EndReason, Event, Frame, Vocabulary
+from streamwatch.records import Detection, EndReason, Event, Finding, Frame, LookRequest, Vocabulary
 from streamwatch.scheduler.batches import FrameSlot, Scheduler
 from streamwatch.watch.protocol import Watcher
 
@@ -40,6 +40,7 @@ class Watched:
     `gone_seconds` is how long the camera has given no frame, 0 while it does; `finished` is true
     when its file has ended and its last frame was taken. `live` is false for files that are read
     faster than real time. Each frame that was taken is accepted, or rejected with one sentence.
+    `look` takes a second look in another thread; its future always gives a finding.
     """
 
     slot: FrameSlot
@@ -51,6 +52,7 @@ class Watched:
     finished: Callable[[], bool]
     accept: Callable[[], None]
     reject: Callable[[str], None]
+    look: Callable[[LookRequest], Future[Finding]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +74,15 @@ class Answer:
 
     frame: Frame
     detections: tuple[Detection, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    """A second look under way, and the watcher that asked for it."""
+
+    watcher: Watcher
+    request: LookRequest
+    found: Future[Finding]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,6 +120,7 @@ class Analysis:
         self._changeovers: queue.SimpleQueue[tuple[Changeover, Future[None]]] = queue.SimpleQueue()
         self._questions: dict[str, list[_Question]] = defaultdict(list)
         self._questions_lock = threading.Lock()
+        self._looks: list[_Look] = []
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="detector", daemon=True)
         self.counts = Counts()
@@ -169,9 +181,10 @@ class Analysis:
             while self._running and not self._stopping.is_set():
                 self.turned_at = time.monotonic()
                 self._change_over_if_asked()
-                batch = self._scheduler.next_batch(TICK_SECONDS)
+                batch = self._scheduler.next_batch(TICK_SECONDS, self._held())
                 if batch:
                     self._search(batch)
+                self._take_findings()
                 self._end_what_is_gone()
                 self._remember_if_due()
         except Exception as error:
@@ -218,13 +231,57 @@ class Analysis:
                 continue
             camera.accept()
             self._publish_all(events)
+            self._observe_latency(camera, [frame.captured_at] * len(events))
             self.counts.analysed[frame.camera] += 1
-            if camera.live:
-                age = (datetime.now(UTC) - frame.captured_at).total_seconds()
-                for _ in events:
-                    self.counts.latency.observe(age)
+            self._look_again(camera)
             for question in self._questions_of(frame.camera):
                 self._answer(question, frame, detections)
+
+    def _observe_latency(self, camera: Watched, captured_at: Iterable[datetime]) -> None:
+        """Note how long ago the frames were captured that caused the events of now."""
+        if camera.live:
+            now = datetime.now(UTC)
+            for moment in captured_at:
+                self.counts.latency.observe((now - moment).total_seconds())
+
+    def _look_again(self, camera: Watched) -> None:
+        """Begin the second looks that the camera's watches ask for."""
+        for request in camera.watcher.take_looks():
+            look = _Look(camera.watcher, request, camera.look(request))
+            self._looks.append(look)
+            look.found.add_done_callback(lambda _: self._scheduler.wake())
+
+    def _held(self) -> set[FrameSlot]:
+        """The cameras that wait for a second look: those that are no live ones, so that the same
+        file gives the same events however long a look takes."""
+        return {
+            camera.slot
+            for name in {look.request.camera for look in self._looks}
+            if (camera := self._cameras.get(name)) is not None and not camera.live
+        }
+
+    def _take_findings(self) -> None:
+        """Give the watches what their second looks have found."""
+        done = [look for look in self._looks if look.found.done()]
+        self._looks = [look for look in self._looks if not look.found.done()]
+        for look in done:
+            name, finding = look.request.camera, look.found.result()
+            self._count_look(finding)
+            camera = self._cameras.get(name)
+            if camera is None or camera.watcher is not look.watcher:
+                continue
+            events = self._guarded(name, look.watcher.answer, look.request, finding) or ()
+            self._publish_all(events)
+            begun = [event.captured_at for event in events if event.type == "new"]
+            self._observe_latency(camera, begun)
+            self._look_again(camera)
+
+    def _count_look(self, finding: Finding) -> None:
+        if finding.milliseconds is None:
+            self.counts.looks_failed += 1
+            return
+        self.counts.looks_confirmed += finding.confirms
+        self.counts.look.observe(finding.milliseconds / 1000)
 
     def _detected(self, batch: Sequence[Frame]) -> list[tuple[Frame, tuple[Detection, ...]]]:
         """Each frame with what was found in it, without those that the detector can't take.
@@ -289,7 +346,7 @@ class Analysis:
     def _end_what_is_gone(self) -> None:
         for name in tuple(self._running):
             camera = self._cameras[name]
-            if camera.finished():
+            if camera.finished() and not any(look.request.camera == name for look in self._looks):
                 self._running.remove(name)
                 self._publish_all(self._closed(name, "lost"))
             elif gone := camera.gone_seconds():
@@ -337,11 +394,24 @@ def log_event(event: Event) -> None:
         "event": event.type,
         "id": event.id,
     }
-    if event.type == "new":
+    if event.type == "rejected":
+        log.info("%s: %s was held back (%s)", event.camera, event.watch, _why(event), extra=fields)
+    elif event.type == "new":
         said = "%s: %s (%.0f%%)", event.camera, event.watch, event.confidence * 100
         log.info(*said, extra=fields)
     elif event.type == "end":
         log.info("%s: %s is gone (%s)", event.camera, event.watch, event.reason, extra=fields)
+
+
+def _why(event: Event) -> str:
+    """Why a second look held it back."""
+    look = event.second_look
+    if look is None or look.decided == "skipped":
+        return "it could not be looked at again"
+    if look.answer is not None:
+        return f"the answer was {look.answer}"
+    beaten = "" if look.beaten_by is None else f", it looks more like {look.beaten_by}"
+    return f"{look.score or 0:.0%}{beaten}"
 
 
 def try_out(detector: Detector, vocabulary: Vocabulary) -> None:

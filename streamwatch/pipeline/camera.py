@@ -6,6 +6,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,7 +14,7 @@ from ulid import ULID
 
 from streamwatch.config import CameraSettings, Config
 from streamwatch.pipeline.analysis import Watched
-from streamwatch.records import EndReason, Event, Remembered, Vocabulary
+from streamwatch.records import EndReason, Event, Finding, LookRequest, Remembered, Vocabulary
 from streamwatch.scheduler.rate import Rate
 from streamwatch.source import Capture, Slot
 from streamwatch.watch.camera import CameraRules, CameraWatches
@@ -50,7 +51,9 @@ class RunningCamera:
         age = self.capture.counts(now).age_seconds
         return now - self.made_at if age is None else age
 
-    def watched(self, vocabulary: Vocabulary) -> Watched:
+    def watched(
+        self, vocabulary: Vocabulary, look: Callable[[LookRequest], Future[Finding]]
+    ) -> Watched:
         return Watched(
             self.slot,
             self.watcher,
@@ -61,6 +64,7 @@ class RunningCamera:
             finished=lambda: self.capture.finished,
             accept=self.capture.accept,
             reject=self.capture.reject,
+            look=look,
         )
 
 

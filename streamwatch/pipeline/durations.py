@@ -26,6 +26,10 @@ class Durations:
         self._newest.append(seconds)
         self.sum_seconds += seconds
 
+    @property
+    def count(self) -> int:
+        return sum(self._counts)
+
     def cumulative(self) -> list[tuple[float, int]]:
         """By upper bound, infinity at last, how many were not longer."""
         total, found = 0, []

@@ -21,11 +21,12 @@ from typing import Literal, Self
 from streamwatch.config import Config, DetectorSettings
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import Detector
-from streamwatch.errors import StreamwatchError, first_line
+from streamwatch.errors import DetectorError, StreamwatchError, first_line
 from streamwatch.pipeline.analysis import Analysis, Answer, Changeover, Watched, try_out
 from streamwatch.pipeline.camera import CameraMaker, RunningCamera, let_go, recall, take_over
 from streamwatch.pipeline.counts import Counts
 from streamwatch.pipeline.encoding import Encoding
+from streamwatch.pipeline.looks import Looks, OnProblem, start_looking, with_words, words_of
 from streamwatch.prompts.embeddings import Embeddings, other_vectors
 from streamwatch.prompts.vocabulary import Vocabularies, needed, vocabularies
 from streamwatch.records import CameraCounts, Event, Remembered, Vectors, Vocabulary
@@ -48,6 +49,7 @@ class Setup:
     detector: Detector
     embeddings: Embeddings
     vocabularies: Vocabularies
+    looks: Looks
     cameras: Mapping[str, RunningCamera]
     """The enabled ones."""
 
@@ -57,7 +59,7 @@ class Setup:
 
     def watched(self) -> dict[str, Watched]:
         return {
-            name: camera.watched(self.vocabularies.of_cameras[name])
+            name: camera.watched(self.vocabularies.of_cameras[name], self.looks.look)
             for name, camera in self.cameras.items()
         }
 
@@ -81,7 +83,8 @@ class Pipeline:
     `publish` is called with every event, in order. `remember` is called from time to time with the
     open visits, each as its newest event, to be given to `recall` after a crash. Both are called in
     the thread `detector`; `on_problem` is called with (camera, sentence) in the camera's thread
-    when the camera can't be read.
+    when the camera can't be read, and `on_look_problem` with (who looks, sentence) in a thread of
+    its own when second looks begin to fail, with None for the sentence when they work again.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Pipeline:
         publish: Callable[[Event], None],
         remember: Callable[[Iterable[Event]], None] = lambda _: None,
         on_problem: Callable[[str, str], None] = lambda _camera, _sentence: None,
+        on_look_problem: OnProblem = lambda _who, _sentence: None,
     ) -> None:
         """Load the model and run the detector once, so that errors show now.
 
@@ -99,6 +103,7 @@ class Pipeline:
         """
         ready = threading.Condition()
         self._maker = CameraMaker(ready, on_problem)
+        self._on_look_problem = on_look_problem
         self._lock = threading.Lock()
         """Held while `current` is replaced, so that a stop sees all captures."""
         self._stopping = threading.Event()
@@ -202,10 +207,13 @@ class Pipeline:
         """
         with self._lock:
             self._stopping.set()
-            captures = {*self._current.captures.values(), *self._replaced}
+            current = self._current
+            captures = {*current.captures.values(), *self._replaced}
         self._encoding.stop()
         _stop(captures)
-        return self._analysis.stop(timeout)
+        stopped = self._analysis.stop(timeout)
+        current.looks.close()
+        return stopped
 
     # --- changing ---------------------------------------------------------------------------------
 
@@ -215,7 +223,8 @@ class Pipeline:
         Takes milliseconds. Raises DetectorError; never fetches.
         """
         embeddings, known = self._embeddings_for(config.detector)
-        return embeddings.unknown([prompt for prompt in needed(config) if prompt not in known])
+        texts = dict.fromkeys((*needed(config), *words_of(config)))
+        return embeddings.unknown([text for text in texts if text not in known])
 
     def encode(
         self, prompts: tuple[str, ...], settings: DetectorSettings | None = None
@@ -237,13 +246,24 @@ class Pipeline:
         before = self._current
         old, new = before.config.detector, config.detector
         embeddings, known = self._embeddings_for(new)
-        words = vocabularies(config, embeddings, known)
+        words = vocabularies(config, embeddings, known, words_of(config))
         detector = before.detector
-        if _other_detector(old, new):
-            log.info("loading the detector %s beside the one that runs", new.model)
-            detector = load_detector(new)
+        started = start_looking(config, before.looks, self._on_look_problem)
+        try:
+            if _other_detector(old, new):
+                log.info("loading the detector %s beside the one that runs", new.model)
+                detector = load_detector(new)
+            started.wait_until_ready()
+        except DetectorError:
+            started.close(before.looks)
+            raise
         return Setup(
-            config, detector, embeddings, words, self._cameras(config, words, before.cameras)
+            config,
+            detector,
+            embeddings,
+            words,
+            with_words(config, started, words.vectors),
+            self._cameras(config, words, before.cameras),
         )
 
     def exchange(self, prepared: Setup) -> float:
@@ -282,6 +302,7 @@ class Pipeline:
                     capture.start()
         for capture in old - new:
             capture.request_stop()
+        before.looks.close(prepared.looks)
         return live_at
 
     def join_replaced(self) -> None:
@@ -322,8 +343,14 @@ class Pipeline:
         log.info("loading the detector %s", settings.model)
         since = time.monotonic()
         embeddings = Embeddings(settings)
-        words = vocabularies(config, embeddings, known={})
-        detector = load_detector(settings)
+        started = start_looking(config, Looks({}, {}), self._on_look_problem)
+        try:
+            words = vocabularies(config, embeddings, {}, words_of(config))
+            detector = load_detector(settings)
+            started.wait_until_ready()
+        except BaseException:
+            started.close()
+            raise
         log.info(
             "detector %s is ready on %s after %.1f s, looking for %d prompts",
             settings.model,
@@ -331,7 +358,9 @@ class Pipeline:
             time.monotonic() - since,
             len(words.named),
         )
-        return Setup(config, detector, embeddings, words, self._cameras(config, words, before={}))
+        looks = with_words(config, started, words.vectors)
+        cameras = self._cameras(config, words, before={})
+        return Setup(config, detector, embeddings, words, looks, cameras)
 
     def _embeddings_for(
         self, settings: DetectorSettings

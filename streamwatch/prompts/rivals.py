@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from streamwatch.config import DetectorSettings, WatchSettings, words
-from streamwatch.config.catalogue import ENCODERS, MODELS, Encoder
+from streamwatch.config.catalogue import ENCODERS, Encoder
 from streamwatch.records import Vectors
 
 
@@ -70,5 +70,4 @@ def _names(prompt: str, distractor: str) -> bool:
 
 def _encoder(settings: DetectorSettings) -> Encoder | None:
     """The catalogue's entry of the text encoder; None for a folder, of which nothing is known."""
-    model = MODELS.get(settings.model)
-    return ENCODERS.get(settings.text_encoder or (model.encoder if model else ""))
+    return ENCODERS.get(settings.encoder_name)

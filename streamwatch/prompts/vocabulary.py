@@ -31,13 +31,19 @@ class Vocabularies:
 
 
 def vocabularies(
-    config: Config, embeddings: Embeddings, known: Mapping[str, Vectors]
+    config: Config,
+    embeddings: Embeddings,
+    known: Mapping[str, Vectors],
+    more: tuple[str, ...] = (),
 ) -> Vocabularies:
-    """Build them, encoding prompts that are not in `known`. Raises DetectorError; never fetches."""
+    """Build them, encoding prompts that are not in `known`. Raises DetectorError; never fetches.
+
+    `vectors` has those of `more` texts too.
+    """
     watches = {camera: config.watches_of(camera) for camera in config.cameras}
     used = _used(watches)
     named = _named(used)
-    prompts = _needed(named, config)
+    prompts = tuple(dict.fromkeys((*_needed(named, config), *more)))
     new = tuple(prompt for prompt in prompts if prompt not in known)
     found = {**known, **embeddings.vectors(new)}
     vectors = {prompt: found[prompt] for prompt in prompts}

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 
 from streamwatch.config import SnapshotSettings
-from streamwatch.publisher.contract.payloads import OFF, ON, encode, event_fields
+from streamwatch.publisher.contract.payloads import OFF, ON, encode, event_fields, rejected_fields
 from streamwatch.publisher.contract.topics import Pair, Topics
 from streamwatch.publisher.elapsed import Elapsed
 from streamwatch.publisher.mqtt.delivery import Delivery
@@ -113,6 +113,9 @@ class Alerts:
 
     def take(self, event: Event, came_at: float, topics: Topics) -> None:
         """Publish an event that came to the publisher at `came_at`, in monotonic seconds."""
+        if event.type == "rejected":
+            self._publish_rejected(event, topics)
+            return
         if event.type == "new":
             self._newest_visit[event.camera, event.watch] = event.id
         self._publish_picture(event, topics)
@@ -172,6 +175,19 @@ class Alerts:
                 f"alerts in the outbox not understood by this version of streamwatch: {aside:,};"
                 " they are kept there, in the table set_aside, and not sent"
             )
+
+    def _publish_rejected(self, event: Event, topics: Topics) -> None:
+        """Tell once of a visit that was held back, and keep the picture of the thing alone."""
+        path = None
+        if event.picture is not None and self._gallery is not None:
+            try:
+                crop = render_crop(event.picture, self._snapshots.quality)
+            except (ValueError, cv2.error) as error:
+                self._complain(f"a picture of {event.camera} can't be drawn: {error}")
+            else:
+                path = self._gallery.keep_crop(event, crop)
+        payload = encode(rejected_fields(event, path))
+        self._delivery.pass_on(Message(topics.rejected(event.camera, event.watch), payload))
 
     def _publish_picture(self, event: Event, topics: Topics) -> None:
         if event.picture is None:

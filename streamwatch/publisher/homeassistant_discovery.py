@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from streamwatch.publisher.contract.topics import Topics
-from streamwatch.records import EventType
+from streamwatch.records import AlertType
 
 ORIGIN = "streamwatch"
 BIRTH = b"online"
@@ -196,6 +196,7 @@ class Discovery:
             ("latency", "Latency", "value_json.latency_ms.p95", "ms"),
             ("detector_time", "Detector time", "value_json.detector.ms_p95", "ms"),
             ("waiting_alerts", "Waiting alerts", "value_json.outbox", None),
+            ("alerts_held_back", "Alerts held back", "value_json.second_looks.held_back", None),
         ):
             yield name, self._measured(self._entity("sensor", name), title, value, unit)
 
@@ -274,7 +275,7 @@ class Discovery:
                 "availability": [self._daemon_online],
                 "state_topic": self.topics.event(*place),
                 "qos": 1,
-                "event_types": list(get_args(EventType)),
+                "event_types": list(get_args(AlertType)),
                 "value_template": "{{ dict(value_json, event_type=value_json.type) | to_json }}",
             },
             f"{watch}/picture": {

@@ -385,7 +385,7 @@ class PublisherLoop:
         payload = self._encode(self._topics.stats, stats.fields(self._last_stats))
         self._last_stats = stats
         if payload is not None:
-            self._delivery.stats(Message(self._topics.stats, payload))
+            self._delivery.pass_on(Message(self._topics.stats, payload), newest_only=True)
 
     def take_error(self, report: ErrorReport) -> None:
         payload = self._encode(self._topics.errors, report.fields())

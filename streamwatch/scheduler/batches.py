@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from streamwatch.records import Frame
@@ -32,14 +32,14 @@ class Scheduler:
         self._start = 0
         self._woken = False
 
-    def next_batch(self, timeout: float) -> list[Frame]:
+    def next_batch(self, timeout: float, held: Collection[FrameSlot] = ()) -> list[Frame]:
         """At most one frame per camera, cameras taking turns; empty if none came within `timeout`
-        s."""
+        s. From the `held` slots nothing is taken."""
         with self._ready:
-            batch = self._collect()
+            batch = self._collect(held)
             if not batch and not self._woken:
                 self._ready.wait(timeout)
-                batch = self._collect()
+                batch = self._collect(held)
             self._woken = False
             return batch
 
@@ -55,13 +55,14 @@ class Scheduler:
             self._slots = list(slots)
             self._start = 0
 
-    def _collect(self) -> list[Frame]:
+    def _collect(self, held: Collection[FrameSlot]) -> list[Frame]:
         """One frame per camera, starting after the last batch's last, so that all wait equally."""
         batch: list[Frame] = []
         count = len(self._slots)
         for offset in range(count):
             number = (self._start + offset) % count
-            frame = self._slots[number].take()
+            slot = self._slots[number]
+            frame = None if slot in held else slot.take()
             if frame is not None:
                 batch.append(frame)
                 if len(batch) == BATCH_LIMIT:

@@ -27,6 +27,9 @@ class Metrics:
     cameras: Mapping[str, CameraCounts]
     events: Mapping[tuple[str, str, str], int]
     inference: Durations
+    look: Durations
+    looks_confirmed: int
+    looks_failed: int
     capture_to_publish: Durations
     outbox: int
     dropped: int
@@ -68,6 +71,12 @@ class _Ours(Collector):
             ("expired", "Alerts dropped because they had waited too long.", now.expired),
         ):
             yield CounterMetricFamily(f"streamwatch_alerts_{name}", text, value=count)
+        for name, text, count in (
+            ("confirmed", "Second looks that confirmed.", now.looks_confirmed),
+            ("failed", "Second looks that could not be made.", now.looks_failed),
+        ):
+            yield CounterMetricFamily(f"streamwatch_second_looks_{name}", text, value=count)
+        yield _histogram("streamwatch_second_look_seconds", "Time of a second look.", now.look)
         yield _histogram(
             "streamwatch_inference_seconds", "Time the detector took for a batch.", now.inference
         )

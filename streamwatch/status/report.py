@@ -22,6 +22,7 @@ from streamwatch.publisher import (
     LatencyStats,
     Publisher,
     Roster,
+    SecondLookStats,
     Stats,
     WatchInfo,
 )
@@ -99,6 +100,13 @@ def _stats(
         detector=DetectorStats(
             counts.batches, counts.analysed.total(), *counts.inference.percentiles_ms()
         ),
+        second_looks=SecondLookStats(
+            counts.look.count,
+            counts.looks_confirmed,
+            counts.looks_failed,
+            sum(count for (_, _, kind), count in [*counts.events.items()] if kind == "rejected"),
+            *counts.look.percentiles_ms(),
+        ),
         latency_ms=LatencyStats(*counts.latency.percentiles_ms()),
         outbox=publisher.waiting,
         rss_bytes=psutil.Process().memory_info().rss,
@@ -138,6 +146,9 @@ def metrics(
         pipeline.camera_counts(time.monotonic()),
         dict(counts.events),
         counts.inference,
+        counts.look,
+        counts.looks_confirmed,
+        counts.looks_failed,
         counts.latency,
         publisher.waiting,
         publisher.dropped,
@@ -182,6 +193,7 @@ def status_document(
         "broker": {"address": config.mqtt.address, "connected": publisher.connected},
         "outbox": fields["outbox"],
         "detector": fields["detector"],
+        "second_looks": fields["second_looks"],
         "latency_ms": fields["latency_ms"],
         "rss_bytes": fields["rss_bytes"],
         "cameras": cameras,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import tzinfo
 
 from streamwatch.config import CameraSettings, WatchSettings
-from streamwatch.records import Detection, EndReason, Event, Frame, Remembered
+from streamwatch.records import Detection, EndReason, Event, Finding, Frame, LookRequest, Remembered
 from streamwatch.watch.remembered import ends
 from streamwatch.watch.watch import Conditions, Watch
 
@@ -92,6 +92,13 @@ class CameraWatches:
     def update(self, frame: Frame, detections: Sequence[Detection]) -> tuple[Event, ...]:
         frame = replace(frame, seconds=self._timeline.at(frame.seconds))
         return tuple(e for watch in self._watches.values() for e in watch.update(frame, detections))
+
+    def take_looks(self) -> tuple[LookRequest, ...]:
+        return tuple(look for watch in self._watches.values() for look in watch.take_looks())
+
+    def answer(self, request: LookRequest, finding: Finding) -> tuple[Event, ...]:
+        watch = self._watches.get(request.watch)
+        return () if watch is None else tuple(watch.answer(request.visit, finding))
 
     def open_visits(self) -> tuple[Event, ...]:
         return tuple(e for watch in self._watches.values() for e in watch.open_visits())

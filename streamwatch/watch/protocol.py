@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from streamwatch.records import Detection, EndReason, Event, Frame, Remembered
+from streamwatch.records import Detection, EndReason, Event, Finding, Frame, LookRequest, Remembered
 
 
 class Watcher(Protocol):
@@ -18,6 +18,14 @@ class Watcher(Protocol):
 
     def update(self, frame: Frame, detections: Sequence[Detection]) -> tuple[Event, ...]:
         """What the detections of `frame` change; frames come in order of `Frame.seconds`."""
+        ...
+
+    def take_looks(self) -> tuple[LookRequest, ...]:
+        """The second looks that are due since the last call; each is answered with `answer`."""
+        ...
+
+    def answer(self, request: LookRequest, finding: Finding) -> tuple[Event, ...]:
+        """What a second look changes; nothing where its watch or its visit is gone."""
         ...
 
     def recall(self, visits: Sequence[Remembered]) -> tuple[Event, ...]:

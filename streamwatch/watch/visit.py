@@ -6,10 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from streamwatch.records import (
-    Picture,
-    Track,
-)
+from streamwatch.records import Picture, SecondLook, Track
+from streamwatch.watch.second_look import Scrutiny
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,8 @@ class Visit:
 
     `started_at` and `track` are those from before a crash if it continues such a visit;
     `first_seconds` is of this run. `changes` are sightings in other zones than before, not yet
-    published.
+    published. `scrutiny` is None where the thing is not looked at again; `second_look` is what
+    events tell of the looks, and `look_is_news` whether none has told it yet.
     """
 
     track: int
@@ -48,6 +47,19 @@ class Visit:
     published_confidence: float = 0.0
     published_zones: frozenset[str] = frozenset()
     changes: deque[Sighting] = field(default_factory=deque)
+    scrutiny: Scrutiny | None = None
+    second_look: SecondLook | None = None
+    look_is_news: bool = False
+
+    @property
+    def rejected(self) -> bool:
+        """Whether second looks have held it back for good."""
+        return (
+            self.id is None
+            and self.scrutiny is not None
+            and self.scrutiny.holds_back
+            and self.scrutiny.decided == "rejected"
+        )
 
     def note_zones(self) -> None:
         """Queue the last sighting if its zones differ from those published or queued before.

@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import tzinfo
 
 from streamwatch.config import CameraSettings, WatchSettings
+from streamwatch.geometry import Box
 from streamwatch.records import (
     Detection,
     EndReason,
     Event,
     EventType,
+    Finding,
     Frame,
+    LookRequest,
     Picture,
     Remembered,
     Track,
@@ -21,6 +24,7 @@ from streamwatch.watch import rules
 from streamwatch.watch.active_hours import ActiveHours
 from streamwatch.watch.companions import Companions
 from streamwatch.watch.remembered import MEMORY_SECONDS, RememberedVisits, ends
+from streamwatch.watch.second_look import Scrutiny, View, is_cut
 from streamwatch.watch.tracker import Tracker
 from streamwatch.watch.visit import Sighting, Visit
 
@@ -28,6 +32,8 @@ UPDATE_CONFIDENCE = 0.05
 """An `update` is due when confidence is this much above the last published one."""
 UPDATE_SECONDS = 1.0
 """The least time between two events of one visit."""
+_OVER: tuple[EndReason, ...] = ("left", "lost")
+"""Reasons for which a visit ends by itself."""
 TRACK_SECONDS = 2.0
 """A track is kept for `leave`, but at least for this: a frame or two at 1 fps."""
 
@@ -75,6 +81,7 @@ class Watch:
         self._leave = settings.leave.total_seconds()
         self._cooldown = settings.cooldown.total_seconds()
         self._snapshot = settings.snapshot
+        self._look = settings.look
         self._new_id = new_id
         self._tracker = Tracker(
             strong=self._may_start,
@@ -82,6 +89,12 @@ class Watch:
             ids=ids,
         )
         self._visits: dict[int, Visit] = {}
+        """By the number of their track, as far as this run knows it."""
+        self._leaving: dict[int, tuple[Visit, EndReason]] = {}
+        """Visits that are over while a look decides whether they are told at all."""
+        self._looks: list[LookRequest] = []
+        self._seconds = float("-inf")
+        """Of the newest frame."""
         self._past = RememberedVisits()
         self._quiet_until = float("-inf")
 
@@ -97,6 +110,7 @@ class Watch:
         self.floor = rules.floor(self._confidence, conditions.model_floor)
         self._rivals = frozenset(conditions.rivals)
         self._rivals_seen: tuple[Detection, ...] = ()
+        self._crop = camera.crop or (0.0, 0.0, 1.0, 1.0)
         self._schedule = ActiveHours(self._settings.active, conditions.zone)
         self._company.change_rate(camera.fps)
         self._counting = rules.Counting(
@@ -110,6 +124,7 @@ class Watch:
 
     def update(self, frame: Frame, detections: Sequence[Detection]) -> list[Event]:
         """The events that `frame` causes; `detections` may hold other watches' prompts."""
+        self._seconds = frame.seconds
         self._past.pass_time(frame)
         self._rivals_seen = tuple(d for d in detections if d.prompt in self._rivals)
         mine = [
@@ -139,6 +154,34 @@ class Watch:
         sure = detection.confidence >= self._confidence
         return sure and not rules.beaten(detection, self._rivals_seen)
 
+    def take_looks(self) -> list[LookRequest]:
+        """The second looks that are due since the last call."""
+        due, self._looks = self._looks, []
+        return due
+
+    def answer(self, number: int, finding: Finding) -> list[Event]:
+        """The events that a second look causes which `take_looks` has asked for."""
+        if number in self._leaving:
+            return self._decide_late(*self._leaving.pop(number), finding)
+        visit = self._visits.get(number)
+        if visit is None or visit.scrutiny is None:
+            return []
+        visit.look_is_news |= visit.scrutiny.take(finding, self._seconds)
+        visit.second_look = visit.scrutiny.result
+        if visit.id is not None:
+            return []
+        return [self._reject(visit)] if visit.rejected else self._new_if_due(visit)
+
+    def _decide_late(self, visit: Visit, reason: EndReason, finding: Finding) -> list[Event]:
+        """Tell of a visit that ended before the look at it."""
+        assert visit.scrutiny is not None
+        visit.scrutiny.take(finding, self._seconds)
+        visit.scrutiny.conclude()
+        visit.second_look = visit.scrutiny.result
+        if visit.scrutiny.holds_back:
+            return [self._reject(visit)]
+        return [self._begin(visit), self._end(visit, reason)] if self._is_due(visit) else []
+
     def recall(self, visits: Iterable[Remembered]) -> list[Event]:
         """Continue these when their things are seen again; returns the `end` of all others."""
         others = []
@@ -165,6 +208,9 @@ class Watch:
 
     def close(self, reason: EndReason) -> list[Event]:
         """End the open visits and forget those that have not appeared."""
+        self._looks.clear()
+        if reason not in _OVER:
+            self._leaving.clear()
         return self._end_all(reason) + ends(self._past.take_all(), reason)
 
     def _held(self, track: Track, size: tuple[int, int]) -> tuple[str, ...]:
@@ -189,9 +235,15 @@ class Watch:
                 sighting,
                 self._picture(frame, track, zones),
                 track.confidence,
+                scrutiny=None if self._look is None else Scrutiny(self._look),
             )
             self._visits[track.id] = visit
         visit.last = sighting
+        if visit.scrutiny is not None:
+            cut = is_cut(track.box, self._seen_part(frame.size))
+            visit.scrutiny.offer(
+                View(self._picture(frame, track, zones), track.confidence, whole=not cut)
+            )
         if track.confidence > visit.best_confidence:
             visit.best = self._picture(frame, track, zones)
             visit.best_confidence = track.confidence
@@ -203,6 +255,12 @@ class Watch:
         if visit.id is not None:
             visit.note_zones()
 
+    def _seen_part(self, size: tuple[int, int]) -> Box:
+        """The part of the frame that the detector sees, in pixels."""
+        x1, y1, x2, y2 = self._crop
+        width, height = size
+        return x1 * width, y1 * height, x2 * width, y2 * height
+
     def _picture(self, frame: Frame, track: Track, zones: Collection[str]) -> Picture:
         label = f"{track.prompt} {track.confidence:.0%}"
         return Picture(frame.image, track.box, label, self._counting.deciding(zones))
@@ -211,21 +269,41 @@ class Watch:
         """`new` or `update`, if one is due at `now`, whether seen in this frame or not."""
         if visit.id is None:
             return self._new_if_due(visit)
+        self._look_again(visit)
         better = visit.best_confidence - visit.published_confidence >= UPDATE_CONFIDENCE
-        if not (better or visit.changes) or now - visit.published_at < UPDATE_SECONDS:
+        news = better or visit.changes or visit.look_is_news
+        if not news or now - visit.published_at < UPDATE_SECONDS:
             return []
         sighting = visit.changes.popleft() if visit.changes else visit.last
         visit.published_at = now
         return [self._event(visit, "update", sighting, with_picture=better)]
 
     def _new_if_due(self, visit: Visit) -> list[Event]:
+        if visit.rejected or not self._is_due(visit):
+            return []
+        self._look_again(visit)
+        if visit.scrutiny is not None and visit.scrutiny.holds_back:
+            return []
+        return [self._begin(visit)]
+
+    def _is_due(self, visit: Visit) -> bool:
         now = visit.last.seconds
         stayed = now - visit.first_seconds >= self._dwell
         if not (visit.appeared and stayed and now >= self._quiet_until):
-            return []
-        if not self._schedule.active(visit.last.captured_at):
-            return []
-        return [self._begin(visit)]
+            return False
+        return self._schedule.active(visit.last.captured_at)
+
+    def _look_again(self, visit: Visit) -> None:
+        """Ask for a second look if one is due."""
+        if visit.scrutiny is None:
+            return
+        picture = visit.scrutiny.next_look(self._seconds)
+        visit.second_look = visit.scrutiny.result
+        if picture is not None:
+            number = visit.last.track.id
+            self._looks.append(
+                LookRequest(self._camera, self._name, number, picture.image, picture.box)
+            )
 
     def _begin(self, visit: Visit) -> Event:
         visit.id = self._new_id()
@@ -257,6 +335,7 @@ class Watch:
         visit.sequence = before.sequence + 1
         visit.best_confidence = max(visit.best_confidence, before.best_confidence)
         visit.appeared = True
+        visit.scrutiny, visit.second_look = None, before.second_look
         visit.published_at = visit.last.seconds
         return self._event(visit, "update", visit.last, with_picture=better)
 
@@ -264,6 +343,7 @@ class Watch:
         """Begin a visit that continues one that a clean stop ended."""
         visit.continues = before.id
         visit.appeared = True
+        visit.scrutiny, visit.second_look = None, before.second_look
         return self._begin(visit)
 
     def _end_left(self, seconds: float) -> list[Event]:
@@ -272,17 +352,44 @@ class Watch:
             for number, visit in self._visits.items()
             if seconds - visit.last.seconds >= self._leave and visit.last.seconds < seconds
         ]
-        gone = [self._visits.pop(number) for number in left]
-        events = [self._end(visit, "left") for visit in gone if visit.id]
+        events = [
+            event for number in left for event in self._conclude(self._visits.pop(number), "left")
+        ]
         missed = self._past.take_gone(self._leave)
         for visit in missed:
             self._keep_quiet(seconds - visit.age_seconds)
         return events + ends(missed, "restart")
 
     def _end_all(self, reason: EndReason) -> list[Event]:
-        events = [self._end(visit, reason) for visit in self._visits.values() if visit.id]
+        events = [e for visit in self._visits.values() for e in self._conclude(visit, reason)]
         self._visits.clear()
         return events
+
+    def _conclude(self, visit: Visit, reason: EndReason) -> list[Event]:
+        """The `end` of a visit, or that it was rejected, if it was held back until now."""
+        scrutiny = visit.scrutiny
+        if visit.id is not None:
+            if scrutiny is not None:
+                scrutiny.conclude()
+                visit.second_look = scrutiny.result
+            return [self._end(visit, reason)]
+        if scrutiny is None or not scrutiny.begun or scrutiny.decided is not None:
+            return []
+        if reason not in _OVER:
+            return []
+        if scrutiny.under_way:
+            self._leaving[visit.last.track.id] = visit, reason
+            return []
+        scrutiny.conclude()
+        visit.second_look = scrutiny.result
+        return [self._reject(visit)]
+
+    def _reject(self, visit: Visit) -> Event:
+        """Tell that a visit was held back."""
+        return replace(
+            self._at(visit, visit.last, "rejected", 0),
+            picture=visit.best if self._snapshot else None,
+        )
 
     def _end(self, visit: Visit, reason: EndReason) -> Event:
         self._keep_quiet(visit.last.seconds)
@@ -310,13 +417,13 @@ class Watch:
         visit.sequence += 1
         visit.published_confidence = visit.best_confidence
         visit.published_zones = frozenset(sighting.zones)
+        visit.look_is_news = False
         return event
 
     def _at(self, visit: Visit, sighting: Sighting, kind: EventType, sequence: int) -> Event:
         """The visit as it was at `sighting`."""
-        assert visit.id is not None
         return Event(
-            id=visit.id,
+            id=visit.id or self._new_id(),
             type=kind,
             camera=self._camera,
             watch=self._name,
@@ -335,4 +442,5 @@ class Watch:
             reason=None,
             snapshot=self._snapshot,
             continues=visit.continues,
+            second_look=visit.second_look,
         )

@@ -99,7 +99,7 @@ def test_on_connect_retained_go_first_then_reports_then_events() -> None:
     desk.delivery.retain("camera", "cameras/porch", b"online")
     desk.delivery.retain("info", "info", b"{}")
     desk.delivery.retain("status", "status", b"online")
-    desk.delivery.stats(Message("stats", b"{}"))
+    desk.delivery.pass_on(Message("stats", b"{}"), newest_only=True)
     assert desk.connect().sent == [
         ("status", b"online", 1, True),
         ("info", b"{}", 1, True),
@@ -166,14 +166,14 @@ def test_only_the_newest_stats_wait_and_none_survive_a_disconnect() -> None:
     desk = Desk()
     wire = desk.connect(max_unacknowledged=1)
     desk.alert(0)
-    desk.delivery.stats(Message("stats", b"1"))
-    desk.delivery.stats(Message("stats", b"2"))
+    desk.delivery.pass_on(Message("stats", b"1"), newest_only=True)
+    desk.delivery.pass_on(Message("stats", b"2"), newest_only=True)
     desk.delivery.pump()
     assert wire.topics == ["events/porch"]
     wire.answer()
     assert wire.sent[1:] == [("stats", b"2", 0, False)]
     desk.alert(1)
-    desk.delivery.stats(Message("stats", b"3"))
+    desk.delivery.pass_on(Message("stats", b"3"), newest_only=True)
     desk.lose()
     assert "stats" not in desk.connect().topics
 
@@ -253,7 +253,7 @@ def test_a_message_the_broker_cannot_take_is_not_sent() -> None:
     desk.delivery.connected(wire)
     desk.alert(0)
     desk.alert(0, camera="yard")
-    desk.delivery.stats(Message("stats", b"{}"))
+    desk.delivery.pass_on(Message("stats", b"{}"), newest_only=True)
     desk.delivery.pump()
     assert wire.topics == ["events/yard"]
     assert len(desk.outbox) == 2

@@ -386,6 +386,7 @@ def test_measurements_are_numbers_or_unknown() -> None:
     assert rendered(daemon("detector_time"), stats()) == "120.0"
     assert rendered(daemon("latency"), stats()) == "None"
     assert rendered(daemon("waiting_alerts"), stats()) == "0"
+    assert rendered(daemon("alerts_held_back"), stats()) == "2"
 
 
 def templates() -> Iterator[str]:

@@ -13,6 +13,7 @@ import pytest
 from streamwatch.publisher.contract.payloads import (
     DetectorStats,
     LatencyStats,
+    SecondLookStats,
     Stats,
     encode,
     event_fields,
@@ -96,6 +97,7 @@ def stats(uptime_s: float, analysed: int) -> Stats:
         uptime_s,
         {"porch": CameraCounts(analysed=analysed)},
         DetectorStats(0, 0, None, None),
+        SecondLookStats(0, 0, 0, 0, None, None),
         LatencyStats(None, None),
         0,
         0,

@@ -21,6 +21,7 @@ from streamwatch.publisher import (
     ErrorReport,
     Info,
     LatencyStats,
+    SecondLookStats,
     Stats,
     WatchInfo,
 )
@@ -160,6 +161,7 @@ A_STATS = Stats(
     uptime_s=10.0,
     cameras={"porch": CameraCounts(frames=100, analysed=50, gated=40, dropped=10, age_seconds=0.2)},
     detector=DetectorStats(25, 50, 80.0, 120.0),
+    second_looks=SecondLookStats(5, 3, 1, 2, 4.5, 9.0),
     latency_ms=LatencyStats(150.0, None),
     outbox=0,
     rss_bytes=1_000_000,
@@ -234,6 +236,14 @@ def test_all_fields_of_info_stats_and_errors(mosquitto: Mosquitto) -> None:
             }
         },
         "detector": {"batches": 25, "frames": 50, "ms_p50": 80.0, "ms_p95": 120.0},
+        "second_looks": {
+            "looks": 5,
+            "confirmed": 3,
+            "failed": 1,
+            "held_back": 2,
+            "ms_p50": 4.5,
+            "ms_p95": 9.0,
+        },
         "latency_ms": {"p50": 150.0, "p95": None},
         "outbox": 0,
         "rss_bytes": 1_000_000,

@@ -116,6 +116,11 @@ class DetectorSettings(Settings):
     distractors: Switch = True
     """Let built-in prompts, which are never reported, compete with those of the watches."""
 
+    @property
+    def encoder_name(self) -> str:
+        """A key of `catalogue.ENCODERS`, or the path of a folder."""
+        return self.text_encoder or MODELS[self.model].encoder
+
     @field_validator("text_encoder")
     @classmethod
     def _encoder_of_the_model(cls, encoder: str | None, info: ValidationInfo) -> str | None:

@@ -6,14 +6,17 @@ from datetime import timedelta
 from typing import Annotated
 
 from pydantic import (
+    Discriminator,
     Field,
+    Tag,
     ValidationInfo,
     field_validator,
 )
 
-from streamwatch.config.sections.base import Settings
+from streamwatch.config.sections.base import Settings, switch_or_settings
+from streamwatch.config.sections.second_look import Mode, SecondLookSettings
 from streamwatch.config.values.hours import Times
-from streamwatch.config.values.numbers import Number, Switch
+from streamwatch.config.values.numbers import Number, OneOf, Switch
 from streamwatch.config.values.phrases import folded
 from streamwatch.config.values.texts import Line, Names, Prompts
 from streamwatch.config.values.units import Duration, LastingDuration
@@ -62,6 +65,12 @@ class WatchSettings(Settings):
     """Quiet time after a visit, per camera."""
     active: Times = ()
     """When alerts may begin, such as `mon-fri 22:00-06:00`, or a list; always where left out."""
+    second_look: Annotated[
+        Annotated[Mode, OneOf(), Tag("(switch)")]
+        | Annotated[SecondLookSettings, Tag("(settings)")],
+        Discriminator(switch_or_settings),
+    ] = "off"
+    """Look again at the thing alone: `off`, `note`, `require`, or `{mode, against, ask, …}`."""
     snapshot: Switch = True
     """Publish and keep a picture of each visit."""
 
@@ -93,6 +102,13 @@ class WatchSettings(Settings):
             "without": self.without,
             "not": self.not_,
         }
+
+    @property
+    def look(self) -> SecondLookSettings | None:
+        """How to look again; None where it is off."""
+        if isinstance(self.second_look, SecondLookSettings):
+            return self.second_look if self.second_look.mode != "off" else None
+        return SecondLookSettings(mode=self.second_look) if self.second_look != "off" else None
 
     @property
     def companions(self) -> tuple[str, ...]:

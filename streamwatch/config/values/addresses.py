@@ -263,5 +263,17 @@ def _topic_prefix(value: str) -> str:
     return value
 
 
+def _server_url(value: str) -> str:
+    """The URL of an HTTP server, without a slash at its end."""
+    scheme = _SCHEME.match(value)
+    if scheme is None or scheme[1].lower() not in ("http", "https"):
+        raise Wrong("is not the address of a server; write http://host:port/v1")
+    url = _network_url(value, scheme[1])
+    if urlsplit(url).query or urlsplit(url).fragment:
+        raise Wrong("holds a ? or #; write the address alone, as http://host:port/v1")
+    return url.rstrip("/")
+
+
 Host = Annotated[Line, AfterValidator(_host)]
+ServerUrl = Annotated[Line, AfterValidator(_server_url)]
 TopicPrefix = Annotated[Line, AfterValidator(_topic_prefix)]

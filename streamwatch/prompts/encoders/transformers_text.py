@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from streamwatch.config.catalogue import EncoderKind
-from streamwatch.errors import DetectorError
+from streamwatch.models.transformers_folder import load_model, load_tokenizer
 from streamwatch.prompts.encoders.mobileclip import MobileClip
 from streamwatch.prompts.encoders.protocol import TextEncoder
 from streamwatch.records import TEXT_WIDTH, Vectors
+
+_NOUN = "text encoder"
 
 
 class MiniLM:
@@ -24,7 +25,8 @@ class MiniLM:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._tokenizer, self._model = _loaded(folder, "AutoModel")
+        self._tokenizer = load_tokenizer(folder, _NOUN)
+        self._model = load_model("AutoModel", folder, _NOUN)
         self.width = max(TEXT_WIDTH, int(self._model.config.hidden_size))
         self.longest = int(self._model.config.max_position_embeddings)
 
@@ -59,7 +61,8 @@ class ClipText:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._tokenizer, self._model = _loaded(folder, "CLIPTextModelWithProjection")
+        self._tokenizer = load_tokenizer(folder, _NOUN)
+        self._model = load_model("CLIPTextModelWithProjection", folder, _NOUN)
         self.width = int(self._model.config.projection_dim)
         self.longest = int(self._model.config.max_position_embeddings)
 
@@ -94,30 +97,3 @@ TEXT_ENCODERS: dict[EncoderKind, Callable[..., TextEncoder]] = {
 def _lengths(tokenizer: Any, texts: Sequence[str]) -> list[int]:
     """The number of tokens of each text, start and end included, without truncation."""
     return [len(ids) for ids in tokenizer(list(texts))["input_ids"]]
-
-
-def _loaded(folder: Path, model_class: str) -> tuple[Any, Any]:
-    """The tokenizer and the model in a folder, loaded with transformers. Raises DetectorError.
-
-    Runs no code from the folder: weights are safetensors, or only tensors are unpickled.
-    """
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no request to the hub for a local folder
-    import transformers
-
-    transformers.utils.logging.disable_progress_bar()
-    # Else it warns about the unused image tower of a complete CLIP.
-    transformers.utils.logging.set_verbosity_error()
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model, info = getattr(transformers, model_class).from_pretrained(
-            folder, local_files_only=True, output_loading_info=True
-        )
-    except Exception as error:  # each file format's reader raises its own types
-        reason = str(error).strip().partition("\n")[0]
-        raise DetectorError(f"the text encoder in {folder} can't be loaded ({reason})") from error
-    if info["missing_keys"]:  # transformers fills these with random values
-        raise DetectorError(
-            f"the text encoder in {folder} lacks {len(info['missing_keys'])} of its tensors, as "
-            f"{min(info['missing_keys'])}"
-        )
-    return tokenizer, model.eval()

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from streamwatch.errors import Problem
 from streamwatch.publisher.contract.topics import Topics
-from streamwatch.records import CameraCounts, Event
+from streamwatch.records import CameraCounts, Event, SecondLook
 
 CameraState = Literal["online", "offline", "disabled"]
 ErrorKind = Literal["config", "camera", "detector", "publisher"]
@@ -120,6 +120,19 @@ class LatencyStats:
 
 
 @dataclass(frozen=True, slots=True)
+class SecondLookStats:
+    """Counters since the start: looks that were made, those of them that confirmed, those that
+    could not be made, and visits that were held back. The milliseconds are those of one look."""
+
+    looks: int
+    confirmed: int
+    failed: int
+    held_back: int
+    ms_p50: float | None
+    ms_p95: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """The daemon's counters, for `P/stats`. `outbox` is the number of events that wait."""
 
@@ -127,6 +140,7 @@ class Stats:
     uptime_s: float
     cameras: Mapping[str, CameraCounts]
     detector: DetectorStats
+    second_looks: SecondLookStats
     latency_ms: LatencyStats
     outbox: int
     rss_bytes: int
@@ -142,6 +156,7 @@ class Stats:
                 for name, counts in self.cameras.items()
             },
             "detector": asdict(self.detector),
+            "second_looks": asdict(self.second_looks),
             "latency_ms": asdict(self.latency_ms),
             "outbox": self.outbox,
             "rss_bytes": self.rss_bytes,
@@ -204,8 +219,40 @@ def event_fields(
         fields["reason"] = event.reason
     if event.continues is not None:
         fields["continues"] = event.continues
+    if event.second_look is not None:
+        fields["second_look"] = _look_fields(event.second_look)
     if delayed:
         fields["delayed"] = True
+    return fields
+
+
+def rejected_fields(event: Event, crop_path: Path | None) -> dict[str, Any]:
+    """The payload of what a second look held back; `crop_path` is None if none is kept."""
+    assert event.second_look is not None
+    return {
+        "id": event.id,
+        "prompt": event.prompt,
+        "confidence": round(float(event.confidence), 3),
+        "box": [round(float(edge), 1) for edge in event.box],
+        "frame": list(event.frame_size),
+        "captured_at": timestamp(event.captured_at),
+        "second_look": _look_fields(event.second_look),
+        "crop_path": None if crop_path is None else _text(crop_path),
+    }
+
+
+def _look_fields(look: SecondLook) -> dict[str, Any]:
+    """The answer is a language model's alone, and the score that of an image tower."""
+    fields: dict[str, Any] = {
+        "by": look.by,
+        "score": None if look.score is None else round(look.score, 3),
+        "beaten_by": look.beaten_by,
+        "looks": look.looks,
+        "decided": look.decided,
+        "ms": None if look.ms is None else round(look.ms, 1),
+    }
+    if look.by == "vlm":
+        fields["answer"] = look.answer
     return fields
 
 

@@ -59,5 +59,8 @@ class Topics:
     def snapshot(self, camera: str, watch: str) -> str:
         return f"{self.prefix}/snapshot/{camera}/{watch}"
 
+    def rejected(self, camera: str, watch: str) -> str:
+        return f"{self.prefix}/rejected/{camera}/{watch}"
+
     def command(self, verb: str) -> str:
         return f"{self.prefix}/command/{verb}"

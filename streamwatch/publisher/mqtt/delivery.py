@@ -28,6 +28,8 @@ from streamwatch.publisher.mqtt.steps import (
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
 from streamwatch.records import Event
 
+MAX_PASSING = 64
+"""Most messages that wait to be sent unacknowledged."""
 MAX_REPORTS = 100
 MAX_PICTURES = 100
 """Most snapshots queued for a broker that hangs; beyond that, outdated ones are dropped first."""
@@ -96,7 +98,8 @@ class Delivery:
         self._retained = RetainedMessages()
         self._reports: deque[Report] = deque(maxlen=MAX_REPORTS)
         self._leaving = False
-        self._stats: Message | None = None
+        self._passing: deque[Message] = deque(maxlen=MAX_PASSING)
+        """To be sent once, unacknowledged."""
         self._pictures = 0
         """How many wait at most; counted when that is too many."""
         self._doubts = Doubts(seconds)
@@ -163,10 +166,17 @@ class Delivery:
         else:
             self._reports.append(Report(message))
 
-    def stats(self, message: Message) -> None:
-        """Send once if connected; a newer one replaces it while it waits."""
-        if self._open:
-            self._stats = message
+    def pass_on(self, message: Message, *, newest_only: bool = False) -> None:
+        """Send once if connected, unacknowledged; the oldest go first where too many wait.
+
+        With `newest_only` it replaces what waits for its topic.
+        """
+        if not self._open:
+            return
+        if newest_only:
+            waiting = [other for other in self._passing if other.topic != message.topic]
+            self._passing = deque(waiting, maxlen=MAX_PASSING)
+        self._passing.append(message)
 
     def connected(self, wire: Wire) -> None:
         self._wire = wire
@@ -192,7 +202,7 @@ class Delivery:
         """
         answers = [step for step in self._line if isinstance(step, Answer)]
         self._keep_reports(self._line)
-        self._stats = None
+        self._passing.clear()
         self._doubts.forget_steps()
         self._line = deque([*answers, *self._retained.clearings, Retained("status", goodbye)])
         if clear_below is not None:
@@ -207,7 +217,7 @@ class Delivery:
         self._line.clear()
         self._doubts.forget_steps()
         self._sent.clear()
-        self._stats = None
+        self._passing.clear()
 
     def move(self, before: str, now: str, *, same_broker: bool, cleared: bool) -> None:
         """While disconnected: use the prefix `now` instead of `before`, perhaps on another broker.
@@ -257,12 +267,12 @@ class Delivery:
             self._send(self._wire, step, alone=step is self._trial)
         if self._doubts.last and not self._line and not self._sent:
             self._send(self._wire, self._doubts.take_last(), alone=True)
-        if self._stats is not None and self._has_room(self._wire):
-            if (refusal := self._wire.refusal(self._stats.topic, self._stats.payload)) is None:
-                self._wire.publish(self._stats.topic, self._stats.payload, qos=0, retain=False)
+        while self._passing and self._has_room(self._wire):
+            message = self._passing.popleft()
+            if (refusal := self._wire.refusal(message.topic, message.payload)) is None:
+                self._wire.publish(message.topic, message.payload, qos=0, retain=False)
             else:
-                self._complain_once(self._stats.topic, refusal)
-            self._stats = None
+                self._complain_once(message.topic, refusal)
 
     @property
     def _open(self) -> bool:

@@ -6,17 +6,19 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any, get_args
 
 from streamwatch.config import NAME_PATTERN
-from streamwatch.records import EndReason, Event, EventType
+from streamwatch.records import AlertType, Decided, EndReason, Event, LookedBy, SecondLook
 
 FORMAT = 1
 """Raised when a field changes its meaning, so that an older version leaves the row alone."""
 
 _FIELDS = tuple(field.name for field in fields(Event) if field.name != "picture")
+_ADDED: Mapping[str, object] = {"second_look": None}
+"""What earlier versions did not write, and what it stands for there."""
 _TUPLES = ("box", "frame_size", "zones")
 
 
@@ -27,7 +29,14 @@ class NotUnderstood(ValueError):  # noqa: N818 - reads as what happened
 def row_of(event: Event) -> bytes:
     """An event without its picture."""
     values = {name: getattr(event, name) for name in _FIELDS}
-    return json.dumps(values, default=datetime.isoformat, separators=(",", ":")).encode()
+    return json.dumps(values, default=_json_value, separators=(",", ":")).encode()
+
+
+def _json_value(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    assert isinstance(value, SecondLook)
+    return asdict(value)
 
 
 def event_of(row: object) -> Event:
@@ -38,6 +47,7 @@ def event_of(row: object) -> Event:
         raise NotUnderstood("it is no JSON") from None
     if not isinstance(values, dict):
         raise NotUnderstood("it is no JSON object")
+    values = {**_ADDED, **values}
     if values.keys() != _CHECKS.keys():
         odd = sorted(values.keys() ^ _CHECKS.keys())
         raise NotUnderstood(f"it has other fields ({', '.join(odd)})")
@@ -53,6 +63,7 @@ def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
         typed[name] = typed[name] and datetime.fromisoformat(typed[name])
     for name in _TUPLES:
         typed[name] = tuple(typed[name])
+    typed["second_look"] = typed["second_look"] and SecondLook(**typed["second_look"])
     return typed
 
 
@@ -90,9 +101,26 @@ def _or_none(is_fit: Callable[[object], bool]) -> Callable[[object], bool]:
     return lambda value: value is None or is_fit(value)
 
 
+def _is_second_look(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() == _LOOK_CHECKS.keys()
+        and all(is_fit(value[name]) for name, is_fit in _LOOK_CHECKS.items())
+    )
+
+
+_LOOK_CHECKS: dict[str, Callable[[object], bool]] = {
+    "by": lambda value: value in get_args(LookedBy),
+    "score": _or_none(_is_number),
+    "answer": _or_none(_is_text),
+    "beaten_by": _or_none(_is_text),
+    "looks": _is_count,
+    "decided": lambda value: value in get_args(Decided),
+    "ms": _or_none(_is_number),
+}
 _CHECKS: dict[str, Callable[[object], bool]] = {
     "id": _is_text,
-    "type": lambda value: value in get_args(EventType),
+    "type": lambda value: value in get_args(AlertType),
     "camera": _is_name,
     "watch": _is_name,
     "prompt": _is_text,
@@ -110,4 +138,5 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
     "reason": _or_none(lambda value: value in get_args(EndReason)),
     "snapshot": lambda value: isinstance(value, bool),
     "continues": _or_none(_is_text),
+    "second_look": _or_none(_is_second_look),
 }

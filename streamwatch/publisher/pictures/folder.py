@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from streamwatch import files
@@ -45,8 +46,9 @@ def file_name(event: Event) -> str:
 class SnapshotFolder:
     """A folder of JPEGs, kept for `keep` and below `max_bytes`. Every method may raise OSError.
 
-    A visit has two: the whole picture, and `….crop.jpg`, the thing alone. Only regular files
-    directly in the folder and with such names are deleted, never anything else. Not thread-safe.
+    A visit has two: the whole picture, and `….crop.jpg`, the thing alone; one that was held back
+    has the latter. Only regular files directly in the folder and with such names are deleted, never
+    anything else. Not thread-safe.
     """
 
     def __init__(self, path: Path, *, keep: timedelta, max_bytes: int) -> None:
@@ -74,10 +76,16 @@ class SnapshotFolder:
 
         Only the owner may read them. Each is replaced as a whole, the crop first.
         """
-        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.save_crop(event, crop)
         target = self.path_of(event)
-        self._write(target.with_suffix(".crop.jpg"), crop)
         self._write(target, jpeg)
+        return target
+
+    def save_crop(self, event: Event, crop: bytes) -> Path:
+        """Write the picture of the thing alone; returns its path."""
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        target = self.path_of(event).with_suffix(".crop.jpg")
+        self._write(target, crop)
         return target
 
     def _write(self, target: Path, jpeg: bytes) -> None:
@@ -152,8 +160,15 @@ class Gallery:
             return None
 
     def keep(self, event: Event, jpeg: bytes, crop: bytes) -> None:
+        self._save(partial(self._folder.save, event, jpeg, crop))
+
+    def keep_crop(self, event: Event, crop: bytes) -> Path | None:
+        """Where the picture of the thing alone is; None if it could not be saved."""
+        return self._save(partial(self._folder.save_crop, event, crop))
+
+    def _save(self, save: Callable[[], Path]) -> Path | None:
         try:
-            self._folder.save(event, jpeg, crop)
+            path = save()
         except OSError as error:
             self._unsaved += 1
             if self._unsaved == 1:
@@ -161,12 +176,13 @@ class Gallery:
                     f"snapshots can't be saved in {self._folder.path} ({_reason(error)});"
                     " alerts go on without"
                 )
-            return
+            return None
         if self._unsaved:
             logger.info(
                 "snapshots are saved in %s again; %d were not", self._folder.path, self._unsaved
             )
             self._unsaved = 0
+        return path
 
     def clean_if_due(self) -> None:
         """Clean at the start, every ten minutes, and when the folder is over its limit.

@@ -1,0 +1,151 @@
+"""The second looks of a configuration: who looks, and at the things of which watch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from streamwatch.config import Config, SecondLookSettings, WatchSettings, mask_url
+from streamwatch.config.catalogue import ImageTower
+from streamwatch.errors import DetectorError, UnavailableSetting
+from streamwatch.models.provision import image_tower
+from streamwatch.prompts.vocabulary import prompts_of
+from streamwatch.records import Finding, LookRequest, Vectors
+from streamwatch.second_look.contrast import contrast, words_for
+from streamwatch.second_look.language_model import LanguageModel
+from streamwatch.second_look.looking import ByQuestion, ByWords, Lane, Look
+from streamwatch.second_look.process import TowerProcess
+
+CLOSE_SECONDS = 2.0
+"""How long to wait for a look under way, when they are no longer needed."""
+
+OnProblem = Callable[[str, str | None], None]
+"""Is called with (who looks, sentence) when looking begins to fail, with None when it works."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """A language model, and what reaches it."""
+
+    url: str
+    model: str
+    token: str | None = field(repr=False)
+
+
+_Key = tuple[ImageTower, Path] | _Server
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Looker:
+    lane: Lane
+    by: TowerProcess | LanguageModel
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Looks:
+    """The looks of one configuration, by watch; `lookers` are who they need."""
+
+    by_watch: Mapping[str, tuple[Lane, Look]]
+    lookers: Mapping[_Key, _Looker]
+
+    def look(self, request: LookRequest) -> Future[Finding]:
+        """From any thread; never blocks. The future always gives a finding."""
+        lane, look = self.by_watch[request.watch]
+        return lane.look(look, request)
+
+    def wait_until_ready(self) -> None:
+        """Wait until what looks by words is loaded. Raises DetectorError."""
+        for looker in self.lookers.values():
+            looker.lane.ready.result()
+
+    def close(self, kept: Looks | None = None) -> None:
+        """End those that look, but not those that `kept` needs too."""
+        gone = [
+            looker
+            for key, looker in self.lookers.items()
+            if kept is None or kept.lookers.get(key) is not looker
+        ]
+        for looker in gone:
+            looker.lane.close()
+            if isinstance(looker.by, LanguageModel):
+                looker.by.close()
+        for looker in gone:
+            looker.lane.join(CLOSE_SECONDS)
+
+
+def words_of(config: Config) -> tuple[str, ...]:
+    """The words whose vectors the second looks need beside those of the detector's prompts."""
+    return words_for([watch for watch in config.watches.values() if watch.enabled])
+
+
+def texts_of(watch: WatchSettings) -> tuple[str, ...]:
+    """All texts whose vectors a watch needs, for the detector and for its second looks."""
+    return *prompts_of(watch), *words_for([watch])
+
+
+def start_looking(config: Config, before: Looks, on_problem: OnProblem) -> Looks:
+    """Start who looks for a configuration, without waiting; those of `before` are kept if possible.
+
+    The looks themselves are made by `with_words`. Raises UnavailableSetting where the text encoder
+    has no image tower.
+    """
+    lookers: dict[_Key, _Looker] = {}
+    for name, look in _looks(config):
+        key = _key(config, name, look)
+        if key not in lookers:
+            kept = before.lookers.get(key)
+            lookers[key] = _looker(key, on_problem) if kept is None else kept
+    return Looks({}, lookers)
+
+
+def with_words(config: Config, started: Looks, vectors: Mapping[str, Vectors]) -> Looks:
+    """What looks, and how; `vectors` has those of the watches' prompts and of `words_of`."""
+    by_watch: dict[str, tuple[Lane, Look]] = {}
+    for name, look in _looks(config):
+        key = _key(config, name, look)
+        looker = started.lookers[key]
+        if isinstance(looker.by, TowerProcess):
+            assert isinstance(key, tuple)
+            words = contrast(config.watches[name], look, vectors, key[0].near)
+            by_watch[name] = looker.lane, ByWords(looker.by, words, look.at_least)
+        else:
+            assert look.ask is not None
+            by_watch[name] = looker.lane, ByQuestion(looker.by, look.ask, look.expect)
+    return Looks(by_watch, started.lookers)
+
+
+def _looks(config: Config) -> Iterable[tuple[str, SecondLookSettings]]:
+    for name, watch in config.watches.items():
+        if watch.enabled and watch.look is not None:
+            yield name, watch.look
+
+
+def _key(config: Config, watch: str, look: SecondLookSettings) -> _Key:
+    if look.by_words:
+        try:
+            return image_tower(config.detector)
+        except DetectorError as error:
+            raise UnavailableSetting(f"watches.{watch}.second_look", str(error)) from error
+    assert look.url is not None
+    assert look.model is not None
+    token = None if look.token is None else look.token.get_secret_value()
+    return _Server(look.url, look.model, token)
+
+
+def _looker(key: _Key, on_problem: OnProblem) -> _Looker:
+    if isinstance(key, _Server):
+        model = LanguageModel(key.url, key.model, key.token)
+        name = f"{key.model} at {mask_url(key.url)}"
+        return _Looker(Lane("vlm", "language-model", lambda said: on_problem(name, said)), model)
+    tower, path = key
+    process = TowerProcess(tower.kind, path)
+    lane = Lane(
+        "clip",
+        "second-look",
+        lambda said: on_problem(tower.kind, said),
+        start=process.start,
+        end=process.stop,
+    )
+    return _Looker(lane, process)

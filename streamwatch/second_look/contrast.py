@@ -1,0 +1,58 @@
+"""What a crop is compared with: the words of a watch against other words, within the one crop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamwatch.config import SecondLookSettings, WatchSettings
+from streamwatch.records import Vectors
+from streamwatch.second_look import kinds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contrast:
+    """The words of one watch and their rivals, with their vectors in the same order.
+
+    `vectors` is `(prompts and rivals, 512)`, of unit length.
+    """
+
+    prompts: tuple[str, ...]
+    rivals: tuple[str, ...]
+    vectors: Vectors
+
+    def share(self, image: Vectors, scale: float) -> tuple[float, str | None]:
+        """The share of the prompts in a softmax over all words, and the rival that comes first.
+
+        `image` is a unit vector, `(width,)`; where it is narrower than the texts' they are padded
+        with zeros. None where a prompt comes first.
+        """
+        logits = scale * (self.vectors[:, : len(image)] @ image)
+        weights = np.exp(logits - logits.max())
+        shares = weights / weights.sum()
+        first = int(shares.argmax()) - len(self.prompts)
+        return float(shares[: len(self.prompts)].sum()), None if first < 0 else self.rivals[first]
+
+
+def words_for(watches: Sequence[WatchSettings]) -> tuple[str, ...]:
+    """The words beside their own whose vectors the second looks of these watches need."""
+    looks = [watch.look for watch in watches if watch.look and watch.look.by_words]
+    if not looks:
+        return ()
+    against = (word for look in looks for word in look.against)
+    return tuple(dict.fromkeys((*against, *kinds.all_rivals())))
+
+
+def contrast(
+    watch: WatchSettings, look: SecondLookSettings, vectors: Mapping[str, Vectors], near: float
+) -> Contrast:
+    """`vectors` has those of the watch's prompts, of `not`, and of `words_for` it.
+
+    `near` is `catalogue.ImageTower.near`.
+    """
+    others = (*watch.not_, *look.against, *kinds.rivals_of(watch.prompt, vectors, near))
+    rivals = tuple(word for word in dict.fromkeys(others) if word not in watch.prompt)
+    rows = [vectors[word] for word in (*watch.prompt, *rivals)]
+    return Contrast(watch.prompt, rivals, np.stack(rows))

@@ -1,0 +1,175 @@
+"""Second looks, one after another in threads of their own, so that nobody else waits for one."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from streamwatch.errors import first_line
+from streamwatch.records import Finding, Image, LookedBy, LookRequest
+from streamwatch.second_look.contrast import Contrast
+from streamwatch.second_look.crops import crop_around
+from streamwatch.second_look.language_model import LanguageModel
+from streamwatch.second_look.process import TowerProcess
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING = 16
+"""Looks that may wait for one tower or language model; each holds its frame in memory."""
+CHECK_SECONDS = 0.5
+"""How soon a lane ends after it was closed."""
+JPEG_QUALITY = 90
+MOST_PIXELS = 1280
+"""Longer side of a frame for a language model, which scales larger ones down itself."""
+
+Tell = Callable[[str | None], None]
+"""Is called with a sentence when looking begins to fail, and with None when it works again."""
+
+
+class Look(Protocol):
+    """How the things of one watch are looked at. Raises StreamwatchError where it can't look."""
+
+    def __call__(self, request: LookRequest) -> Finding: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ByWords:
+    """Compares a crop with words."""
+
+    tower: TowerProcess
+    contrast: Contrast
+    at_least: float
+
+    def __call__(self, request: LookRequest) -> Finding:
+        vector, scale = self.tower.encode(crop_around(request.image, request.box))
+        share, beaten_by = self.contrast.share(vector, scale)
+        return Finding("clip", share >= self.at_least, score=share, beaten_by=beaten_by)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ByQuestion:
+    """Asks a language model about a crop, and shows it the whole frame too."""
+
+    model: LanguageModel
+    question: str
+    expect: str
+
+    def __call__(self, request: LookRequest) -> Finding:
+        crop, frame = crop_around(request.image, request.box), _scaled_down(request.image)
+        answer = self.model.ask(self.question, _jpeg(crop), _jpeg(frame))
+        return Finding("vlm", answer == self.expect, answer=answer)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Order:
+    look: Look
+    request: LookRequest
+    found: Future[Finding]
+
+
+class Lane:
+    """The thread in which one image tower, or one language model, looks.
+
+    `start` is called first in that thread, to load what looking takes; `ready` is done when it has
+    returned, or raised. `end` is called last. Errors of a look are told once, until one succeeds.
+    """
+
+    def __init__(
+        self,
+        by: LookedBy,
+        name: str,
+        tell: Tell,
+        *,
+        start: Callable[[], None] = lambda: None,
+        end: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._by = by
+        self._tell = tell
+        self._end = end
+        self._waiting: queue.Queue[_Order] = queue.Queue(MOST_WAITING)
+        self._failing = False
+        self._closing = threading.Event()
+        self.ready: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, args=(start,), name=name, daemon=True)
+        self._thread.start()
+
+    def look(self, look: Look, request: LookRequest) -> Future[Finding]:
+        """From any thread; never blocks. The future always gives a finding."""
+        order = _Order(look, request, Future())
+        try:
+            self._waiting.put_nowait(order)
+        except queue.Full:
+            self._fail(order, f"more than {MOST_WAITING} second looks wait")
+        if self._closing.is_set():
+            self._fail_what_waits()
+        return order.found
+
+    def close(self) -> None:
+        """End the thread after its present look, and answer that the others were not made."""
+        self._closing.set()
+
+    def join(self, timeout_seconds: float) -> None:
+        self._thread.join(timeout_seconds)
+
+    def _run(self, start: Callable[[], None]) -> None:
+        try:
+            start()
+        except Exception as error:
+            self.ready.set_exception(error)
+        else:
+            self.ready.set_result(None)
+        while not self._closing.is_set():
+            with suppress(queue.Empty):
+                self._answer(self._waiting.get(timeout=CHECK_SECONDS))
+        self._fail_what_waits()
+        self._end()
+
+    def _answer(self, order: _Order) -> None:
+        since = time.monotonic()
+        try:
+            finding = order.look(order.request)
+        except Exception as error:
+            log.debug("a second look failed", exc_info=True)
+            sentence = first_line(error)
+            if not self._failing:
+                self._failing = True
+                self._tell(sentence)
+            self._fail(order, sentence)
+            return
+        if self._failing:
+            self._failing = False
+            self._tell(None)
+        order.found.set_result(replace(finding, milliseconds=1000 * (time.monotonic() - since)))
+
+    def _fail_what_waits(self) -> None:
+        with suppress(queue.Empty):
+            while True:
+                self._fail(self._waiting.get_nowait(), "the second look is stopping")
+
+    def _fail(self, order: _Order, sentence: str) -> None:
+        order.found.set_result(Finding(self._by, confirms=False, failure=sentence))
+
+
+def _scaled_down(image: Image) -> Image:
+    height, width = image.shape[:2]
+    share = MOST_PIXELS / max(height, width)
+    if share >= 1:
+        return image
+    size = max(1, round(width * share)), max(1, round(height * share))
+    scaled: Image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    return scaled
+
+
+def _jpeg(image: Image) -> bytes:
+    _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return bytes(jpeg)
