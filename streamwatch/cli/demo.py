@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 
 from streamwatch import logs
-from streamwatch.cli.demo_screen import Board, next_step, silence
+from streamwatch.cli.demo_screen import Board, held_back, next_step, silence
 from streamwatch.cli.signals import stop_on_signals
 from streamwatch.config import Config, MqttSettings, listing, snapshot_folder
 from streamwatch.daemon.daemon import Daemon
@@ -41,6 +41,8 @@ class AlertListener:
         self._subscribed = threading.Event()
         self._finished = threading.Event()
         self.events: list[Mapping[str, Any]] = []
+        self.rejected: dict[str, Mapping[str, Any]] = {}
+        """By watch, the newest of what a second look held back."""
         self.pictures = 0
         self._client = make_client(broker, mqtt.MQTTv311)
         self._client.on_connect = lambda client, *_: client.subscribe(f"{self._prefix}/#", qos=1)
@@ -70,6 +72,8 @@ class AlertListener:
             event = json.loads(message.payload)
             self.events.append(event)
             self._show(event)
+        elif topic.startswith("rejected/"):
+            self.rejected[topic.rpartition("/")[2]] = json.loads(message.payload)
         elif topic.startswith("snapshot/"):
             self.pictures += 1
         elif topic == "status" and message.payload == b"offline":
@@ -102,7 +106,7 @@ def demo(config: Config, own: Path | None, console: Console) -> None:
                 listener.close()
         board.waiting = ""
     console.print(board)
-    for line in silence(config, board.seen()):
+    for line in (*held_back(listener.rejected), *silence(config, board.seen(), listener.rejected)):
         console.print(line, markup=False)
     if listener.pictures:
         folder = snapshot_folder(config.snapshots)

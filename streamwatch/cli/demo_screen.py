@@ -5,7 +5,7 @@ Fits a terminal of 80 by 24 characters: rows are cut, never broken, and only the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from rich.text import Text
 from streamwatch.cli.output import program
 from streamwatch.config import Config, listing
 
-OTHER_LINES = 14
+OTHER_LINES = 15
 """Lines of the screen that are not visits."""
 
 ABSENT = {"elephant", "giraffe", "sailing boat"}
@@ -76,9 +76,23 @@ class Board:
         return table
 
 
-def silence(config: Config, seen: set[str]) -> Iterator[str]:
-    """A sentence on the watches that told nothing; of the bundled clip whether that is right."""
-    silent = [name for name, w in config.watches.items() if w.enabled and name not in seen]
+def held_back(rejected: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """A sentence on what second looks held back, by watch."""
+    if rejected:
+        yield f"Held back by a second look: {listing(map(_why, rejected.items()), 'and')}."
+
+
+def _why(rejected: tuple[str, Mapping[str, Any]]) -> str:
+    watch, fields = rejected
+    beaten_by = fields["second_look"]["beaten_by"]
+    return watch if beaten_by is None else f"{watch} (it looks more like {beaten_by})"
+
+
+def silence(config: Config, seen: set[str], held_back: Collection[str]) -> Iterator[str]:
+    """A sentence on the watches that told nothing, and were not `held_back`; of the bundled clip
+    whether that is right."""
+    told = {*seen, *held_back}
+    silent = [name for name, w in config.watches.items() if w.enabled and name not in told]
     of_clip = all(camera.url == CLIP for camera in config.cameras.values())
     right = [name for name in silent if of_clip and ABSENT.issuperset(config.watches[name].prompt)]
     others = [name for name in silent if name not in right]

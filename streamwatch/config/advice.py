@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from streamwatch.config.sections.mqtt import MqttSettings
 from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.config.sections.whole import Config
 from streamwatch.config.values.addresses import is_certified, is_encrypted
+from streamwatch.config.values.phrases import words
 from streamwatch.config.values.units import duration_text
 from streamwatch.config.wording import Wrong, listing
 from streamwatch.masking import holds_password, mask_url
@@ -59,6 +61,7 @@ def warnings(config: Config, file: Path | None = None) -> list[Advice]:
     for name in config.watches:
         found += (Advice(f"watches.{name}{key}", said) for key, said in _watch(config, name))
     found += prompt_advice(config)
+    found += _attributes(config)
     found += _cameras_without_watch(config)
     if file is not None:
         found += _readable_passwords(file)
@@ -70,6 +73,36 @@ def prompt_advice(config: Config) -> Iterator[Advice]:
     for name, watch in config.watches.items():
         for key, said in phrase_advice(watch):
             yield Advice(f"watches.{name}{key}", said)
+
+
+_COLOURS = (
+    "red", "orange", "yellow", "green", "blue", "purple", "violet", "pink", "brown", "black",
+    "white", "grey", "gray", "silver", "golden", "beige", "turquoise",
+)  # fmt: skip
+_ATTRIBUTES = frozenset((*_COLOURS, "wearing", "with", "without", "holding", "carrying"))
+_PLACES = frozenset(("on", "at", "near", "under", "behind", "by"))
+"""What comes after one of these tells where the thing is."""
+
+
+def _attributes(config: Config) -> Iterator[Advice]:
+    """Watches whose words tell how a thing looks, and that could have a second look."""
+    encoder = ENCODERS.get(config.detector.encoder_name)
+    if encoder is None or encoder.image is None:
+        return
+    found = {
+        name: prompt
+        for name, watch in config.watches.items()
+        for prompt in watch.prompt
+        if watch.enabled and "second_look" not in watch.model_fields_set
+        if _ATTRIBUTES.intersection(takewhile(lambda w: w not in _PLACES, words(prompt)))
+    }
+    if found:
+        names = listing((f"'{prompt}' ({name})" for name, prompt in found.items()), "and")
+        yield Advice(
+            "watches",
+            f"{names}: detectors find the thing, but judge badly what it looks like; with "
+            "second_look: require it is looked at again, alone, before it is told",
+        )
 
 
 def placed(found: Iterable[Advice], file: Path) -> list[str]:

@@ -72,7 +72,16 @@ def _watch_line(config: Config, watch: WatchSettings) -> str:
     )
     dwell = f", there for {duration_text(watch.dwell)}" if watch.dwell else ""
     active = _hours(watch, config.timezone) if watch.active else ""
-    return f"{prompts}{zones}{company}{dwell}{active}, confidence {confidence:g}"
+    look = _second_look(watch)
+    return f"{prompts}{zones}{company}{dwell}{active}, confidence {confidence:g}{look}"
+
+
+def _second_look(watch: WatchSettings) -> str:
+    look = watch.look
+    if look is None:
+        return ""
+    by = "" if look.ask is None else f" by {look.model}"
+    return f", a second look{by} {'required' if look.mode == 'require' else 'noted'}"
 
 
 def _hours(watch: WatchSettings, timezone: str | None) -> str:

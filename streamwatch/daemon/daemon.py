@@ -23,9 +23,11 @@ from streamwatch.daemon.frames import look
 from streamwatch.daemon.instance import instance_id
 from streamwatch.daemon.problems import (
     NOT_TAKEN_OVER,
+    Kind,
     Problems,
     not_applied,
     not_listening,
+    not_looking,
     not_seen,
 )
 from streamwatch.daemon.reloading import (
@@ -119,6 +121,7 @@ class Daemon:
                     publish=self._publisher.event,
                     remember=self._publisher.remember,
                     on_problem=self._report_camera,
+                    on_look_problem=self._report_looks,
                 )
             self._advising.look_at(config, self._right_file())
             if self._reloading is not None:
@@ -241,7 +244,11 @@ class Daemon:
         if not changes:
             return Applied((), time.monotonic())
         prepared = self._pipeline.prepare(config)
-        mqtt = self._brokers.reachable(config.mqtt)
+        try:
+            mqtt = self._brokers.reachable(config.mqtt)
+        except StreamwatchError:
+            self._pipeline.discard(prepared)
+            raise
         if before.http != config.http:
             self._web.change(before.http, config.http)
         live_at = self._pipeline.exchange(prepared)
@@ -304,6 +311,19 @@ class Daemon:
 
     def _report_camera(self, camera: str, message: str) -> None:
         self._publisher.error(ErrorReport("camera", message, camera=camera))
+
+    def _report_looks(self, who: str, sentence: str | None) -> None:
+        """That second looks can't be made, or can again: in the log, on `P/errors` and in
+        `P/info`."""
+        kind: Kind = f"looks by {who}"
+        if sentence is not None:
+            report = not_looking(sentence)
+            log.warning("%s", report.message)
+            self._problems.begin(kind, report)
+        elif self._problems.end(kind):
+            log.info("second looks by %s can be made again", who)
+        if self._reloading is not None:
+            self._reloading.do(self._declare)
 
     def _web_changed(self) -> None:
         """What `http` can't be listened on, or can again."""

@@ -1,15 +1,16 @@
-"""Problems that last: the configuration file is wrong or cut off, or the HTTP port is taken."""
+"""Problems that last: the configuration file is wrong or cut off, the HTTP port is taken, or second
+looks can't be made."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 from streamwatch.daemon.reloading import Outcome
 from streamwatch.publisher import ErrorReport, Publisher
 
-Kind = Literal["file", "mount", "http"]
+Kind = str
+"""`file`, `mount`, `http`, or `looks by …` for each that takes second looks."""
 
 NOT_TAKEN_OVER = "the configuration is not taken over, what ran before goes on"
 
@@ -59,6 +60,15 @@ def not_seen(path: Path) -> ErrorReport:
         "config",
         f"{path} was replaced outside, where it is mounted from, which can't be seen from here:"
         " start anew, and mount the folder that it is in rather than the file",
+        at=datetime.now(UTC),
+    )
+
+
+def not_looking(sentence: str) -> ErrorReport:
+    """The report that second looks can't be made."""
+    return ErrorReport(
+        "detector",
+        f"second looks can't be made: {sentence}; alerts go out or are held as on_failure says",
         at=datetime.now(UTC),
     )
 

@@ -34,7 +34,7 @@ from streamwatch.config import (
 from streamwatch.config import persist as save
 from streamwatch.errors import ConfigError, Problem, StreamwatchError, UnavailableSetting, foreseen
 from streamwatch.logs import Seldom
-from streamwatch.pipeline.looks import texts_of
+from streamwatch.pipeline.texts import texts_of_watch
 from streamwatch.prompts.embeddings import other_vectors
 
 log = logging.getLogger(__name__)
@@ -256,7 +256,7 @@ class Reloading:
             unknown = frozenset(self._unknown(config))
             own = unknown - self._waiting
             if edit.section == "watches" and edit.name in config.watches:
-                own |= unknown & {*texts_of(config.watches[edit.name])}
+                own |= unknown & {*texts_of_watch(config.watches[edit.name])}
             if own:
                 go_on = partial(self._put, edit, noticed, then)
                 self._wait(own, config, go_on, then, self._say_waiting)
@@ -350,7 +350,7 @@ class Reloading:
             unknown = self._unknown(config)
         watches = {
             name: watch
-            if not {*unknown}.intersection(texts_of(watch))
+            if not {*unknown}.intersection(texts_of_watch(watch))
             else self._running.watches.get(name)
             for name, watch in config.watches.items()
         }

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from streamwatch.config import Config, SecondLookSettings, WatchSettings, mask_url
+from streamwatch.config import Config, DetectorSettings, SecondLookSettings, mask_url
 from streamwatch.config.catalogue import ImageTower
 from streamwatch.errors import DetectorError, UnavailableSetting
 from streamwatch.models.provision import image_tower
-from streamwatch.prompts.vocabulary import prompts_of
-from streamwatch.records import Finding, LookRequest, Vectors
-from streamwatch.second_look.contrast import contrast, words_for
+from streamwatch.records import Detection, Finding, Frame, LookRequest, Vectors
+from streamwatch.second_look.contrast import contrast
 from streamwatch.second_look.language_model import LanguageModel
-from streamwatch.second_look.looking import ByQuestion, ByWords, Lane, Look
+from streamwatch.second_look.looking import ByQuestion, ByWords, Lane, Look, gathered
 from streamwatch.second_look.process import TowerProcess
 
 CLOSE_SECONDS = 2.0
@@ -75,16 +74,6 @@ class Looks:
             looker.lane.join(CLOSE_SECONDS)
 
 
-def words_of(config: Config) -> tuple[str, ...]:
-    """The words whose vectors the second looks need beside those of the detector's prompts."""
-    return words_for([watch for watch in config.watches.values() if watch.enabled])
-
-
-def texts_of(watch: WatchSettings) -> tuple[str, ...]:
-    """All texts whose vectors a watch needs, for the detector and for its second looks."""
-    return *prompts_of(watch), *words_for([watch])
-
-
 def start_looking(config: Config, before: Looks, on_problem: OnProblem) -> Looks:
     """Start who looks for a configuration, without waiting; those of `before` are kept if possible.
 
@@ -101,19 +90,50 @@ def start_looking(config: Config, before: Looks, on_problem: OnProblem) -> Looks
 
 
 def with_words(config: Config, started: Looks, vectors: Mapping[str, Vectors]) -> Looks:
-    """What looks, and how; `vectors` has those of the watches' prompts and of `words_of`."""
+    """What looks, and how.
+
+    `vectors` has those of the watches' prompts and of `texts.words_of_looks`.
+    """
     by_watch: dict[str, tuple[Lane, Look]] = {}
     for name, look in _looks(config):
         key = _key(config, name, look)
         looker = started.lookers[key]
         if isinstance(looker.by, TowerProcess):
             assert isinstance(key, tuple)
-            words = contrast(config.watches[name], look, vectors, key[0].near)
+            watch = config.watches[name]
+            words = contrast(watch.prompt, (*watch.not_, *look.against), vectors, key[0].near)
             by_watch[name] = looker.lane, ByWords(looker.by, words, look.at_least)
         else:
             assert look.ask is not None
             by_watch[name] = looker.lane, ByQuestion(looker.by, look.ask, look.expect)
     return Looks(by_watch, started.lookers)
+
+
+def look_at(
+    looks: Looks,
+    settings: DetectorSettings,
+    frame: Frame,
+    detections: Sequence[Detection],
+    vectors: Mapping[str, Vectors],
+) -> Future[tuple[Finding, ...]]:
+    """Compare each detection's crop with its prompt and with common things.
+
+    By the image tower that `looks` has, or by one that is loaded for this alone. `vectors` has
+    those of the prompts and of `kinds.all_rivals()`. The future never fails.
+    """
+    key = image_tower(settings)
+    kept = looks.lookers.get(key)
+    looker = _looker(key, lambda _who, _sentence: None) if kept is None else kept
+    assert isinstance(looker.by, TowerProcess)
+    found = []
+    for detection in detections:
+        words = contrast((detection.prompt,), (), vectors, key[0].near)
+        request = LookRequest(frame.camera, "", 0, frame.image, detection.box)
+        found.append(looker.lane.look(ByWords(looker.by, words, at_least=0.5), request))
+    all_found = gathered(found)
+    if kept is None:
+        all_found.add_done_callback(lambda _: looker.lane.close())
+    return all_found
 
 
 def _looks(config: Config) -> Iterable[tuple[str, SecondLookSettings]]:

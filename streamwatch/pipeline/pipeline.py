@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -22,14 +22,31 @@ from streamwatch.config import Config, DetectorSettings
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import Detector
 from streamwatch.errors import DetectorError, StreamwatchError, first_line
+from streamwatch.models.provision import image_tower
 from streamwatch.pipeline.analysis import Analysis, Answer, Changeover, Watched, try_out
 from streamwatch.pipeline.camera import CameraMaker, RunningCamera, let_go, recall, take_over
 from streamwatch.pipeline.counts import Counts
 from streamwatch.pipeline.encoding import Encoding
-from streamwatch.pipeline.looks import Looks, OnProblem, start_looking, with_words, words_of
+from streamwatch.pipeline.looks import (
+    Looks,
+    OnProblem,
+    look_at,
+    start_looking,
+    with_words,
+)
+from streamwatch.pipeline.texts import texts_of, words_of_looks
 from streamwatch.prompts.embeddings import Embeddings, other_vectors
-from streamwatch.prompts.vocabulary import Vocabularies, needed, vocabularies
-from streamwatch.records import CameraCounts, Event, Remembered, Vectors, Vocabulary
+from streamwatch.prompts.vocabulary import Vocabularies, vocabularies
+from streamwatch.records import (
+    CameraCounts,
+    Detection,
+    Event,
+    Finding,
+    Frame,
+    Remembered,
+    Vectors,
+    Vocabulary,
+)
 from streamwatch.source import Capture
 
 log = logging.getLogger(__name__)
@@ -223,8 +240,7 @@ class Pipeline:
         Takes milliseconds. Raises DetectorError; never fetches.
         """
         embeddings, known = self._embeddings_for(config.detector)
-        texts = dict.fromkeys((*needed(config), *words_of(config)))
-        return embeddings.unknown([text for text in texts if text not in known])
+        return embeddings.unknown([text for text in texts_of(config) if text not in known])
 
     def encode(
         self, prompts: tuple[str, ...], settings: DetectorSettings | None = None
@@ -246,7 +262,7 @@ class Pipeline:
         before = self._current
         old, new = before.config.detector, config.detector
         embeddings, known = self._embeddings_for(new)
-        words = vocabularies(config, embeddings, known, words_of(config))
+        words = vocabularies(config, embeddings, known, words_of_looks(config))
         detector = before.detector
         started = start_looking(config, before.looks, self._on_look_problem)
         try:
@@ -265,6 +281,10 @@ class Pipeline:
             with_words(config, started, words.vectors),
             self._cameras(config, words, before.cameras),
         )
+
+    def discard(self, prepared: Setup) -> None:
+        """Let go of what `prepare` made, when it is not exchanged."""
+        prepared.looks.close(self._current.looks)
 
     def exchange(self, prepared: Setup) -> float:
         """Switch to a prepared setup between two batches.
@@ -336,6 +356,22 @@ class Pipeline:
         found.rate.hurry()
         return answer
 
+    def require_image_tower(self) -> None:
+        """Raises DetectorError if the text encoder has none, so that `look_again` can't look."""
+        image_tower(self._current.config.detector)
+
+    def look_again(
+        self, frame: Frame, detections: Sequence[Detection], vectors: Mapping[str, Vectors]
+    ) -> Future[tuple[Finding, ...]]:
+        """Take a second look by words at each detection in `frame`.
+
+        `vectors` has those of their prompts and of `kinds.all_rivals()`. Takes seconds where no
+        watch has a second look, since the image tower is loaded for it. Raises DetectorError.
+        """
+        return look_at(
+            self._current.looks, self._current.config.detector, frame, detections, vectors
+        )
+
     # --- making -----------------------------------------------------------------------------------
 
     def _first(self, config: Config) -> Setup:
@@ -345,7 +381,7 @@ class Pipeline:
         embeddings = Embeddings(settings)
         started = start_looking(config, Looks({}, {}), self._on_look_problem)
         try:
-            words = vocabularies(config, embeddings, {}, words_of(config))
+            words = vocabularies(config, embeddings, {}, words_of_looks(config))
             detector = load_detector(settings)
             started.wait_until_ready()
         except BaseException:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamwatch.config import SecondLookSettings, WatchSettings
+from streamwatch.config import WatchSettings
 from streamwatch.records import Vectors
 from streamwatch.second_look import kinds
 
@@ -46,13 +46,13 @@ def words_for(watches: Sequence[WatchSettings]) -> tuple[str, ...]:
 
 
 def contrast(
-    watch: WatchSettings, look: SecondLookSettings, vectors: Mapping[str, Vectors], near: float
+    prompts: tuple[str, ...], against: Sequence[str], vectors: Mapping[str, Vectors], near: float
 ) -> Contrast:
-    """`vectors` has those of the watch's prompts, of `not`, and of `words_for` it.
+    """The prompts against these words and against common things that mean something else.
 
-    `near` is `catalogue.ImageTower.near`.
+    `vectors` has those of all of them and of `kinds.all_rivals()`; `near` is
+    `catalogue.ImageTower.near`.
     """
-    others = (*watch.not_, *look.against, *kinds.rivals_of(watch.prompt, vectors, near))
-    rivals = tuple(word for word in dict.fromkeys(others) if word not in watch.prompt)
-    rows = [vectors[word] for word in (*watch.prompt, *rivals)]
-    return Contrast(watch.prompt, rivals, np.stack(rows))
+    others = (*against, *kinds.rivals_of(prompts, vectors, near))
+    rivals = tuple(word for word in dict.fromkeys(others) if word not in prompts)
+    return Contrast(prompts, rivals, np.stack([vectors[word] for word in (*prompts, *rivals)]))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -132,6 +133,8 @@ class Lane:
             with suppress(queue.Empty):
                 self._answer(self._waiting.get(timeout=CHECK_SECONDS))
         self._fail_what_waits()
+        if self._failing:
+            self._tell(None)
         self._end()
 
     def _answer(self, order: _Order) -> None:
@@ -158,6 +161,22 @@ class Lane:
 
     def _fail(self, order: _Order, sentence: str) -> None:
         order.found.set_result(Finding(self._by, confirms=False, failure=sentence))
+
+
+def gathered(found: Sequence[Future[Finding]]) -> Future[tuple[Finding, ...]]:
+    """All the findings in their order, once the last is there."""
+    together: Future[tuple[Finding, ...]] = Future()
+    left = itertools.count(len(found) - 1, -1)
+
+    def note(_: Future[Finding]) -> None:
+        if next(left) == 0:
+            together.set_result(tuple(each.result() for each in found))
+
+    for each in found:
+        each.add_done_callback(note)
+    if not found:
+        together.set_result(())
+    return together
 
 
 def _scaled_down(image: Image) -> Image:

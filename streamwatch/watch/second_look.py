@@ -52,8 +52,8 @@ class View:
         return max(x2 - x1, y2 - y1)
 
     @property
-    def _worth(self) -> tuple[bool, bool, float]:
-        return self.large, self.whole, self.confidence
+    def _worth(self) -> tuple[bool, bool, float, float]:
+        return self.large, self.whole, self.confidence, self._side_px
 
 
 def is_cut(box: Box, seen: Box) -> bool:
@@ -75,7 +75,7 @@ class Scrutiny:
     def __init__(self, settings: SecondLookSettings) -> None:
         self._settings = settings
         self._best: View | None = None
-        """Of those since the last look."""
+        """Of those that are better than the last that was looked at."""
         self._looked: View | None = None
         """The last that was looked at, or is."""
         self._looks = 0
@@ -93,6 +93,8 @@ class Scrutiny:
         return self._settings.mode == "require" and self.decided not in ("confirmed", "skipped")
 
     def offer(self, view: View) -> None:
+        if self._looked is not None and not view.is_better(self._looked):
+            return
         if view.beats(self._best):
             self._best = view
 
@@ -109,7 +111,7 @@ class Scrutiny:
             if self._goes_without:
                 self.decided = "skipped"
             return None
-        if seconds < self._not_before or (self._looked and not view.is_better(self._looked)):
+        if seconds < self._not_before:
             return None
         self._looked, self._best = view, None
         self.under_way = True
@@ -135,8 +137,8 @@ class Scrutiny:
             self.decided = "skipped"
             return
         assert self._looked is not None
-        self.offer(self._looked)
-        self._looked = None
+        tried, self._looked = self._looked, None
+        self.offer(tried)
         self._not_before = seconds + RETRY_SECONDS
 
     @property

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from streamwatch.cli.demo_screen import ABSENT, OTHER_LINES, Board, next_step, silence
+from streamwatch.cli.demo_screen import ABSENT, OTHER_LINES, Board, held_back, next_step, silence
 from streamwatch.config import Config
 from streamwatch.paths import shipped
 
@@ -95,17 +95,40 @@ def test_only_the_newest_visits_are_on_a_terminal() -> None:
 
 def test_the_silence_of_what_is_in_no_clip_is_right() -> None:
     watched = config("street", zoo=["elephant", "giraffe"], car="red car", unicorn="unicorn")
-    assert list(silence(watched, {"car"})) == [
+    assert list(silence(watched, {"car"}, ())) == [
         "Silent, which is right: zoo; nothing of the kind is in the clip.",
         "Silent: unicorn; nothing was seen that looks enough like it.",
     ]
-    assert list(silence(watched, {"car", "zoo", "unicorn"})) == []
+    assert list(silence(watched, {"car", "zoo", "unicorn"}, ())) == []
     elsewhere = watched.model_copy(
         update={"cameras": {"gate": watched.cameras["street"].model_copy(update={"url": "0"})}}
     )
-    assert list(silence(elsewhere, {"car", "unicorn"})) == [
+    assert list(silence(elsewhere, {"car"}, {"unicorn"})) == [
         "Silent: zoo; nothing was seen that looks enough like it."
     ]
+
+
+@pytest.mark.parametrize(
+    ("rejected", "said"),
+    [
+        ({}, []),
+        (
+            {"cat": {"second_look": {"beaten_by": "dog"}}},
+            ["Held back by a second look: cat (it looks more like dog)."],
+        ),
+        (
+            {
+                "cat": {"second_look": {"beaten_by": "dog"}},
+                "hat": {"second_look": {"beaten_by": None}},
+            },
+            ["Held back by a second look: cat (it looks more like dog) and hat."],
+        ),
+    ],
+)
+def test_what_was_held_back_is_told_with_what_it_looks_like(
+    rejected: dict[str, Any], said: list[str]
+) -> None:
+    assert list(held_back(rejected)) == said
 
 
 def test_what_is_absent_is_what_the_shipped_configuration_says() -> None:

@@ -77,13 +77,18 @@ def read(verb: str, payload: bytes | str | dict[str, Any] = b"") -> Request | Re
         ("reload", {"id": 1.5}, ReloadRequest(1.5)),
         ("snapshot", {"camera": "porch"}, SnapshotRequest(None, "porch", None)),
         ("snapshot", {"camera": "porch", "watch": "dog"}, SnapshotRequest(None, "porch", "dog")),
-        ("detect", {"camera": "porch"}, DetectRequest(None, "porch", None)),
-        ("detect", {"camera": "porch", "prompts": "cat"}, DetectRequest(None, "porch", ("cat",))),
+        ("detect", {"camera": "porch"}, DetectRequest(None, "porch", None, False)),
+        (
+            "detect",
+            {"camera": "porch", "prompts": "cat"},
+            DetectRequest(None, "porch", ("cat",), False),
+        ),
         (
             "detect",
             {"camera": "porch", "prompts": ["a", " b ", "a"]},
-            DetectRequest(None, "porch", ("a", "b")),
+            DetectRequest(None, "porch", ("a", "b"), False),
         ),
+        ("detect", {"camera": "a", "look": True}, DetectRequest(None, "a", None, True)),
     ],
 )
 def test_valid_commands_become_requests(verb: str, payload: Any, request_: Request) -> None:

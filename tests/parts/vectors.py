@@ -18,6 +18,7 @@ from streamwatch.prompts.encoders.process import Encoded, EncoderFiles, EncoderP
 from streamwatch.prompts.encoders.protocol import TextEncoder
 from streamwatch.prompts.rivals import distractors
 from streamwatch.records import Vectors
+from streamwatch.second_look.kinds import all_rivals
 from tests.parts import held
 
 TOYBOX = DetectorSettings(model="toybox")
@@ -88,4 +89,4 @@ def keep_usual_vectors() -> None:
 def _keep_usual_vectors(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with held(folder.resolve().with_suffix(".lock")), encoding_here():
-        Embeddings(TOYBOX, folder).vectors((*USUAL, *distractors(TOYBOX)))
+        Embeddings(TOYBOX, folder).vectors((*USUAL, *distractors(TOYBOX), *all_rivals()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +26,7 @@ from streamwatch.daemon.commands.parsing import (
 from streamwatch.daemon.commands.places import (
     BUSY,
     MOST_ENCODED,
+    MOST_LOOKED_AT,
     MOST_LOOKS,
     MOST_LOOKS_OF_ONE,
     Places,
@@ -36,9 +37,10 @@ from streamwatch.errors import StreamwatchError, foreseen
 from streamwatch.logs import Seldom
 from streamwatch.pipeline.analysis import Answer
 from streamwatch.pipeline.pipeline import Pipeline
-from streamwatch.prompts.vocabulary import padding, vocabulary
+from streamwatch.prompts.vocabulary import padding, prompts_of, vocabulary
 from streamwatch.publisher import Command, Publisher, areas_of, render_all, timestamp
-from streamwatch.records import Vectors, Vocabulary
+from streamwatch.records import Detection, Finding, Vectors, Vocabulary
+from streamwatch.second_look.kinds import all_rivals
 
 log = logging.getLogger(__name__)
 
@@ -109,33 +111,64 @@ class Commands:
         asked.answer({"changes": list(outcome.changes), "config_hash": config_hash(self._config)})
 
     def _detect(self, request: DetectRequest, asked: _Asked) -> None:
-        def shown(seen: Answer) -> Mapping[str, Any]:
-            return {
-                **_frame(request.camera, seen),
-                "detections": [
-                    {
-                        "prompt": detection.prompt,
-                        "confidence": round(detection.confidence, 3),
-                        "box": [round(edge, 1) for edge in detection.box],
-                    }
-                    for detection in seen.detections
-                ],
-            }
-
         prompts = request.prompts
-        if prompts is None:
-            self._look(request.camera, None, asked, shown)
+        around = padding(self._config.detector)
+        if prompts is None and not request.look:
+            self._look(request.camera, None, asked, partial(self._tell_found, request, asked))
             return
 
-        around = padding(self._config.detector)
-
         def look(vectors: Mapping[str, Vectors]) -> None:
-            self._look(request.camera, vocabulary(prompts, vectors, around), asked, shown)
+            words = None if prompts is None else vocabulary(prompts, vectors, around)
+            then = partial(self._tell_found, request, asked)
+            if request.look:
+                then = partial(self._look_again, request, asked, vectors)
+            self._look(request.camera, words, asked, then)
 
         self._pipeline.require(request.camera)
+        texts = (*(prompts or ()), *around)
+        if request.look:
+            self._pipeline.require_image_tower()
+            texts += (*self._reported(request.camera), *all_rivals())
         self._encodings.take(_ANYBODY)
         leave = partial(self._encodings.leave, _ANYBODY)
-        self._when_done(self._pipeline.encode((*prompts, *around)), asked, look, leave)
+        self._when_done(self._pipeline.encode(texts), asked, look, leave)
+
+    def _reported(self, camera: str) -> tuple[str, ...]:
+        """The prompts of the camera's watches."""
+        watches = self._config.watches_of(camera).values()
+        return tuple(prompt for watch in watches for prompt in prompts_of(watch))
+
+    def _look_again(
+        self,
+        request: DetectRequest,
+        asked: _Asked,
+        vectors: Mapping[str, Vectors],
+        seen: Answer,
+    ) -> None:
+        """Answer once second looks were taken at the surest detections."""
+        surest = [found for found in seen.detections if found.prompt in vectors][:MOST_LOOKED_AT]
+        self._looks.take(request.camera)
+        leave = partial(self._looks.leave, request.camera)
+        try:
+            looks = self._pipeline.look_again(seen.frame, surest, vectors)
+        except StreamwatchError:
+            leave()
+            raise
+
+        def tell(findings: Sequence[Finding]) -> None:
+            self._tell_found(request, asked, seen, dict(zip(surest, findings, strict=True)))
+
+        self._when_done(looks, asked, tell, leave)
+
+    def _tell_found(
+        self,
+        request: DetectRequest,
+        asked: _Asked,
+        seen: Answer,
+        looks: Mapping[Detection, Finding] | None = None,
+    ) -> None:
+        detections = [_detection_fields(found, looks) for found in seen.detections]
+        asked.answer({**_frame(request.camera, seen), "detections": detections})
 
     def _snapshot(self, request: SnapshotRequest, asked: _Asked) -> None:
         """The picture in base64 within the answer: a topic of its own would show it to everyone."""
@@ -145,7 +178,7 @@ class Commands:
             prompts, least = self._looked_for(request.camera, request.watch)
         areas = areas_of(self._pipeline.require(request.camera).settings)
 
-        def shown(seen: Answer) -> Mapping[str, Any]:
+        def tell(seen: Answer) -> None:
             marks = [
                 (detection.box, f"{detection.prompt} {detection.confidence:.0%}")
                 for detection in seen.detections
@@ -153,9 +186,10 @@ class Commands:
             ]
             quality = self._config.snapshots.quality
             jpeg = render_all(seen.frame.image, marks, quality, areas=areas)
-            return {**_frame(request.camera, seen), "jpeg": base64.b64encode(jpeg).decode()}
+            fields = {**_frame(request.camera, seen), "jpeg": base64.b64encode(jpeg).decode()}
+            asked.answer(fields)
 
-        self._look(request.camera, None, asked, shown)
+        self._look(request.camera, None, asked, tell)
 
     @property
     def _config(self) -> Config:
@@ -173,9 +207,9 @@ class Commands:
         camera: str,
         words: Vocabulary | None,
         asked: _Asked,
-        shown: Callable[[Answer], Mapping[str, Any]],
+        then: Callable[[Answer], None],
     ) -> None:
-        """Answer with what the camera's next frame shows."""
+        """Call `then` with what the camera's next frame shows."""
         self._looks.take(camera)
         leave = partial(self._looks.leave, camera)
         try:
@@ -194,7 +228,7 @@ class Commands:
 
         asked.cancelled = GONE
         self._reloading.later(FRAME_SECONDS, give_up)
-        self._when_done(seen, asked, lambda answer: asked.answer(shown(answer)), leave)
+        self._when_done(seen, asked, then, leave)
 
     def _when_done(
         self,
@@ -254,6 +288,28 @@ class _Asked:
         if known is not error:
             self._said.failed("the command %s %s", self._verb, known)
         self.refuse(str(known))
+
+
+def _detection_fields(
+    found: Detection, looks: Mapping[Detection, Finding] | None
+) -> dict[str, Any]:
+    """With `looks`, what one gave for this detection; null where none was taken."""
+    fields: dict[str, Any] = {
+        "prompt": found.prompt,
+        "confidence": round(found.confidence, 3),
+        "box": [round(edge, 1) for edge in found.box],
+    }
+    if looks is not None:
+        look = looks.get(found)
+        fields["look"] = None if look is None else _look_fields(look)
+    return fields
+
+
+def _look_fields(look: Finding) -> dict[str, Any]:
+    if look.failure is not None:
+        return {"failure": look.failure}
+    score = None if look.score is None else round(look.score, 3)
+    return {"score": score, "beaten_by": look.beaten_by}
 
 
 def _frame(camera: str, answer: Answer) -> dict[str, Any]:

@@ -60,11 +60,15 @@ class SnapshotRequest:
 
 @dataclass(frozen=True, slots=True)
 class DetectRequest:
-    """Return what is found in a camera's next frame; `prompts` None means those of its watches."""
+    """Return what is found in a camera's next frame; `prompts` None means those of its watches.
+
+    With `look`, what a second look at each finds, too.
+    """
 
     id: Id
     camera: str
     prompts: tuple[str, ...] | None
+    look: bool
 
 
 Request = EditRequest | ReloadRequest | SnapshotRequest | DetectRequest
@@ -185,12 +189,15 @@ class _Fields:
     id: Id
     fields: dict[str, object]
 
+    def switch(self, key: str, *, default: bool | None = None) -> bool:
+        value = self.fields.get(key, default)
+        if not isinstance(value, bool):
+            raise _Rejection(f"{key} must be true or false")
+        return value
+
     @property
     def persist(self) -> bool:
-        value = self.fields.get("persist", False)
-        if not isinstance(value, bool):
-            raise _Rejection("persist must be true or false")
-        return value
+        return self.switch("persist", default=False)
 
     @property
     def watch_settings(self) -> dict[str, object]:
@@ -208,13 +215,6 @@ class _Fields:
         if not 0 < len(prompts) <= MOST_PROMPTS:
             raise _Rejection(f"prompts must be a text, or a list of 1 to {MOST_PROMPTS}")
         return tuple(dict.fromkeys(_line(prompt, "a prompt").strip() for prompt in prompts))
-
-    @property
-    def enabled(self) -> bool:
-        value = self.fields["enabled"]
-        if not isinstance(value, bool):
-            raise _Rejection("enabled must be true or false")
-        return value
 
     def text(self, key: str) -> str:
         return _line(self.fields[key], key)
@@ -263,7 +263,7 @@ def _switched(section: Section) -> _Verb:
     """One verb for on and off, since Home Assistant's switch has one command topic."""
 
     def build(fields: _Fields) -> EditRequest:
-        edit = Edit(section, fields.text("name"), Switch(fields.enabled))
+        edit = Edit(section, fields.text("name"), Switch(fields.switch("enabled")))
         return EditRequest(fields.id, edit, fields.persist)
 
     return _Verb(build, ("name", "enabled"), ("persist",))
@@ -278,7 +278,8 @@ def _snapshot(fields: _Fields) -> SnapshotRequest:
 
 
 def _detect(fields: _Fields) -> DetectRequest:
-    return DetectRequest(fields.id, fields.text("camera"), fields.prompts)
+    look = fields.switch("look", default=False)
+    return DetectRequest(fields.id, fields.text("camera"), fields.prompts, look)
 
 
 _VERBS = {
@@ -293,5 +294,5 @@ _VERBS = {
     "camera/disable": _changed("cameras", Switch(False)),
     "reload": _Verb(_reload),
     "snapshot": _Verb(_snapshot, ("camera",), ("watch",)),
-    "detect": _Verb(_detect, ("camera",), ("prompts",)),
+    "detect": _Verb(_detect, ("camera",), ("prompts", "look")),
 }

@@ -11,6 +11,8 @@ MOST_LOOKS = 32
 """Most `detect` and `snapshot` commands that wait for a frame, or whose frame waits for them."""
 MOST_LOOKS_OF_ONE = 8
 """The same of one camera."""
+MOST_LOOKED_AT = 8
+"""Most detections of one frame that a `detect` command has looked at again."""
 MOST_ENCODED = 16
 """Most `detect` commands that wait for the text encoder, and most changes that do."""
 
