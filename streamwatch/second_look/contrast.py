@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamwatch.config import SecondLookSettings, WatchSettings
+from streamwatch.config import SecondLookSettings, WatchSettings, folded
 from streamwatch.records import Vectors
 from streamwatch.second_look import kinds
 
@@ -52,7 +52,8 @@ def contrast(
 
     `near` is `catalogue.ImageTower.near`.
     """
-    others = (*watch.not_, *look.against, *kinds.rivals_of(watch.prompt, vectors, near))
-    rivals = tuple(word for word in dict.fromkeys(others) if word not in watch.prompt)
-    rows = [vectors[word] for word in (*watch.prompt, *rivals)]
-    return Contrast(watch.prompt, rivals, np.stack(rows))
+    rivals: dict[str, str] = {}
+    for word in (*watch.not_, *look.against, *kinds.rivals_of(watch.prompt, vectors, near)):
+        rivals.setdefault(folded(word), word)  # twice, it would count twice
+    rows = [vectors[word] for word in (*watch.prompt, *rivals.values())]
+    return Contrast(watch.prompt, tuple(rivals.values()), np.stack(rows))
