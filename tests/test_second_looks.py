@@ -21,6 +21,7 @@ from tests.parts.daemon import PATIENCE_SECONDS, Daemon
 from tests.parts.language_model import refuses, says, serving
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.test_end_to_end import ABSENT, PRESENT, STATS, config, events
+from tests.truth import score, street
 
 pytestmark = pytest.mark.slow(seconds=120)
 
@@ -78,6 +79,8 @@ def test_every_visit_is_told_and_no_look_alike(tmp_path: Path, broker: Mosquitto
         subscriber.wait_for_payload("streamwatch/status", b"offline")
     assert "WARNING" not in daemon.log
     alerts = events(subscriber)
+    result = score(street(), alerts)
+    assert result.perfect, result
     assert sorted(a["watch"] for a in alerts if a["type"] == "new") == sorted(
         prompt.replace(" ", "-") for prompt in PRESENT
     )
@@ -169,17 +172,16 @@ def test_hold_keeps_back_what_a_dead_process_can_not_look_at(
 
 def test_its_process_ends_with_the_pipeline_and_with_the_last_watch_that_needs_it() -> None:
     with Pipeline(of_clip("require", "dog"), publish=lambda _: None) as pipeline:
-        pid = tower_of(pipeline.current).pid
-        assert pid is not None
+        first = tower_of(pipeline.current).pid
+        assert first is not None
         kept = pipeline.prepare(of_clip("note", "dog", "cat"))
         pipeline.exchange(kept)
-        assert tower_of(pipeline.current).pid == pid
+        assert tower_of(pipeline.current).pid == first
         pipeline.exchange(pipeline.prepare(of_clip("off", "dog", "cat")))
-        wait_until(lambda: not psutil.pid_exists(pid))
+        wait_until(lambda: not psutil.pid_exists(first))
         pipeline.exchange(pipeline.prepare(of_clip("require", "dog")))
-        pid = tower_of(pipeline.current).pid
-        assert pid is not None
-        last = pid
+        last = tower_of(pipeline.current).pid
+        assert last is not None
     wait_until(lambda: not psutil.pid_exists(last))
 
 

@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
-from streamwatch.config.catalogue import ENCODERS
+from streamwatch.config.catalogue import ENCODERS, RECOMMENDED
 from streamwatch.config.document.positions import Loc
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.detector import DetectorSettings
+from streamwatch.config.sections.second_look import SecondLookSettings
 from streamwatch.config.sections.watch import WatchSettings
+from streamwatch.config.values.phrases import folded
 from streamwatch.config.values.units import duration_text
 from streamwatch.config.wording import Wrong, did_you_mean, listing
 
@@ -39,6 +41,8 @@ def mistakes(
             yield (*at, "appear"), too_slow
         if detector is not None and (blind := _blind(watch, detector)) is not None:
             yield (*at, "second_look"), blind
+        if (own := _against_itself(watch)) is not None:
+            yield (*at, "second_look", "against"), own
 
 
 def _unknown_cameras(
@@ -67,9 +71,22 @@ def _blind(watch: WatchSettings, detector: DetectorSettings) -> Wrong | None:
     if watch.look is None or not watch.look.by_words or encoder is None or encoder.image:
         return None
     return Wrong(
-        f"compares a picture with words, which the text encoder {detector.encoder_name} can't, as "
-        "it has no image tower here; write {ask: …, url: …, model: …} to ask a language model, or "
-        "take a model with minilm or clip",
+        f"compares a picture with words, and the text encoder {detector.encoder_name} is for words "
+        f"alone; take a model whose encoder has an image tower, as {RECOMMENDED}, or ask a "
+        "language model: {ask: …, url: …, model: …}",
+        subject=False,
+    )
+
+
+def _against_itself(watch: WatchSettings) -> Wrong | None:
+    """An error if the second look holds a prompt of the watch against it."""
+    look = watch.second_look
+    own = {folded(prompt) for prompt in watch.prompt}
+    if not isinstance(look, SecondLookSettings) or own.isdisjoint(map(folded, look.against)):
+        return None
+    return Wrong(
+        "names a prompt of the watch itself, which can't be held against it; leave that out "
+        "(upper case and spaces make no difference)",
         subject=False,
     )
 

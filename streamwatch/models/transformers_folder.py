@@ -9,22 +9,29 @@ from typing import Any
 from streamwatch.errors import DetectorError
 
 
+class Incomplete(DetectorError):  # noqa: N818 - reads as what it is
+    """A model of which tensors are `missing`."""
+
+    def __init__(self, noun: str, folder: Path, missing: frozenset[str]) -> None:
+        super().__init__(
+            f"the {noun} in {folder} lacks {len(missing)} of its tensors, as {min(missing)}"
+        )
+        self.missing = missing
+
+
 def load_tokenizer(folder: Path, noun: str) -> Any:
     """The tokenizer in a folder. `noun` names what is loaded, in errors. Raises DetectorError."""
     return _load("AutoTokenizer", folder, noun)
 
 
 def load_model(model_class: str, folder: Path, noun: str) -> Any:
-    """The model in a folder, for inference. Raises DetectorError, also where tensors are missing.
+    """The model in a folder, for inference. Raises DetectorError, or Incomplete.
 
     Weights are safetensors, or only tensors are unpickled.
     """
     model, info = _load(model_class, folder, noun, output_loading_info=True)
     if info["missing_keys"]:  # transformers fills these with random values
-        raise DetectorError(
-            f"the {noun} in {folder} lacks {len(info['missing_keys'])} of its tensors, as "
-            f"{min(info['missing_keys'])}"
-        )
+        raise Incomplete(noun, folder, frozenset(info["missing_keys"]))
     return model.eval()
 
 

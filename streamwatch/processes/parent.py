@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -13,6 +15,9 @@ from multiprocessing.connection import Connection
 
 from streamwatch.errors import DetectorError
 from streamwatch.processes.code import copied_code
+
+SEND_SECONDS = 10.0
+"""Timeout for the process to take a message that its socket has no room for."""
 
 END_SECONDS = 5.0
 """Timeout for the process to exit after it closed its socket."""
@@ -34,6 +39,7 @@ class ChildProcess:
         self._noun = noun
         self._has_answered = False
         self._connection, theirs = Pipe()
+        _limit_sending(self._connection)
         with theirs:
             self._process = _start(noun, module, arguments, theirs)
         # Reaps the process whenever it ends, so that it doesn't stay a zombie.
@@ -49,13 +55,18 @@ class ChildProcess:
         return self._process.pid
 
     def send(self, message: bytes) -> None:
+        """After an error the process is of no more use: `kill` it."""
         try:
             self._connection.send_bytes(message)
+        except BlockingIOError as error:
+            raise DetectorError(
+                f"{self._noun} took no request within {SEND_SECONDS:.0f} s and was stopped"
+            ) from error
         except OSError as error:
             raise self._exit_error() from error
 
     def receive(self, timeout_seconds: float) -> bytes:
-        """The next message. After an error the process is of no more use: `kill` it."""
+        """The next message. An error is as that of `send`."""
         try:
             if not self._connection.poll(timeout_seconds):
                 raise DetectorError(
@@ -83,6 +94,15 @@ class ChildProcess:
         if code == -signal.SIGKILL:
             said = f"{self._noun}'s process was killed; the machine may be short of memory"
         return Ended(said) if code == 0 or self._has_answered else DetectorError(said)
+
+
+def _limit_sending(connection: Connection) -> None:
+    """Have `connection` raise BlockingIOError after `SEND_SECONDS`, in place of waiting forever."""
+    seconds, microseconds = divmod(round(SEND_SECONDS * 1_000_000), 1_000_000)
+    with socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", seconds, microseconds)
+        )
 
 
 def _start(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamwatch.config import WatchSettings
+from streamwatch.config import WatchSettings, folded
 from streamwatch.records import Vectors
 from streamwatch.second_look import kinds
 
@@ -53,6 +53,8 @@ def contrast(
     `vectors` has those of all of them and of `kinds.all_rivals()`; `near` is
     `catalogue.ImageTower.near`.
     """
-    others = (*against, *kinds.rivals_of(prompts, vectors, near))
-    rivals = tuple(word for word in dict.fromkeys(others) if word not in prompts)
-    return Contrast(prompts, rivals, np.stack([vectors[word] for word in (*prompts, *rivals)]))
+    rivals: dict[str, str] = {}
+    for word in (*against, *kinds.rivals_of(prompts, vectors, near)):
+        rivals.setdefault(folded(word), word)  # twice, it would count twice
+    rows = [vectors[word] for word in (*prompts, *rivals.values())]
+    return Contrast(prompts, tuple(rivals.values()), np.stack(rows))

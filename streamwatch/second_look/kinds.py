@@ -21,10 +21,14 @@ from streamwatch.records import Vectors
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`rivals` are held against a watch's words; `names` are more words for things of the kind."""
+    """`rivals` are held against a watch's words; `more` are more words for things of the kind."""
 
     rivals: tuple[str, ...]
-    names: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self.rivals, *self.more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +177,24 @@ _ENDS_THE_MAIN_PART = frozenset(
 )  # fmt: skip
 """What comes after one of these words, or after one in -ing, tells more of the thing."""
 
+_THINGS_IN_ING = frozenset(
+    word
+    for group in GROUPS
+    for kind in group.kinds
+    for name in kind.names
+    for word in words(name)
+    if word.endswith("ing")
+)
+"""As in "brick building", which is no brick that does something."""
+
+_PLURALS = {
+    "children": "child",
+    "mice": "mouse",
+    "geese": "goose",
+    "wolves": "wolf",
+    "calves": "calf",
+}
+
 
 def all_rivals() -> tuple[str, ...]:
     """Every rival of every kind, each once."""
@@ -202,9 +224,8 @@ def _may_mean(prompt: str, vectors: Mapping[str, Vectors], near: float) -> Itera
             known |= _is_main(prompt, group.any)
             yield from group.rivals
         for kind in group.kinds:
-            names = (*kind.rivals, *kind.names)
-            if _named(prompt, names):
-                known |= _is_main(prompt, names)
+            if _named(prompt, kind.names):
+                known |= _is_main(prompt, kind.names)
                 yield from kind.rivals
     if known:
         return
@@ -223,7 +244,7 @@ def _is_main(prompt: str, names: Iterable[str]) -> bool:
     """Whether its main part, before "with" and the like, ends with one of the names."""
     inside = _singular(prompt)
     for place, word in enumerate(inside):
-        if place and (word in _ENDS_THE_MAIN_PART or word.endswith("ing")):
+        if place and (word in _ENDS_THE_MAIN_PART or _tells_what_it_does(word)):
             inside = inside[:place]
             break
     return any(inside[-len(parts) :] == parts for parts in map(_singular, names))
@@ -236,6 +257,23 @@ def _holds(inside: tuple[str, ...], sought: tuple[str, ...]) -> bool:
     )
 
 
+def _tells_what_it_does(word: str) -> bool:
+    return word.endswith("ing") and word not in _THINGS_IN_ING
+
+
 def _singular(text: str) -> tuple[str, ...]:
-    """Its words, without the s of a plural."""
-    return tuple(word.removesuffix("s") if len(word) > 3 else word for word in words(text))
+    """Its words, each as if it were one thing."""
+    return tuple(_singular_word(word) for word in words(text))
+
+
+def _singular_word(word: str) -> str:
+    """Without the end of a plural. What is no plural may lose its end too, but always the same."""
+    if word in _PLURALS:
+        return _PLURALS[word]
+    if word.endswith("men"):
+        return f"{word.removesuffix('men')}man"
+    if len(word) > 4 and word.endswith("ies"):
+        return f"{word.removesuffix('ies')}y"
+    if word.endswith(("ches", "shes", "xes", "buses")):
+        return word.removesuffix("es")
+    return word.removesuffix("s") if len(word) > 3 and not word.endswith("us") else word

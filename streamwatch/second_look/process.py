@@ -51,10 +51,13 @@ class TowerProcess:
     def start(self) -> None:
         """Start the process and wait until the tower is loaded. Raises DetectorError.
 
-        After a failure it raises at once until a pause is over.
+        One that ended while nobody asked it is replaced. After a failure it raises at once until a
+        pause is over.
         """
         if self._running is not None:
-            return
+            if self._running.runs:
+                return
+            self.stop()
         if self._seconds() < self._not_before:
             raise DetectorError(self._why)
         try:

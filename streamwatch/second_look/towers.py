@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from streamwatch.config.catalogue import ImageKind
 from streamwatch.errors import DetectorError
-from streamwatch.models.transformers_folder import load_model
+from streamwatch.models.transformers_folder import Incomplete, load_model
 from streamwatch.records import Vectors
 
 
@@ -47,14 +47,17 @@ class Glance:
             with safe_open(file, framework="pt") as content:
                 said = content.metadata() or {}
                 weights = {name: content.get_tensor(name).float() for name in content.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise DetectorError(f"the image tower {file} can't be loaded ({error})") from error
+        try:
             self.size, self.scale = int(said["size"]), float(said["scale"])
             self._network = _GlanceNetwork(int(said["width"]))
             # Batch norms count their batches in training only.
             missing, odd = self._network.load_state_dict(weights, strict=False)
-        except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
-            raise DetectorError(f"the image tower {file} can't be loaded ({error})") from error
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise _foreign(file) from error
         if odd or any(not name.endswith("num_batches_tracked") for name in missing):
-            raise DetectorError(f"the image tower {file} has other layers")
+            raise _foreign(file)
         self._network.eval()
 
     def encode(self, crops: NDArray[np.uint8]) -> Vectors:
@@ -62,6 +65,10 @@ class Glance:
             pixels = torch.from_numpy(crops[..., ::-1].copy()).permute(0, 3, 1, 2).float() / 255
             vectors: Vectors = self._network((pixels - 0.45) / 0.25).numpy()
         return vectors
+
+
+def _foreign(file: Path) -> DetectorError:
+    return DetectorError(f"the image tower {file} can't be loaded: it is another kind of network")
 
 
 class _Block(nn.Module):
@@ -109,9 +116,17 @@ class ClipImage:
     DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
     def __init__(self, folder: Path) -> None:
-        model = load_model("CLIPModel", folder, "image tower")
+        try:
+            model = load_model("CLIPModel", folder, "image tower")
+        except Incomplete as error:
+            if "visual_projection.weight" not in error.missing:
+                raise
+            raise DetectorError(
+                f"{folder} holds no image tower, but CLIP's text encoder alone; a second look by "
+                "words needs the whole CLIP"
+            ) from error
         self.size = int(model.config.vision_config.image_size)
-        self.scale = float(model.logit_scale.exp())
+        self.scale = model.logit_scale.exp().item()
         self._vision, self._projection = model.vision_model, model.visual_projection
         self._mean = torch.tensor(self.MEAN).view(3, 1, 1)
         self._deviation = torch.tensor(self.DEVIATION).view(3, 1, 1)

@@ -46,6 +46,10 @@ def watch_with(keys: str) -> str:
     return watch(f"prompt: dog, {keys}")
 
 
+def look(keys: str) -> str:
+    return watch_with(f"second_look: {{{keys}}}")
+
+
 YAML = [
     pytest.param(
         "", ["the file is empty; `streamwatch init` writes one to start from"], id="empty"
@@ -882,7 +886,7 @@ CAMERAS = [
     ),
     pytest.param(
         camera_with("motion: false"),
-        ["3:36: cameras.a.motion: false is not allowed; write auto or off"],
+        ["3:36: cameras.a.motion: false is not allowed; write auto or off; did you mean 'off'?"],
         id="motion false",
     ),
     pytest.param(
@@ -1230,6 +1234,267 @@ WATCHES = [
         id="snapshot",
     ),
 ]
+SECOND_LOOK = [
+    pytest.param(
+        watch_with("second_look: maybe"),
+        ["4:33: watches.w.second_look: 'maybe' is not allowed; write off, note or require"],
+        id="second look: word",
+    ),
+    pytest.param(
+        watch_with("second_look: Require"),
+        [
+            "4:33: watches.w.second_look: 'Require' is not allowed; write off, note or require; did you mean 'require'?"
+        ],
+        id="second look: word in upper case",
+    ),
+    pytest.param(
+        watch_with("second_look: false"),
+        [
+            "4:33: watches.w.second_look: false is not allowed; write off, note or require; did you mean 'off'?"
+        ],
+        id="second look: false",
+    ),
+    pytest.param(
+        watch_with("second_look: no"),
+        [
+            "4:33: watches.w.second_look: 'no' is not allowed; write off, note or require; did you mean 'off'?"
+        ],
+        id="second look: no",
+    ),
+    pytest.param(
+        watch_with("second_look: true"),
+        ["4:33: watches.w.second_look: true is not allowed; write off, note or require"],
+        id="second look: true",
+    ),
+    pytest.param(
+        watch_with("second_look: 1"),
+        ["4:33: watches.w.second_look: 1 is not allowed; write off, note or require"],
+        id="second look: number",
+    ),
+    pytest.param(
+        watch_with("second_look: null"),
+        ["4:33: watches.w.second_look: an empty value is not allowed; write off, note or require"],
+        id="second look: null",
+    ),
+    pytest.param(
+        watch_with("second_look: [note]"),
+        ["4:33: watches.w.second_look: a list is not allowed; write off, note or require"],
+        id="second look: list",
+    ),
+    pytest.param(
+        look("at_lest: 0.5"),
+        ["4:34: watches.w.second_look.at_lest: unknown key; did you mean 'at_least'?"],
+        id="second look: key with a slip",
+    ),
+    pytest.param(
+        look("xyz: 1"),
+        [
+            "4:34: watches.w.second_look.xyz: unknown key; allowed are mode, looks, on_failure, ask, against, at_least, remote, url, model, expect, token"
+        ],
+        id="second look: key unknown",
+    ),
+    pytest.param(
+        look("mode: false"),
+        [
+            "4:40: watches.w.second_look.mode: false is not allowed; write off, note or require; did you mean 'off'?"
+        ],
+        id="second look: mode",
+    ),
+    pytest.param(
+        look("at_least: 0"),
+        ["4:44: watches.w.second_look.at_least: 0 is not a number above 0 and at most 1"],
+        id="second look: at_least nothing",
+    ),
+    pytest.param(
+        look("at_least: 50"),
+        ["4:44: watches.w.second_look.at_least: 50 is not a number above 0 and at most 1"],
+        id="second look: at_least in percent",
+    ),
+    pytest.param(
+        look("looks: 0"),
+        ["4:41: watches.w.second_look.looks: 0 is not a whole number from 1 to 20"],
+        id="second look: no looks",
+    ),
+    pytest.param(
+        look("looks: 2.5"),
+        ["4:41: watches.w.second_look.looks: 2.5 is not a whole number from 1 to 20"],
+        id="second look: half a look",
+    ),
+    pytest.param(
+        look("on_failure: maybe"),
+        ["4:46: watches.w.second_look.on_failure: 'maybe' is not allowed; write alert or hold"],
+        id="second look: on_failure",
+    ),
+    pytest.param(
+        look("against: []"),
+        ["4:43: watches.w.second_look.against: the list is empty; write at least one prompt"],
+        id="second look: against empty",
+    ),
+    pytest.param(
+        look("against: [cat, CAT]"),
+        [
+            "4:43: watches.w.second_look.against: the list holds a prompt twice; upper case and spaces make no difference"
+        ],
+        id="second look: against twice",
+    ),
+    pytest.param(
+        look("against: 3"),
+        ["4:43: watches.w.second_look.against: 3 is not a text as it stands; put it in quotes"],
+        id="second look: against number",
+    ),
+    pytest.param(
+        look("against: [cat, ' DOG ']"),
+        [
+            "4:43: watches.w.second_look.against: names a prompt of the watch itself, which can't be held against it; leave that out (upper case and spaces make no difference)"
+        ],
+        id="second look: against itself",
+    ),
+    pytest.param(
+        look("mode: off, against: dog"),
+        [
+            "4:54: watches.w.second_look.against: names a prompt of the watch itself, which can't be held against it; leave that out (upper case and spaces make no difference)"
+        ],
+        id="second look: off against itself",
+    ),
+    pytest.param(
+        look("ask: 'Is it wet?'"),
+        [
+            "4:33: watches.w.second_look: a question needs who answers it; write url: http://127.0.0.1:11434/v1 and model: NAME too"
+        ],
+        id="second look: question of nobody",
+    ),
+    pytest.param(
+        look("ask: 'Is it wet?', url: http://127.0.0.1/v1"),
+        ["4:33: watches.w.second_look: a question needs who answers it; write model: NAME too"],
+        id="second look: question without model",
+    ),
+    pytest.param(
+        look("ask: 'Is it wet?', model: m"),
+        [
+            "4:33: watches.w.second_look: a question needs who answers it; write url: http://127.0.0.1:11434/v1 too"
+        ],
+        id="second look: question without url",
+    ),
+    pytest.param(
+        look("ask: ''"),
+        ["4:39: watches.w.second_look.ask: '' is empty; write a text"],
+        id="second look: question empty",
+    ),
+    pytest.param(
+        look("ask: true"),
+        ["4:39: watches.w.second_look.ask: true is not a text as it stands; put it in quotes"],
+        id="second look: question switch",
+    ),
+    pytest.param(
+        look("url: http://127.0.0.1:11434/v1, model: m"),
+        [
+            "4:39: watches.w.second_look.url: goes with a question to a language model; write ask: too",
+            "4:73: watches.w.second_look.model: goes with a question to a language model; write ask: too",
+        ],
+        id="second look: server without question",
+    ),
+    pytest.param(
+        look("expect: no"),
+        [
+            "4:42: watches.w.second_look.expect: goes with a question to a language model; write ask: too"
+        ],
+        id="second look: expect without question",
+    ),
+    pytest.param(
+        look("token: x"),
+        [
+            "4:41: watches.w.second_look.token: goes with a question to a language model; write ask: too"
+        ],
+        id="second look: token without question",
+    ),
+    pytest.param(
+        look("remote: true"),
+        [
+            "4:42: watches.w.second_look.remote: goes with a question to a language model; write ask: too"
+        ],
+        id="second look: remote without question",
+    ),
+    pytest.param(
+        look("ask: 'Is it wet?', url: localhost:11434, model: m"),
+        [
+            "4:58: watches.w.second_look.url: 'localhost:11434' is not the address of a server; write http://host:port/v1"
+        ],
+        id="second look: url without scheme",
+    ),
+    pytest.param(
+        look("ask: 'Is it wet?', url: rtsp://localhost/v1, model: m"),
+        [
+            "4:58: watches.w.second_look.url: 'rtsp://localhost/v1' is not the address of a server; write http://host:port/v1"
+        ],
+        id="second look: url with another scheme",
+    ),
+    pytest.param(
+        look("ask: 'Is it wet?', url: 'http://localhost/v1?token=x', model: m"),
+        [
+            "4:58: watches.w.second_look.url: 'http://localhost/v1?token=***' holds a ? or #; write the address alone, as http://host:port/v1"
+        ],
+        id="second look: url with a query",
+    ),
+    pytest.param(
+        look("ask: 'Is it wet?', url: https://me:secret@api.example.com/v1, model: m"),
+        [
+            "4:58: watches.w.second_look.url: 'https://me:***@api.example.com/v1' is outside of the own network, and pictures would be sent there; write remote: true if that is meant"
+        ],
+        id="second look: url outside",
+    ),
+    pytest.param(
+        look("ask: 'Is it wet?', remote: false, url: https://api.example.com/v1, model: m"),
+        [
+            "4:73: watches.w.second_look.url: 'https://api.example.com/v1' is outside of the own network, and pictures would be sent there; write remote: true if that is meant"
+        ],
+        id="second look: url outside not meant",
+    ),
+    pytest.param(
+        look("ask: 'Is it wet?', url: http://127.0.0.1:11434/v1, model: m, expect: maybe"),
+        ["4:103: watches.w.second_look.expect: 'maybe' is not allowed; write yes or no"],
+        id="second look: expect",
+    ),
+    pytest.param(
+        look("ask: 'Is it wet?', url: http://127.0.0.1:11434/v1, model: m, expect: true"),
+        ["4:103: watches.w.second_look.expect: true is not allowed; write yes or no"],
+        id="second look: expect switch",
+    ),
+    pytest.param(
+        look("ask: 'Is it wet?', url: http://127.0.0.1:11434/v1, model: m, remote: maybe"),
+        [
+            "4:103: watches.w.second_look.remote: 'maybe' is neither true nor false; write true or false"
+        ],
+        id="second look: remote",
+    ),
+    pytest.param(
+        look("ask: 'Is it wet?', url: http://127.0.0.1:11434/v1, model: m, at_least: 0.5"),
+        [
+            "4:105: watches.w.second_look.at_least: is for comparing words, and ask is for a question; leave one out"
+        ],
+        id="second look: share of a question",
+    ),
+    pytest.param(
+        look("ask: 'Is it wet?', url: http://127.0.0.1:11434/v1, model: m, against: cat"),
+        [
+            "4:104: watches.w.second_look.against: is for comparing words, and ask is for a question; leave one out"
+        ],
+        id="second look: words of a question",
+    ),
+    pytest.param(
+        f"{model('yoloe-26s-seg')}watches:\n  w: {{prompt: dog, second_look: note}}\n",
+        [
+            "4:33: watches.w.second_look: compares a picture with words, and the text encoder mobileclip2 is for words alone; take a model whose encoder has an image tower, as yolov8s-worldv2, or ask a language model: {ask: …, url: …, model: …}"
+        ],
+        id="second look: no image tower",
+    ),
+    pytest.param(
+        f"{model('yoloe-26s-seg')}watches:\n  w: {{prompt: dog, second_look: {{looks: 1}}}}\n",
+        [
+            "4:33: watches.w.second_look: compares a picture with words, and the text encoder mobileclip2 is for words alone; take a model whose encoder has an image tower, as yolov8s-worldv2, or ask a language model: {ask: …, url: …, model: …}"
+        ],
+        id="second look: no image tower for settings",
+    ),
+]
 REST = [
     pytest.param(
         also("snapshots: {quality: 0}"),
@@ -1340,7 +1605,7 @@ REFERENCES = [
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [*YAML, *STRUCTURE, *MQTT, *DETECTOR, *CAMERAS, *WATCHES, *REST, *REFERENCES],
+    [*YAML, *STRUCTURE, *MQTT, *DETECTOR, *CAMERAS, *WATCHES, *SECOND_LOOK, *REST, *REFERENCES],
 )
 def test_each_broken_file_gives_exactly_its_errors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: list[str]

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import SecretStr
 
 from streamwatch import files
 from streamwatch.config import (
     MqttSettings,
+    SecondLookSettings,
     SnapshotSettings,
     WatchSettings,
     find,
@@ -598,3 +600,63 @@ def test_own_keys_at_the_top_are_ignored(tmp_path: Path) -> None:
     )
     dog = load(path).watches["dog"]
     assert (dog.prompt, dog.dwell) == (("dog",), timedelta(seconds=5))
+
+
+SERVER = "url: http://nas.fritz.box:11434/v1/, model: qwen2.5vl"
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("off", None),
+        ("{mode: off, against: cat}", None),
+        ("note", SecondLookSettings(mode="note")),
+        ("require", SecondLookSettings(mode="require")),
+        ("{}", SecondLookSettings(mode="require")),
+        (
+            "{mode: note, looks: 1, on_failure: hold, against: [Cat, fox], at_least: '0.7'}",
+            SecondLookSettings(
+                mode="note", looks=1, on_failure="hold", against=("Cat", "fox"), at_least=0.7
+            ),
+        ),
+        ("{at_least: 1, against: cat}", SecondLookSettings(against=("cat",), at_least=1.0)),
+        (
+            f"{{{SERVER}, expect: no, ask: 'Is it a wet dog?'}}",
+            SecondLookSettings(
+                ask="Is it a wet dog?",
+                url="http://nas.fritz.box:11434/v1",
+                model="qwen2.5vl",
+                expect="no",
+            ),
+        ),
+        (
+            "{ask: 'Wet?', url: https://api.example.com/v1, model: m, remote: true, token: x}",
+            SecondLookSettings(
+                ask="Wet?",
+                remote=True,
+                url="https://api.example.com/v1",
+                model="m",
+                token=SecretStr("x"),
+            ),
+        ),
+    ],
+)
+def test_how_to_look_again(loaded: Load, written: str, expected: SecondLookSettings | None) -> None:
+    watch = loaded(f"{RIGHT}watches:\n  w: {{prompt: dog, second_look: {written}}}\n").watches["w"]
+    assert watch.look == expected
+
+
+def test_a_rival_may_stand_in_not_and_against(loaded: Load) -> None:
+    watch = "{prompt: dog, not: cat, second_look: {against: cat}}"
+    assert loaded(f"{RIGHT}watches:\n  w: {watch}\n").watches["w"].not_ == ("cat",)
+
+
+def test_a_model_without_an_image_tower_looks_again_by_a_question(loaded: Load) -> None:
+    look = f"{{ask: 'Is it wet?', {SERVER}}}"
+    config = loaded(
+        "detector: {model: yoloe-26s-seg}\ncameras: {a: {url: bundled:street}}\n"
+        f"watches:\n  w: {{prompt: dog, second_look: {look}}}\n"
+    )
+    settings = config.watches["w"].look
+    assert settings is not None
+    assert not settings.by_words

@@ -12,8 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from multiprocessing import Pipe
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from streamwatch.errors import DetectorError
 from streamwatch.processes.child import NICENESS
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.encoders import child, process
+from tests.parts.children import is_gone, running, wait_until
 
 LIGHT = """
 import sys
@@ -39,8 +39,7 @@ if "streamwatch.prompts.encoders.child" in sys.orig_argv:
             (folder.parent / "begun").touch()
             weights = (folder / "model.safetensors").read_bytes()
             if weights == b"never read":
-                import time
-                time.sleep(600)
+                                time.sleep(600)
             if weights != b"light":
                 from streamwatch.errors import DetectorError
                 raise DetectorError(f"the text encoder in {folder} can't be loaded")
@@ -76,19 +75,7 @@ def settings(folder: Path) -> DetectorSettings:
 
 
 def encoders() -> list[psutil.Process]:
-    return [
-        child
-        for child in psutil.Process().children()  # of this process alone: others test beside it
-        if child.status() != psutil.STATUS_ZOMBIE
-        and "streamwatch.prompts.encoders.child" in child.cmdline()
-    ]
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    return running("streamwatch.prompts.encoders.child")
 
 
 def test_the_process_is_reused_replaced_and_ended_with_its_owner(
@@ -124,11 +111,11 @@ def test_a_process_that_exits_at_a_request_is_replaced(folder: Path, tmp_path: P
     embeddings = Embeddings(settings(folder), tmp_path)
     embeddings.vectors(["dog"])
     (mine,) = [child for child in encoders() if child not in others]
-    running = embeddings._process._running
-    assert running is not None
+    kept = embeddings._process._running
+    assert kept is not None
     mine.suspend()
-    running._connection.close()
-    running._connection, theirs = Pipe()
+    kept._connection.close()
+    kept._connection, theirs = Pipe()
     theirs.close()
     threading.Timer(0.2, mine.resume).start()  # to find that nobody will ask any more
     assert embeddings.vectors(["car"])["car"].shape == (512,)
@@ -142,9 +129,9 @@ def test_a_process_that_was_killed_unnoticed_is_replaced(
     embeddings.vectors(["dog"])
     (mine,) = [child for child in encoders() if child not in others]
     mine.kill()
-    running = embeddings._process._running
-    assert running is not None
-    monkeypatch.setattr(running, "serves", lambda _: True)
+    kept = embeddings._process._running
+    assert kept is not None
+    monkeypatch.setattr(kept, "serves", lambda _: True)
     assert embeddings.vectors(["car"])["car"].shape == (512,)
     (second,) = [child for child in encoders() if child not in others]
     assert second != mine
@@ -259,7 +246,7 @@ def test_the_process_is_killed_with_its_parent(hanging: Path, tmp_path: Path) ->
     finally:
         parent.kill()
         parent.wait()
-    wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    wait_until(lambda: is_gone(child))
 
 
 UPGRADED = """

@@ -10,7 +10,7 @@ from streamwatch.config.sections.base import Settings
 from streamwatch.config.values.addresses import ServerUrl, on_own_network
 from streamwatch.config.values.numbers import Number, OneOf, Switch
 from streamwatch.config.values.texts import Line, Prompts, Secret
-from streamwatch.config.wording import Wrong
+from streamwatch.config.wording import Wrong, listing
 
 Mode = Literal["off", "note", "require"]
 _OF_A_QUESTION = ("remote", "url", "model", "expect", "token")
@@ -69,10 +69,17 @@ class SecondLookSettings(Settings):
 
     @model_validator(mode="after")
     def _has_a_server(self) -> Self:
-        if self.ask is not None and (self.url is None or self.model is None):
+        lacks = [
+            text
+            for value, text in (
+                (self.url, "url: http://127.0.0.1:11434/v1"),
+                (self.model, "model: NAME"),
+            )
+            if value is None
+        ]
+        if self.ask is not None and lacks:
             raise Wrong(
-                "a question needs who answers it; write url: http://127.0.0.1:11434/v1 and model: "
-                "NAME too",
+                f"a question needs who answers it; write {listing(lacks, 'and')} too",
                 subject=False,
             )
         return self

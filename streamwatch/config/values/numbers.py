@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
@@ -43,11 +43,17 @@ class OneOf:
         def check(value: object) -> object:
             # A number from an environment variable is a text; True would equal 1.
             if isinstance(value, bool) or str(value) not in options:
-                hint = did_you_mean(value, options) if isinstance(value, str) else ""
-                raise Wrong(f"is not allowed; write {listing(options)}{hint}")
+                raise Wrong(f"is not allowed; write {listing(options)}{_meant(value, options)}")
             return options[str(value)]
 
         return core_schema.no_info_before_validator_function(check, handler(source))
+
+
+def _meant(value: object, options: Collection[str]) -> str:
+    """A question whether another word was meant; empty if none is near."""
+    if "off" in options and str(value).lower() in ("no", "false"):
+        return "; did you mean 'off'?"
+    return did_you_mean(value, options) if isinstance(value, str) else ""
 
 
 @dataclass(frozen=True, slots=True)
