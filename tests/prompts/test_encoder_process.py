@@ -39,7 +39,8 @@ if "streamwatch.prompts.encoders.child" in sys.orig_argv:
             (folder.parent / "begun").touch()
             weights = (folder / "model.safetensors").read_bytes()
             if weights == b"never read":
-                                time.sleep(600)
+                import time
+                time.sleep(600)
             if weights != b"light":
                 from streamwatch.errors import DetectorError
                 raise DetectorError(f"the text encoder in {folder} can't be loaded")
