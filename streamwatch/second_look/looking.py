@@ -39,7 +39,7 @@ Tell = Callable[[str | None], None]
 class Look(Protocol):
     """How the things of one watch are looked at. Raises StreamwatchError where it can't look."""
 
-    def __call__(self, request: LookRequest) -> Finding: ...
+    def __call__(self, request: LookRequest, /) -> Finding: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,6 +132,8 @@ class Lane:
             with suppress(queue.Empty):
                 self._answer(self._waiting.get(timeout=CHECK_SECONDS))
         self._fail_what_waits()
+        if self._failing:
+            self._tell(None)
         self._end()
 
     def _answer(self, order: _Order) -> None:
@@ -141,7 +143,7 @@ class Lane:
         except Exception as error:
             log.debug("a second look failed", exc_info=True)
             sentence = first_line(error)
-            if not self._failing:
+            if not self._failing and not self._closing.is_set():  # else it was broken off
                 self._failing = True
                 self._tell(sentence)
             self._fail(order, sentence)
