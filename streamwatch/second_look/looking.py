@@ -40,7 +40,7 @@ Tell = Callable[[str | None], None]
 class Look(Protocol):
     """How the things of one watch are looked at. Raises StreamwatchError where it can't look."""
 
-    def __call__(self, request: LookRequest) -> Finding: ...
+    def __call__(self, request: LookRequest, /) -> Finding: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,7 +144,7 @@ class Lane:
         except Exception as error:
             log.debug("a second look failed", exc_info=True)
             sentence = first_line(error)
-            if not self._failing:
+            if not self._failing and not self._closing.is_set():  # else it was broken off
                 self._failing = True
                 self._tell(sentence)
             self._fail(order, sentence)
