@@ -6,6 +6,7 @@
     │   └── CredentialsRefused    ... and retries slowly, since the password is wrong
     ├── DetectorError         weights or encoder missing, broken or of the wrong kind
     │   └── UnavailableSetting    ... a valid setting, but this machine lacks the GPU
+    ├── NoAnswer              a language model could not be asked, or said neither yes nor no
     └── PublisherError        the broker or the embedded broker can't be used at all
 
 Their texts are shown to people as they are: one sentence, no secret in it.

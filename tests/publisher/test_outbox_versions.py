@@ -18,6 +18,7 @@ from streamwatch.publisher.elapsed import Elapsed
 from streamwatch.publisher.outbox.rows import FORMAT, NotUnderstood, event_of, row_of
 from streamwatch.publisher.outbox.schema import VERSION
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox
+from streamwatch.records import SecondLook
 from tests.publisher.events import MOMENT, end_event, new_event, update_event
 from tests.publisher.running import Clock
 
@@ -148,6 +149,43 @@ def test_rows_that_an_older_version_set_aside_are_sent_by_one_that_understands_t
         assert waiting(outbox) == ["a", "c"]
     with opened(file, hours=1) as outbox:
         assert waiting(outbox) == ["a", "b", "c"]
+
+
+def test_a_second_look_is_read_again_as_it_was(file: Path) -> None:
+    look = SecondLook("clip", 0.25, None, "dog", 2, "rejected", 4.5)
+    with opened(file) as outbox:
+        outbox.add(new_event(id="a", second_look=look), 1000.0)
+        outbox.remember([new_event(id="a", second_look=look)])
+    with opened(file) as outbox:
+        (number,) = outbox.rewind()
+        waiting = outbox.take(number)
+        assert waiting is not None
+        assert waiting.event.second_look == look
+        (visit,) = outbox.visits()
+        assert visit.last.second_look == look
+
+
+def test_rows_from_before_there_were_second_looks_are_understood(file: Path) -> None:
+    with opened(file) as outbox:
+        outbox.add(new_event(id="a"), 1000.0)
+    with edited(file) as database:
+        database.execute("UPDATE events SET event = json_remove(event, '$.second_look')")
+    with opened(file) as outbox:
+        assert (waiting(outbox), outbox.set_aside) == (["a"], 0)
+
+
+@pytest.mark.parametrize(
+    "wrong", ['{"by": "clip"}', '"yes"', '{"by": "eye", "score": 1}', "[]", "3"]
+)
+def test_a_row_with_a_broken_second_look_is_set_aside(file: Path, wrong: str) -> None:
+    with opened(file) as outbox:
+        outbox.add(new_event(id="a"), 1000.0)
+    with edited(file) as database:
+        database.execute(
+            "UPDATE events SET event = json_set(event, '$.second_look', json(?))", (wrong,)
+        )
+    with opened(file) as outbox:
+        assert (waiting(outbox), outbox.set_aside) == ([], 1)
 
 
 def test_rows_of_a_newer_version_are_left_alone(file: Path) -> None:

@@ -17,10 +17,11 @@ from streamwatch.publisher.contract.payloads import (
     Stats,
     encode,
     event_fields,
+    rejected_fields,
     timestamp,
 )
 from streamwatch.publisher.contract.topics import Topics
-from streamwatch.records import CameraCounts, Event
+from streamwatch.records import CameraCounts, Event, SecondLook
 from tests.publisher.events import MOMENT, end_event, new_event
 
 
@@ -77,6 +78,55 @@ def test_position_reason_and_delayed_only_where_they_apply() -> None:
     ended = end_event("01J0000000000000000000000A")
     assert fields_of(ended)["reason"] == "left"
     assert fields_of(ended, delayed=True)["delayed"] is True
+
+
+LOOK = SecondLook("clip", 0.98765, None, None, 1, "confirmed", 4.26)
+
+
+@pytest.mark.parametrize(
+    ("look", "said"),
+    [
+        (
+            LOOK,
+            {
+                "by": "clip",
+                "score": 0.988,
+                "beaten_by": None,
+                "looks": 1,
+                "decided": "confirmed",
+                "ms": 4.3,
+            },
+        ),
+        (
+            SecondLook("vlm", None, "no", None, 3, "rejected", 1234.56),
+            {
+                "by": "vlm",
+                "score": None,
+                "beaten_by": None,
+                "looks": 3,
+                "decided": "rejected",
+                "ms": 1234.6,
+                "answer": "no",
+            },
+        ),
+    ],
+)
+def test_a_second_look_is_told_where_there_was_one(look: SecondLook, said: dict[str, Any]) -> None:
+    assert fields_of(second_look=look)["second_look"] == said
+    assert "second_look" not in fields_of()
+
+
+def test_what_was_held_back_is_told_with_its_look_and_its_crop() -> None:
+    event = new_event(second_look=replace(LOOK, decided="rejected", beaten_by="dog"))
+    fields = rejected_fields(event, Path("/var/a.crop.jpg"))
+    assert list(fields) == [
+        *("id", "prompt", "confidence", "box", "frame", "captured_at"),
+        *("second_look", "crop_path"),
+    ]
+    assert fields["second_look"]["beaten_by"] == "dog"
+    assert fields["crop_path"] == "/var/a.crop.jpg"
+    assert rejected_fields(event, None)["crop_path"] is None
+    assert json.loads(encode(fields)) == fields
 
 
 def test_the_snapshot_field_is_its_topic_or_null() -> None:
