@@ -98,6 +98,7 @@ BROKEN = [
         *test_broken.DETECTOR,
         *test_broken.CAMERAS,
         *test_broken.WATCHES,
+        *test_broken.SECOND_LOOK,
     )
     if "not supported yet" not in str(case.values[1])
 ]
@@ -117,6 +118,18 @@ BEYOND_A_SCHEMA = {
     *("camera password alone", "credentials twice", "udp file", "udp http", "udp rtsps"),
     *("model path", "model name as a path", "text_encoder of another"),
     *("text_encoder of another YOLOE", "text_encoder in a folder with YOLOE"),
+    *(
+        f"second look: {what}"
+        for what in (
+            *("null", "against twice", "against itself", "off against itself"),
+            *("question of nobody", "question without model", "question without url"),
+            *("server without question", "expect without question", "token without question"),
+            *("remote without question", "share of a question", "words of a question"),
+            *("url without scheme", "url with another scheme", "url with a query"),
+            *("url outside", "url outside not meant"),
+            *("no image tower", "no image tower for settings"),
+        )
+    ),
 }
 
 
