@@ -27,8 +27,10 @@ def show(document: Mapping[str, Any], console: Console) -> None:
     _line(
         console,
         f"detector {document['model']}: {_speed(document['detector']['ms_p50'])}, "
-        f"{document['rss_bytes'] / 1e6:.0f} MB of memory\n",
+        f"{document['rss_bytes'] / 1e6:.0f} MB of memory",
     )
+    # A daemon that was started before an upgrade does not tell them.
+    _line(console, _looks(document.get("second_looks", {})))
     cameras = _table("camera", "status", "fps", "age", "problem")
     for name, camera in document["cameras"].items():
         fps, age = camera.get("fps"), camera.get("age_s")
@@ -68,6 +70,17 @@ def _line(console: Console, text: str, style: str = "") -> None:
 
 def _speed(batch_ms: float | None) -> str:
     return "nothing analysed yet" if batch_ms is None else f"{batch_ms:.0f} ms a batch"
+
+
+def _looks(counts: Mapping[str, Any]) -> str:
+    """What second looks did; empty if there were none."""
+    if not any(counts.values()):
+        return ""
+    failed = f", {counts['failed']} could not be taken" if counts["failed"] else ""
+    return (
+        f"second looks: {counts['looks']}, of which {counts['confirmed']} confirmed{failed}; "
+        f"alerts held back: {counts['held_back']}\n"
+    )
 
 
 def _table(*headings: str) -> Table:

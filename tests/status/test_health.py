@@ -171,6 +171,35 @@ def test_configured_text_is_printed_literally(capsys: pytest.CaptureFixture[str]
         "a [/] sign, :car:", "c.yaml:1:1: [/]: unknown key",
     ):  # fmt: skip
         assert text in screen
+    assert "second looks" not in screen
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        (
+            {"looks": 9, "confirmed": 7, "failed": 0, "held_back": 1, "ms_p50": 4.2, "ms_p95": 5.0},
+            "second looks: 9, of which 7 confirmed; alerts held back: 1",
+        ),
+        (
+            {
+                **{"looks": 0, "confirmed": 0, "failed": 2, "held_back": 2},
+                **{"ms_p50": None, "ms_p95": None},
+            },
+            "second looks: 0, of which 0 confirmed, 2 could not be taken; alerts held back: 2",
+        ),
+    ],
+)
+def test_second_looks_are_on_the_screen_where_there_were_any(
+    capsys: pytest.CaptureFixture[str], counts: dict[str, Any], said: str
+) -> None:
+    document = {
+        "version": "1.0", "config": "c", "uptime_s": 1, "model": "toybox", "outbox": 0,
+        "broker": {"address": "a:1", "connected": True}, "detector": {"ms_p50": 5.0},
+        "rss_bytes": 5e8, "cameras": {}, "watches": {}, "problems": [], "second_looks": counts,
+    }  # fmt: skip
+    show(document, Console(width=100))
+    assert said in capsys.readouterr().out
 
 
 def test_a_silent_daemon_times_out_and_a_missing_one_gives_none(
