@@ -228,7 +228,10 @@ def settings(broker: Mosquitto, port: int) -> dict[str, Any]:
             "gate": {"url": f"rtsp://me:s3cr3t@127.0.0.1:{free_port()}/stream"},
             "shed": {"url": "2", "enabled": False},
         },
-        "watches": {"car": {"prompt": "red car"}, "dog": {"prompt": "dog", "enabled": False}},
+        "watches": {
+            "car": {"prompt": "red car", "second_look": "require"},
+            "dog": {"prompt": "dog", "enabled": False},
+        },
         "http": {"port": port},
     }
 
@@ -255,6 +258,9 @@ def test_health_metrics_and_status_of_a_daemon(
         assert 0 < analysed <= value(metrics, 'streamwatch_camera_frames_total{camera="street"}')
         batches = value(metrics, "streamwatch_inference_seconds_count")
         assert value(metrics, 'streamwatch_inference_seconds_bucket{le="+Inf"}') == batches > 0
+        confirmed = value(metrics, "streamwatch_second_looks_confirmed_total")
+        assert 1 <= confirmed <= value(metrics, "streamwatch_second_look_seconds_count")
+        assert value(metrics, "streamwatch_second_looks_failed_total") == 0
         told = re.findall(r"^streamwatch_events_total\S+ (\S+)$", metrics, re.MULTILINE)
         latencies = value(metrics, "streamwatch_capture_to_publish_seconds_count")
         assert 0 < latencies <= sum(float(count) for count in told)
