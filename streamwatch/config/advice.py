@@ -16,7 +16,7 @@ from streamwatch.config.document.expansion import holds_reference
 from streamwatch.config.document.positions import is_secret, path_text
 from streamwatch.config.loading import parse
 from streamwatch.config.login_advice import AS_IT_STANDS, is_like_a_reference, login_advice
-from streamwatch.config.phrase_advice import phrase_advice
+from streamwatch.config.phrase_advice import COLOURS, phrase_advice
 from streamwatch.config.problems import fault
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.mqtt import MqttSettings
@@ -75,11 +75,7 @@ def prompt_advice(config: Config) -> Iterator[Advice]:
             yield Advice(f"watches.{name}{key}", said)
 
 
-_COLOURS = (
-    "red", "orange", "yellow", "green", "blue", "purple", "violet", "pink", "brown", "black",
-    "white", "grey", "gray", "silver", "golden", "beige", "turquoise",
-)  # fmt: skip
-_ATTRIBUTES = frozenset((*_COLOURS, "wearing", "with", "without", "holding", "carrying"))
+_ATTRIBUTES = frozenset((*COLOURS, "wearing", "with", "without", "holding", "carrying"))
 _PLACES = frozenset(("on", "at", "near", "under", "behind", "by"))
 """What comes after one of these tells where the thing is."""
 

@@ -17,10 +17,11 @@ _BETWEEN = re.compile(
     """
 )
 _CONJUNCTION = re.compile(r"(?i)^(?:and|or)\s+")
-_ADJECTIVES = {
-    *("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white"),
-    *("grey", "gray", "silver", "beige", "big", "large", "small", "little", "old", "young"),
-}
+COLOURS = (
+    *("red", "orange", "yellow", "green", "blue", "purple", "violet", "pink", "brown", "black"),
+    *("white", "grey", "gray", "silver", "golden", "beige", "turquoise"),
+)
+_ADJECTIVES = {*COLOURS, "big", "large", "small", "little", "old", "young"}
 _NEGATION = re.compile(
     r"(?i)(?P<what>.*?)\b(?P<word>(?:anything|everything) (?:but|except)|not|no|without|except)\s+"
     r"(?P<rest>.+)"
@@ -38,26 +39,27 @@ _PLAIN = re.compile(r"(?!(?i:true|false|null|yes|no|on|off)$)[^\W\d_][\w'-]*(?: 
 
 def phrase_advice(watch: WatchSettings) -> Iterator[tuple[str, str]]:
     """(key below the watch, message)."""
-    for key, prompts in watch.prompts_by_key.items():
+    for path, prompts in watch.words_by_key.items():
+        key = path.rpartition(".")[2]
         apart = {prompt: _apart(prompt) for prompt in prompts}
         several = [prompt for prompt, parts in apart.items() if parts != [prompt]]
         if several:
             each = list(dict.fromkeys(part for parts in apart.values() for part in parts))
             yield (
-                f".{key}",
+                f".{path}",
                 f"'{several[0]}' is looked for as one phrase, which commas, full stops and 'or' "
                 f"don't divide; if each by itself is meant, write {key}: {_written(each)}",
             )
         if articles := [prompt for prompt in prompts if _ARTICLE.fullmatch(prompt)]:
             bare = [_ARTICLE.sub(r"\1", prompt) for prompt in prompts]
             yield (
-                f".{key}",
+                f".{path}",
                 f"'{articles[0]}' begins with an article, and the models are trained with words "
                 f"without one: they may be less sure of it; write {key}: {_written(bare)}",
             )
         for prompt in prompts:
             if (found := _NEGATION.match(prompt)) and not _SIGNS.search(prompt):
-                yield f".{key}", _negated(key, prompt, found)
+                yield f".{path}", _negated(key, prompt, found)
 
 
 def _apart(prompt: str) -> list[str]:

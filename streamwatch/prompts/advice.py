@@ -174,7 +174,7 @@ def _prompts(config: Config) -> Iterator[tuple[str, str]]:
     """(path, prompt) for all prompts of the enabled watches."""
     for name, watch in config.watches.items():
         if watch.enabled:
-            for key, prompts in watch.prompts_by_key.items():
+            for key, prompts in watch.words_by_key.items():
                 for prompt in prompts:
                     yield f"watches.{name}.{key}", prompt
 

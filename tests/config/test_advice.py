@@ -23,6 +23,10 @@ PIECES = {
     "cameras": "{a: {url: bundled:street}}",
     "watches": "{w: {prompt: dog}}",
 }
+LOOKS = (
+    "detectors find the thing, but judge badly what it looks like; with second_look: require it is "
+    "looked at again, alone, before it is told"
+)
 STEPS = "zones: {steps: [[0, 0], [1, 0], [1, 1]]}"
 
 
@@ -114,6 +118,17 @@ TOYBOX = (
             ["watches.w.near: without effect: it goes with with or without"],
         ),
         ({"watches": "{w: {prompt: dog, near: 0.2, without: person}}"}, []),
+        (
+            {"watches": "{a: {prompt: red car}, b: {prompt: [dog, person wearing a hat]}}"},
+            [f"watches: 'red car' (a) and 'person wearing a hat' (b): {LOOKS}"],
+        ),
+        ({"watches": "{a: {prompt: red car, second_look: off}}"}, []),
+        ({"watches": "{a: {prompt: red car, enabled: false}, b: {prompt: dog}}"}, []),
+        ({"watches": "{a: {prompt: dog on the red carpet}}"}, []),
+        (
+            {"detector": "{model: yoloe-26s-seg}", "watches": "{a: {prompt: red car}}"},
+            [],
+        ),
         ({"timezone": "UTC"}, ["timezone: without effect: no watch has active"]),
         ({"timezone": "UTC", "watches": "{w: {prompt: dog, active: sat}}"}, []),
         ({"cameras": "{a: {url: rtsp://cam/}}"}, [TOYBOX]),

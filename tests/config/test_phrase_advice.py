@@ -50,6 +50,16 @@ def test_articles(loaded: Load) -> None:
     ]
 
 
+def test_words_that_a_second_look_compares_with(loaded: Load) -> None:
+    path = "watches.w.second_look.against"
+    lists = divided("cat, cow", "against: [sheep, cat, cow]")
+    assert said(loaded, "prompt: fox\n    second_look: {against: [sheep, 'cat, cow']}") == [
+        f"{path}: {lists}"
+    ]
+    article = with_article("a dog", "against: dog")
+    assert said(loaded, "prompt: fox\n    second_look: {against: a dog}") == [f"{path}: {article}"]
+
+
 @pytest.mark.parametrize(
     ("prompt", "instead"),
     [

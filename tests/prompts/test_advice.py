@@ -284,7 +284,7 @@ def test_check_says_what_is_read_letter_by_letter_and_where(tmp_path: Path) -> N
 
 def test_check_warns_of_rivals_that_mean_the_same(tmp_path: Path) -> None:
     watches = {
-        "a": {"prompt": "red car", "not": ["a red car", "blue car"]},
+        "a": {"prompt": "red car", "not": ["a red car", "blue car"], "second_look": "off"},
         "b": {"prompt": ["a car", "Suitcase"]},
     }
 

@@ -104,6 +104,12 @@ class WatchSettings(Settings):
         }
 
     @property
+    def words_by_key(self) -> dict[str, tuple[str, ...]]:
+        """The same, with the words of its second look, which the detector is not searched for."""
+        against = () if self.look is None else self.look.against
+        return {**self.prompts_by_key, "second_look.against": against}
+
+    @property
     def look(self) -> SecondLookSettings | None:
         """How to look again; None where it is off."""
         if isinstance(self.second_look, SecondLookSettings):
