@@ -1,6 +1,6 @@
 """What a second look is worth, and what it costs: the same footage with and without it.
 
-    python -m benchmarks.second_look [--scenes 16]
+    python -m benchmarks.second_look [--scenes 12]
 
 The bundled clip, with words for all it shows and for what is taken for it, and the drawn scenes of
 `look_alikes.py`: those of the seed that was looked at while the words and bounds were chosen, and
@@ -577,8 +577,8 @@ def cost(rounds: int) -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scenes", type=int, default=16, help=f"of each seed, {SCENES} at most")
-    parser.add_argument("--rounds", type=int, default=5, help="passes with looks, and without")
+    parser.add_argument("--scenes", type=int, default=12, help=f"of each seed, {SCENES} at most")
+    parser.add_argument("--rounds", type=int, default=3, help="passes with looks, and without")
     arguments = parser.parse_args()
     console = Console()
     settings = DetectorSettings(model="toybox")
