@@ -43,7 +43,7 @@ from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import View
-from streamwatch.geometry import iou
+from streamwatch.geometry import Box, iou
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.rivals import distractors, rivals_of
@@ -73,6 +73,7 @@ class Variant:
     near: float | None = None
 
 
+NEARS = (0.25, 0.3, 0.35, 0.45, 1.0)
 OFF, NOTE, REQUIRE = Variant("off"), Variant("note"), Variant("require")
 NOT, NOT_REQUIRE = Variant("off", with_not=True), Variant("require", with_not=True)
 COMPARED = {
@@ -88,7 +89,7 @@ CURVES = {
         for share in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
     },
     "looks": {str(looks): replace(REQUIRE, looks=looks) for looks in (1, 2, 3, 5)},
-    "near": {f"{near:.2f}": replace(REQUIRE, near=near) for near in (0.25, 0.3, 0.35, 0.45, 1.0)},
+    "near": {f"{near:.2f}": replace(REQUIRE, near=near) for near in NEARS},
 }
 VARIANTS = tuple(
     dict.fromkeys((*COMPARED.values(), *chain(*(c.values() for c in CURVES.values()))))
@@ -150,6 +151,8 @@ class Outcome:
     """Of the right and of the false alerts, those that looks have confirmed."""
     lost: list[tuple[str, str]] = field(default_factory=list)
     """Visits that are not told: the word, and the thing."""
+    told: dict[tuple[str, int], float] = field(default_factory=dict)
+    """When, in seconds, each visit of one footage was told first."""
 
     def add(self, other: Outcome) -> None:
         self.found += other.found
@@ -164,6 +167,7 @@ class Bench:
 
     def __init__(self, settings: DetectorSettings) -> None:
         self._settings = settings
+        self.threshold = settings.threshold
         self.floor = floor(settings.threshold, settings.floor)
         self._detector = load_detector(settings)
         self._embeddings = Embeddings(settings)
@@ -260,25 +264,26 @@ def written_after(footage: Footage, alerts: Iterable[Event]) -> dict[str, tuple[
 def judged(footage: Footage, alerts: Sequence[Event]) -> Outcome:
     outcome = Outcome()
     newest = {event.id: event for event in alerts}
-    visited: set[tuple[str, int]] = set()
     for event in alerts:
         if event.type != "new":
             continue
         there = footage.on(event)
         right = [number for number in there if number in footage.meant[event.watch]]
-        visited.update((event.watch, number) for number in right)
+        assert event.position is not None
+        for number in right:
+            outcome.told.setdefault((event.watch, number), event.position)
         outcome.right += bool(right)
         if not right:
             thing = footage.named[there[0]][0] if there else "nothing"
             outcome.wrong.append((event.watch, thing))
         look = newest[event.id].second_look
         outcome.confirmed[bool(right)] += look is not None and look.decided == "confirmed"
-    outcome.found = len(visited)
+    outcome.found = len(outcome.told)
     outcome.lost = [
         (word, footage.named[number][0])
         for word, meant in footage.meant.items()
         for number in meant
-        if (word, number) not in visited
+        if (word, number) not in outcome.told
     ]
     return outcome
 
@@ -291,6 +296,8 @@ class Group:
     outcomes: dict[Variant, Outcome] = field(
         default_factory=lambda: {variant: Outcome() for variant in VARIANTS}
     )
+    later: list[float] = field(default_factory=list)
+    """By how many seconds `require` tells each visit later, of those that it tells."""
 
 
 def measured(bench: Bench, scenes: int) -> dict[str, Group]:
@@ -299,8 +306,11 @@ def measured(bench: Bench, scenes: int) -> dict[str, Group]:
     for footage in progress(footages(scenes), "looking", total=total, transient=True):
         group = groups[footage.group]
         group.visits += sum(len(meant) for meant in footage.meant.values())
-        for variant, outcome in bench.outcomes(footage).items():
+        outcomes = bench.outcomes(footage)
+        for variant, outcome in outcomes.items():
             group.outcomes[variant].add(outcome)
+        now, before = outcomes[REQUIRE].told, outcomes[OFF].told
+        group.later += [at - before[visit] for visit, at in now.items() if visit in before]
     return groups
 
 
@@ -330,6 +340,18 @@ def noted(groups: Mapping[str, Group]) -> Table:
         outcome = group.outcomes[NOTE]
         right, wrong = outcome.confirmed[True], outcome.confirmed[False]
         table.add_row(title, *map(str, (outcome.right, right, len(outcome.wrong), wrong)))
+    return table
+
+
+def later(groups: Mapping[str, Group]) -> Table:
+    table = Table(title="visits that `require` tells, and how much later than `off`")
+    for heading in ("", "visits", "at once", "within 1 s", "the latest"):
+        table.add_column(heading, justify="right")
+    for title, group in groups.items():
+        at_once = sum(seconds < 0.5 / FPS for seconds in group.later)
+        soon = sum(seconds < 1 + 0.5 / FPS for seconds in group.later)
+        latest = f"{max(group.later, default=0):.1f} s"
+        table.add_row(title, *map(str, (len(group.later), at_once, soon)), latest)
     return table
 
 
@@ -422,48 +444,73 @@ KINDS = {
 LIGHTS = (1.0, 0.6)
 
 
-def kinds(bench: Bench, threshold: float) -> Table:
-    """Each thing by itself, by day and at dusk, each word alone: is it found, and kept?"""
-    table = Table(title="words that mean a thing without being its name, found by the detector")
-    for heading in ("thing", "found", "kept by a look"):
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A word found on its thing; `kept` tells for each of `NEARS` whether a look confirms it, and
+    `beaten_by` what the look takes it for with the image tower's own."""
+
+    word: str
+    kept: tuple[bool, ...]
+    beaten_by: str | None
+
+
+def readings(bench: Bench, kind: Kind, vectors: Mapping[str, Vectors]) -> Iterator[Reading]:
+    """A thing by itself, by day and at dusk, with each word alone, at the first look."""
+    shown = list(_pictures(kind))
+    for word in kind.words:
+        watch = _watch(word, REQUIRE, ())
+        assert watch.look is not None
+        at_least = watch.look.at_least
+        compared = {near: contrast(watch, watch.look, vectors, near) for near in NEARS}
+        found = bench.search([frame for frame, _ in shown], (word,), vectors)
+        for (frame, boxes), detections in zip(shown, found, strict=True):
+            for thing in boxes:
+                box = _surest(detections, thing, bench.threshold)
+                if box is None:
+                    continue
+                looked = {n: bench.tower.share(frame.image, box, compared[n]) for n in NEARS}
+                kept = tuple(share >= at_least for share, _ in looked.values())
+                yield Reading(word, kept, looked[bench.tower.near][1])
+    bench.tower.forget()
+
+
+def _surest(detections: Iterable[Detection], thing: Box, threshold: float) -> Box | None:
+    """The box of the surest detection of a thing."""
+    on = [
+        one
+        for one in detections
+        if one.confidence >= threshold and iou(one.box, thing) >= SAME_THING
+    ]
+    return max(on, key=lambda one: one.confidence).box if on else None
+
+
+def kinds(bench: Bench) -> Table:
+    table = Table(title="words that mean a thing without being its name: found, kept by a look")
+    for heading in ("thing", "found", *(f"near {near}" for near in NEARS)):
         table.add_column(heading, justify="right")
-    table.add_column("lost")
+    table.add_column(f"lost with near {bench.tower.near}, to what")
     vectors = bench.vectors(word for kind in KINDS.values() for word in kind.words)
-    sums: Counter[str] = Counter()
-    for name, kind in progress(KINDS.items(), "reading", transient=True):
-        kept: list[bool] = []
-        lost: Counter[tuple[str, str]] = Counter()
-        pictures = list(_pictures(kind))
-        for word in kind.words:
-            watch = _watch(word, REQUIRE, ())
-            assert watch.look is not None
-            compared = contrast(watch, watch.look, vectors, bench.tower.near)
-            for scene, detections in zip(
-                pictures, bench.search([p for p, _ in pictures], (word,), vectors), strict=True
-            ):
-                frame, seen = scene
-                for thing in seen:
-                    on = [
-                        one
-                        for one in detections
-                        if one.confidence >= threshold and iou(one.box, thing) >= SAME_THING
-                    ]
-                    if not on:
-                        continue
-                    surest = max(on, key=lambda one: one.confidence)
-                    share, by = bench.tower.share(frame.image, surest.box, compared)
-                    kept.append(share >= watch.look.at_least)
-                    if not kept[-1]:
-                        lost[word, by or "no other by itself"] += 1
-        bench.tower.forget()
-        sums.update(found=len(kept), kept=sum(kept))
-        table.add_row(name, str(len(kept)), str(sum(kept)), _pairs(lost))
+    found = {
+        name: list(readings(bench, kind, vectors))
+        for name, kind in progress(KINDS.items(), "reading", transient=True)
+    }
+    own = NEARS.index(bench.tower.near)
+    for name, these in found.items():
+        lost = Counter((one.word, one.beaten_by or "") for one in these if not one.kept[own])
+        table.add_row(name, *_counts(these), _pairs(lost))
     table.add_section()
-    table.add_row("all of them", str(sums["found"]), str(sums["kept"]))
+    table.add_row("all of them", *_counts([one for these in found.values() for one in these]))
     return table
 
 
-def _pictures(kind: Kind) -> Iterator[tuple[Frame, list[tuple[float, float, float, float]]]]:
+def _counts(found: Sequence[Reading]) -> Iterator[str]:
+    """How many, and how many of them are kept with each of `NEARS`."""
+    yield str(len(found))
+    for place in range(len(NEARS)):
+        yield str(sum(one.kept[place] for one in found))
+
+
+def _pictures(kind: Kind) -> Iterator[tuple[Frame, list[Box]]]:
     """Its sprites side by side in each light, and where they are."""
     drawn = [(sprite, color) for color in kind.colors for sprite in kind.sprites]
     places = range(110, 640, 200)
@@ -587,9 +634,10 @@ def main() -> None:
     for table in (
         worth(groups),
         noted(groups),
+        later(groups),
         *(curve(setting, groups) for setting in CURVES),
         differences(groups),
-        kinds(bench, settings.threshold),
+        kinds(bench),
         cost(arguments.rounds),
     ):
         console.print(table)
