@@ -1,12 +1,13 @@
-"""What `not` and the built-in distractors are worth: the same footage with and without them.
+"""What `not`, the built-in distractors and second looks are worth: footage with and without them.
 
     python -m benchmarks.rivals
 
 The bundled clip and drawn scenes, each with words that `toybox` is known to find wrongly in it, and
 with such that it gets right anyway. Per case two figures: visits found, and false alerts (on
 something that the prompt doesn't mean). `not` holds what a person would write there after the first
-false alert, see `NOT`; "distractors" are those of the encoder's row in the catalogue. The detector
-looks at 5 frames a second; the watches run on those, and on one of five.
+false alert, see `NOT`; "distractors" are those of the encoder's row in the catalogue, and a second
+look is required to confirm the alert. The detector looks at 5 frames a second; the watches run on
+those, and on one of five.
 
 Then, for choosing an encoder's distractors: how sure the detector is of what the clip shows, each
 prompt alone on its camera and beside the others; and what another `spared_from_cosine` (see
@@ -30,6 +31,7 @@ from rich.console import Console
 from rich.progress import track as progress
 from rich.table import Table
 
+from benchmarks.looking import Tower, told
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.config.sections.watch import WatchSettings
@@ -39,8 +41,9 @@ from streamwatch.geometry import Box, iou
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.rivals import distractors, rivals_of
 from streamwatch.prompts.vocabulary import searched, vocabulary
-from streamwatch.records import Detection, Event, Frame, Image
+from streamwatch.records import Detection, Event, Finding, Frame, Image, LookRequest
 from streamwatch.scheduler.rate import Rate
+from streamwatch.second_look.contrast import contrast, words_for
 from streamwatch.watch.camera import CameraRules, CameraWatches
 from streamwatch.watch.rules import beaten, floor
 from tests.parts import STREET_CLIP
@@ -91,11 +94,12 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What the watches have to beat."""
+    """What the watches have to beat, and whether a second look must confirm their alerts."""
 
     title: str
     with_not: bool
     distractors: bool
+    second_look: bool = False
 
 
 VARIANTS = (
@@ -103,6 +107,8 @@ VARIANTS = (
     Variant("not", with_not=True, distractors=False),
     Variant("distractors", with_not=False, distractors=True),
     Variant("both", with_not=True, distractors=True),
+    Variant("second look", with_not=False, distractors=False, second_look=True),
+    Variant("not + second look", with_not=True, distractors=False, second_look=True),
 )
 
 
@@ -259,8 +265,10 @@ class Bench:
             *itertools.chain.from_iterable(KINDS.values()),
             *WRONG,
             *distractors(settings),
+            *words_for([_settings_of("thing", VARIANTS[-1])]),
         }
         self._settings = settings
+        self._tower = Tower(settings)
         self._detector = load_detector(settings)
         self._found: dict[tuple[Footage, tuple[str, ...], int], Found] = {}
         self.vectors = Embeddings(settings).vectors(tuple(sorted(prompts)))
@@ -269,16 +277,7 @@ class Bench:
         self, prompts: Sequence[str], variant: Variant, fps: float = FPS
     ) -> tuple[CameraWatches, tuple[str, ...]]:
         """A watch for each of the prompts, named like it, and what they are searched for."""
-
-        def contrasted(prompt: str) -> bool:
-            return variant.with_not and prompt in NOT
-
-        watches = {
-            prompt: WatchSettings.model_validate(
-                {"prompt": [prompt]} | ({"not": NOT[prompt]} if contrasted(prompt) else {})
-            )
-            for prompt in prompts
-        }
+        watches = {prompt: _settings_of(prompt, variant) for prompt in prompts}
         settings = self._settings.model_copy(update={"distractors": variant.distractors})
         rivals = rivals_of(watches, settings, self.vectors)
         camera = CameraSettings(url="bundled:street", fps=fps)
@@ -293,9 +292,9 @@ class Bench:
         """What the detector finds for these watches in every frame, or one of `every`."""
         key = footage, prompts, every
         if key not in self._found:
-            frames = _frames(footage)[::every]
-            found = self.search([frame.image for frame in frames], prompts, watches.floor)
-            self._found[key] = tuple(zip(frames, found, strict=True))
+            looked_at = frames(footage)[::every]
+            found = self.search([frame.image for frame in looked_at], prompts, watches.floor)
+            self._found[key] = tuple(zip(looked_at, found, strict=True))
         return self._found[key]
 
     def search(
@@ -310,29 +309,42 @@ class Bench:
         """What the watches tell of a case at a rate."""
         watches, prompts = self.watches(case.prompts, variant, fps)
         rate = Rate(fps)
-        told: list[Event] = []
-        for frame, found in self.look(case.footage, watches, prompts):
-            if rate.due(frame.seconds):
-                told += watches.update(frame, found)
-        return told + list(watches.close("lost"))
+        found = self.look(case.footage, watches, prompts)
+        due = [(frame, detections) for frame, detections in found if rate.due(frame.seconds)]
+
+        def find(request: LookRequest) -> Finding:
+            watch = _settings_of(request.watch, variant)
+            assert watch.look is not None
+            compared = contrast(watch, watch.look, self.vectors, self._tower.near)
+            return self._tower.find(request, compared, watch.look.at_least)
+
+        return list(told(watches, due, find))
+
+
+def _settings_of(prompt: str, variant: Variant) -> WatchSettings:
+    rivals = NOT.get(prompt, ()) if variant.with_not else ()
+    look = "require" if variant.second_look else "off"
+    return WatchSettings.model_validate(
+        {"prompt": [prompt], "second_look": look} | ({"not": rivals} if rivals else {})
+    )
 
 
 @cache
-def _frames(footage: Footage) -> tuple[Frame, ...]:
+def frames(footage: Footage) -> tuple[Frame, ...]:
     if isinstance(footage, Scene):
         return tuple(frame for frame, _ in footage.frames(FPS))
     start, end = footage
-    frames = []
+    shown = []
     with av.open(str(STREET_CLIP)) as clip:
         for index, picture in enumerate(clip.decode(video=0)):
             at = index / CLIP_FPS
             if start <= at < end and index % (CLIP_FPS // FPS) == 0:
                 image = picture.to_ndarray(format="bgr24").astype(np.uint8)
-                frames.append(Frame("bench", index, START + timedelta(seconds=at), at, at, image))
-    return tuple(frames)
+                shown.append(Frame("bench", index, START + timedelta(seconds=at), at, at, image))
+    return tuple(shown)
 
 
-def _truth(footage: Footage) -> Truth:
+def truth_of(footage: Footage) -> Truth:
     """The visits in it; positions are those of the frames."""
     if isinstance(footage, Scene):
         return footage.truth(FPS)
@@ -355,7 +367,7 @@ class Outcome:
 
 def visits(case: Case) -> dict[str, list[Visit]]:
     """By prompt, the visits that should be told."""
-    truth = _truth(case.footage)
+    truth = truth_of(case.footage)
     return {
         prompt: [visit for visit in truth.visits if visit.name in MEANT.get(prompt, (prompt,))]
         for prompt in case.prompts
@@ -363,7 +375,7 @@ def visits(case: Case) -> dict[str, list[Visit]]:
 
 
 def judge(case: Case, events: Sequence[Event]) -> Outcome:
-    fps, meant = _truth(case.footage).fps, visits(case)
+    fps, meant = truth_of(case.footage).fps, visits(case)
     found, false = set(), 0
     for event in events:
         if event.type != "new":
@@ -371,14 +383,14 @@ def judge(case: Case, events: Sequence[Event]) -> Outcome:
         on = [
             (event.watch, number)
             for number, visit in enumerate(meant[event.watch])
-            if _overlap(visit, fps, event.position, event.box) >= ON_ITS_THING
+            if overlap(visit, fps, event.position, event.box) >= ON_ITS_THING
         ]
         found.update(on)
         false += not on
     return Outcome(len(found), false)
 
 
-def _overlap(visit: Visit, fps: float, position: float | None, box: Box) -> float:
+def overlap(visit: Visit, fps: float, position: float | None, box: Box) -> float:
     """IoU of a box with the thing at a moment; 0 where that is not in the picture."""
     assert position is not None
     there = visit.boxes.get(round(position * fps))
@@ -387,7 +399,7 @@ def _overlap(visit: Visit, fps: float, position: float | None, box: Box) -> floa
 
 def confidences(case: Case, prompt: str, found: Found) -> Iterator[float]:
     """How sure the detector is of the prompt's thing, in each frame that shows it."""
-    fps = _truth(case.footage).fps
+    fps = truth_of(case.footage).fps
     for visit in visits(case)[prompt]:
         for frame, detections in found:
             if frame.position is not None and round(frame.position * fps) in visit.boxes:
@@ -396,7 +408,7 @@ def confidences(case: Case, prompt: str, found: Found) -> Iterator[float]:
                         detection.confidence
                         for detection in detections
                         if detection.prompt == prompt
-                        and _overlap(visit, fps, frame.position, detection.box) >= SAME_THING
+                        and overlap(visit, fps, frame.position, detection.box) >= SAME_THING
                     ),
                     default=0.0,
                 )
