@@ -315,7 +315,8 @@ class Bench:
         def find(request: LookRequest) -> Finding:
             watch = _settings_of(request.watch, variant)
             assert watch.look is not None
-            compared = contrast(watch, watch.look, self.vectors, self._tower.near)
+            against = (*watch.not_, *watch.look.against)
+            compared = contrast(watch.prompt, against, self.vectors, self._tower.near)
             return self._tower.find(request, compared, watch.look.at_least)
 
         return list(told(watches, due, find))

@@ -217,7 +217,7 @@ class Bench:
         settings = self._settings
         near = self.tower.near if variant.near is None else variant.near
         compared = {
-            word: contrast(watch, watch.look, vectors, near)
+            word: contrast(watch.prompt, watch.not_, vectors, near)
             for word, watch in watches.items()
             if watch.look is not None
         }
@@ -461,7 +461,7 @@ def readings(bench: Bench, kind: Kind, vectors: Mapping[str, Vectors]) -> Iterat
         watch = _watch(word, REQUIRE, ())
         assert watch.look is not None
         at_least = watch.look.at_least
-        compared = {near: contrast(watch, watch.look, vectors, near) for near in NEARS}
+        compared = {near: contrast(watch.prompt, (), vectors, near) for near in NEARS}
         found = bench.search([frame for frame, _ in shown], (word,), vectors)
         for (frame, boxes), detections in zip(shown, found, strict=True):
             for thing in boxes:
