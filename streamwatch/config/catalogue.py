@@ -205,7 +205,8 @@ unrelated words have too, the distractor is left out and has no effect."""
 def _mobileclip(network: NetworkKind, tower: str, megabytes: int) -> Encoder:
     """MobileCLIP: Ultralytics' TorchScript of its text tower, which takes CLIP's tokens.
 
-    The licence is that of Apple's weights; Ultralytics' release of them names none.
+    The licence is that of Apple's weights; Ultralytics' release of them names none. It was traced
+    with texts alone (ultralytics/ultralytics#20354), so its image tower can't be run.
     """
     asset = Asset(f"{_ULTRALYTICS}/{tower}", megabytes * _MB)
     tokenizer = _of_clip("clip-vit-base-patch32-tokenizer", (), 4 * _MB)
