@@ -16,7 +16,8 @@ from streamwatch.second_look import kinds
 class Contrast:
     """The words of one watch and their rivals, with their vectors in the same order.
 
-    `vectors` is `(prompts and rivals, 512)`, of unit length.
+    `prompts` are those of the watch and words for what a picture shows of them. `vectors` is
+    `(prompts and rivals, 512)`, of unit length.
     """
 
     prompts: tuple[str, ...]
@@ -56,5 +57,7 @@ def contrast(
     rivals: dict[str, str] = {}
     for word in (*against, *kinds.rivals_of(prompts, vectors, near)):
         rivals.setdefault(folded(word), word)  # twice, it would count twice
-    rows = [vectors[word] for word in (*prompts, *rivals.values())]
-    return Contrast(prompts, tuple(rivals.values()), np.stack(rows))
+    shown = [word for word in kinds.shown_as(prompts) if folded(word) not in rivals]
+    own = (*prompts, *shown)
+    rows = [vectors[word] for word in (*own, *rivals.values())]
+    return Contrast(own, tuple(rivals.values()), np.stack(rows))

@@ -187,6 +187,13 @@ _THINGS_IN_ING = frozenset(
 )
 """As in "brick building", which is no brick that does something."""
 
+_ANYBODY = (
+    "people", "human", "adult", "somebody", "someone", "stranger", "visitor", "guest", "neighbour",
+    "neighbor", "intruder", "burglar", "thief", "trespasser", "passer-by", "customer", "employee",
+)  # fmt: skip
+"""Words that say who a person is, which no picture shows."""
+_PERSON = GROUPS[0].kinds[0].rivals
+
 _PLURALS = {
     "children": "child",
     "mice": "mouse",
@@ -214,6 +221,12 @@ def rivals_of(
         own = set(_may_mean(prompt, vectors, near))
         kept = tuple(rival for rival in kept if rival not in own)
     return kept
+
+
+def shown_as(prompts: Iterable[str]) -> tuple[str, ...]:
+    """What a picture shows of prompts that say who somebody is: an intruder is a person there."""
+    anybody = {_singular(name) for name in _ANYBODY}
+    return _PERSON if any(_singular(prompt) in anybody for prompt in prompts) else ()
 
 
 def _may_mean(prompt: str, vectors: Mapping[str, Vectors], near: float) -> Iterable[str]:

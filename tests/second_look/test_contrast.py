@@ -101,3 +101,23 @@ def test_words_are_needed_only_for_looks_that_compare_words() -> None:
     assert words_for([watch(second_look={"mode": "off", "against": "fox"})]) == ()
     looks = [watch(second_look={"against": ["husky", "cat"]}), watch(second_look="note")]
     assert words_for(looks) == ("husky", "cat", *(word for word in all_rivals() if word != "cat"))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "own"),
+    [
+        ("intruder", ("intruder", "person", "woman", "child")),
+        ("Strangers", ("Strangers", "person", "woman", "child")),
+        ("person", ("person",)),
+        ("postman", ("postman",)),
+        ("intruder in red", ("intruder in red",)),
+        ("dog", ("dog",)),
+    ],
+)
+def test_who_somebody_is_is_shown_as_a_person(prompt: str, own: tuple[str, ...]) -> None:
+    found = contrast((prompt,), ("ghost", "Man"), vectors_of(prompt, "ghost", "Man"), NEAR)
+    assert found.prompts == own
+    assert "ghost" in found.rivals
+    assert "Man" in found.rivals, "what somebody wrote into against is a rival"
+    assert set(found.rivals).isdisjoint(own)
+    assert found.vectors.shape[0] == len(own) + len(found.rivals)
