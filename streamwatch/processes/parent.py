@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
@@ -40,11 +41,23 @@ class ChildProcess:
         self._has_answered = False
         self._connection, theirs = Pipe()
         _limit_sending(self._connection)
-        with theirs:
-            self._process = _start(noun, module, arguments, theirs)
-        # Reaps the process whenever it ends, so that it doesn't stay a zombie.
+        started: Future[subprocess.Popen[bytes]] = Future()
+
+        def keep() -> None:
+            with theirs:
+                try:
+                    process = _start(noun, module, arguments, theirs)
+                except BaseException as error:
+                    started.set_exception(error)
+                    return
+            started.set_result(process)
+            process.wait()
+
+        # Linux kills the process with the thread that started it (`child._die_with`), so that one
+        # lives as long; and it reaps it whenever it ends, so that it doesn't stay a zombie.
         name = noun.removeprefix("the ").replace(" ", "-")
-        threading.Thread(target=self._process.wait, name=name, daemon=True).start()
+        threading.Thread(target=keep, name=name, daemon=True).start()
+        self._process = started.result()
 
     @property
     def runs(self) -> bool:

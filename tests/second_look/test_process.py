@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,6 +106,16 @@ def test_one_that_was_killed_while_nobody_asked_it_is_replaced(tower: TowerProce
     after, _ = tower.encode(crop())
     assert np.array_equal(before, after)
     assert process_of(tower) != first
+
+
+def test_it_outlives_the_thread_that_started_it(tower: TowerProcess) -> None:
+    thread = threading.Thread(target=tower.start)
+    thread.start()
+    thread.join()
+    wait_until(lambda: not Path(f"/proc/self/task/{thread.native_id}").exists())
+    started = process_of(tower)
+    tower.encode(crop())
+    assert process_of(tower) == started
 
 
 def test_one_that_is_killed_while_asked_fails_once_and_then_is_replaced(
