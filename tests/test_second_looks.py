@@ -132,17 +132,20 @@ def test_the_same_file_gives_the_same_events_each_time(mode: str) -> None:
     assert run() == run()
 
 
-def test_a_process_that_was_killed_is_told_once_and_started_again() -> None:
+def test_a_process_that_hangs_is_told_once_and_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("streamwatch.second_look.process.ANSWER_SECONDS", 2.0)
     said: list[tuple[str, str | None]] = []
     found: list[Event] = []
     settings = of_clip("require", "red car", "blue car", "truck", "dog")
     pipeline = Pipeline(settings, publish=found.append, on_look_problem=lambda *s: said.append(s))
     tower = tower_of(pipeline.current)
     assert tower.pid is not None
-    os.kill(tower.pid, signal.SIGKILL)
+    os.kill(tower.pid, signal.SIGSTOP)
     with pipeline:
         assert pipeline.wait(PATIENCE_SECONDS)
-    sentence = "the image tower's process was killed; the machine may be short of memory"
+    sentence = "the image tower did not answer within 2 s and was stopped"
     assert said == [("glance", sentence), ("glance", None)]
     news = {event.watch: event.second_look for event in found if event.type == "new"}
     decided = {watch: look and look.decided for watch, look in news.items()}
@@ -152,9 +155,26 @@ def test_a_process_that_was_killed_is_told_once_and_started_again() -> None:
     assert pipeline.counts.looks_failed >= 1
 
 
+def test_a_process_that_was_killed_meanwhile_is_replaced_before_the_next_look() -> None:
+    said: list[tuple[str, str | None]] = []
+    found: list[Event] = []
+    settings = of_clip("require", "red car")
+    pipeline = Pipeline(settings, publish=found.append, on_look_problem=lambda *s: said.append(s))
+    pid = tower_of(pipeline.current).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    with pipeline:
+        assert pipeline.wait(PATIENCE_SECONDS)
+    assert said == []
+    assert [e.second_look and e.second_look.decided for e in found if e.type == "new"] == [
+        "confirmed"
+    ]
+
+
 def test_hold_keeps_back_what_a_dead_process_can_not_look_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("streamwatch.second_look.process.ANSWER_SECONDS", 1.0)
     monkeypatch.setattr("streamwatch.second_look.process.FIRST_PAUSE_SECONDS", 600.0)
     monkeypatch.setattr("streamwatch.second_look.process.LONGEST_PAUSE_SECONDS", 600.0)
     found: list[Event] = []
@@ -162,7 +182,7 @@ def test_hold_keeps_back_what_a_dead_process_can_not_look_at(
     pipeline = Pipeline(settings, publish=found.append)
     tower = tower_of(pipeline.current)
     assert tower.pid is not None
-    os.kill(tower.pid, signal.SIGKILL)
+    os.kill(tower.pid, signal.SIGSTOP)
     with pipeline:
         assert pipeline.wait(PATIENCE_SECONDS)
     assert told(found) == []
