@@ -527,7 +527,7 @@ def _pictures(kind: Kind) -> Iterator[tuple[Frame, list[Box]]]:
 
 
 LIVE_FPS = 15
-LIVE_CAMERAS = 2
+LIVE_CAMERAS = 3
 """More than two cores can do, so that looks take from what is analysed, if from anything."""
 LIVE_SECONDS = 25.0
 """Of each pass with live cameras; a file is read to its end."""
