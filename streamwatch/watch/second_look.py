@@ -92,6 +92,11 @@ class Scrutiny:
         """Whether no alert may be told now."""
         return self._settings.mode == "require" and self.decided not in ("confirmed", "skipped")
 
+    @property
+    def rejects(self) -> bool:
+        """Whether no alert will ever be told."""
+        return self.holds_back and self.decided == "rejected"
+
     def offer(self, view: View) -> None:
         if self._looked is not None and not view.is_better(self._looked):
             return

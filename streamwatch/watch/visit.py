@@ -28,8 +28,8 @@ class Visit:
 
     `started_at` and `track` are those from before a crash if it continues such a visit;
     `first_seconds` is of this run. `changes` are sightings in other zones than before, not yet
-    published. `scrutiny` is None where the thing is not looked at again; `second_look` is what
-    events tell of the looks, and `look_is_news` whether none has told it yet.
+    published. `scrutiny` is None where the thing is not looked at again; `earlier_look` is what was
+    told of looks before a restart. `look_is_news` says that no event has told the newest look yet.
     """
 
     track: int
@@ -48,18 +48,18 @@ class Visit:
     published_zones: frozenset[str] = frozenset()
     changes: deque[Sighting] = field(default_factory=deque)
     scrutiny: Scrutiny | None = None
-    second_look: SecondLook | None = None
+    earlier_look: SecondLook | None = None
     look_is_news: bool = False
+
+    @property
+    def second_look(self) -> SecondLook | None:
+        """What events tell of the looks."""
+        return self.earlier_look if self.scrutiny is None else self.scrutiny.result
 
     @property
     def rejected(self) -> bool:
         """Whether second looks have held it back for good."""
-        return (
-            self.id is None
-            and self.scrutiny is not None
-            and self.scrutiny.holds_back
-            and self.scrutiny.decided == "rejected"
-        )
+        return self.scrutiny is not None and self.scrutiny.rejects
 
     def note_zones(self) -> None:
         """Queue the last sighting if its zones differ from those published or queued before.

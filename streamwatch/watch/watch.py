@@ -167,7 +167,6 @@ class Watch:
         if visit is None or visit.scrutiny is None:
             return []
         visit.look_is_news |= visit.scrutiny.take(finding, self._seconds)
-        visit.second_look = visit.scrutiny.result
         if visit.id is not None:
             return []
         return [self._reject(visit)] if visit.rejected else self._new_if_due(visit)
@@ -177,7 +176,6 @@ class Watch:
         assert visit.scrutiny is not None
         visit.scrutiny.take(finding, self._seconds)
         visit.scrutiny.conclude()
-        visit.second_look = visit.scrutiny.result
         if visit.scrutiny.holds_back:
             return [self._reject(visit)]
         return [self._begin(visit), self._end(visit, reason)] if self._is_due(visit) else []
@@ -226,6 +224,7 @@ class Watch:
         sighting = Sighting(
             track, frame.seconds, frame.captured_at, frame.position, frame.size, zones
         )
+        picture = self._picture(frame, track, zones)
         visit = self._visits.get(track.id)
         if visit is None:
             visit = Visit(
@@ -233,7 +232,7 @@ class Watch:
                 frame.captured_at,
                 frame.seconds,
                 sighting,
-                self._picture(frame, track, zones),
+                picture,
                 track.confidence,
                 scrutiny=None if self._look is None else Scrutiny(self._look),
             )
@@ -241,11 +240,9 @@ class Watch:
         visit.last = sighting
         if visit.scrutiny is not None:
             cut = is_cut(track.box, self._seen_part(frame.size))
-            visit.scrutiny.offer(
-                View(self._picture(frame, track, zones), track.confidence, whole=not cut)
-            )
+            visit.scrutiny.offer(View(picture, track.confidence, whole=not cut))
         if track.confidence > visit.best_confidence:
-            visit.best = self._picture(frame, track, zones)
+            visit.best = picture
             visit.best_confidence = track.confidence
         if not visit.appeared:
             visit.hits.append(frame.seconds)
@@ -298,7 +295,6 @@ class Watch:
         if visit.scrutiny is None:
             return
         picture = visit.scrutiny.next_look(self._seconds)
-        visit.second_look = visit.scrutiny.result
         if picture is not None:
             number = visit.last.track.id
             self._looks.append(
@@ -335,7 +331,7 @@ class Watch:
         visit.sequence = before.sequence + 1
         visit.best_confidence = max(visit.best_confidence, before.best_confidence)
         visit.appeared = True
-        visit.scrutiny, visit.second_look = None, before.second_look
+        visit.scrutiny, visit.earlier_look = None, before.second_look
         visit.published_at = visit.last.seconds
         return self._event(visit, "update", visit.last, with_picture=better)
 
@@ -343,7 +339,7 @@ class Watch:
         """Begin a visit that continues one that a clean stop ended."""
         visit.continues = before.id
         visit.appeared = True
-        visit.scrutiny, visit.second_look = None, before.second_look
+        visit.scrutiny, visit.earlier_look = None, before.second_look
         return self._begin(visit)
 
     def _end_left(self, seconds: float) -> list[Event]:
@@ -371,7 +367,6 @@ class Watch:
         if visit.id is not None:
             if scrutiny is not None:
                 scrutiny.conclude()
-                visit.second_look = scrutiny.result
             return [self._end(visit, reason)]
         if scrutiny is None or not scrutiny.begun or scrutiny.decided is not None:
             return []
@@ -381,7 +376,6 @@ class Watch:
             self._leaving[visit.last.track.id] = visit, reason
             return []
         scrutiny.conclude()
-        visit.second_look = scrutiny.result
         return [self._reject(visit)]
 
     def _reject(self, visit: Visit) -> Event:
