@@ -562,7 +562,7 @@ def one_pass(mode: Mode, live: bool) -> Pass:
     towers: list[int] = []
     with Pipeline(config, publish=lambda _: None) as pipeline:
         began = time.monotonic()
-        for looker in pipeline.current.looks.lookers.values():
+        for looker in pipeline.current.looks.lookers.by_key.values():
             if isinstance(looker.by, TowerProcess) and looker.by.pid is not None:
                 towers.append(looker.by.pid)
         pipeline.wait(LIVE_SECONDS if live else None)

@@ -67,7 +67,7 @@ def wait_until(done: Callable[[], object]) -> None:
 
 
 def tower_of(setup: Setup) -> TowerProcess:
-    (looker,) = setup.looks.lookers.values()
+    (looker,) = setup.looks.lookers.by_key.values()
     assert isinstance(looker.by, TowerProcess)
     return looker.by
 

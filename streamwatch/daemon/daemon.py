@@ -315,7 +315,7 @@ class Daemon:
     def _report_looks(self, who: str, sentence: str | None) -> None:
         """That second looks can't be made, or can again: in the log, on `P/errors` and in
         `P/info`."""
-        kind: Kind = f"looks by {who}"
+        kind: Kind = ("looks", who)
         if sentence is not None:
             report = not_looking(sentence)
             log.warning("%s", report.message)

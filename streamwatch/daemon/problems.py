@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from streamwatch.daemon.reloading import Outcome
 from streamwatch.publisher import ErrorReport, Publisher
 
-Kind = str
-"""`file`, `mount`, `http`, or `looks by …` for each that takes second looks."""
+Kind = Literal["file", "mount", "http"] | tuple[Literal["looks"], str]
+"""`looks` with the name of who takes second looks."""
 
 NOT_TAKEN_OVER = "the configuration is not taken over, what ran before goes on"
 

@@ -38,33 +38,31 @@ _Key = tuple[ImageTower, Path] | _Server
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Looker:
+    """`near` is `catalogue.ImageTower.near`; of no use to a language model."""
+
     lane: Lane
     by: TowerProcess | LanguageModel
+    near: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Looks:
-    """The looks of one configuration, by watch; `lookers` are who they need."""
+class Lookers:
+    """Who looks for a configuration: each once, and by watch."""
 
-    by_watch: Mapping[str, tuple[Lane, Look]]
-    lookers: Mapping[_Key, _Looker]
-
-    def look(self, request: LookRequest) -> Future[Finding]:
-        """From any thread; never blocks. The future always gives a finding."""
-        lane, look = self.by_watch[request.watch]
-        return lane.look(look, request)
+    by_key: Mapping[_Key, _Looker]
+    of_watch: Mapping[str, _Looker]
 
     def wait_until_ready(self) -> None:
         """Wait until what looks by words is loaded. Raises DetectorError."""
-        for looker in self.lookers.values():
+        for looker in self.by_key.values():
             looker.lane.ready.result()
 
-    def close(self, kept: Looks | None = None) -> None:
-        """End those that look, but not those that `kept` needs too."""
+    def close(self, kept: Lookers | None = None) -> None:
+        """End those that look, but not those that are `kept` too."""
         gone = [
             looker
-            for key, looker in self.lookers.items()
-            if kept is None or kept.lookers.get(key) is not looker
+            for key, looker in self.by_key.items()
+            if kept is None or kept.by_key.get(key) is not looker
         ]
         for looker in gone:
             looker.lane.close()
@@ -74,43 +72,51 @@ class Looks:
             looker.lane.join(CLOSE_SECONDS)
 
 
-def start_looking(config: Config, before: Looks, on_problem: OnProblem) -> Looks:
+@dataclass(frozen=True, slots=True, eq=False)
+class Looks:
+    """The looks of one configuration, by watch, and who they need."""
+
+    by_watch: Mapping[str, tuple[Lane, Look]]
+    lookers: Lookers
+
+    def look(self, request: LookRequest) -> Future[Finding]:
+        """From any thread; never blocks. The future always gives a finding."""
+        lane, look = self.by_watch[request.watch]
+        return lane.look(look, request)
+
+
+def start_looking(config: Config, before: Lookers | None, on_problem: OnProblem) -> Lookers:
     """Start who looks for a configuration, without waiting; those of `before` are kept if possible.
 
-    The looks themselves are made by `with_words`. Raises UnavailableSetting where the text encoder
-    has no image tower.
+    Raises UnavailableSetting where the text encoder has no image tower; then nothing is started.
     """
-    lookers: dict[_Key, _Looker] = {}
-    for name, look in _looks(config):
-        key = _key(config, name, look)
-        if key not in lookers:
-            kept = before.lookers.get(key)
-            lookers[key] = _looker(key, on_problem) if kept is None else kept
-    return Looks({}, lookers)
+    keys = {name: _key(config, name, look) for name, look in _looks(config)}
+    kept = {} if before is None else before.by_key
+    by_key = {
+        key: kept.get(key) or _looker(key, on_problem) for key in dict.fromkeys(keys.values())
+    }
+    return Lookers(by_key, {name: by_key[key] for name, key in keys.items()})
 
 
-def with_words(config: Config, started: Looks, vectors: Mapping[str, Vectors]) -> Looks:
+def with_words(config: Config, lookers: Lookers, vectors: Mapping[str, Vectors]) -> Looks:
     """What looks, and how.
 
     `vectors` has those of the watches' prompts and of `texts.words_of_looks`.
     """
     by_watch: dict[str, tuple[Lane, Look]] = {}
     for name, look in _looks(config):
-        key = _key(config, name, look)
-        looker = started.lookers[key]
+        watch, looker = config.watches[name], lookers.of_watch[name]
         if isinstance(looker.by, TowerProcess):
-            assert isinstance(key, tuple)
-            watch = config.watches[name]
-            words = contrast(watch.prompt, (*watch.not_, *look.against), vectors, key[0].near)
+            words = contrast(watch.prompt, (*watch.not_, *look.against), vectors, looker.near)
             by_watch[name] = looker.lane, ByWords(looker.by, words, look.at_least)
         else:
             assert look.ask is not None
             by_watch[name] = looker.lane, ByQuestion(looker.by, look.ask, look.expect)
-    return Looks(by_watch, started.lookers)
+    return Looks(by_watch, lookers)
 
 
 def look_at(
-    looks: Looks,
+    lookers: Lookers,
     settings: DetectorSettings,
     frame: Frame,
     detections: Sequence[Detection],
@@ -118,16 +124,16 @@ def look_at(
 ) -> Future[tuple[Finding, ...]]:
     """Compare each detection's crop with its prompt and with common things.
 
-    By the image tower that `looks` has, or by one that is loaded for this alone. `vectors` has
+    By the image tower among `lookers`, or by one that is loaded for this alone. `vectors` has
     those of the prompts and of `kinds.all_rivals()`. The future never fails.
     """
     key = image_tower(settings)
-    kept = looks.lookers.get(key)
+    kept = lookers.by_key.get(key)
     looker = _looker(key, lambda _who, _sentence: None) if kept is None else kept
     assert isinstance(looker.by, TowerProcess)
     found = []
     for detection in detections:
-        words = contrast((detection.prompt,), (), vectors, key[0].near)
+        words = contrast((detection.prompt,), (), vectors, looker.near)
         request = LookRequest(frame.camera, "", 0, frame.image, detection.box)
         found.append(looker.lane.look(ByWords(looker.by, words, at_least=0.5), request))
     all_found = gathered(found)
@@ -168,4 +174,4 @@ def _looker(key: _Key, on_problem: OnProblem) -> _Looker:
         start=process.start,
         end=process.stop,
     )
-    return _Looker(lane, process)
+    return _Looker(lane, process, tower.near)

@@ -21,7 +21,7 @@ from typing import Literal, Self
 from streamwatch.config import Config, DetectorSettings
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import Detector
-from streamwatch.errors import DetectorError, StreamwatchError, first_line
+from streamwatch.errors import StreamwatchError, first_line
 from streamwatch.models.provision import image_tower
 from streamwatch.pipeline.analysis import Analysis, Answer, Changeover, Watched, try_out
 from streamwatch.pipeline.camera import CameraMaker, RunningCamera, let_go, recall, take_over
@@ -229,7 +229,7 @@ class Pipeline:
         self._encoding.stop()
         _stop(captures)
         stopped = self._analysis.stop(timeout)
-        current.looks.close()
+        current.looks.lookers.close()
         return stopped
 
     # --- changing ---------------------------------------------------------------------------------
@@ -264,27 +264,27 @@ class Pipeline:
         embeddings, known = self._embeddings_for(new)
         words = vocabularies(config, embeddings, known, words_of_looks(config))
         detector = before.detector
-        started = start_looking(config, before.looks, self._on_look_problem)
+        lookers = start_looking(config, before.looks.lookers, self._on_look_problem)
         try:
             if _other_detector(old, new):
                 log.info("loading the detector %s beside the one that runs", new.model)
                 detector = load_detector(new)
-            started.wait_until_ready()
-        except DetectorError:
-            started.close(before.looks)
+            lookers.wait_until_ready()
+        except BaseException:
+            lookers.close(before.looks.lookers)
             raise
         return Setup(
             config,
             detector,
             embeddings,
             words,
-            with_words(config, started, words.vectors),
+            with_words(config, lookers, words.vectors),
             self._cameras(config, words, before.cameras),
         )
 
     def discard(self, prepared: Setup) -> None:
         """Let go of what `prepare` made, when it is not exchanged."""
-        prepared.looks.close(self._current.looks)
+        prepared.looks.lookers.close(self._current.looks.lookers)
 
     def exchange(self, prepared: Setup) -> float:
         """Switch to a prepared setup between two batches.
@@ -311,6 +311,7 @@ class Pipeline:
         try:
             done.result()
         except CancelledError:
+            self.discard(prepared)
             raise StreamwatchError("the daemon is stopping") from None
         live_at = time.monotonic()
         old, new = set(before.captures.values()), set(prepared.captures.values())
@@ -322,7 +323,7 @@ class Pipeline:
                     capture.start()
         for capture in old - new:
             capture.request_stop()
-        before.looks.close(prepared.looks)
+        before.looks.lookers.close(prepared.looks.lookers)
         return live_at
 
     def join_replaced(self) -> None:
@@ -368,9 +369,8 @@ class Pipeline:
         `vectors` has those of their prompts and of `kinds.all_rivals()`. Takes seconds where no
         watch has a second look, since the image tower is loaded for it. Raises DetectorError.
         """
-        return look_at(
-            self._current.looks, self._current.config.detector, frame, detections, vectors
-        )
+        current = self._current
+        return look_at(current.looks.lookers, current.config.detector, frame, detections, vectors)
 
     # --- making -----------------------------------------------------------------------------------
 
@@ -379,13 +379,13 @@ class Pipeline:
         log.info("loading the detector %s", settings.model)
         since = time.monotonic()
         embeddings = Embeddings(settings)
-        started = start_looking(config, Looks({}, {}), self._on_look_problem)
+        lookers = start_looking(config, None, self._on_look_problem)
         try:
             words = vocabularies(config, embeddings, {}, words_of_looks(config))
             detector = load_detector(settings)
-            started.wait_until_ready()
+            lookers.wait_until_ready()
         except BaseException:
-            started.close()
+            lookers.close()
             raise
         log.info(
             "detector %s is ready on %s after %.1f s, looking for %d prompts",
@@ -394,7 +394,7 @@ class Pipeline:
             time.monotonic() - since,
             len(words.named),
         )
-        looks = with_words(config, started, words.vectors)
+        looks = with_words(config, lookers, words.vectors)
         cameras = self._cameras(config, words, before={})
         return Setup(config, detector, embeddings, words, looks, cameras)
 

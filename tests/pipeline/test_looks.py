@@ -68,7 +68,7 @@ def pipeline(made: Path) -> Iterator[Pipeline]:
 def test_a_folder_with_a_whole_clip_looks_with_its_image_tower(
     pipeline: Pipeline, frame: Frame
 ) -> None:
-    (looker,) = pipeline.current.looks.lookers.values()
+    (looker,) = pipeline.current.looks.lookers.by_key.values()
     assert isinstance(looker.by, TowerProcess)
     vectors = pipeline.encode(("red car", "truck", *all_rivals())).result(60)
     detections = [
@@ -120,7 +120,7 @@ def test_looking_again_loads_a_tower_for_that_alone(made: Path, frame: Frame) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Lane, "close", note)
         with Pipeline(config(made, "whole", "off"), publish=lambda _: None) as running:
-            assert not running.current.looks.lookers
+            assert not running.current.looks.lookers.by_key
             vectors = running.encode(("dog", *all_rivals())).result(60)
             dog = Detection("dog", 0.4, (10, 10, 90, 90))
             (finding,) = running.look_again(frame, [dog], vectors).result(60)

@@ -128,13 +128,13 @@ class Commands:
         texts = (*(prompts or ()), *around)
         if request.look:
             self._pipeline.require_image_tower()
-            texts += (*self._reported(request.camera), *all_rivals())
+            texts += (*self._own_prompts(request.camera), *all_rivals())
         self._encodings.take(_ANYBODY)
         leave = partial(self._encodings.leave, _ANYBODY)
         self._when_done(self._pipeline.encode(texts), asked, look, leave)
 
-    def _reported(self, camera: str) -> tuple[str, ...]:
-        """The prompts of the camera's watches."""
+    def _own_prompts(self, camera: str) -> tuple[str, ...]:
+        """All that the camera's watches name, what they must beat included."""
         watches = self._config.watches_of(camera).values()
         return tuple(prompt for watch in watches for prompt in prompts_of(watch))
 
