@@ -31,6 +31,7 @@ from streamwatch.config.sections.whole import (
 from streamwatch.config.summary import describe
 from streamwatch.config.values.addresses import (
     bracketed,
+    host_and_port,
     is_certified,
     is_encrypted,
     with_credentials,
@@ -72,6 +73,7 @@ __all__ = [
     "did_you_mean",
     "find",
     "folded",
+    "host_and_port",
     "is_certified",
     "is_encrypted",
     "keep_last_good",

@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import httpx
 
 from streamwatch import __version__
-from streamwatch.config import bracketed, is_encrypted, mask_secrets_in
+from streamwatch.config import bracketed, host_and_port, is_encrypted, mask_secrets_in
 from streamwatch.errors import StreamwatchError
 from streamwatch.second_look.replies import Answer, content_of, error_message, parsed, yes_or_no
 from streamwatch.tls import client_context, problem
@@ -55,8 +55,6 @@ _NO_FORMAT = {400, 422, 501}
 _NAMES_FORMAT = ("response_format", "json_schema", "grammar", "guided", "structured")
 """What servers call the form of an answer where they refuse it."""
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-
 
 class NoAnswer(StreamwatchError):  # noqa: N818 - reads as what happened
     """The language model could not be asked, or said neither yes nor no.
@@ -90,8 +88,8 @@ class LanguageModel:
         deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         parts = urlsplit(url)
-        port = parts.port or _DEFAULT_PORTS[parts.scheme]
-        self._where = f"{bracketed(parts.hostname or '')}:{port}"
+        host, port = host_and_port(parts)
+        self._where = f"{bracketed(host)}:{port}"
         self._model = model
         self._deadline_seconds = deadline_seconds
         path = f"{parts.path.rstrip('/')}/chat/completions"

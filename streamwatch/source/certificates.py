@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from streamwatch.config import is_certified, is_encrypted
+from streamwatch.config import host_and_port, is_certified, is_encrypted
 from streamwatch.tls import client_context, problem
 
 _BUNDLES = (
@@ -22,7 +22,6 @@ _BUNDLES = (
     Path("/etc/ssl/ca-bundle.pem"),  # openSUSE
     Path("/etc/ssl/cert.pem"),  # Alpine
 )
-_DEFAULT_PORTS = {"rtsps": 322, "https": 443}
 
 
 def tls_options(url: str) -> Mapping[str, str]:
@@ -43,7 +42,7 @@ def tls_problem(url: str, timeout_seconds: float) -> str | None:
     """
     parts = urlsplit(url)
     context = tls_context(url)
-    address = parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme]
+    address = host_and_port(parts)
     try:
         with (
             socket.create_connection(address, timeout_seconds) as connection,

@@ -12,13 +12,12 @@ import socket
 from typing import Literal
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
-from streamwatch.config import bracketed
+from streamwatch.config import bracketed, host_and_port
 from streamwatch.errors import SourceError
 
 MOST_HOPS = 5
 
 REDIRECTS = {301, 302, 303, 307, 308}
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+(?:%[\w.-]+)?", re.ASCII)
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
 
@@ -55,7 +54,7 @@ def _parsed(url: str) -> SplitResult | None:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return None
-    if parts.scheme not in _DEFAULT_PORTS or not _HOST.fullmatch(host):
+    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host):
         return None
     netloc = bracketed(host) + (f":{port}" if port is not None else "")
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
@@ -86,8 +85,8 @@ def _class(text: str) -> _Class:
     return "a link-local address" if address.is_link_local else "another machine"
 
 
-def _origin(parts: SplitResult) -> tuple[str, str | None, int]:
-    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS[parts.scheme]
+def _origin(parts: SplitResult) -> tuple[str, str, int]:
+    return parts.scheme, *host_and_port(parts)
 
 
 def without_login(parts: SplitResult) -> SplitResult:

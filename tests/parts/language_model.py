@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import socket
-import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from tests.parts.certificates import Certificate
-from tests.parts.serving import in_a_thread
+from tests.parts.serving import EncryptedHTTPServer, in_a_thread
 
 DRIP_SECONDS = 0.05
 """Between two bytes of a server that drips."""
@@ -55,20 +53,14 @@ class Request(BaseHTTPRequestHandler):
 Reply = Callable[[Request], None]
 
 
-class LanguageModelServer(ThreadingHTTPServer):
+class LanguageModelServer(EncryptedHTTPServer):
     """Gives one of `replies` to each request, the last of them again and again."""
 
-    daemon_threads = True
-
     def __init__(self, replies: tuple[Reply, ...], certificate: Certificate | None) -> None:
-        super().__init__(("127.0.0.1", 0), Request)
+        super().__init__(Request, certificate)
         self.replies = replies
         self.asked: list[Asked] = []
         self.ended = threading.Event()
-        self._context: ssl.SSLContext | None = None
-        if certificate is not None:
-            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self._context.load_cert_chain(certificate.path, certificate.key)
 
     @property
     def where(self) -> str:
@@ -76,16 +68,7 @@ class LanguageModelServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"{'http' if self._context is None else 'https'}://{self.where}/v1"
-
-    def get_request(self) -> tuple[socket.socket, Any]:
-        line, address = super().get_request()
-        if self._context is not None:  # the handshake comes with the first read, in its own thread
-            line = self._context.wrap_socket(line, server_side=True, do_handshake_on_connect=False)
-        return line, address
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: it is left in the middle of a handshake or an answer."""
+        return f"{self.address}/v1"
 
 
 @contextmanager

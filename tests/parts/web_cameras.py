@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import socket
-import ssl
 import tempfile
 import threading
 import time
@@ -13,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +20,18 @@ import cv2
 import numpy as np
 
 from tests.parts.certificates import Certificate
-from tests.parts.serving import in_a_thread
+from tests.parts.serving import EncryptedHTTPServer, in_a_thread
 
 FPS = 15
 REALM, NONCE = "camera", "4d61"
 
 
-class WebCamera(ThreadingHTTPServer):
+class WebCamera(EncryptedHTTPServer):
     """Answers on the loopback while its `with` block runs; `began_at` is when the clip begins.
 
     `asked` holds the path and the status of each request, `connections` how many there were. With a
     `certificate` it speaks TLS.
     """
-
-    daemon_threads = True
 
     def __init__(
         self,
@@ -45,28 +41,14 @@ class WebCamera(ThreadingHTTPServer):
         **state: Any,
     ) -> None:
         self.state = state
-        self._context: ssl.SSLContext | None = None
-        if certificate is not None:
-            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self._context.load_cert_chain(certificate.path, certificate.key)
         self.began_at = time.time()
         self.asked: list[tuple[str, int]] = []
         self.connections = 0
-        super().__init__(("127.0.0.1", 0), handler)
+        super().__init__(handler, certificate)
 
     @property
     def url(self) -> str:
-        scheme = "http" if self._context is None else "https"
-        return f"{scheme}://127.0.0.1:{self.server_address[1]}"
-
-    def get_request(self) -> tuple[socket.socket, Any]:
-        line, address = super().get_request()
-        if self._context is not None:  # the handshake comes with the first read, in its own thread
-            line = self._context.wrap_socket(line, server_side=True, do_handshake_on_connect=False)
-        return line, address
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: cameras are left in the middle of an answer."""
+        return self.address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self.connections += 1

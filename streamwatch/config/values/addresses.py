@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 from typing import Annotated, Literal
 from unicodedata import normalize
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
 
@@ -30,6 +30,7 @@ LONGEST_RTSP_LOGIN = 127
 off the rest, and the camera refuses what is left. From FFmpeg 8.1 (`auth[128]` in rtsp.c);
 `tests/source/test_logins.py` measures it with real servers."""
 
+_DEFAULT_PORTS = {"http": 80, "https": 443, "rtsps": 322}
 _SCHEME = re.compile(r"(?i)(rtsps?|https?|[a-z][a-z0-9+.-]*(?=:/)):")
 _DEVICE_NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
 _RESERVED_IN_LOGIN = "/?#%[]"
@@ -140,6 +141,11 @@ def _is_bare_ipv6(host: str) -> bool:
 def holds_credentials(url: str) -> bool:
     """Whether a validated network `url` contains a user name or password."""
     return "@" in urlsplit(url).netloc
+
+
+def host_and_port(parts: SplitResult) -> tuple[str, int]:
+    """Of a URL of HTTP(S) or RTSPS; where it names no port, that of its scheme."""
+    return parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme]
 
 
 def is_encrypted(url: str) -> bool:
