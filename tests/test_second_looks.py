@@ -73,7 +73,9 @@ def tower_of(setup: Setup) -> TowerProcess:
 
 
 def test_every_visit_is_told_and_no_look_alike(tmp_path: Path, broker: Mosquitto) -> None:
-    settings = looking(broker, "require", *PRESENT, *LOOK_ALIKES, *ABSENT)
+    settings = looking(
+        broker, {"mode": "require", "against": ["zebra"]}, *PRESENT, *LOOK_ALIKES, *ABSENT
+    )
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings) as daemon:
         assert daemon.wait() == 0, daemon.log
         subscriber.wait_for_payload("streamwatch/status", b"offline")

@@ -24,7 +24,7 @@ def config_hash(config: Config) -> str:
 def _without_secrets(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            key: mask_url(item) if key == "url" else _without_secrets(item)
+            key: mask_url(item) if key == "url" and item is not None else _without_secrets(item)
             for key, item in value.items()
             if key not in SECRET_KEYS
         }

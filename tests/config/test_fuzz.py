@@ -47,6 +47,7 @@ def mutations(draw: st.DrawFn) -> str:
 KEYS = [
     *("mqtt", "detector", "cameras", "watches", "snapshots", "model", "url", "fps", "mask"),
     *("zones", "crop", "prompt", "appear", "dwell", "tls", "http", "a"),
+    *("second_look", "mode", "against", "ask", "looks"),
 ]
 TREES = st.recursive(
     st.one_of(

@@ -217,6 +217,19 @@ def test_the_summary_shows_no_secret(loaded: Load) -> None:
     assert "camera a  rtsp://me:***@host/, 5 fps" in describe(config)
 
 
+def test_the_hash_covers_a_second_look_with_and_without_a_language_model(loaded: Load) -> None:
+    def of(second_look: str) -> str:
+        look = f"watches: {{w: {{prompt: dog, second_look: {second_look}}}}}"
+        return config_hash(loaded(RIGHT.replace("watches: {w: {prompt: dog}}", look)))
+
+    words = [of("{mode: note}"), of("{mode: require}"), of("{mode: require, against: fox}")]
+    ask = "ask: 'Is it?', model: seer, url: 'http://{}localhost/v1', token: {}"
+    models = [of(f"{{{ask.format(*login)}}}") for login in (("", "t"), ("me:x@", "t"))]
+    assert len({*words, *models}) == 5
+    for login in (("me:x@", "other"), ("me:y@", "t")):
+        assert of(f"{{{ask.format(*login)}}}") == models[1]
+
+
 def test_the_hash_depends_on_settings_and_not_on_secrets(loaded: Load) -> None:
     config = loaded(RIGHT)
     assert config_hash(config) == config_hash(loaded(RIGHT.replace("hunter2", "other")))
