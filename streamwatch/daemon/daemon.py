@@ -313,15 +313,15 @@ class Daemon:
         self._publisher.error(ErrorReport("camera", message, camera=camera))
 
     def _report_looks(self, who: str, sentence: str | None) -> None:
-        """That second looks can't be made, or can again: in the log, on `P/errors` and in
-        `P/info`."""
+        """That second looks can't be made: in the log, on `P/errors`, and in `P/info` until it is
+        over."""
         kind: Kind = ("looks", who)
         if sentence is not None:
             report = not_looking(sentence)
             log.warning("%s", report.message)
             self._problems.begin(kind, report)
-        elif self._problems.end(kind):
-            log.info("second looks by %s can be made again", who)
+        else:
+            self._problems.end(kind)
         if self._reloading is not None:
             self._reloading.do(self._declare)
 

@@ -21,7 +21,7 @@ CLOSE_SECONDS = 2.0
 """How long to wait for a look under way, when they are no longer needed."""
 
 OnProblem = Callable[[str, str | None], None]
-"""Is called with (who looks, sentence) when looking begins to fail, with None when it works."""
+"""Is called with (who looks, sentence) when looking begins to fail, with None when it is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +164,12 @@ def _looker(key: _Key, on_problem: OnProblem) -> _Looker:
     if isinstance(key, _Server):
         model = LanguageModel(key.url, key.model, key.token)
         name = f"{key.model} at {mask_url(key.url)}"
-        return _Looker(Lane("vlm", "language-model", lambda said: on_problem(name, said)), model)
+        return _Looker(Lane("vlm", name, lambda said: on_problem(name, said)), model)
     tower, path = key
     process = TowerProcess(tower.kind, path)
     lane = Lane(
         "clip",
-        "second-look",
+        tower.kind,
         lambda said: on_problem(tower.kind, said),
         start=process.start,
         end=process.stop,

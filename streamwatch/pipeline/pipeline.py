@@ -101,7 +101,7 @@ class Pipeline:
     open visits, each as its newest event, to be given to `recall` after a crash. Both are called in
     the thread `detector`; `on_problem` is called with (camera, sentence) in the camera's thread
     when the camera can't be read, and `on_look_problem` with (who looks, sentence) in a thread of
-    its own when second looks begin to fail, with None for the sentence when they work again.
+    its own when second looks begin to fail, with None for the sentence when that is over.
     """
 
     def __init__(

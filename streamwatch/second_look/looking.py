@@ -34,7 +34,7 @@ MOST_PIXELS = 1280
 """Longer side of a frame for a language model, which scales larger ones down itself."""
 
 Tell = Callable[[str | None], None]
-"""Is called with a sentence when looking begins to fail, and with None when it works again."""
+"""Is called with a sentence when looking begins to fail, and with None when that is over."""
 
 
 class Look(Protocol):
@@ -83,6 +83,7 @@ class Lane:
 
     `start` is called first in that thread, to load what looking takes; `ready` is done when it has
     returned, or raised. `end` is called last. Errors of a look are told once, until one succeeds.
+    `name` says who looks.
     """
 
     def __init__(
@@ -95,13 +96,16 @@ class Lane:
         end: Callable[[], None] = lambda: None,
     ) -> None:
         self._by = by
+        self._name = name
         self._tell = tell
         self._end = end
         self._waiting: queue.Queue[_Order] = queue.Queue(MOST_WAITING)
         self._failing = False
         self._closing = threading.Event()
         self.ready: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, args=(start,), name=name, daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(start,), name=f"looks by {name}", daemon=True
+        )
         self._thread.start()
 
     def look(self, look: Look, request: LookRequest) -> Future[Finding]:
@@ -151,6 +155,7 @@ class Lane:
             return
         if self._failing:
             self._failing = False
+            log.info("second looks by %s can be made again", self._name)
             self._tell(None)
         order.found.set_result(replace(finding, milliseconds=1000 * (time.monotonic() - since)))
 

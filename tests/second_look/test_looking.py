@@ -209,13 +209,23 @@ def test_a_look_that_is_broken_off_by_closing_is_no_problem(told: Told) -> None:
     assert told == []
 
 
-def test_a_problem_ends_with_the_lane(told: Told) -> None:
+def test_a_problem_ends_with_the_lane(told: Told, caplog: pytest.LogCaptureFixture) -> None:
     """As after an edit that looks elsewhere: nobody would ever tell that it works again."""
+    caplog.set_level("INFO")
     lane = Lane("clip", "second-look", told.append)
     failure_of(lane.look(failing(DetectorError("broken")), request()))
     lane.close()
     lane.join(SECONDS)
     assert told == ["broken", None]
+    assert "again" not in caplog.text, "it does not work again"
+
+
+def test_that_looks_work_again_is_logged(lane: Lane, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    failure_of(lane.look(failing(DetectorError("broken")), request()))
+    assert "again" not in caplog.text
+    assert found(lane.look(confirming, request())).confirms
+    assert "second looks by second-look can be made again" in caplog.text
 
 
 def test_a_lane_is_ready_when_it_has_started(told: Told) -> None:
