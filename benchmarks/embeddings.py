@@ -189,7 +189,7 @@ def main() -> None:
     console = Console(width=max(100, Console().width))
     console.print(table)
     console.print(
-        f"{platform.machine()}, {os.cpu_count()} cores, detector on {detector.device}, "
+        f"{platform.machine()}, {os.cpu_count()} cores, detector on {detector.running.device}, "
         f"Python {platform.python_version()}"
     )
 

@@ -37,7 +37,7 @@ from streamwatch.cli.demo import AlertListener
 from streamwatch.daemon.daemon import Daemon
 from streamwatch.daemon.reloading import start
 from streamwatch.detector.loading import load_detector
-from streamwatch.detector.protocol import Detector, View
+from streamwatch.detector.protocol import Detector, Running, View
 from streamwatch.pipeline import pipeline as pipeline_module
 from streamwatch.records import Detection
 from tests.parts import STREET_CLIP
@@ -60,8 +60,8 @@ class Timed:
     done_at: list[float] = field(default_factory=list)
 
     @property
-    def device(self) -> str:
-        return self.inner.device
+    def running(self) -> Running:
+        return self.inner.running
 
     def detect(self, views: Sequence[View]) -> list[tuple[Detection, ...]]:
         found = self.inner.detect(views)
@@ -100,8 +100,8 @@ def one_pass(folder: Path, saves: int) -> Pass:
     live = Live()
     timed: list[Timed] = []
 
-    def load(settings: Any) -> Timed:
-        timed.append(Timed(load_detector(settings)))
+    def load(settings: Any, on_change: Any) -> Timed:
+        timed.append(Timed(load_detector(settings, on_change)))
         return timed[-1]
 
     logging.getLogger("streamwatch").addHandler(live)

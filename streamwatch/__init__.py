@@ -11,6 +11,7 @@ From Python: `from streamwatch import Detector, Pipeline`.
 """
 
 import os
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,10 @@ os.environ["YOLO_OFFLINE"] = "true"
 os.environ["YOLO_VERBOSE"] = "false"
 with suppress(StreamwatchError):  # a user without a home; it then takes a temporary folder
     os.environ["YOLO_CONFIG_DIR"] = str(cache_dir())
+
+# OpenVINO reports each import of it to Google Analytics, and leaves a file in the home folder,
+# unless this package of its own is missing.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 
 def __getattr__(name: str) -> object:

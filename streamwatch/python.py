@@ -57,7 +57,7 @@ class Detector:
     @property
     def device(self) -> str:
         """`cpu`, or `cuda:0` and the like."""
-        return self._detector.device
+        return self._detector.running.device
 
     def find(
         self, image: Image, prompts: Sequence[str], *, confidence: float | None = None

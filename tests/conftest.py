@@ -1,7 +1,7 @@
 """Fixtures for every test: the real parts, and a check that fails on an unexpected ERROR.
 
-Modules run side by side in several processes (pytest-xdist), which share the cores and the vectors
-of prompts, but nothing else.
+Modules run side by side in several processes (pytest-xdist), which share the cores, the vectors of
+prompts and the compiled detector, but nothing else.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.parts import SIDE_BY_SIDE, made_once
+from tests.parts.compiled import compile_toybox
 
 pytest_plugins = [
     "tests.parts.certificates",
@@ -60,12 +61,15 @@ def ipv6() -> str:
 def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Use a cache folder of the tests' own instead of the user's.
 
-    All processes of a run share the vectors of prompts, which take seconds to make.
+    All processes of a run share the vectors of prompts and the compiled detector, which take
+    seconds to make.
     """
     cache = tmp_path_factory.mktemp("cache")
     if SIDE_BY_SIDE:
         vectors = made_once(tmp_path_factory, "embeddings", lambda _: None)
         (cache / "embeddings").symlink_to(vectors)
+        compiled = made_once(tmp_path_factory, "compiled", compile_toybox)
+        (cache / "compiled").symlink_to(compiled)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CACHE_DIRECTORY", str(cache))
         yield

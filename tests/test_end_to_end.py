@@ -238,12 +238,14 @@ def test_prompts_of_not_suppress_alerts_and_are_never_published(
     # `info` contains the watches with their `not`; snapshots are no text.
     quiet = [m for m in received if m.topic != "streamwatch/info" and "/snapshot/" not in m.topic]
     assert {m.topic.split("/")[0] for m in quiet} == {"streamwatch", "homeassistant"}
-    (info,) = {m.payload for m in received if m.topic == "streamwatch/info"}
-    assert b'"dog"' in info
-    assert b"suitcase" not in info  # a built-in distractor, which is not published
+    told = {m.payload for m in received if m.topic == "streamwatch/info"}
+    assert all(b'"dog"' in info for info in told)
+    assert told
+    # A built-in distractor is not published.
+    assert not any(b"suitcase" in info for info in told)
     for message in quiet:
-        told = f"{message.topic} {message.payload!r}"
-        assert not any(rival in told for rival in ("dog", "suitcase", "truck")), told
+        said = f"{message.topic} {message.payload!r}"
+        assert not any(rival in said for rival in ("dog", "suitcase", "truck")), said
 
 
 def test_info_and_stats_describe_the_running_daemon(tmp_path: Path, broker: Mosquitto) -> None:
@@ -256,11 +258,13 @@ def test_info_and_stats_describe_the_running_daemon(tmp_path: Path, broker: Mosq
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings) as daemon:
         subscriber.wait_for_payload(camera_status("yard"), b"online", PATIENCE_SECONDS)
         subscriber.wait_for_payload(camera_status("gate"), b"disabled")
-        info = wait_for_topic(subscriber, "streamwatch/info")
         stats = wait_for_topic(subscriber, STATS)
+        info = subscriber.of("streamwatch/info")[-1].json
         assert daemon.terminate() == 0, daemon.log
     assert info["cameras"] == ["yard", "gate"]
-    assert (info["model"], info["backend"], info["device"]) == ("toybox", "torch", "cpu")
+    assert (info["model"], info["device"]) == ("toybox", "cpu")
+    assert info["backend"] in ("torch", "openvino")  # the latter once it is compiled
+    assert info["precision"] in ("full", "half")
     assert info["watches"]["red-car"] == {
         "prompts": ["red car"], "not": [], "cameras": ["yard", "gate"], "confidence": 0.3,
     }  # fmt: skip

@@ -26,6 +26,7 @@ from streamwatch.daemon.problems import (
     Kind,
     Problems,
     not_applied,
+    not_compiled,
     not_listening,
     not_looking,
     not_seen,
@@ -122,6 +123,7 @@ class Daemon:
                     remember=self._publisher.remember,
                     on_problem=self._report_camera,
                     on_look_problem=self._report_looks,
+                    on_detector=self._detector_changed,
                 )
             self._advising.look_at(config, self._right_file())
             if self._reloading is not None:
@@ -209,13 +211,18 @@ class Daemon:
     def _declare(self) -> None:
         """Publish the cameras, the states of all watches, and `P/info`."""
         setup = self._pipeline.current
+        problem = setup.detector.running.problem
+        if problem is None:
+            self._problems.end("compiling")
+        elif not self._problems.lasts("compiling"):
+            self._problems.begin("compiling", not_compiled(problem))
         self._publisher.declare(setup.config.cameras, _pairs(setup.config))
         self._publisher.announce(report.roster(setup.config))
         self._publisher.info(
             report.info(
                 setup.config,
                 self._instance,
-                setup.detector.device,
+                setup.detector.running,
                 self._started_at,
                 self._problems.lasting,
             )
@@ -322,6 +329,11 @@ class Daemon:
             self._problems.begin(kind, report)
         else:
             self._problems.end(kind)
+        if self._reloading is not None:
+            self._reloading.do(self._declare)
+
+    def _detector_changed(self) -> None:
+        """That it runs compiled now, or that it can't be."""
         if self._reloading is not None:
             self._reloading.do(self._declare)
 

@@ -1,5 +1,5 @@
-"""Problems that last: the configuration file is wrong or cut off, the HTTP port is taken, or second
-looks can't be made."""
+"""Problems that last: the configuration file is wrong or cut off, the HTTP port is taken, second
+looks can't be made, or the detector can't be compiled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 from streamwatch.daemon.reloading import Outcome
 from streamwatch.publisher import ErrorReport, Publisher
 
-Kind = Literal["file", "mount", "http"] | tuple[Literal["looks"], str]
+Kind = Literal["file", "mount", "http", "compiling"] | tuple[Literal["looks"], str]
 """`looks` with the name of who takes second looks."""
 
 NOT_TAKEN_OVER = "the configuration is not taken over, what ran before goes on"
@@ -72,6 +72,11 @@ def not_looking(sentence: str) -> ErrorReport:
         f"second looks can't be made: {sentence}; alerts go out or are held as on_failure says",
         at=datetime.now(UTC),
     )
+
+
+def not_compiled(sentence: str) -> ErrorReport:
+    """The report that the detector can't be compiled, so that torch goes on."""
+    return ErrorReport("detector", sentence, at=datetime.now(UTC))
 
 
 def not_listening(problem: str) -> ErrorReport:

@@ -25,7 +25,7 @@ def shown_alive(
         while not stop.wait(STATS_SECONDS):
             publisher.stats(report.starting_stats(publisher, instance, began))
 
-    publisher.info(report.info(config, instance, config.detector.device, started_at, ()))
+    publisher.info(report.info(config, instance, None, started_at, ()))
     thread = threading.Thread(target=run, name="starting", daemon=True)
     thread.start()
     try:

@@ -12,7 +12,7 @@ from ultralytics.utils.nms import non_max_suppression
 
 from streamwatch.detector.letterbox import Fit, letterbox
 from streamwatch.detector.networks.splitting import SplittingNetwork
-from streamwatch.detector.protocol import Network, View
+from streamwatch.detector.protocol import Network, Running, View
 from streamwatch.geometry import Box
 from streamwatch.records import Detection, Image, Vectors, Vocabulary
 
@@ -24,10 +24,13 @@ class WorldDetector:
     """Searches each view for its own vocabulary. Views of one letterboxed shape form one batch, or
     as few as fit the device's memory. For one thread."""
 
-    def __init__(self, network: Network, image_size: int, device: str) -> None:
+    def __init__(self, network: Network, image_size: int) -> None:
         self._network = SplittingNetwork(network)
         self._image_size = image_size
-        self.device = device
+
+    @property
+    def running(self) -> Running:
+        return self._network.running
 
     def detect(self, views: Sequence[View]) -> list[tuple[Detection, ...]]:
         """See `protocol.Detector.detect`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,16 +26,31 @@ class View:
     crop: Box | None = None
 
 
-class Network(Protocol):
-    """The network of one checkpoint. Not thread-safe: one thread owns it.
+Precision = Literal["full", "half", "int8"]
+"""Numbers of 32 or 16 bits, or quantized to 8."""
 
-    Built from the checkpoint's path and a device; raises DetectorError if the checkpoint is missing
-    or of another kind.
-    """
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """How a network runs. `problem` says why not as it was asked to, where that is so."""
+
+    device: str
+    backend: Literal["torch", "openvino"]
+    precision: Precision
+    problem: str | None = None
+
+
+class Network(Protocol):
+    """The network of one checkpoint. Not thread-safe: one thread owns it."""
 
     @property
     def text_width(self) -> int:
         """Width of the text vectors it takes."""
+        ...
+
+    @property
+    def running(self) -> Running:
+        """From any thread."""
         ...
 
     def forward(self, images: NDArray[np.uint8], texts: Vectors) -> NDArray[np.float32]:
@@ -51,7 +66,9 @@ class Detector(Protocol):
     """Finds prompts in images. Not thread-safe: one thread owns it."""
 
     @property
-    def device(self) -> str: ...
+    def running(self) -> Running:
+        """From any thread; may change by itself."""
+        ...
 
     def detect(self, views: Sequence[View]) -> list[tuple[Detection, ...]]:
         """The detections of each view, in the views' order; boxes in pixels of its whole image.

@@ -102,6 +102,7 @@ class Pipeline:
     the thread `detector`; `on_problem` is called with (camera, sentence) in the camera's thread
     when the camera can't be read, and `on_look_problem` with (who looks, sentence) in a thread of
     its own when second looks begin to fail, with None for the sentence when that is over.
+    `on_detector` is called in a thread of its own when `current.detector.running` has changed.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class Pipeline:
         remember: Callable[[Iterable[Event]], None] = lambda _: None,
         on_problem: Callable[[str, str], None] = lambda _camera, _sentence: None,
         on_look_problem: OnProblem = lambda _who, _sentence: None,
+        on_detector: Callable[[], None] = lambda: None,
     ) -> None:
         """Load the model and run the detector once, so that errors show now.
 
@@ -121,6 +123,7 @@ class Pipeline:
         ready = threading.Condition()
         self._maker = CameraMaker(ready, on_problem)
         self._on_look_problem = on_look_problem
+        self._on_detector = on_detector
         self._lock = threading.Lock()
         """Held while `current` is replaced, so that a stop sees all captures."""
         self._stopping = threading.Event()
@@ -268,7 +271,7 @@ class Pipeline:
         try:
             if _other_detector(old, new):
                 log.info("loading the detector %s beside the one that runs", new.model)
-                detector = load_detector(new)
+                detector = load_detector(new, self._on_detector)
             lookers.wait_until_ready()
         except BaseException:
             lookers.close(before.looks.lookers)
@@ -382,7 +385,7 @@ class Pipeline:
         lookers = start_looking(config, None, self._on_look_problem)
         try:
             words = vocabularies(config, embeddings, {}, words_of_looks(config))
-            detector = load_detector(settings)
+            detector = load_detector(settings, self._on_detector)
             lookers.wait_until_ready()
         except BaseException:
             lookers.close()
@@ -390,7 +393,7 @@ class Pipeline:
         log.info(
             "detector %s is ready on %s after %.1f s, looking for %d prompts",
             settings.model,
-            detector.device,
+            detector.running.device,
             time.monotonic() - since,
             len(words.named),
         )
@@ -442,4 +445,6 @@ def _warm_up(setup: Setup) -> None:
 
 def _other_detector(old: DetectorSettings, new: DetectorSettings) -> bool:
     """Whether another network has to be loaded."""
-    return old.differs(new, ("model", "text_encoder", "device", "backend", "image_size"))
+    return old.differs(
+        new, ("model", "text_encoder", "device", "backend", "precision", "image_size")
+    )

@@ -12,6 +12,7 @@ import psutil
 
 from streamwatch import __version__
 from streamwatch.config import Config, config_hash
+from streamwatch.detector.protocol import Running
 from streamwatch.pipeline.counts import Counts
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.publisher import (
@@ -34,17 +35,18 @@ from streamwatch.status.metrics import Metrics
 def info(
     config: Config,
     instance: str,
-    device: str,
+    running: Running | None,
     started_at: datetime,
     problems: Sequence[ErrorReport],
 ) -> Info:
-    """`P/info`, with the present problems."""
+    """`P/info`, with the present problems; `running` is None while the detector is loaded."""
     return Info(
         version=__version__,
         instance=instance,
         model=config.detector.model,
-        backend="torch",
-        device=device,
+        backend=running.backend if running else config.detector.backend,
+        precision=running.precision if running else config.detector.precision,
+        device=running.device if running else config.detector.device,
         config_hash=config_hash(config),
         started_at=started_at,
         cameras=list(config.cameras),
@@ -141,7 +143,9 @@ def metrics(
         {
             "version": __version__,
             "model": setup.config.detector.model,
-            "device": setup.detector.device,
+            "device": setup.detector.running.device,
+            "backend": setup.detector.running.backend,
+            "precision": setup.detector.running.precision,
         },
         pipeline.camera_counts(time.monotonic()),
         dict(counts.events),

@@ -320,7 +320,7 @@ STRUCTURE = [
     pytest.param(
         detector("'[key]': 1") + "watches: {'[key]': {prompt: dog}}\n",
         [
-            "1:27: detector.[key]: unknown key; allowed are model, text_encoder, offline, device, backend, image_size, confidence, template, distractors",
+            "1:27: detector.[key]: unknown key; allowed are model, text_encoder, offline, device, backend, precision, image_size, confidence, template, distractors",
             "3:11: watches.[key]: '[key]' is not a name; use 1 to 63 of a-z, 0-9, _ and -",
         ],
         id="a key named as pydantic marks keys",
@@ -650,15 +650,23 @@ DETECTOR = [
     ),
     pytest.param(
         detector("backend: onnx"),
-        ["1:36: detector.backend: 'onnx' is not supported yet; write auto or torch"],
-        id="backend later",
+        ["1:36: detector.backend: 'onnx' is not allowed; write auto, torch or openvino"],
+        id="backend gone",
     ),
     pytest.param(
         detector("backend: tensorflow"),
-        [
-            "1:36: detector.backend: 'tensorflow' is not allowed; write auto, torch, onnx or openvino"
-        ],
+        ["1:36: detector.backend: 'tensorflow' is not allowed; write auto, torch or openvino"],
         id="backend wrong",
+    ),
+    pytest.param(
+        detector("precision: int8"),
+        ["1:38: detector.precision: 'int8' is not supported yet; write auto, full or half"],
+        id="precision later",
+    ),
+    pytest.param(
+        detector("precision: fp16"),
+        ["1:38: detector.precision: 'fp16' is not allowed; write auto, full, half or int8"],
+        id="precision wrong",
     ),
     pytest.param(
         detector("image_size: 16"),

@@ -12,7 +12,7 @@ import yaml
 
 from streamwatch.config import Config, load
 from streamwatch.daemon.daemon import Daemon
-from streamwatch.detector.protocol import View
+from streamwatch.detector.protocol import Running, View
 from streamwatch.errors import PublisherError, StreamwatchError
 from streamwatch.pipeline import pipeline as pipeline_module
 from streamwatch.records import Detection
@@ -23,7 +23,7 @@ from tests.parts.vectors import fake_vectors
 class BreakingDetector:
     """Works a few times, then fails as a lost GPU does."""
 
-    device = "cpu"
+    running = Running("cpu", "torch", "full")
 
     def __init__(self) -> None:
         self.calls = 0
@@ -54,7 +54,7 @@ def config(folder: Path, mqtt: dict[str, object]) -> Config:
 def test_a_failing_detector_stops_the_daemon_and_ends_open_visits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_mosquitto: StartMosquitto
 ) -> None:
-    monkeypatch.setattr(pipeline_module, "load_detector", lambda _: BreakingDetector())
+    monkeypatch.setattr(pipeline_module, "load_detector", lambda *_: BreakingDetector())
     fake_vectors(monkeypatch)
     broker: Mosquitto = start_mosquitto()
     settings = config(tmp_path, {"host": broker.host, "port": broker.port})
@@ -92,7 +92,7 @@ def test_a_stop_before_the_cameras_start_is_clean(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_mosquitto: StartMosquitto
 ) -> None:
     """A signal may arrive while the detector is loading."""
-    monkeypatch.setattr(pipeline_module, "load_detector", lambda _: BreakingDetector())
+    monkeypatch.setattr(pipeline_module, "load_detector", lambda *_: BreakingDetector())
     fake_vectors(monkeypatch)
     broker = start_mosquitto()
     settings = config(tmp_path, {"host": broker.host, "port": broker.port})
@@ -109,7 +109,7 @@ def test_a_stop_before_the_cameras_start_is_clean(
 def test_disabled_watches_are_announced_to_home_assistant_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_mosquitto: StartMosquitto
 ) -> None:
-    monkeypatch.setattr(pipeline_module, "load_detector", lambda _: BreakingDetector())
+    monkeypatch.setattr(pipeline_module, "load_detector", lambda *_: BreakingDetector())
     fake_vectors(monkeypatch)
     broker = start_mosquitto()
     settings = config(tmp_path, {"host": broker.host, "port": broker.port, "homeassistant": True})

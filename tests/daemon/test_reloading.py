@@ -27,7 +27,7 @@ from streamwatch.config import Config, Edit, SavedFile, config_hash, keep_last_g
 from streamwatch.daemon.commands.places import MOST_ENCODED, MOST_LOOKS_OF_ONE
 from streamwatch.daemon.daemon import Daemon
 from streamwatch.daemon.reloading import Followed, start
-from streamwatch.detector.protocol import View
+from streamwatch.detector.protocol import Running, View
 from streamwatch.errors import ConfigError, DetectorError
 from streamwatch.pipeline import pipeline as pipeline_module
 from streamwatch.pipeline.analysis import Answer
@@ -47,7 +47,7 @@ Tree = dict[str, Any]
 class EverythingIsThere:
     """Finds each prompt of each view, always in the same place; remembers what it was asked."""
 
-    device = "cpu"
+    running = Running("cpu", "torch", "full")
 
     def __init__(self) -> None:
         self.searched: list[tuple[str, ...]] = []
@@ -91,7 +91,7 @@ class Bench:
             "snapshots": {"path": str(folder / "snapshots")},
         }
 
-    def make_detector(self, _settings: object) -> EverythingIsThere:
+    def make_detector(self, *_: object) -> EverythingIsThere:
         self.detectors.append(EverythingIsThere())
         return self.detectors[-1]
 
@@ -455,7 +455,7 @@ def test_a_detector_that_cannot_be_loaded_changes_nothing(
 ) -> None:
     bench.wait_for_events("new")
 
-    def missing(_settings: object) -> EverythingIsThere:
+    def missing(*_: object) -> EverythingIsThere:
         raise DetectorError("the checkpoint is not here")
 
     monkeypatch.setattr(pipeline_module, "load_detector", missing)

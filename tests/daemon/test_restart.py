@@ -14,7 +14,7 @@ import yaml
 
 from streamwatch.daemon import daemon
 from streamwatch.daemon.reloading import start
-from streamwatch.detector.protocol import View
+from streamwatch.detector.protocol import Running, View
 from streamwatch.paths import state_file
 from streamwatch.pipeline import analysis, pipeline
 from streamwatch.publisher import SqliteOutbox
@@ -119,7 +119,7 @@ def test_after_a_clean_stop_a_new_visit_continues_the_old_one(street: Street) ->
 class Drifting:
     """Finds a car that moves by one pixel a frame."""
 
-    device = "cpu"
+    running = Running("cpu", "torch", "full")
 
     def __init__(self) -> None:
         self.x = 0.0
@@ -134,7 +134,7 @@ def test_the_last_position_is_kept_for_the_next_start(
 ) -> None:
     """Only one event is sent, but the outbox keeps the current position."""
     monkeypatch.setattr(analysis, "REMEMBER_SECONDS", 0.2)
-    monkeypatch.setattr(pipeline, "load_detector", lambda _: Drifting())
+    monkeypatch.setattr(pipeline, "load_detector", lambda *_: Drifting())
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     fake_vectors(monkeypatch)
     path = tmp_path / "config.yaml"

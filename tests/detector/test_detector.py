@@ -23,8 +23,9 @@ from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.detector.detector import WorldDetector, stack_texts
 from streamwatch.detector.letterbox import letterbox
 from streamwatch.detector.loading import load_detector, pick_device
-from streamwatch.detector.networks.yolo_world import TorchNetwork
-from streamwatch.detector.protocol import View
+from streamwatch.detector.networks.torch_network import TorchNetwork
+from streamwatch.detector.networks.yolo_world import world_graph
+from streamwatch.detector.protocol import Running, View
 from streamwatch.errors import DetectorError
 from streamwatch.geometry import iou
 from streamwatch.prompts.embeddings import Embeddings
@@ -110,7 +111,7 @@ def test_raw_outputs_equal_ultralytics(
 ) -> None:
     words = vocabulary(vectors, *PROMPTS)
     world = ultralytics_model(PROMPTS, words.vectors)
-    network = TorchNetwork(CHECKPOINT, torch.device("cpu"))
+    network = TorchNetwork(world_graph(CHECKPOINT), torch.device("cpu"))
     for image in images:
         canvas, _ = letterbox(image, 416)
         mine = network.forward(canvas[None], words.vectors[None])
@@ -180,6 +181,7 @@ def test_a_prompt_with_many_detections_does_not_suppress_another(
 
     class Everywhere:
         text_width = 512
+        running = Running("cpu", "torch", "full")
 
         def forward(self, images: NDArray[np.uint8], texts: Vectors) -> NDArray[np.float32]:
             grid = np.stack(np.meshgrid(np.arange(16.0, 416, 10), np.arange(16.0, 256, 10)))
@@ -191,7 +193,7 @@ def test_a_prompt_with_many_detections_does_not_suppress_another(
 
     image = np.zeros((256, 416, 3), np.uint8)
     words = vocabulary(vectors, "vehicle", "parcel")
-    (found,) = WorldDetector(Everywhere(), 416, "cpu").detect([View(image, words, 0.1)])
+    (found,) = WorldDetector(Everywhere(), 416).detect([View(image, words, 0.1)])
     assert Counter(d.prompt for d in found) == {"vehicle": 300, "parcel": 5}
 
 
@@ -199,7 +201,7 @@ def test_half_precision_finds_the_same(
     images: list[Image], vectors: dict[str, NDArray[np.float32]], detector: WorldDetector
 ) -> None:
     """The precision of CUDA, on the CPU. Measured: 0.004 in confidences, 0.3 px."""
-    half = WorldDetector(TorchNetwork(CHECKPOINT, torch.device("cpu"), torch.float16), 416, "cpu")
+    half = WorldDetector(TorchNetwork(world_graph(CHECKPOINT), torch.device("cpu"), "half"), 416)
     words = vocabulary(vectors, *PROMPTS)
     for image in images[:2]:
         (full,) = detector.detect([View(image, words, 0.3)])
@@ -291,21 +293,21 @@ def test_vectors_equal_those_of_sentence_transformers() -> None:
 
 def test_a_missing_checkpoint_gives_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DetectorError, match=r"^the checkpoint .*gone\.pt is missing$"):
-        TorchNetwork(tmp_path / "gone.pt", torch.device("cpu"))
+        world_graph(tmp_path / "gone.pt")
 
 
 def test_a_broken_checkpoint_gives_one_clear_error(tmp_path: Path) -> None:
     broken = tmp_path / "broken.pt"
     broken.write_bytes(CHECKPOINT.read_bytes()[:1000])
     with pytest.raises(DetectorError, match=r"broken\.pt can't be loaded"):
-        TorchNetwork(broken, torch.device("cpu"))
+        world_graph(broken)
 
 
 def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "other.pt"
     YOLO("yolov8n.yaml").save(other)
     with pytest.raises(DetectorError, match=r"other\.pt is no YOLO-World model$"):
-        TorchNetwork(other, torch.device("cpu"))
+        world_graph(other)
 
 
 def test_a_missing_gpu_gives_one_clear_error() -> None:
@@ -318,23 +320,27 @@ import os, pathlib, socket, subprocess, sys
 def forbid(*args, **kwargs): raise RuntimeError(f"reached out: {args}")
 socket.socket.connect = socket.getaddrinfo = forbid
 start = subprocess.Popen.__init__
-ENCODER = [sys.executable, "-P", "-m", "streamwatch.prompts.encoders.child"]
+OURS = [
+    [sys.executable, "-P", "-m", "streamwatch.prompts.encoders.child"],
+    [sys.executable, "-P", "-m", "streamwatch.detector.compiled.child"],
+]
 def start_some(self, args, *rest, **more):
-    encoder = args[:4] == ENCODER and sys.orig_argv[:4] != ENCODER
-    if not encoder and args != ["/sbin/ldconfig", "-p"]: forbid(args)
+    ours = args[:4] in OURS and sys.orig_argv[:4] not in OURS
+    if not ours and args != ["/sbin/ldconfig", "-p"]: forbid(args)
     start(self, args, *rest, **more)
 subprocess.Popen.__init__ = start_some
 pathlib.Path(os.environ["SEEN"], str(os.getpid())).write_text(" ".join(sys.orig_argv))
 """
 """A `sitecustomize.py`, which every Python process runs first. Forbids connections and child
-processes, except for the text encoder, which may have none of its own, and `ldconfig -p`, which
-CUDA's package runs when it is imported."""
+processes, except for the text encoder and the converter, which may have none of their own, and
+`ldconfig -p`, which CUDA's package runs when it is imported."""
 
 
 def test_detection_needs_no_network_and_installs_nothing(tmp_path: Path) -> None:
-    """A new process finds a car with all connections and other child processes forbidden."""
+    """A new process finds a car, before and after it is compiled, with all connections and other
+    child processes forbidden. OpenVINO would report its import."""
     script = """
-import av, numpy as np, sys, streamwatch
+import av, numpy as np, sys, streamwatch, time
 from streamwatch.config.sections.whole import DetectorSettings
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.detector.loading import load_detector
@@ -345,8 +351,13 @@ detector = load_detector(settings)
 with av.open(sys.argv[1]) as container:
     frame = next(f for n, f in enumerate(container.decode(video=0)) if n == 105)
 words = Vocabulary(("red car",), np.stack([vectors["red car"]]))
-(found,) = detector.detect([View(frame.to_ndarray(format="bgr24"), words, 0.3)])
-assert found, "no car"
+view = View(frame.to_ndarray(format="bgr24"), words, 0.3)
+assert detector.running.backend == "torch"
+assert detector.detect([view]) != [()], "no car"
+while detector.running.backend == "torch":
+    assert detector.running.problem is None, detector.running.problem
+    time.sleep(0.05)
+assert detector.detect([view]) != [()], "no car once it is compiled"
 """
     before, seen = tmp_path / "before", tmp_path / "seen"
     before.mkdir()
@@ -369,6 +380,7 @@ assert found, "no car"
     assert done.returncode == 0, done.stderr
     assert done.stdout + done.stderr == "", "libraries chatter"
     assert not (tmp_path / ".config").exists(), "Ultralytics wrote into the home folder"
+    assert not (tmp_path / "intel").exists(), "OpenVINO wrote into the home folder"
     processes = [file.read_text() for file in seen.iterdir()]
-    assert len(processes) == 2
+    assert len(processes) == 3
     assert sum("-m streamwatch.prompts.encoders.child" in command for command in processes) == 1

@@ -14,9 +14,10 @@ import torch
 from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.detector.detector import WorldDetector
 from streamwatch.detector.loading import load_detector, pick_device
-from streamwatch.detector.networks.yolo_world import TorchNetwork
-from streamwatch.detector.networks.yoloe import TextModel, YoloeNetwork
-from streamwatch.detector.protocol import View
+from streamwatch.detector.networks.torch_network import TorchNetwork
+from streamwatch.detector.networks.yolo_world import world_graph
+from streamwatch.detector.networks.yoloe import TextModel, yoloe_graph
+from streamwatch.detector.protocol import Running, View
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.records import Detection, Image, Vocabulary
 from tests.parts import STREET_CLIP, TOYBOX
@@ -48,7 +49,14 @@ def images() -> list[Image]:
 
 
 def on(device: str) -> WorldDetector:
-    return WorldDetector(TorchNetwork(TOYBOX_CHECKPOINT, torch.device(device)), 416, device)
+    return WorldDetector(
+        TorchNetwork(
+            world_graph(TOYBOX_CHECKPOINT),
+            torch.device(device),
+            "half" if device == "cuda" else "full",
+        ),
+        416,
+    )
 
 
 def has(found: tuple[Detection, ...], wanted: Detection) -> bool:
@@ -63,7 +71,9 @@ def has(found: tuple[Detection, ...], wanted: Detection) -> bool:
 
 def test_auto_chooses_the_gpu() -> None:
     assert pick_device("auto").type == "cuda"
-    assert load_detector(DetectorSettings(model="toybox")).device == "cuda"
+    assert load_detector(DetectorSettings(model="toybox")).running == Running(
+        "cuda", "torch", "half"
+    )
 
 
 def test_the_gpu_finds_what_the_cpu_finds(images: list[Image], words: Vocabulary) -> None:
@@ -85,8 +95,10 @@ def test_yoloe_on_the_gpu_is_close_to_the_cpu(
     path = make_yoloe(tmp_path, name)
     images = np.random.default_rng(1).integers(0, 255, (2, 128, 160, 3), np.uint8)
     texts = random_texts(2, 3).numpy()
-    here = YoloeNetwork(path, torch.device("cpu"), text_model).forward(images, texts)
-    there = YoloeNetwork(path, torch.device("cuda"), text_model).forward(images, texts)
+    here = TorchNetwork(yoloe_graph(path, text_model), torch.device("cpu")).forward(images, texts)
+    there = TorchNetwork(yoloe_graph(path, text_model), torch.device("cuda"), "half").forward(
+        images, texts
+    )
     assert there.dtype == np.float32
     difference = np.abs(there - here)[:, 4:]
     print(f"confidences differ by {np.median(difference):.1e}, at most {difference.max():.1e}")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from streamwatch.detector.detector import WorldDetector
 from streamwatch.detector.networks.splitting import SplittingNetwork
-from streamwatch.detector.protocol import View
+from streamwatch.detector.protocol import Running, View
 from streamwatch.errors import DetectorError
 from streamwatch.records import Vectors, Vocabulary
 
@@ -20,6 +20,7 @@ class Small:
     """A network on a device with room for `room` images; its output depends on its input."""
 
     text_width = 512
+    running = Running("cpu", "torch", "full")
 
     def __init__(self, room: int) -> None:
         self.room = room
@@ -86,14 +87,15 @@ def test_the_detector_gives_the_same_result_with_split_batches() -> None:
         View(image, Vocabulary(("dog", "cat"), vectors), 0.001)
         for image, vectors in zip(images, texts, strict=True)
     ]
-    roomy = WorldDetector(Small(room=6), 160, "cpu").detect(views)
-    assert WorldDetector(Small(room=2), 160, "cpu").detect(views) == roomy
+    roomy = WorldDetector(Small(room=6), 160).detect(views)
+    assert WorldDetector(Small(room=2), 160).detect(views) == roomy
     assert all(roomy[1:]), "the first is black and has nothing to find"
 
 
 def test_other_errors_are_raised() -> None:
     class Broken:
         text_width = 512
+        running = Running("cpu", "torch", "full")
 
         def forward(self, images: NDArray[np.uint8], texts: Vectors) -> NDArray[np.float32]:
             raise RuntimeError("a bug")

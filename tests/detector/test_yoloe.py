@@ -7,6 +7,7 @@ nothing. Layers and shapes are the real ones; the detections themselves mean not
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ from ultralytics.nn.tasks import load_checkpoint
 from ultralytics.utils.nms import non_max_suppression
 
 from streamwatch.detector.detector import WorldDetector
-from streamwatch.detector.networks.yoloe import TextModel, YoloeNetwork
+from streamwatch.detector.networks.torch_network import TorchNetwork
+from streamwatch.detector.networks.yoloe import TextModel, yoloe_graph
 from streamwatch.detector.protocol import View
 from streamwatch.errors import DetectorError
 from streamwatch.records import Vectors, Vocabulary
@@ -39,14 +41,20 @@ SECOND = ("bicycle", "fox", "dog")
 CONFIDENCE, PIXELS = 2e-4, 0.05
 
 
+def torch_network(
+    checkpoint: Path, text_model: TextModel, precision: Literal["full", "half"] = "full"
+) -> TorchNetwork:
+    return TorchNetwork(yoloe_graph(checkpoint, text_model), CPU, precision)
+
+
 @pytest.fixture(scope="module", params=TEXT_MODELS)
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_yoloe(tmp_path_factory.mktemp("yoloe"), request.param)
 
 
 @pytest.fixture(scope="module")
-def network(checkpoint: Path) -> YoloeNetwork:
-    return YoloeNetwork(checkpoint, CPU, TEXT_MODELS[checkpoint.stem])
+def network(checkpoint: Path) -> TorchNetwork:
+    return torch_network(checkpoint, TEXT_MODELS[checkpoint.stem])
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +71,13 @@ def texts() -> Vectors:
 
 
 def test_detections_equal_ultralytics(
-    checkpoint: Path, network: YoloeNetwork, images: NDArray[np.uint8], texts: Vectors
+    checkpoint: Path, network: TorchNetwork, images: NDArray[np.uint8], texts: Vectors
 ) -> None:
     """Two images in one batch, each with three prompts of its own."""
     peer = Peer(checkpoint)
     mine = network.forward(images, texts)
     assert mine.dtype == np.float32
-    found = WorldDetector(network, 160, "cpu").detect(
+    found = WorldDetector(network, 160).detect(
         [
             View(images[0], Vocabulary(FIRST, texts[0]), 0.3),
             View(images[1], Vocabulary(SECOND, texts[1]), 0.3),
@@ -90,7 +98,7 @@ def test_detections_equal_ultralytics(
 
 
 def test_a_batch_gives_the_same_as_each_image_alone(
-    network: YoloeNetwork, images: NDArray[np.uint8], texts: Vectors
+    network: TorchNetwork, images: NDArray[np.uint8], texts: Vectors
 ) -> None:
     together = network.forward(images, texts)
     for number in range(2):
@@ -103,7 +111,7 @@ def test_a_batch_gives_the_same_as_each_image_alone(
 
 
 def test_spare_slots_and_other_prompts_do_not_change_a_prompts_output(
-    network: YoloeNetwork, images: NDArray[np.uint8], texts: Vectors
+    network: TorchNetwork, images: NDArray[np.uint8], texts: Vectors
 ) -> None:
     """Unlike YOLO-World's, this head treats each prompt independently. Measured: 1.8e-7."""
     alone = network.forward(images, texts)
@@ -123,7 +131,7 @@ def test_a_prompt_with_many_detections_does_not_suppress_another(tmp_path: Path)
     """
     path = make_yoloe(tmp_path, "yoloe-26n-seg")
     images = np.random.default_rng(2).integers(0, 255, (1, 128, 160, 3), np.uint8)
-    network = YoloeNetwork(path, CPU, "mobileclip2:b")
+    network = torch_network(path, "mobileclip2:b")
     everywhere, rare = _loudest_and_quietest(network, images)
     texts = np.stack([[everywhere, rare]])
 
@@ -138,7 +146,7 @@ def test_a_prompt_with_many_detections_does_not_suppress_another(tmp_path: Path)
 
     assert ones_of_rare(texts, 1) < ones_of_rare(texts[:, 1:], 0)
 
-    detector = WorldDetector(network, 160, "cpu")
+    detector = WorldDetector(network, 160)
     both = Vocabulary(("everywhere", "rare"), texts[0])
     (beside,) = detector.detect([View(images[0], both, 0.05)])
     (alone,) = detector.detect([View(images[0], Vocabulary(("rare",), texts[0, 1:]), 0.05)])
@@ -148,7 +156,7 @@ def test_a_prompt_with_many_detections_does_not_suppress_another(tmp_path: Path)
         assert one.confidence == pytest.approx(other.confidence, abs=1e-6)
 
 
-def _loudest_and_quietest(network: YoloeNetwork, images: NDArray[np.uint8]) -> Vectors:
+def _loudest_and_quietest(network: TorchNetwork, images: NDArray[np.uint8]) -> Vectors:
     candidates: Vectors = random_texts(1, 200, seed=3).numpy()
     means = network.forward(images, candidates)[0, 4:].mean(1)
     chosen: Vectors = candidates[0, [means.argmax(), means.argmin()]]
@@ -165,7 +173,7 @@ def test_a_fused_checkpoint_answers_every_prompt(
     head.end2end = True
     head.fuse()
     torch.save(whole, path)
-    raw = YoloeNetwork(path, CPU, "mobileclip2:b").forward(images, texts)
+    raw = torch_network(path, "mobileclip2:b").forward(images, texts)
     assert raw.shape == (2, 4 + 3, 420)
     assert (raw[:, 2:4] > 0).any(), "width and height, not a second corner"
 
@@ -176,8 +184,8 @@ def test_half_precision_stays_close(checkpoint: Path, images: NDArray[np.uint8])
     Random weights amplify rounding more than trained ones: measured a median of 0.001 and at most
     0.03.
     """
-    full = YoloeNetwork(checkpoint, CPU, TEXT_MODELS[checkpoint.stem])
-    half = YoloeNetwork(checkpoint, CPU, TEXT_MODELS[checkpoint.stem], torch.float16)
+    full = torch_network(checkpoint, TEXT_MODELS[checkpoint.stem])
+    half = torch_network(checkpoint, TEXT_MODELS[checkpoint.stem], "half")
     texts = random_texts(2, 3).numpy()
     rounded = half.forward(images, texts)
     assert rounded.dtype == np.float32
@@ -193,7 +201,7 @@ def test_the_wrong_text_encoder_is_refused(checkpoint: Path) -> None:
     names = right.partition(":")[0], wrong.partition(":")[0]
     said = rf"-seg\.pt was trained with the text encoder {names[0]}, not {names[1]}$"
     with pytest.raises(DetectorError, match=said):
-        YoloeNetwork(checkpoint, CPU, wrong)
+        yoloe_graph(checkpoint, wrong)
 
 
 @pytest.mark.parametrize("kind", ["prompt-free", "fused"])
@@ -207,7 +215,7 @@ def test_a_model_with_its_own_vocabulary_is_refused(tmp_path: Path, kind: str) -
         head.lrpc = nn.ModuleList()  # marks a prompt-free head
     torch.save(whole, path)
     with pytest.raises(DetectorError, match=r"takes no prompts; take a YOLOE model without -pf$"):
-        YoloeNetwork(path, CPU, "mobileclip:blt")
+        yoloe_graph(path, "mobileclip:blt")
 
 
 def test_models_other_than_yoloe_are_refused(tmp_path: Path) -> None:
@@ -218,9 +226,9 @@ def test_models_other_than_yoloe_are_refused(tmp_path: Path) -> None:
             DetectorError,
             match=r"\.pt is no YOLOE model, and the text encoder mobileclip is for those$",
         ):
-            YoloeNetwork(path, CPU, "mobileclip:blt")
+            yoloe_graph(path, "mobileclip:blt")
 
 
 def test_a_missing_checkpoint_gives_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DetectorError, match=r"gone\.pt is missing$"):
-        YoloeNetwork(tmp_path / "gone.pt", CPU, "mobileclip:blt")
+        yoloe_graph(tmp_path / "gone.pt", "mobileclip:blt")

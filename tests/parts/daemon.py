@@ -94,15 +94,17 @@ class Daemon:
 def private_environment(folder: Path) -> dict[str, str]:
     """This process's environment, but with everything streamwatch writes below `folder`.
 
-    Except for the vectors of prompts, which all tests share, since they take seconds to make.
+    Except for the vectors of prompts and the compiled detector, which all tests share, since they
+    take seconds to make.
     """
     if SIDE_BY_SIDE:
         keep_usual_vectors()
-    own, shared = folder / "xdg-cache" / "streamwatch" / "embeddings", cache_dir() / "embeddings"
-    if not own.is_symlink():
-        shared.mkdir(parents=True, exist_ok=True)
-        own.parent.mkdir(parents=True, exist_ok=True)
-        own.symlink_to(shared)
+    for name in ("embeddings", "compiled"):
+        own, shared = folder / "xdg-cache" / "streamwatch" / name, cache_dir() / name
+        if not own.is_symlink():
+            shared.mkdir(parents=True, exist_ok=True)
+            own.parent.mkdir(parents=True, exist_ok=True)
+            own.symlink_to(shared)
     return {
         **{k: v for k, v in os.environ.items() if not k.endswith("_DIRECTORY")},
         "HOME": str(folder),

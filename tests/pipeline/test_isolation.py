@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from streamwatch.config import Config
-from streamwatch.detector.protocol import View
+from streamwatch.detector.protocol import Running, View
 from streamwatch.errors import StreamwatchError
 from streamwatch.pipeline import pipeline as pipeline_module
 from streamwatch.pipeline.pipeline import Pipeline
@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 30.0
 class Particular:
     """A detector that finds a red car in every picture, but breaks at those of ODD size."""
 
-    device = "cpu"
+    running = Running("cpu", "torch", "full")
 
     def __init__(self) -> None:
         self.breaks = True
@@ -71,7 +71,7 @@ def until(met: Callable[[], object]) -> None:
 def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Scene]]:
     """Starts a pipeline with a camera `well` and a camera `odd`."""
     detector = Particular()
-    monkeypatch.setattr(pipeline_module, "load_detector", lambda _: detector)
+    monkeypatch.setattr(pipeline_module, "load_detector", lambda *_: detector)
     monkeypatch.setattr("streamwatch.source.outage.FIRST_SECONDS", 0.05)
     monkeypatch.setattr("streamwatch.source.outage.LONGEST_SECONDS", 0.2)
     fake_vectors(monkeypatch)

@@ -14,7 +14,7 @@ from streamwatch.config import Config, DetectorSettings
 from streamwatch.config.catalogue import ENCODERS, MODELS
 from streamwatch.detector.detector import WorldDetector
 from streamwatch.detector.loading import load_detector
-from streamwatch.detector.protocol import View
+from streamwatch.detector.protocol import Running, View
 from streamwatch.errors import DetectorError
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.encoders import child
@@ -33,6 +33,7 @@ class Recording:
     """A network that notes the texts it gets, and finds every slot in one place."""
 
     text_width = TEXT_WIDTH
+    running = Running("cpu", "torch", "full")
 
     def __init__(self) -> None:
         self.texts: list[Vectors] = []
@@ -132,7 +133,7 @@ def test_it_takes_a_slot_of_the_network_and_is_never_reported(
     network = Recording()
     words = vocabularies(config(of_folder(folder)), embeddings, known={})
     view = View(np.zeros((80, 80, 3), np.uint8), words.of_cameras["porch"], 0.1)
-    (found,) = WorldDetector(network, 96, "cpu").detect([view])
+    (found,) = WorldDetector(network, 96).detect([view])
     assert [detection.prompt for detection in found] == ["red car", "truck"]
     (texts,) = network.texts
     np.testing.assert_array_equal(texts[0], words.of_cameras["porch"].slots)
@@ -147,7 +148,7 @@ def test_cameras_of_one_batch_have_it_each(folder: Path, embeddings: Embeddings)
         View(image, vocabulary(prompts, vectors, pad), 0.1)
         for prompts in (("dog",), ("dog", "cat", "truck"))
     ]
-    found = WorldDetector(network, 96, "cpu").detect(views)
+    found = WorldDetector(network, 96).detect(views)
     assert [[detection.prompt for detection in one] for one in found] == [
         ["dog"],
         ["dog", "cat", "truck"],

@@ -103,10 +103,12 @@ class DetectorSettings(Settings):
         WithJsonSchema({"type": "string", "pattern": "^(?:auto|cpu|cuda(?::[0-9]{1,2})?)$"}),
     ] = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:1`."""
-    backend: Annotated[
-        Literal["auto", "torch", "onnx", "openvino"], OneOf(), not_supported_yet("auto", "torch")
+    backend: Annotated[Literal["auto", "torch", "openvino"], OneOf()] = "auto"
+    """`auto`, `torch` or `openvino`, which is for a CPU; `auto` takes that there, else `torch`."""
+    precision: Annotated[
+        Literal["auto", "full", "half", "int8"], OneOf(), not_supported_yet("auto", "full", "half")
     ] = "auto"
-    """`auto` or `torch`; `onnx` and `openvino` are not supported yet."""
+    """`full` (32 bits), `half` (16), or `auto`, the faster; `int8` is not supported yet."""
     image_size: Annotated[int, Number(at_least=32, at_most=2048)] | None = None
     """Longer side of what the model sees, in pixels; where left out 640, with toybox 416."""
     confidence: Annotated[float, Number(above=0, at_most=1)] | None = None

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streamwatch.detector.protocol import Network
+from streamwatch.detector.protocol import Network, Running
 from streamwatch.errors import DetectorError
 from streamwatch.records import Vectors
 
@@ -25,6 +25,14 @@ class SplittingNetwork:
         self._network = network
         self._limit: int | None = None
         """Largest batch; None until memory ran out."""
+
+    @property
+    def text_width(self) -> int:
+        return self._network.text_width
+
+    @property
+    def running(self) -> Running:
+        return self._network.running
 
     def forward(self, images: NDArray[np.uint8], texts: Vectors) -> NDArray[np.float32]:
         """See `protocol.Network.forward`. Raises DetectorError if not even one image fits."""

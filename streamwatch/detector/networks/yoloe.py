@@ -1,4 +1,4 @@
-"""YOLOE's network (YOLOE-v8, -11, -26), with Ultralytics and torch.
+"""YOLOE's network (YOLOE-v8, -11, -26), from Ultralytics.
 
 How it differs from YOLO-World, read from Ultralytics 8.4:
 
@@ -14,73 +14,48 @@ How it differs from YOLO-World, read from Ultralytics 8.4:
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from streamwatch.detector.networks.checkpoint import pick_precision, read_checkpoint, to_pixels
+from streamwatch.detector.networks.graph import Graph, read_checkpoint
 from streamwatch.errors import DetectorError
-from streamwatch.records import Vectors
 
 TextModel = Literal["mobileclip:blt", "mobileclip2:b"]
 """Ultralytics' names for the text encoders: the first of YOLOE-v8 and -11, the second of -26. The
 part before the colon is the name in our catalogue."""
 
 
-class YoloeNetwork:
-    """A YOLOE checkpoint for text prompts, fused, on one device. The text vectors are an input."""
+def yoloe_graph(checkpoint: Path, text_model: TextModel) -> Graph:
+    """The graph of a YOLOE checkpoint for text prompts; `text_model` is their encoder.
 
-    def __init__(
-        self,
-        checkpoint: Path,
-        device: torch.device,
-        text_model: TextModel,
-        precision: torch.dtype | None = None,
-    ) -> None:
-        """`text_model` is the encoder of the text vectors. `precision` defaults to
-        `pick_precision(device)`.
+    Raises DetectorError, also for a checkpoint trained with another text encoder, which would
+    silently find nothing.
+    """
+    from ultralytics.nn.tasks import YOLOEModel
 
-        Raises DetectorError, also for a checkpoint trained with another text encoder, which would
-        silently find nothing.
-        """
-        from ultralytics.nn.tasks import YOLOEModel
-
-        model = read_checkpoint(checkpoint)
-        name = text_model.partition(":")[0]
-        if not isinstance(model, YOLOEModel):
-            raise DetectorError(
-                f"the checkpoint {checkpoint} is no YOLOE model, and the text encoder {name} is "
-                "for those"
-            )
-        head = model.model[-1]
-        if hasattr(head, "lrpc") or head.is_fused:
-            raise DetectorError(
-                f"the checkpoint {checkpoint} has a vocabulary of its own and takes no prompts; "
-                "take a YOLOE model without -pf"
-            )
-        if encoder_name(model) != name:
-            raise DetectorError(
-                f"the checkpoint {checkpoint} was trained with the text encoder "
-                f"{encoder_name(model)}, not {name}"
-            )
-        _keep_detection(head)
-        self._precision = precision or pick_precision(device)
-        self._model: Any = model.fuse(verbose=False).to(device, self._precision)
-        self._device = device
-        self.text_width = int(head.embed)
-
-    def forward(self, images: NDArray[np.uint8], texts: Vectors) -> NDArray[np.float32]:
-        """See `protocol.Network.forward`."""
-        with torch.inference_mode():
-            predictions, _ = self._model.predict(
-                to_pixels(images, self._device, self._precision),
-                tpe=torch.from_numpy(texts).to(self._device, self._precision),
-            )
-            output: NDArray[np.float32] = predictions.float().cpu().numpy()
-        return output
+    model = read_checkpoint(checkpoint)
+    name = text_model.partition(":")[0]
+    if not isinstance(model, YOLOEModel):
+        raise DetectorError(
+            f"the checkpoint {checkpoint} is no YOLOE model, and the text encoder {name} is for "
+            "those"
+        )
+    head = model.model[-1]
+    if hasattr(head, "lrpc") or head.is_fused:
+        raise DetectorError(
+            f"the checkpoint {checkpoint} has a vocabulary of its own and takes no prompts; take a "
+            "YOLOE model without -pf"
+        )
+    if encoder_name(model) != name:
+        raise DetectorError(
+            f"the checkpoint {checkpoint} was trained with the text encoder "
+            f"{encoder_name(model)}, not {name}"
+        )
+    _keep_detection(head)
+    return Graph(model, "tpe", int(head.embed))
 
 
 def encoder_name(model: Any) -> str:
@@ -95,13 +70,39 @@ def _keep_detection(head: Any) -> None:
     Must come before fusing, which drops the branch that is not selected. A checkpoint saved after
     fusing has only the one-to-one branch, which is used then.
     """
-    from ultralytics.nn.modules.head import YOLOEDetect, YOLOESegment
+    from ultralytics.nn.modules.head import YOLOESegment
 
     if isinstance(head, YOLOESegment):
         del head.proto, head.cv5
-        head.__class__ = YOLOEDetect  # its base class, the same head without masks
+    head.__class__ = _text_head()
     del head.savpe
     for part in ("cv2", "cv3", "cv4"):
         if getattr(head, part) is None:
             setattr(head, part, getattr(head, f"one2one_{part}"))
     head.end2end = False
+
+
+@cache
+def _text_head() -> type:
+    """The class of a head that finds boxes for text prompts."""
+    from ultralytics.nn.modules.head import YOLOEDetect
+
+    class TextHead(YOLOEDetect):  # type: ignore[misc]
+        """Ultralytics' head without masks, whose number of prompts tracing doesn't fix."""
+
+        def forward_head(
+            self, x: list[torch.Tensor], box_head: Any, cls_head: Any, contrastive_head: Any
+        ) -> dict[str, Any]:
+            *features, texts = x
+            boxes = [box(each).flatten(2) for box, each in zip(box_head, features, strict=True)]
+            scores = [
+                contrast(embed(each), texts).flatten(2)
+                for contrast, embed, each in zip(contrastive_head, cls_head, features, strict=True)
+            ]
+            return {
+                "boxes": torch.cat(boxes, dim=-1),
+                "scores": torch.cat(scores, dim=-1),
+                "feats": features,
+            }
+
+    return TextHead

@@ -71,6 +71,7 @@ class Info:
     instance: str
     model: str
     backend: str
+    precision: str
     device: str
     config_hash: str
     started_at: datetime
@@ -84,6 +85,7 @@ class Info:
             "instance": self.instance,
             "model": self.model,
             "backend": self.backend,
+            "precision": self.precision,
             "device": self.device,
             "config_hash": self.config_hash,
             "started_at": timestamp(self.started_at),
