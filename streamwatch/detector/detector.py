@@ -6,18 +6,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from ultralytics.utils.nms import non_max_suppression
 
 from streamwatch.detector.letterbox import Fit, letterbox
 from streamwatch.detector.networks.splitting import SplittingNetwork
+from streamwatch.detector.nms import suppress
 from streamwatch.detector.protocol import Network, View
 from streamwatch.geometry import Box
 from streamwatch.records import Detection, Image, Vectors, Vocabulary
-
-NMS_IOU = 0.7
-"""IoU threshold of NMS: Ultralytics' default for prediction."""
 
 
 class WorldDetector:
@@ -71,18 +67,15 @@ def stack_texts(vocabularies: Sequence[Vocabulary]) -> Vectors:
 def _detections(
     predictions: NDArray[np.float32], view: View, fit: Fit, offset: tuple[int, int]
 ) -> tuple[Detection, ...]:
-    """NMS for each prompt, then boxes in pixels of the whole image; highest confidence first.
-
-    One NMS call a prompt keeps prompts independent: an anchor may match several prompts, and
-    Ultralytics' limit of 300 detections applies to each prompt, not to all together.
-    """
-    raw = torch.from_numpy(predictions[None])
+    """NMS, then boxes in pixels of the whole image; highest confidence first."""
+    prompts = view.vocabulary.prompts
+    kept = suppress(predictions, len(prompts), view.floor)
     left, top = offset
     detections = []
-    for slot, prompt in enumerate(view.vocabulary.prompts):
-        (kept,) = non_max_suppression(raw[:, [0, 1, 2, 3, 4 + slot]], view.floor, NMS_IOU)
-        for *corners, confidence, _ in kept.tolist():
-            x1, y1, x2, y2 = fit.restore(tuple(corners))
-            box: Box = (x1 + left, y1 + top, x2 + left, y2 + top)
-            detections.append(Detection(prompt, confidence, box))
-    return tuple(sorted(detections, key=lambda detection: detection.confidence, reverse=True))
+    for slot, confidence, corners in zip(
+        kept.prompts.tolist(), kept.confidences.tolist(), kept.corners.tolist(), strict=True
+    ):
+        x1, y1, x2, y2 = fit.restore(tuple(corners))
+        box: Box = (x1 + left, y1 + top, x2 + left, y2 + top)
+        detections.append(Detection(prompts[slot], confidence, box))
+    return tuple(detections)
