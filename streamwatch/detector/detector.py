@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from streamwatch.detector.letterbox import Fit, letterbox
+from streamwatch.detector.letterbox import Canvases, Fit, draw, fit_to
 from streamwatch.detector.networks.splitting import SplittingNetwork
 from streamwatch.detector.nms import suppress
 from streamwatch.detector.protocol import Network, View
@@ -21,36 +21,40 @@ class WorldDetector:
     as few as fit the device's memory. For one thread."""
 
     def __init__(self, network: Network, image_size: int, device: str) -> None:
+        """The network must not use its images after `forward` returned: they are drawn over."""
         self._network = SplittingNetwork(network)
         self._image_size = image_size
+        self._canvases = Canvases()
         self.device = device
 
     def detect(self, views: Sequence[View]) -> list[tuple[Detection, ...]]:
         """See `protocol.Detector.detect`."""
-        prepared = [self._prepare(view) for view in views]
-        by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        for number, (canvas, _, _) in enumerate(prepared):
+        crops = [_crop(view) for view in views]
+        fits = [fit_to(crop.shape[1], crop.shape[0], self._image_size) for crop, _ in crops]
+        by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for number, fit in enumerate(fits):
             if views[number].vocabulary.prompts:
-                by_shape[canvas.shape].append(number)
+                by_shape[fit.canvas].append(number)
         found: list[tuple[Detection, ...]] = [()] * len(views)
-        for numbers in by_shape.values():
-            raw = self._network.forward(
-                np.stack([prepared[number][0] for number in numbers]),
-                stack_texts([views[number].vocabulary for number in numbers]),
-            )
+        for shape, numbers in by_shape.items():
+            batch = self._canvases.take(len(numbers), shape)
+            for canvas, number in zip(batch, numbers, strict=True):
+                draw(crops[number][0], fits[number], canvas)
+            texts = stack_texts([views[number].vocabulary for number in numbers])
+            raw = self._network.forward(batch, texts)
             for predictions, number in zip(raw, numbers, strict=True):
-                _, fit, offset = prepared[number]
-                found[number] = _detections(predictions, views[number], fit, offset)
+                offset = crops[number][1]
+                found[number] = _detections(predictions, views[number], fits[number], offset)
         return found
 
-    def _prepare(self, view: View) -> tuple[Image, Fit, tuple[int, int]]:
-        """The letterboxed crop, its `Fit`, and the crop's top left corner in the image (pixels)."""
-        height, width = view.image.shape[:2]
-        x1, y1, x2, y2 = view.crop or (0.0, 0.0, 1.0, 1.0)
-        left, top = int(x1 * width), int(y1 * height)
-        right, bottom = max(left + 1, round(x2 * width)), max(top + 1, round(y2 * height))
-        canvas, fit = letterbox(view.image[top:bottom, left:right], self._image_size)
-        return canvas, fit, (left, top)
+
+def _crop(view: View) -> tuple[Image, tuple[int, int]]:
+    """The part of the image to search, not copied, and its top left corner (pixels)."""
+    height, width = view.image.shape[:2]
+    x1, y1, x2, y2 = view.crop or (0.0, 0.0, 1.0, 1.0)
+    left, top = int(x1 * width), int(y1 * height)
+    right, bottom = max(left + 1, round(x2 * width)), max(top + 1, round(y2 * height))
+    return view.image[top:bottom, left:right], (left, top)
 
 
 def stack_texts(vocabularies: Sequence[Vocabulary]) -> Vectors:
