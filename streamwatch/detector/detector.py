@@ -6,18 +6,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from ultralytics.utils.nms import non_max_suppression
 
-from streamwatch.detector.letterbox import Fit, letterbox
+from streamwatch.detector.letterbox import Canvases, Fit, draw, fit_to
 from streamwatch.detector.networks.splitting import SplittingNetwork
+from streamwatch.detector.nms import suppress
 from streamwatch.detector.protocol import Network, Running, View
 from streamwatch.geometry import Box
 from streamwatch.records import Detection, Image, Vectors, Vocabulary
-
-NMS_IOU = 0.7
-"""IoU threshold of NMS: Ultralytics' default for prediction."""
 
 
 class WorldDetector:
@@ -27,6 +23,7 @@ class WorldDetector:
     def __init__(self, network: Network, image_size: int) -> None:
         self._network = SplittingNetwork(network)
         self._image_size = image_size
+        self._canvases = Canvases()
 
     @property
     def running(self) -> Running:
@@ -34,30 +31,32 @@ class WorldDetector:
 
     def detect(self, views: Sequence[View]) -> list[tuple[Detection, ...]]:
         """See `protocol.Detector.detect`."""
-        prepared = [self._prepare(view) for view in views]
-        by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        for number, (canvas, _, _) in enumerate(prepared):
+        crops = [_crop(view) for view in views]
+        fits = [fit_to(crop.shape[1], crop.shape[0], self._image_size) for crop, _ in crops]
+        by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for number, fit in enumerate(fits):
             if views[number].vocabulary.prompts:
-                by_shape[canvas.shape].append(number)
+                by_shape[fit.canvas].append(number)
         found: list[tuple[Detection, ...]] = [()] * len(views)
-        for numbers in by_shape.values():
-            raw = self._network.forward(
-                np.stack([prepared[number][0] for number in numbers]),
-                stack_texts([views[number].vocabulary for number in numbers]),
-            )
+        for shape, numbers in by_shape.items():
+            batch = self._canvases.take(len(numbers), shape)
+            for canvas, number in zip(batch, numbers, strict=True):
+                draw(crops[number][0], fits[number], canvas)
+            texts = stack_texts([views[number].vocabulary for number in numbers])
+            raw = self._network.forward(batch, texts)
             for predictions, number in zip(raw, numbers, strict=True):
-                _, fit, offset = prepared[number]
-                found[number] = _detections(predictions, views[number], fit, offset)
+                offset = crops[number][1]
+                found[number] = _detections(predictions, views[number], fits[number], offset)
         return found
 
-    def _prepare(self, view: View) -> tuple[Image, Fit, tuple[int, int]]:
-        """The letterboxed crop, its `Fit`, and the crop's top left corner in the image (pixels)."""
-        height, width = view.image.shape[:2]
-        x1, y1, x2, y2 = view.crop or (0.0, 0.0, 1.0, 1.0)
-        left, top = int(x1 * width), int(y1 * height)
-        right, bottom = max(left + 1, round(x2 * width)), max(top + 1, round(y2 * height))
-        canvas, fit = letterbox(view.image[top:bottom, left:right], self._image_size)
-        return canvas, fit, (left, top)
+
+def _crop(view: View) -> tuple[Image, tuple[int, int]]:
+    """The part of the image to search, not copied, and its top left corner (pixels)."""
+    height, width = view.image.shape[:2]
+    x1, y1, x2, y2 = view.crop or (0.0, 0.0, 1.0, 1.0)
+    left, top = int(x1 * width), int(y1 * height)
+    right, bottom = max(left + 1, round(x2 * width)), max(top + 1, round(y2 * height))
+    return view.image[top:bottom, left:right], (left, top)
 
 
 def stack_texts(vocabularies: Sequence[Vocabulary]) -> Vectors:
@@ -74,18 +73,15 @@ def stack_texts(vocabularies: Sequence[Vocabulary]) -> Vectors:
 def _detections(
     predictions: NDArray[np.float32], view: View, fit: Fit, offset: tuple[int, int]
 ) -> tuple[Detection, ...]:
-    """NMS for each prompt, then boxes in pixels of the whole image; highest confidence first.
-
-    One NMS call a prompt keeps prompts independent: an anchor may match several prompts, and
-    Ultralytics' limit of 300 detections applies to each prompt, not to all together.
-    """
-    raw = torch.from_numpy(predictions[None])
+    """NMS, then boxes in pixels of the whole image; highest confidence first."""
+    prompts = view.vocabulary.prompts
+    kept = suppress(predictions, len(prompts), view.floor)
     left, top = offset
     detections = []
-    for slot, prompt in enumerate(view.vocabulary.prompts):
-        (kept,) = non_max_suppression(raw[:, [0, 1, 2, 3, 4 + slot]], view.floor, NMS_IOU)
-        for *corners, confidence, _ in kept.tolist():
-            x1, y1, x2, y2 = fit.restore(tuple(corners))
-            box: Box = (x1 + left, y1 + top, x2 + left, y2 + top)
-            detections.append(Detection(prompt, confidence, box))
-    return tuple(sorted(detections, key=lambda detection: detection.confidence, reverse=True))
+    for slot, confidence, corners in zip(
+        kept.prompts.tolist(), kept.confidences.tolist(), kept.corners.tolist(), strict=True
+    ):
+        x1, y1, x2, y2 = fit.restore(tuple(corners))
+        box: Box = (x1 + left, y1 + top, x2 + left, y2 + top)
+        detections.append(Detection(prompts[slot], confidence, box))
+    return tuple(detections)

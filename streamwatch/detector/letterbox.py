@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from streamwatch.geometry import Box
 from streamwatch.records import Image
@@ -26,6 +27,10 @@ class Fit:
     gain: float
     left: int
     top: int
+    scaled: tuple[int, int]
+    """Width and height of the scaled image in px."""
+    canvas: tuple[int, int]
+    """Height and width of the letterboxed form in px."""
 
     def restore(self, box: Box) -> Box:
         """A box of the letterboxed image in pixels of the original, clipped at its edges."""
@@ -38,23 +43,64 @@ class Fit:
         )
 
 
-def letterbox(image: Image, image_size: int) -> tuple[Image, Fit]:
+def fit_to(width: int, height: int, image_size: int) -> Fit:
     """Scale the longer side to `image_size` px and pad both sides to a multiple of the stride.
 
     The same arithmetic as Ultralytics' `LetterBox(auto=True)`, so that a checkpoint gets the same
-    input: the image's aspect ratio with the least padding, not a square. uint8 BGR in and out.
+    input: the image's aspect ratio with the least padding, not a square.
     """
-    height, width = image.shape[:2]
     gain = image_size / max(height, width)
     # A crop may be so narrow that its side would be rounded to 0.
     new_width, new_height = max(1, round(width * gain)), max(1, round(height * gain))
     pad_x, pad_y = (image_size - new_width) % STRIDE / 2, (image_size - new_height) % STRIDE / 2
     left, right = round(pad_x - 0.1), round(pad_x + 0.1)
     top, bottom = round(pad_y - 0.1), round(pad_y + 0.1)
-    if (width, height) != (new_width, new_height):
-        resized = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
+    canvas = (new_height + top + bottom, new_width + left + right)
+    return Fit(width, height, gain, left, top, (new_width, new_height), canvas)
+
+
+def draw(image: Image, fit: Fit, canvas: Image) -> None:
+    """Write `image`, scaled and with its padding, over all of `canvas` of shape `fit.canvas`.
+
+    uint8 BGR in and out. `image` may be a part of a larger one; neither is copied.
+    """
+    width, height = fit.scaled
+    right, bottom = fit.left + width, fit.top + height
+    canvas[: fit.top] = GREY
+    canvas[bottom:] = GREY
+    canvas[fit.top : bottom, : fit.left] = GREY
+    canvas[fit.top : bottom, right:] = GREY
+    inside = canvas[fit.top : bottom, fit.left : right]
+    if (fit.width, fit.height) == fit.scaled:
+        inside[:] = image
     else:
-        resized = image
-    canvas = np.full((new_height + top + bottom, new_width + left + right, 3), GREY, np.uint8)
-    canvas[top : top + new_height, left : left + new_width] = resized
-    return canvas, Fit(width, height, gain, left, top)
+        cv2.resize(image, fit.scaled, dst=inside, interpolation=cv2.INTER_LINEAR)
+
+
+def letterbox(image: Image, image_size: int) -> tuple[Image, Fit]:
+    """One image letterboxed by itself, uint8 BGR in and out; see `fit_to`."""
+    fit = fit_to(image.shape[1], image.shape[0], image_size)
+    canvas = np.empty((*fit.canvas, 3), np.uint8)
+    draw(image, fit, canvas)
+    return canvas, fit
+
+
+class Canvases:
+    """Room for one batch of letterboxed images, used again for the next. For one thread.
+
+    As large as the largest batch so far, whatever the shapes of the batches.
+    """
+
+    def __init__(self) -> None:
+        self._room = np.empty(0, np.uint8)
+
+    def take(self, count: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
+        """`(count, height, width, 3)`, contiguous, for a `shape` of height and width in px.
+
+        Holds anything until it is drawn on, and is the caller's only until the next call.
+        """
+        height, width = shape
+        size = count * height * width * 3
+        if size > len(self._room):
+            self._room = np.empty(size, np.uint8)
+        return self._room[:size].reshape(count, height, width, 3)

@@ -57,7 +57,8 @@ class Network(Protocol):
         """Search `images` `(batch, height, width, 3)` BGR, each for its own `texts`.
 
         `texts` is `(batch, slots, 512)`. Returns `(batch, 4 + slots, anchors)`: boxes as centre x,
-        centre y, width, height in pixels of `images`, then a confidence for every slot.
+        centre y, width, height in pixels of `images`, then a confidence for every slot. Afterwards
+        the caller writes into both again.
         """
         ...
 
