@@ -68,7 +68,7 @@ def test_a_detector_that_is_too_slow_is_told_until_it_is_no_more(
         exit_code, screen, _ = status(tmp_path, "-c", str(daemon.config))
         assert exit_code == 1
         assert problem in screen
-        assert f"WARNING {problem}" in daemon.log.replace("  ", " ")
+        assert problem in daemon.log
 
         daemon.config.write_text(yaml.safe_dump({**settings, "cameras": cameras(LITTLE)}))
         subscriber.wait_for(lambda _: not problems(), PATIENCE_SECONDS)
