@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -30,6 +30,7 @@ from streamwatch.daemon.problems import (
     not_listening,
     not_looking,
     not_seen,
+    too_slow,
 )
 from streamwatch.daemon.reloading import (
     Applied,
@@ -48,6 +49,7 @@ from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.publisher import Command, EmbeddedBrokers, ErrorKind, ErrorReport, Publisher
 from streamwatch.status import report
 from streamwatch.status.metrics import Metrics, exposition
+from streamwatch.status.shortage import Short
 from streamwatch.web.app import Pages
 from streamwatch.web.server import Web
 from streamwatch.web.status_socket import StatusServer
@@ -129,7 +131,12 @@ class Daemon:
             if self._reloading is not None:
                 self._commands = Commands(self._reloading, self._publisher, self._pipeline)
             self._supervision = Supervision(
-                self._pipeline, self._publisher, self._reloading, self._instance, self._failed
+                self._pipeline,
+                self._publisher,
+                self._reloading,
+                self._instance,
+                self._failed,
+                self._report_shortage,
             )
             self._pages = Pages(
                 self._supervision.what_is_stuck,
@@ -329,6 +336,21 @@ class Daemon:
             self._problems.begin(kind, report)
         else:
             self._problems.end(kind)
+        if self._reloading is not None:
+            self._reloading.do(self._declare)
+
+    def _report_shortage(self, short: Mapping[str, Short]) -> None:
+        """For which cameras the detector is too slow: in the same places."""
+        if short:
+            report = too_slow(short)
+            log.warning("%s", report.message)
+            if self._problems.lasts("slow"):
+                self._problems.amend("slow", report)
+            else:
+                self._problems.begin("slow", report)
+        else:
+            self._problems.end("slow")
+            log.info("the detector keeps up with its cameras again")
         if self._reloading is not None:
             self._reloading.do(self._declare)
 

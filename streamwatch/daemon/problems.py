@@ -1,16 +1,19 @@
 """Problems that last: the configuration file is wrong or cut off, the HTTP port is taken, second
-looks can't be made, or the detector can't be compiled."""
+looks can't be made, or the detector can't be compiled or is too slow."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from streamwatch.config import listing
 from streamwatch.daemon.reloading import Outcome
 from streamwatch.publisher import ErrorReport, Publisher
+from streamwatch.status.shortage import Short
 
-Kind = Literal["file", "mount", "http", "compiling"] | tuple[Literal["looks"], str]
+Kind = Literal["file", "mount", "http", "compiling", "slow"] | tuple[Literal["looks"], str]
 """`looks` with the name of who takes second looks."""
 
 NOT_TAKEN_OVER = "the configuration is not taken over, what ran before goes on"
@@ -36,6 +39,10 @@ class Problems:
     def begin(self, kind: Kind, report: ErrorReport) -> None:
         self._lasting[kind] = report
         self._publisher.error(report)
+
+    def amend(self, kind: Kind, report: ErrorReport) -> None:
+        """Tell otherwise, in `P/info` alone, of a problem that lasts."""
+        self._lasting[kind] = report
 
     def end(self, kind: Kind) -> bool:
         """Whether there was one."""
@@ -77,6 +84,25 @@ def not_looking(sentence: str) -> ErrorReport:
 def not_compiled(sentence: str) -> ErrorReport:
     """The report that the detector can't be compiled, so that torch goes on."""
     return ErrorReport("detector", sentence, at=datetime.now(UTC))
+
+
+def too_slow(short: Mapping[str, Short]) -> ErrorReport:
+    """The report that these cameras are short of detector time; at least one."""
+    cameras = [
+        f"{name} ({_rate(each.analysed)} of {_rate(each.due)} frames a second)"
+        for name, each in short.items()
+    ]
+    return ErrorReport(
+        "detector",
+        f"the detector is too slow for {listing(cameras, 'and')}: a smaller detector.model or"
+        " detector.image_size, or a lower fps would help",
+        at=datetime.now(UTC),
+    )
+
+
+def _rate(a_second: float) -> str:
+    """With two digits: `0.25`, `2.1`, `120`."""
+    return f"{float(f'{a_second:.2g}'):g}"
 
 
 def not_listening(problem: str) -> ErrorReport:

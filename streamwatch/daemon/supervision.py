@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from streamwatch.publisher import STATS_SECONDS, CameraState, ErrorReport, Publi
 from streamwatch.status import report, systemd
 from streamwatch.status.liveness import Liveness, Pulse, idle
 from streamwatch.status.metrics import Metrics
+from streamwatch.status.shortage import Short, Shortage
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ class Supervision:
     """Reports the state of pipeline and publisher to the broker, systemd, HTTP and `status`.
 
     `failed` gives the other threads that have failed: the error and the report to publish.
+    `on_shortage` is called in the main thread with all cameras that are short of detector time,
+    when they are others than before.
     """
 
     def __init__(
@@ -37,12 +40,14 @@ class Supervision:
         reloading: Reloading | None,
         instance: str,
         failed: Callable[[], Iterable[tuple[BaseException, ErrorReport]]],
+        on_shortage: Callable[[Mapping[str, Short]], None],
     ) -> None:
         self._pipeline = pipeline
         self._publisher = publisher
         self._reloading = reloading
         self._instance = instance
         self._failed = failed
+        self._on_shortage = on_shortage
         self._started = time.monotonic()
         self._statuses: dict[str, CameraState] = {}
         self._status_lock = threading.Lock()
@@ -50,6 +55,9 @@ class Supervision:
         removal."""
         self._slow: set[tuple[str, str]] = set()
         """Cameras and watches that were told to be too slow."""
+        self._shortage = Shortage()
+        self._short: Mapping[str, Short] = {}
+        """The cameras that are short of detector time."""
         self._stats: tuple[Stats, ...] = ()
         """The last two that were published."""
         self._liveness = Liveness()
@@ -69,6 +77,7 @@ class Supervision:
             self._tell_systemd()
             self._pipeline.recover()
             self._publish_statuses()
+            self._tell_of_shortage()
             if time.monotonic() >= next_stats:
                 next_stats += STATS_SECONDS
                 self.publish_stats()
@@ -113,6 +122,18 @@ class Supervision:
                 if self._statuses.get(name) != status:
                     self._statuses[name] = status
                     self._publisher.camera_status(name, status)
+
+    def _tell_of_shortage(self) -> None:
+        now = time.monotonic()
+        fps = {
+            name: camera.settings.fps
+            for name, camera in self._pipeline.current.cameras.items()
+            if camera.live
+        }
+        before = self._short
+        self._short = self._shortage.judge(now, self._pipeline.camera_counts(now), fps)
+        if self._short.keys() != before.keys():
+            self._on_shortage(self._short)
 
     def _tell_of_slow_cameras(self) -> None:
         """Log once which watches a camera's measured pace makes impossible."""
@@ -166,6 +187,7 @@ class Supervision:
         return report.metrics(
             self._pipeline,
             self._publisher,
+            short=self._short.keys(),
             healthy=not self.what_is_stuck(),
             config_taken_over=config_taken_over,
         )

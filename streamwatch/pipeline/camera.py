@@ -43,6 +43,11 @@ class RunningCamera:
     """Monotonic seconds."""
 
     @property
+    def live(self) -> bool:
+        """Whether it plays in real time, so that frames are replaced that nobody takes."""
+        return self.settings.pace or self.settings.kind != "file"
+
+    @property
     def gone_seconds(self) -> float:
         """How long an offline camera has given no frame; 0 while it is online."""
         now = time.monotonic()
@@ -59,7 +64,7 @@ class RunningCamera:
             self.watcher,
             vocabulary,
             self.settings.crop,
-            live=self.settings.pace or self.settings.kind != "file",
+            live=self.live,
             gone_seconds=lambda: self.gone_seconds,
             finished=lambda: self.capture.finished,
             accept=self.capture.accept,

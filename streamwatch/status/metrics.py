@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -21,10 +21,14 @@ from streamwatch.records import CameraCounts
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """All metrics at one time. `events` are counted by camera, watch and type."""
+    """All metrics at one time. `events` are counted by camera, watch and type.
+
+    `short` are the cameras that are short of detector time.
+    """
 
     build: Mapping[str, str]
     cameras: Mapping[str, CameraCounts]
+    short: Collection[str]
     events: Mapping[tuple[str, str, str], int]
     inference: Durations
     look: Durations
@@ -59,7 +63,7 @@ class _Ours(Collector):
         build = InfoMetricFamily("streamwatch_build", "What runs.")
         build.add_metric((), dict(now.build))
         yield build
-        yield from _of_cameras(now.cameras)
+        yield from _of_cameras(now.cameras, now.short)
         events = CounterMetricFamily(
             "streamwatch_events", "Events told.", labels=("camera", "watch", "type")
         )
@@ -98,7 +102,7 @@ class _Ours(Collector):
             yield GaugeMetricFamily(f"streamwatch_{name}", text, value=float(value))
 
 
-def _of_cameras(cameras: Mapping[str, CameraCounts]) -> Iterable[Metric]:
+def _of_cameras(cameras: Mapping[str, CameraCounts], short: Collection[str]) -> Iterable[Metric]:
     counters: tuple[tuple[str, str, Callable[[CameraCounts], int]], ...] = (
         ("frames", "Frames read.", lambda c: c.frames),
         ("frames_analysed", "Frames the detector looked at.", lambda c: c.analysed),
@@ -118,11 +122,17 @@ def _of_cameras(cameras: Mapping[str, CameraCounts]) -> Iterable[Metric]:
     age = GaugeMetricFamily(
         "streamwatch_camera_frame_age_seconds", "Age of the newest frame.", labels=("camera",)
     )
+    short_of_time = GaugeMetricFamily(
+        "streamwatch_camera_short_of_detector_time",
+        "Whether too many due frames were replaced before the detector took them.",
+        labels=("camera",),
+    )
     for camera, counts in cameras.items():
         online.add_metric((camera,), counts.online)
+        short_of_time.add_metric((camera,), camera in short)
         if counts.age_seconds is not None:
             age.add_metric((camera,), counts.age_seconds)
-    yield from (online, age)
+    yield from (online, age, short_of_time)
 
 
 def _histogram(name: str, text: str, durations: Durations) -> HistogramMetricFamily:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -136,8 +136,14 @@ def status_line(pipeline: Pipeline, publisher: Publisher, stuck: Sequence[str], 
 
 
 def metrics(
-    pipeline: Pipeline, publisher: Publisher, *, healthy: bool, config_taken_over: bool
+    pipeline: Pipeline,
+    publisher: Publisher,
+    *,
+    short: Collection[str],
+    healthy: bool,
+    config_taken_over: bool,
 ) -> Metrics:
+    """`short` are the cameras that are short of detector time."""
     setup, counts = pipeline.current, pipeline.counts
     return Metrics(
         {
@@ -148,6 +154,7 @@ def metrics(
             "precision": setup.detector.running.precision,
         },
         pipeline.camera_counts(time.monotonic()),
+        short,
         dict(counts.events),
         counts.inference,
         counts.look,

@@ -9,7 +9,7 @@ from ultralytics.data.augment import LetterBox
 
 from streamwatch.detector.detector import WorldDetector
 from streamwatch.detector.letterbox import Canvases, draw, fit_to
-from streamwatch.detector.protocol import View
+from streamwatch.detector.protocol import Running, View
 from streamwatch.geometry import Box
 from streamwatch.records import Image, Vectors, Vocabulary
 
