@@ -46,7 +46,7 @@ class Job:
             (
                 f"format:{FORMAT}",
                 *(f"{name}:{version(name)}" for name in LIBRARIES),
-                f"cpu:{_cpu()}",
+                f"cpu:{cpu_name()}",
                 sha256_of(Path(self.checkpoint)),
                 f"{self.network} {self.height}x{self.width}",
             )
@@ -107,7 +107,7 @@ def _alone(folder: Path) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _cpu() -> str:
+def cpu_name() -> str:
     """The CPU's name: which types of number are fast depends on it."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
