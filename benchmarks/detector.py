@@ -2,10 +2,11 @@
 
     python -m benchmarks.detector [--rounds N]
 
-For `toybox` at 416 pixels and the architecture of `yolov8s-worldv2` at 640 with random weights, which
-cost what the official ones do; for 1, 8 and 40 prompts. The peer is `YOLOWorld.predict` of the same
-checkpoint on the same frames, in the same run: the variants take turns, frame by frame. Told are
-medians in milliseconds and their ratios, and how far the compiled detector is from its bare network.
+For `toybox` at 416 pixels and the architecture of `yolov8s-worldv2` at 640 with random weights,
+which cost what the official ones do; for 1, 8 and 40 prompts. The peer is `YOLOWorld.predict` of
+the same checkpoint on the same frames, in the same run: the variants take turns, frame by frame.
+Told are medians in milliseconds and their ratios, and the detector's time as a multiple of its bare
+network's.
 """
 
 from __future__ import annotations
@@ -75,9 +76,7 @@ def main() -> None:
     frames = clip_frames()
     with tempfile.TemporaryDirectory() as folder:
         for subject in (toybox(), random_s(Path(folder))):
-            table = Table(
-                title=f"{subject.title}: ms a frame, and how many times as fast as predict"
-            )
+            table = Table(title=f"{subject.title}: ms a frame, times as fast as predict")
             table.add_column("")
             for count in PROMPTS:
                 table.add_column(f"{count} prompts", justify="right")
@@ -107,7 +106,7 @@ def measured(
     }
     for name, network in networks.items():
         detector = WorldDetector(network, subject.image_size)
-        variants[name] = lambda frame, d=detector: d.detect([View(frame, words, FLOOR)])
+        variants[name] = detecting(detector, words)
     for precision in numbers:
         variants[f"bare {precision}"] = bare(subject, numbers[precision], frames, vectors)
     seconds: dict[str, list[float]] = {name: [] for name in variants}
@@ -119,6 +118,10 @@ def measured(
             if turn >= 0:
                 seconds[name].append(time.perf_counter() - since)
     return {name: statistics.median(each) * 1000 for name, each in seconds.items()}
+
+
+def detecting(detector: WorldDetector, words: Vocabulary) -> Callable[[Image], object]:
+    return lambda frame: detector.detect([View(frame, words, FLOOR)])
 
 
 def predicting(
@@ -182,7 +185,7 @@ def _cell(name: str, column: Mapping[str, float]) -> str:
     """`12.3 ms, 3.4x`; for the bare network how much longer the detector takes."""
     own, peer = column[name], column["Ultralytics predict"]
     if name.startswith("bare "):
-        return f"{own:.1f} ms, {column[name.removeprefix('bare ')] / own:.2f} of it"
+        return f"{own:.1f} ms; {column[name.removeprefix('bare ')] / own:.2f}"
     return f"{own:.1f} ms, {peer / own:.2f}x"
 
 
