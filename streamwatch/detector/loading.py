@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +14,8 @@ import torch
 from streamwatch.config import DetectorSettings
 from streamwatch.detector.compiled.conversion import Job, convert, default_folder
 from streamwatch.detector.compiled.graph_file import ConvertedGraph
-from streamwatch.detector.compiled.upgrading import UpgradingNetwork
+from streamwatch.detector.compiled.samples import Sample
+from streamwatch.detector.compiled.upgrading import Upgrade, UpgradingNetwork
 from streamwatch.detector.detector import WorldDetector
 from streamwatch.detector.letterbox import STRIDE
 from streamwatch.detector.networks.kinds import GRAPHS
@@ -20,6 +23,7 @@ from streamwatch.detector.networks.torch_network import TorchNetwork
 from streamwatch.detector.protocol import Network
 from streamwatch.errors import DetectorError, UnavailableSetting
 from streamwatch.models.provision import Choice, choose, found
+from streamwatch.paths import DISTRIBUTION
 from streamwatch.records import TEXT_WIDTH
 
 if TYPE_CHECKING:
@@ -108,6 +112,11 @@ def _torch_precision(settings: DetectorSettings, device: torch.device) -> Litera
         raise UnavailableSetting(
             "detector.precision", f"{asked} needs detector.backend: openvino on a CPU"
         )
+    if asked == "int8" and find_spec("nncf") is None:
+        raise UnavailableSetting(
+            "detector.precision",
+            f"int8 needs the extra int8: pip install '{DISTRIBUTION}[int8]'",
+        )
     return "full"
 
 
@@ -117,18 +126,47 @@ def _compiled(
     by_torch: Callable[[], Network],
     on_change: Callable[[], None],
 ) -> Network:
-    """The compiled network, at once if it was converted earlier, else as soon as it is."""
+    """The best network that was made earlier, and what is still to be made of it."""
+    quantized = replace(job, quantized=True)
 
-    def compiled(graph: ConvertedGraph) -> OpenVinoNetwork:
-        # Here, for OpenVINO takes a moment to import and is no part of what runs on a GPU.
-        from streamwatch.detector.compiled.network import OpenVinoNetwork
+    def at_full_size(graph: ConvertedGraph) -> OpenVinoNetwork:
+        # Until it is quantized, in what is fastest.
+        return _network(graph, "auto" if settings.precision == "int8" else settings.precision)
 
-        return OpenVinoNetwork(graph, *graph.numbers(settings.precision))
+    def compile_it(_: Sequence[Sample]) -> OpenVinoNetwork:
+        return at_full_size(convert(job, default_folder()))
 
+    def quantize_it(samples: Sequence[Sample]) -> OpenVinoNetwork:
+        return _network(convert(quantized, default_folder(), samples=samples), "int8")
+
+    upgrades = []
+    if settings.precision == "int8":
+        if (found := _made_earlier(quantized, lambda graph: _network(graph, "int8"))) is not None:
+            return found
+        upgrades = [Upgrade(quantize_it, "the detector is not quantized", wants_samples=True)]
+    network: Network | None = _made_earlier(job, at_full_size)
+    if network is None:
+        upgrades = [Upgrade(compile_it, "the detector is not compiled, torch goes on"), *upgrades]
+        network = by_torch()
+    return UpgradingNetwork(network, upgrades, on_change) if upgrades else network
+
+
+def _made_earlier(
+    job: Job, network: Callable[[ConvertedGraph], OpenVinoNetwork]
+) -> OpenVinoNetwork | None:
+    """The network of a job that was done before; None if it can't be loaded."""
     try:
         graph = default_folder().find(job.key)
-        if graph is not None:
-            return compiled(graph)
+        return None if graph is None else network(graph)
     except Exception as error:  # OpenVINO may raise any exception
         log.debug("the compiled network can't be loaded", exc_info=error)
-    return UpgradingNetwork(by_torch(), lambda: compiled(convert(job, default_folder())), on_change)
+        return None
+
+
+def _network(
+    graph: ConvertedGraph, precision: Literal["auto", "full", "half", "int8"]
+) -> OpenVinoNetwork:
+    # Here, for OpenVINO takes a moment to import and is no part of what runs on a GPU.
+    from streamwatch.detector.compiled.network import OpenVinoNetwork
+
+    return OpenVinoNetwork(graph, *graph.numbers(precision))

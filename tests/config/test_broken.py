@@ -659,11 +659,6 @@ DETECTOR = [
         id="backend wrong",
     ),
     pytest.param(
-        detector("precision: int8"),
-        ["1:38: detector.precision: 'int8' is not supported yet; write auto, full or half"],
-        id="precision later",
-    ),
-    pytest.param(
         detector("precision: fp16"),
         ["1:38: detector.precision: 'fp16' is not allowed; write auto, full, half or int8"],
         id="precision wrong",

@@ -23,7 +23,7 @@ from streamwatch.config.catalogue import (
     RECOMMENDED,
 )
 from streamwatch.config.sections.base import Settings
-from streamwatch.config.values.numbers import Number, OneOf, Switch, not_supported_yet
+from streamwatch.config.values.numbers import Number, OneOf, Switch
 from streamwatch.config.values.paths import absolute, folder_of
 from streamwatch.config.values.texts import Line
 from streamwatch.config.wording import Wrong, did_you_mean, listing
@@ -105,10 +105,8 @@ class DetectorSettings(Settings):
     """`auto`, `cpu`, `cuda` or `cuda:1`."""
     backend: Annotated[Literal["auto", "torch", "openvino"], OneOf()] = "auto"
     """`auto`, `torch` or `openvino`, which is for a CPU; `auto` takes that there, else `torch`."""
-    precision: Annotated[
-        Literal["auto", "full", "half", "int8"], OneOf(), not_supported_yet("auto", "full", "half")
-    ] = "auto"
-    """`full` (32 bits), `half` (16), or `auto`, the faster; `int8` is not supported yet."""
+    precision: Annotated[Literal["auto", "full", "half", "int8"], OneOf()] = "auto"
+    """`full` (32 bits), `half` (16), `auto`, the faster of these two, or `int8` (8 bits)."""
     image_size: Annotated[int, Number(at_least=32, at_most=2048)] | None = None
     """Longer side of what the model sees, in pixels; where left out 640, with toybox 416."""
     confidence: Annotated[float, Number(above=0, at_most=1)] | None = None

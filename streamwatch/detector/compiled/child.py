@@ -4,7 +4,8 @@ the memory that this takes.
     python -m streamwatch.detector.compiled.child DESCRIPTOR PARENT JOB
 
 Started only by `conversion.py`; JOB is its `Job` as JSON. It sends JSON objects: `{"step": "…"}`
-for each step that begins, at last `{}` followed by the graph as bytes, or `{"error": "…"}`.
+for each step that begins, `{"wants": "samples"}` where it needs pictures to quantize with, at last
+`{}` followed by the graph as bytes, or `{"error": "…"}`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import torch
 
 from streamwatch.detector.compiled.conversion import Job
 from streamwatch.detector.compiled.graph_file import ConvertedGraph, NumberType
+from streamwatch.detector.compiled.samples import Sample
 from streamwatch.detector.networks.kinds import GRAPHS
 from streamwatch.errors import DetectorError
 from streamwatch.processes.child import reason_of, serve_parent
@@ -42,7 +44,12 @@ def main(connection: Connection, arguments: Sequence[str]) -> None:
         connection.send_bytes(json.dumps(message).encode())
 
     try:
-        graph = converted(Job(**json.loads(arguments[0])), lambda step: tell({"step": step}))
+        job = Job(**json.loads(arguments[0]))
+        samples = None
+        if job.quantized:
+            tell({"wants": "samples"})
+            samples = receive_samples(connection)
+        graph = converted(job, samples, lambda step: tell({"step": step}))
     except DetectorError as error:
         tell({"error": str(error)})
     except Exception as error:  # tracing and OpenVINO may raise any exception
@@ -53,9 +60,22 @@ def main(connection: Connection, arguments: Sequence[str]) -> None:
             connection.send_bytes(part)
 
 
-def converted(job: Job, step: Callable[[str], None]) -> ConvertedGraph:
-    """Convert the checkpoint for any batch, image shape and number of texts. Raises DetectorError,
-    and whatever OpenVINO raises."""
+def receive_samples(connection: Connection) -> list[Sample]:
+    """As `conversion` sends them."""
+    samples = []
+    for _ in range(json.loads(connection.recv_bytes())):
+        *shape, slots = json.loads(connection.recv_bytes())
+        image = np.frombuffer(connection.recv_bytes(), np.uint8).reshape(shape)
+        texts = np.frombuffer(connection.recv_bytes(), np.float32).reshape(slots, TEXT_WIDTH)
+        samples.append(Sample(image, texts))
+    return samples
+
+
+def converted(
+    job: Job, samples: Sequence[Sample] | None, step: Callable[[str], None]
+) -> ConvertedGraph:
+    """Convert the checkpoint for any batch, image shape and number of texts; with `samples`
+    quantize it. Raises DetectorError, and whatever OpenVINO and NNCF raise."""
     step("reading")
     graph = GRAPHS[job.network](Path(job.checkpoint))
     step("converting")
@@ -64,6 +84,9 @@ def converted(job: Job, step: Callable[[str], None]) -> ConvertedGraph:
     with torch.no_grad():
         model = openvino.convert_model(graph, example_input=example)
     model.reshape({0: [-1, -1, -1, 3], 1: [-1, -1, TEXT_WIDTH]})
+    if samples is not None:
+        step("quantizing")
+        model = _quantized(model, samples)
     step("measuring")
     fastest, half = _fastest(model, job.height, job.width)
     with TemporaryDirectory() as folder:
@@ -71,6 +94,18 @@ def converted(job: Job, step: Callable[[str], None]) -> ConvertedGraph:
         openvino.save_model(model, xml, compress_to_fp16=False)
         weights = np.fromfile(xml.with_suffix(".bin"), np.uint8)
         return ConvertedGraph(xml.read_bytes(), weights, fastest, half)
+
+
+def _quantized(model: Any, samples: Sequence[Sample]) -> Any:
+    import nncf  # of the extra int8
+
+    pictures = [(sample.image[None], sample.texts[None]) for sample in samples]
+    return nncf.quantize(
+        model,
+        nncf.Dataset(pictures),
+        preset=nncf.QuantizationPreset.MIXED,
+        subset_size=len(pictures),
+    )
 
 
 def _fastest(model: Any, height: int, width: int) -> tuple[NumberType, NumberType | None]:

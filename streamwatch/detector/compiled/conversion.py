@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -16,6 +16,7 @@ import numpy as np
 
 from streamwatch.config.catalogue import NetworkKind
 from streamwatch.detector.compiled.graph_file import ConvertedGraph, GraphFolder, parse
+from streamwatch.detector.compiled.samples import Sample
 from streamwatch.errors import DetectorError
 from streamwatch.models.store import sha256_of
 from streamwatch.paths import cache_dir
@@ -32,12 +33,13 @@ LIBRARIES = ("openvino", "torch", "ultralytics")
 @dataclass(frozen=True, slots=True)
 class Job:
     """What to convert. `height` and `width`, in pixels, are of the images that speed is measured
-    with; the graph takes all."""
+    with; the graph takes all. A `quantized` one calculates with 8 bits."""
 
     checkpoint: str
     network: NetworkKind
     height: int
     width: int
+    quantized: bool = False
 
     @property
     def key(self) -> str:
@@ -49,6 +51,7 @@ class Job:
                 f"cpu:{cpu_name()}",
                 sha256_of(Path(self.checkpoint)),
                 f"{self.network} {self.height}x{self.width}",
+                *((f"int8 nncf:{version('nncf')}",) if self.quantized else ()),
             )
         )
 
@@ -58,23 +61,26 @@ def default_folder() -> GraphFolder:
 
 
 def convert(
-    job: Job, folder: GraphFolder, step: Callable[[str], None] = lambda _: None
+    job: Job,
+    folder: GraphFolder,
+    step: Callable[[str], None] = lambda _: None,
+    samples: Sequence[Sample] = (),
 ) -> ConvertedGraph:
     """Convert in another process, and keep the graph. Takes seconds to minutes.
 
-    `step` is told what begins. One conversion at a time on a machine: another process may have made
-    the graph meanwhile. Raises DetectorError.
+    `step` is told what begins; `samples` are for a quantized graph. One conversion at a time on a
+    machine: another process may have made the graph meanwhile. Raises DetectorError.
     """
     with _alone(folder.folder):
         found = folder.find(job.key)
         if found is not None:
             return found
-        graph = _converted(job, step)
+        graph = _converted(job, step, samples)
         folder.keep(job.key, graph)
     return folder.find(job.key) or graph
 
 
-def _converted(job: Job, step: Callable[[str], None]) -> ConvertedGraph:
+def _converted(job: Job, step: Callable[[str], None], samples: Sequence[Sample]) -> ConvertedGraph:
     process = ChildProcess(
         "the converter", "streamwatch.detector.compiled.child", [json.dumps(asdict(job))]
     )
@@ -83,13 +89,25 @@ def _converted(job: Job, step: Callable[[str], None]) -> ConvertedGraph:
             answer = json.loads(process.receive(STEP_SECONDS))
             if "error" in answer:
                 raise DetectorError(answer["error"])
-            if "step" not in answer:
+            if "wants" in answer:
+                _send(process, samples)
+            elif "step" not in answer:
                 content = process.receive(STEP_SECONDS) + process.receive(STEP_SECONDS)
                 # A copy that may be written to, as OpenVINO wants it.
                 return parse(np.frombuffer(bytearray(content), np.uint8))
-            step(answer["step"])
+            else:
+                step(answer["step"])
     finally:
         process.kill()
+
+
+def _send(process: ChildProcess, samples: Sequence[Sample]) -> None:
+    """As `child.receive_samples` reads them."""
+    process.send(json.dumps(len(samples)).encode())
+    for sample in samples:
+        process.send(json.dumps([*sample.image.shape, len(sample.texts)]).encode())
+        process.send(sample.image.tobytes())
+        process.send(sample.texts.tobytes())
 
 
 @contextmanager

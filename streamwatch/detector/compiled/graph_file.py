@@ -56,12 +56,15 @@ class ConvertedGraph:
     def numbers(
         self, precision: Literal["auto", "full", "half", "int8"]
     ) -> tuple[NumberType, Precision]:
-        """What to calculate with at this setting, and what to call it. Raises DetectorError."""
+        """What to calculate with at this setting, and what to call it. `int8` is for a quantized
+        graph. Raises DetectorError."""
         if precision == "half" and self.half is None:
             raise DetectorError(
                 "detector.precision: this CPU doesn't calculate with 16-bit numbers; write auto or "
                 "full"
             )
+        if precision == "int8":
+            return self.fastest, "int8"
         number = {"auto": self.fastest, "half": self.half or "f32"}.get(precision, "f32")
         return number, "full" if number == "f32" else "half"
 

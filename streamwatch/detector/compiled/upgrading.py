@@ -1,16 +1,17 @@
-"""Torch serves until the compiled network is ready."""
+"""One network serves until a better one is ready: torch, the compiled one, the quantized one."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streamwatch.detector.compiled.samples import Sample, Samples
 from streamwatch.detector.protocol import Network, Running
 from streamwatch.errors import first_line
 from streamwatch.records import Vectors
@@ -21,25 +22,39 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class UpgradingNetwork:
-    """Serves with `first` until `make` has given the compiled one, which takes its place between
-    two batches. See `Network`.
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """How a better network is made. `why_not` begins the sentence that tells of a failure.
 
-    `make` runs in a thread of its own, as does `on_change`, which is called when what runs has
-    changed, or won't: `running.problem` says why.
+    `make` is given pictures that came, none unless it `wants_samples`. It may raise anything.
+    """
+
+    make: Callable[[Sequence[Sample]], OpenVinoNetwork]
+    why_not: str
+    wants_samples: bool = False
+
+
+class UpgradingNetwork:
+    """Serves with `first` until the first of `upgrades` is made, which takes its place between two
+    batches, and so on. See `Network`.
+
+    Each is made in a thread of its own, as is `on_change` called, when what runs has changed, or
+    won't: `running.problem` says why, and the rest is left.
     """
 
     def __init__(
-        self, first: Network, make: Callable[[], OpenVinoNetwork], on_change: Callable[[], None]
+        self, first: Network, upgrades: Sequence[Upgrade], on_change: Callable[[], None]
     ) -> None:
         self._network = first
-        self._make = make
+        self._upgrades = list(upgrades)
         self._on_change = on_change
         self._problem: str | None = None
+        self._samples: Samples | None = None
+        """While they are collected."""
         self._shapes: set[tuple[int, int]] = set()
         """(height, width) of the images that came so far."""
         self.text_width = first.text_width
-        threading.Thread(target=self._upgrade, name="compiling", daemon=True).start()
+        self._begin_next()
 
     @property
     def running(self) -> Running:
@@ -48,19 +63,40 @@ class UpgradingNetwork:
     def forward(self, images: NDArray[np.uint8], texts: Vectors) -> NDArray[np.float32]:
         """See `protocol.Network.forward`."""
         self._shapes.add((images.shape[1], images.shape[2]))
-        return self._network.forward(images, texts)
+        found = self._network.forward(images, texts)
+        samples = self._samples
+        if samples is not None:
+            samples.offer(images, texts)
+            if samples.complete:
+                self._samples = None
+                self._start(samples.taken)
+        return found
 
-    def _upgrade(self) -> None:
+    def _begin_next(self) -> None:
+        if not self._upgrades:
+            return
+        if self._upgrades[0].wants_samples:
+            log.info("the detector is quantized to int8 when it has seen enough pictures")
+            self._samples = Samples()
+        else:
+            self._start(())
+
+    def _start(self, samples: Sequence[Sample]) -> None:
+        threading.Thread(
+            target=self._upgrade, args=(samples,), name="compiling", daemon=True
+        ).start()
+
+    def _upgrade(self, samples: Sequence[Sample]) -> None:
+        upgrade = self._upgrades.pop(0)
         try:
-            compiled = self._make()
-            compiled.prepare(tuple(self._shapes))
+            made = upgrade.make(samples)
+            made.prepare(tuple(self._shapes))
         except Exception as error:  # OpenVINO may raise any exception
-            log.debug("the compiled network can't be made", exc_info=error)
-            self._problem = f"the detector is not compiled, torch goes on: {first_line(error)}"
+            log.debug("the network can't be made", exc_info=error)
+            self._problem = f"{upgrade.why_not}: {first_line(error)}"
             log.warning("%s", self._problem)
         else:
-            self._network = compiled  # the present batch ends with the one that it began with
-            log.info(
-                "the detector is compiled and runs in %s precision", compiled.running.precision
-            )
+            self._network = made  # the present batch ends with the one that it began with
+            log.info("the detector is compiled and runs in precision %s", made.running.precision)
+            self._begin_next()
         self._on_change()
