@@ -27,7 +27,7 @@ from streamwatch.errors import ConfigError, StreamwatchError, UnavailableSetting
 from streamwatch.paths import FILE_NAME
 
 if TYPE_CHECKING:
-    from streamwatch.config import Config
+    from streamwatch.config import Config, DetectorSettings
     from streamwatch.daemon.reloading import Followed
 
 log = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ def _run(settings: Config, followed: Followed) -> None:
     """Fetch what is missing, then run until stopped. Raises StreamwatchError."""
     from streamwatch.daemon.fetch_first import fetch_first
 
-    _require_device(settings.detector.device)
+    _require_runnable(settings.detector)
     try:
         with interrupted_by_signals():
             fetch_first(settings.detector)
@@ -188,7 +188,7 @@ def check(
     try:
         path = configuration.find(config)
         settings = configuration.load(path)
-        _require_device(settings.detector.device)
+        _require_runnable(settings.detector)
         fetched, advice = what_is_fetched(settings.detector)
         advice = [*configuration.warnings(settings, path), *advice, *suggestions(settings)]
         warnings = configuration.placed(advice, path)
@@ -361,7 +361,7 @@ def demo(
         path = own or shipped(FILE_NAME)
         settings = load(path)
         logs.set_up("warning", "text")
-        _require_device(settings.detector.device)
+        _require_runnable(settings.detector)
         from streamwatch.cli.models import pull_for
 
         pull_for(settings.detector, console)
@@ -433,6 +433,37 @@ def pull(
         raise typer.Exit(INTERRUPTED) from None
 
 
+@models_app.command("compile", cls=Command)
+def compile_models(config: ConfigOption = None) -> None:
+    """Compile the detector of a configuration ahead of time, as for an image or before a journey.
+
+    `run` does it by itself, in the background. With `precision: int8` the cameras are watched for
+    the pictures that this takes, for some minutes, and nothing is published. Exit codes: 0 it is
+    compiled, or torch runs it; 1 the configuration is wrong; 3 it can't be done, for the reason
+    told; 130 stopped by Ctrl-C.
+    """
+    from rich.console import Console
+
+    from streamwatch import config as configuration
+    from streamwatch.cli.models import pull_for
+
+    console = Console(highlight=False)
+    try:
+        path = configuration.find(config)
+        settings = configuration.load(path)
+        _require_runnable(settings.detector)
+        pull_for(settings.detector, console)
+        from streamwatch.cli.compiling import compile_for
+
+        compile_for(settings, console)
+    except UnavailableSetting as error:
+        _fail_at(path, error)
+    except StreamwatchError as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+
+
 @app.command(cls=Command)
 def init(
     folder: Annotated[
@@ -475,12 +506,14 @@ def _write_new(path: Path, text: str) -> bool:
     return True
 
 
-def _require_device(device: str) -> None:
-    """Check the device before anything is fetched. Raises UnavailableSetting."""
-    if device.startswith("cuda"):  # other devices always exist, so PyTorch need not be imported
-        from streamwatch.detector.loading import pick_device
+def _require_runnable(settings: DetectorSettings) -> None:
+    """Check device, backend and precision before anything is fetched. Raises UnavailableSetting."""
+    asked = (settings.backend, settings.precision)
+    # What runs anywhere needs no PyTorch to be imported.
+    if settings.device.startswith("cuda") or asked != ("auto", "auto"):
+        from streamwatch.detector.loading import require_runnable
 
-        pick_device(device)
+        require_runnable(settings)
 
 
 def _fail_at(file: Path, error: UnavailableSetting) -> Never:

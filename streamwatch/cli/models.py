@@ -95,7 +95,7 @@ def _bars(console: Console) -> Iterator[FetchProgress]:
             tasks[file] = bars.add_task(file)
         bars.update(tasks[file], completed=done, total=total)
 
-    with _log_above(console):
+    with log_above(console):
         try:
             yield progress
         finally:
@@ -104,10 +104,10 @@ def _bars(console: Console) -> Iterator[FetchProgress]:
 
 
 @contextmanager
-def _log_above(console: Console) -> Iterator[None]:
-    """Print streamwatch's log above the progress bars."""
+def log_above(console: Console, name: str = "streamwatch") -> Iterator[None]:
+    """Print what the logger of this name says above the progress bars."""
     handler = RichHandler(console=console, show_time=False, show_level=False, show_path=False)
-    logger = logging.getLogger("streamwatch")
+    logger = logging.getLogger(name)
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

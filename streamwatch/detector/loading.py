@@ -81,6 +81,14 @@ def pick_device(setting: str) -> torch.device:
     return device
 
 
+def require_runnable(settings: DetectorSettings) -> None:
+    """Raises UnavailableSetting unless this machine has the device, the backend and the precision
+    of `settings`, as far as that can be told before the detector is loaded."""
+    device = pick_device(settings.device)
+    runs_compiled(settings, device)
+    _torch_precision(settings, device)
+
+
 def runs_compiled(settings: DetectorSettings, device: torch.device) -> bool:
     """Whether the network is to be compiled. Raises UnavailableSetting where it can't be."""
     if settings.backend == "openvino" and device.type != "cpu":
@@ -100,7 +108,7 @@ def job_for(choice: Choice, checkpoint: Path) -> Job:
 
 def _torch_precision(settings: DetectorSettings, device: torch.device) -> Literal["full", "half"]:
     """The precision for torch: on a GPU half, which is about twice as fast and takes half the
-    memory. Raises UnavailableSetting."""
+    memory. Raises UnavailableSetting, also for what only the compiled network could not do."""
     asked = settings.precision
     if device.type == "cuda":
         if asked == "int8":
