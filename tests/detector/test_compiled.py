@@ -16,7 +16,7 @@ from streamwatch.config import DetectorSettings
 from streamwatch.config.catalogue import NetworkKind
 from streamwatch.detector.compiled.conversion import Job, convert, default_folder
 from streamwatch.detector.compiled.graph_file import ConvertedGraph, GraphFolder
-from streamwatch.detector.compiled.network import SEEN, SHAPES, SLOTS, OpenVinoNetwork
+from streamwatch.detector.compiled.network import SEEN, SETTLED, SHAPES, SLOTS, OpenVinoNetwork
 from streamwatch.detector.compiled.samples import Sample
 from streamwatch.detector.detector import WorldDetector
 from streamwatch.detector.letterbox import letterbox
@@ -201,6 +201,23 @@ def test_the_shapes_that_come_no_more_are_let_go(
         wait_for_compilations(mine)
     assert sorted(compilations) == [(-1, -1), *shapes]
     assert list(mine._ready) == shapes[-SHAPES:]
+
+
+def test_the_one_for_all_shapes_goes_when_none_is_new(
+    toybox: Both, compilations: list[tuple[int, int]]
+) -> None:
+    mine = full(toybox.graph)
+    for _ in range(SEEN):
+        mine.forward(noise(1, 32, 64), texts(1, 3))
+    wait_for_compilations(mine)
+    for _ in range(SETTLED):
+        assert mine._for_any is not None
+        mine.forward(noise(1, 32, 64), texts(1, 3))
+    assert mine._for_any is None
+    assert compilations == [(-1, -1), (32, 64)]
+    toybox.assert_same(mine, noise(1, 32, 64), texts(1, 3))
+    toybox.assert_same(mine, noise(1, 64, 32), texts(1, 3))
+    assert compilations == [(-1, -1), (32, 64), (-1, -1)]
 
 
 def test_a_failure_to_compile_for_a_shape_leaves_the_one_for_all(

@@ -26,13 +26,16 @@ SHAPES = 8
 """Most image shapes compiled for: 7 to 80 MB each."""
 SEEN = 3
 """How many images of a shape come before it is compiled for: not for a single look at something."""
+SETTLED = 100
+"""After so many batches in a row of shapes that are compiled for, the one for all is let go."""
 
 
 class OpenVinoNetwork:
-    """A graph compiled for each image shape, and once for all others. See `Network`.
+    """A graph compiled for each image shape, and for all others as long as those come. See
+    `Network`.
 
     Compiled for one shape it needs a fifth less time. That is done in another thread, while the one
-    for all shapes serves.
+    for all shapes serves; that takes 100 to 200 MB, so it goes when it has nothing to do.
     """
 
     def __init__(self, graph: ConvertedGraph, number: NumberType, precision: Precision) -> None:
@@ -40,7 +43,9 @@ class OpenVinoNetwork:
         self._graph = graph
         self._core = openvino.Core()
         self._options = {"INFERENCE_PRECISION_HINT": number, "PERFORMANCE_HINT": "LATENCY"}
-        self._for_any = self._compiled((-1, -1))
+        self._for_any: Any | None = self._compiled((-1, -1))
+        self._unneeded = 0
+        """Batches in a row that were not for that."""
         self._ready: dict[tuple[int, int], Any] = {}
         """By (height, width). Written by the thread `compiling`, or before the first image."""
         self._seen: OrderedDict[tuple[int, int], int] = OrderedDict()
@@ -71,6 +76,13 @@ class OpenVinoNetwork:
 
     def _request(self, shape: tuple[int, int]) -> Any:
         """What to run for images of this shape."""
+        ready = self._ready.get(shape)
+        self._unneeded = 0 if ready is None else self._unneeded + 1
+        if self._unneeded == SETTLED:
+            self._for_any = None
+        if ready is None and self._for_any is None:
+            # 0.3 s, once, when a camera of another shape has been added.
+            self._for_any = self._compiled((-1, -1))
         self._seen[shape] = count = self._seen.get(shape, 0) + 1
         self._seen.move_to_end(shape)
         if len(self._seen) > SHAPES:
@@ -78,11 +90,12 @@ class OpenVinoNetwork:
             self._ready.pop(least, None)
         if count == SEEN and shape not in self._ready:
             self._compiling.submit(self._prepare_beside, shape)
-        return self._ready.get(shape, self._for_any)
+        return self._ready.get(shape) or self._for_any
 
     def _prepare_beside(self, shape: tuple[int, int]) -> None:
         try:
-            self.prepare([shape])
+            if shape in self._seen:
+                self.prepare([shape])
         except Exception as error:  # the one for all shapes goes on
             log.debug("compiling for images of %s failed", shape, exc_info=error)
 
