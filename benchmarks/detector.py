@@ -97,7 +97,7 @@ def measured(
     numbers: dict[str, NumberType] = {"full": "f32"}
     if subject.graph.half is not None:
         numbers["half"] = subject.graph.half
-    by_torch = TorchNetwork(make(subject.checkpoint), torch.device("cpu"))
+    by_torch = TorchNetwork(make(subject.checkpoint), "cpu")
     networks: dict[str, Any] = {"torch": by_torch}
     for precision, number in numbers.items():
         networks[precision] = OpenVinoNetwork(subject.graph, number, "full")

@@ -508,12 +508,9 @@ def _write_new(path: Path, text: str) -> bool:
 
 def _require_runnable(settings: DetectorSettings) -> None:
     """Check device, backend and precision before anything is fetched. Raises UnavailableSetting."""
-    asked = (settings.backend, settings.precision)
-    # What runs anywhere needs no PyTorch to be imported.
-    if settings.device.startswith("cuda") or asked != ("auto", "auto"):
-        from streamwatch.detector.loading import require_runnable
+    from streamwatch.detector.device import require_runnable
 
-        require_runnable(settings)
+    require_runnable(settings)
 
 
 def _fail_at(file: Path, error: UnavailableSetting) -> Never:

@@ -7,7 +7,8 @@ from rich.console import Console
 from streamwatch.cli.models import log_above
 from streamwatch.config import Config
 from streamwatch.detector.compiled.conversion import convert, default_folder
-from streamwatch.detector.loading import job_for, pick_device, runs_compiled
+from streamwatch.detector.device import pick_device, runs_compiled
+from streamwatch.detector.loading import job_for
 from streamwatch.errors import DetectorError
 from streamwatch.models.provision import choose, found
 from streamwatch.pipeline.pipeline import Pipeline

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamwatch.detector.letterbox import Canvases, Fit, draw, fit_to
-from streamwatch.detector.networks.splitting import SplittingNetwork
 from streamwatch.detector.nms import suppress
 from streamwatch.detector.protocol import Network, Running, View
 from streamwatch.geometry import Box
@@ -21,7 +20,7 @@ class WorldDetector:
     as few as fit the device's memory. For one thread."""
 
     def __init__(self, network: Network, image_size: int) -> None:
-        self._network = SplittingNetwork(network)
+        self._network = network
         self._image_size = image_size
         self._canvases = Canvases()
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-
-import torch
 
 from streamwatch.config import DetectorSettings
 from streamwatch.detector.compiled.conversion import Job, convert, default_folder
@@ -17,13 +14,11 @@ from streamwatch.detector.compiled.graph_file import ConvertedGraph
 from streamwatch.detector.compiled.samples import Sample
 from streamwatch.detector.compiled.upgrading import Upgrade, UpgradingNetwork
 from streamwatch.detector.detector import WorldDetector
+from streamwatch.detector.device import pick_device, runs_compiled, torch_precision
 from streamwatch.detector.letterbox import STRIDE
-from streamwatch.detector.networks.kinds import GRAPHS
-from streamwatch.detector.networks.torch_network import TorchNetwork
 from streamwatch.detector.protocol import Network
-from streamwatch.errors import DetectorError, UnavailableSetting
+from streamwatch.errors import DetectorError
 from streamwatch.models.provision import Choice, choose, found
-from streamwatch.paths import DISTRIBUTION
 from streamwatch.records import TEXT_WIDTH
 
 if TYPE_CHECKING:
@@ -43,11 +38,16 @@ def load_detector(
     """
     choice = choose(settings)
     device = pick_device(settings.device)
-    precision = _torch_precision(settings, device)
+    precision = torch_precision(settings, device)
     checkpoint = found(choice.checkpoint)
 
     def by_torch() -> Network:
-        return TorchNetwork(GRAPHS[choice.network](checkpoint), device, precision)
+        # Here, for importing torch takes a second and 480 MB, and what is compiled needs none.
+        from streamwatch.detector.networks.kinds import GRAPHS
+        from streamwatch.detector.networks.splitting import SplittingNetwork
+        from streamwatch.detector.networks.torch_network import TorchNetwork
+
+        return SplittingNetwork(TorchNetwork(GRAPHS[choice.network](checkpoint), device, precision))
 
     network = (
         _compiled(settings, job_for(choice, checkpoint), by_torch, on_change)
@@ -62,70 +62,11 @@ def load_detector(
     return WorldDetector(network, choice.image_size)
 
 
-def pick_device(setting: str) -> torch.device:
-    """The torch device for `detector.device`; `auto` is the GPU if there is one.
-
-    Raises UnavailableSetting if the machine lacks the device.
-    """
-    if setting == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(setting)
-    if device.type == "cuda":
-        present = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) >= present:
-            raise UnavailableSetting(
-                "detector.device",
-                f"{setting} is not on this machine, which has {present} CUDA devices; write auto "
-                "or cpu",
-            )
-    return device
-
-
-def require_runnable(settings: DetectorSettings) -> None:
-    """Raises UnavailableSetting unless this machine has the device, the backend and the precision
-    of `settings`, as far as that can be told before the detector is loaded."""
-    device = pick_device(settings.device)
-    runs_compiled(settings, device)
-    _torch_precision(settings, device)
-
-
-def runs_compiled(settings: DetectorSettings, device: torch.device) -> bool:
-    """Whether the network is to be compiled. Raises UnavailableSetting where it can't be."""
-    if settings.backend == "openvino" and device.type != "cpu":
-        raise UnavailableSetting(
-            "detector.backend",
-            f"openvino is for a CPU, and the detector runs on {device}; write auto or torch",
-        )
-    return settings.backend != "torch" and device.type == "cpu"
-
-
 def job_for(choice: Choice, checkpoint: Path) -> Job:
     """What has to be converted, measured with a wide picture as most cameras give it."""
     height = -(-choice.image_size * 9 // 16 // STRIDE) * STRIDE
     width = -(-choice.image_size // STRIDE) * STRIDE
     return Job(str(checkpoint), choice.network, height, width)
-
-
-def _torch_precision(settings: DetectorSettings, device: torch.device) -> Literal["full", "half"]:
-    """The precision for torch: on a GPU half, which is about twice as fast and takes half the
-    memory. Raises UnavailableSetting, also for what only the compiled network could not do."""
-    asked = settings.precision
-    if device.type == "cuda":
-        if asked == "int8":
-            raise UnavailableSetting(
-                "detector.precision", f"int8 is for a CPU, and the detector runs on {device}"
-            )
-        return "full" if asked == "full" else "half"
-    if settings.backend == "torch" and asked not in ("auto", "full"):
-        raise UnavailableSetting(
-            "detector.precision", f"{asked} needs detector.backend: openvino on a CPU"
-        )
-    if asked == "int8" and find_spec("nncf") is None:
-        raise UnavailableSetting(
-            "detector.precision",
-            f"int8 needs the extra int8: pip install '{DISTRIBUTION}[int8]'",
-        )
-    return "full"
 
 
 def _compiled(

@@ -1,7 +1,6 @@
 """Tracking things from frame to frame: ByteTrack's idea, in seconds instead of frames.
 
-What is taken from Ultralytics: the Kalman filter (constant velocity over centre, aspect, height)
-and the linear assignment. What is changed, so that identity holds at 1 frame a second as at 15:
+Changed so that identity holds at 1 frame a second as at 15:
 
 - the filter steps by elapsed seconds, and a track is returned from its first strong detection;
 - strong detections are matched to predictions by IoU, then weak ones keep the rest alive (Zhang et
@@ -17,13 +16,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import hypot
 
+import lap
 import numpy as np
 from numpy.typing import NDArray
-from ultralytics.trackers.utils.kalman_filter import KalmanFilterXYAH
-from ultralytics.trackers.utils.matching import linear_assignment
 
 from streamwatch.geometry import Box, area, center, intersection, iou
 from streamwatch.records import Detection, Track
+from streamwatch.watch import kalman
 
 STRONG_IOU = 0.2
 """The least IoU of a strong detection with a prediction (ByteTrack: 0.2)."""
@@ -93,7 +92,6 @@ class Tracker:
         self._strong = strong
         self.keep_seconds = keep_seconds
         self._ids = ids
-        self._filter = _SecondsFilter()
         self._followed: list[_Followed] = []
         self._seconds: float | None = None
         self._size: tuple[int, int] | None = None
@@ -156,7 +154,7 @@ class Tracker:
         for followed in self._followed:
             if seconds - followed.last_seen > COAST_SECONDS:
                 followed.mean[4:] = 0
-            followed.mean, followed.covariance = self._filter.step(
+            followed.mean, followed.covariance = kalman.step(
                 followed.mean, followed.covariance, elapsed
             )
 
@@ -172,15 +170,20 @@ class Tracker:
         if not followed or not detections:
             return list(followed), list(detections)
         costs = np.array([[cost(f, d) for d in detections] for f in followed], np.float64)
-        matches, left_followed, left_detections = linear_assignment(costs, thresh=1.0)
-        for row, column in matches:
-            self._sight(followed[row], detections[column], seconds)
-            seen.append(followed[row])
-        return [followed[row] for row in left_followed], [detections[c] for c in left_detections]
+        # The Jonker-Volgenant algorithm: for each row its column, -1 for none within the limit.
+        _, columns, rows = lap.lapjv(costs, extend_cost=True, cost_limit=1.0)
+        for one, column in zip(followed, columns, strict=True):
+            if column >= 0:
+                self._sight(one, detections[column], seconds)
+                seen.append(one)
+        return (
+            [one for one, column in zip(followed, columns, strict=True) if column < 0],
+            [one for one, row in zip(detections, rows, strict=True) if row < 0],
+        )
 
     def _sight(self, followed: _Followed, detection: Detection, seconds: float) -> None:
-        followed.mean, followed.covariance = self._filter.update(
-            followed.mean, followed.covariance, _xyah(detection.box)
+        followed.mean, followed.covariance = kalman.update(
+            followed.mean, followed.covariance, kalman.measurement(detection.box)
         )
         followed.prompt, followed.box = detection.prompt, detection.box
         followed.confidence = detection.confidence
@@ -189,7 +192,7 @@ class Tracker:
         followed.sightings += 1
 
     def _start(self, detection: Detection, seconds: float) -> _Followed:
-        mean, covariance = self._filter.initiate(_xyah(detection.box))
+        mean, covariance = kalman.initiate(kalman.measurement(detection.box))
         started = _Followed(
             next(self._ids),
             mean,
@@ -203,38 +206,6 @@ class Tracker:
         )
         self._followed.append(started)
         return started
-
-
-class _SecondsFilter(KalmanFilterXYAH):  # type: ignore[misc]
-    """Ultralytics' filter with steps in seconds and velocities per second.
-
-    Noises are shares of the box's height: an unknown velocity is within 2 heights a second, and
-    changes by 0.2 of a height a second, as a random walk.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._std_weight_velocity = 0.2
-
-    def step(
-        self, mean: NDArray[np.float64], covariance: NDArray[np.float64], elapsed: float
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """State and covariance `elapsed` seconds later; the box's shape is assumed constant."""
-        transition = np.eye(8)
-        transition[[0, 1], [4, 5]] = elapsed
-        height = mean[3]
-        position, velocity = self._std_weight_position * height, self._std_weight_velocity * height
-        variances = np.square(
-            [position, position, 1e-2, position, velocity, velocity, 1e-5, velocity]
-        )
-        noise = np.diag(variances * elapsed)
-        return transition @ mean, transition @ covariance @ transition.T + noise
-
-
-def _xyah(box: Box) -> NDArray[np.float64]:
-    """Centre x, centre y, aspect (width over height), height: the filter's measurement."""
-    width, height = max(box[2] - box[0], 1e-3), max(box[3] - box[1], 1e-3)
-    return np.array([*center(box), width / height, height])
 
 
 def _predicted(followed: _Followed) -> Box:

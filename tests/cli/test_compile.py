@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from streamwatch.config import DetectorSettings
-from streamwatch.detector import loading
+from streamwatch.detector import device
 from streamwatch.detector.compiled import upgrading
 from streamwatch.detector.compiled.samples import Samples
 from streamwatch.detector.loading import load_detector
@@ -114,7 +114,7 @@ def test_what_a_cpu_cannot_do_is_told_before_it_starts(
 def test_int8_without_its_extra(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "find_spec", lambda _: None)
+    monkeypatch.setattr(device, "find_spec", lambda _: None)
     path = configuration(tmp_path, {"precision": "int8", "device": "cpu"})
     done = streamwatch("check", "-c", path)
     assert done.exit_code == 1

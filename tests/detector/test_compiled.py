@@ -44,7 +44,7 @@ KINDS: dict[str, NetworkKind] = {
     "yoloe-11s-seg": "yoloe-11",
     "yoloe-26n-seg": "yoloe-26",
 }
-CPU = torch.device("cpu")
+CPU = "cpu"
 TOYBOX = DetectorSettings(model="toybox")
 
 

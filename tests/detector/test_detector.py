@@ -21,8 +21,9 @@ from ultralytics.utils.ops import scale_boxes
 
 from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.detector.detector import WorldDetector, stack_texts
+from streamwatch.detector.device import pick_device
 from streamwatch.detector.letterbox import letterbox
-from streamwatch.detector.loading import load_detector, pick_device
+from streamwatch.detector.loading import load_detector
 from streamwatch.detector.networks.torch_network import TorchNetwork
 from streamwatch.detector.networks.yolo_world import world_graph
 from streamwatch.detector.protocol import Running, View
@@ -111,7 +112,7 @@ def test_raw_outputs_equal_ultralytics(
 ) -> None:
     words = vocabulary(vectors, *PROMPTS)
     world = ultralytics_model(PROMPTS, words.vectors)
-    network = TorchNetwork(world_graph(CHECKPOINT), torch.device("cpu"))
+    network = TorchNetwork(world_graph(CHECKPOINT), "cpu")
     for image in images:
         canvas, _ = letterbox(image, 416)
         mine = network.forward(canvas[None], words.vectors[None])
@@ -201,7 +202,7 @@ def test_half_precision_finds_the_same(
     images: list[Image], vectors: dict[str, NDArray[np.float32]], detector: WorldDetector
 ) -> None:
     """The precision of CUDA, on the CPU. Measured: 0.004 in confidences, 0.3 px."""
-    half = WorldDetector(TorchNetwork(world_graph(CHECKPOINT), torch.device("cpu"), "half"), 416)
+    half = WorldDetector(TorchNetwork(world_graph(CHECKPOINT), "cpu", "half"), 416)
     words = vocabulary(vectors, *PROMPTS)
     for image in images[:2]:
         (full,) = detector.detect([View(image, words, 0.3)])

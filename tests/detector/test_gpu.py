@@ -13,7 +13,8 @@ import torch
 
 from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.detector.detector import WorldDetector
-from streamwatch.detector.loading import load_detector, pick_device
+from streamwatch.detector.device import pick_device
+from streamwatch.detector.loading import load_detector
 from streamwatch.detector.networks.torch_network import TorchNetwork
 from streamwatch.detector.networks.yolo_world import world_graph
 from streamwatch.detector.networks.yoloe import TextModel, yoloe_graph
@@ -52,7 +53,7 @@ def on(device: str) -> WorldDetector:
     return WorldDetector(
         TorchNetwork(
             world_graph(TOYBOX_CHECKPOINT),
-            torch.device(device),
+            device,
             "half" if device == "cuda" else "full",
         ),
         416,
@@ -70,7 +71,7 @@ def has(found: tuple[Detection, ...], wanted: Detection) -> bool:
 
 
 def test_auto_chooses_the_gpu() -> None:
-    assert pick_device("auto").type == "cuda"
+    assert pick_device("auto") == "cuda"
     assert load_detector(DetectorSettings(model="toybox")).running == Running(
         "cuda", "torch", "half"
     )
@@ -95,10 +96,8 @@ def test_yoloe_on_the_gpu_is_close_to_the_cpu(
     path = make_yoloe(tmp_path, name)
     images = np.random.default_rng(1).integers(0, 255, (2, 128, 160, 3), np.uint8)
     texts = random_texts(2, 3).numpy()
-    here = TorchNetwork(yoloe_graph(path, text_model), torch.device("cpu")).forward(images, texts)
-    there = TorchNetwork(yoloe_graph(path, text_model), torch.device("cuda"), "half").forward(
-        images, texts
-    )
+    here = TorchNetwork(yoloe_graph(path, text_model), "cpu").forward(images, texts)
+    there = TorchNetwork(yoloe_graph(path, text_model), "cuda", "half").forward(images, texts)
     assert there.dtype == np.float32
     difference = np.abs(there - here)[:, 4:]
     print(f"confidences differ by {np.median(difference):.1e}, at most {difference.max():.1e}")

@@ -87,8 +87,8 @@ def test_the_detector_gives_the_same_result_with_split_batches() -> None:
         View(image, Vocabulary(("dog", "cat"), vectors), 0.001)
         for image, vectors in zip(images, texts, strict=True)
     ]
-    roomy = WorldDetector(Small(room=6), 160).detect(views)
-    assert WorldDetector(Small(room=2), 160).detect(views) == roomy
+    roomy = WorldDetector(SplittingNetwork(Small(room=6)), 160).detect(views)
+    assert WorldDetector(SplittingNetwork(Small(room=2)), 160).detect(views) == roomy
     assert all(roomy[1:]), "the first is black and has nothing to find"
 
 

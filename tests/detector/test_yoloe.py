@@ -27,7 +27,7 @@ from streamwatch.records import Vectors, Vocabulary
 from tests.parts import TOYBOX
 from tests.parts.yoloe import Peer, as_tensor, make_yoloe, random_texts
 
-CPU = torch.device("cpu")
+CPU = "cpu"
 TEXT_MODELS: dict[str, TextModel] = {
     "yoloe-26n-seg": "mobileclip2:b",
     "yoloe-11s-seg": "mobileclip:blt",

@@ -17,14 +17,14 @@ class TorchNetwork:
     """A graph on one device: a GPU, or a CPU until the graph is compiled. See `Network`."""
 
     def __init__(
-        self, graph: Graph, device: torch.device, precision: Literal["full", "half"] = "full"
+        self, graph: Graph, device: str, precision: Literal["full", "half"] = "full"
     ) -> None:
         """The weights are converted too, as Ultralytics does with `half=True`; autocast would keep
         them in float32 and convert them in every pass."""
         self._graph = graph.to(device, torch.float16 if precision == "half" else torch.float32)
         self._device = device
         self.text_width = graph.text_width
-        self.running = Running(str(device), "torch", precision)
+        self.running = Running(device, "torch", precision)
 
     def forward(self, images: NDArray[np.uint8], texts: Vectors) -> NDArray[np.float32]:
         """See `protocol.Network.forward`."""
