@@ -677,12 +677,12 @@ class Noting:
         parts = [line.split(" ", 2) for line in lines]
         return [Note(float(at), about) for which, at, about in parts if which == kind]
 
-    def wait_for(self, kind: str, about: str = "") -> Note:
-        """The first such note."""
+    def wait_for(self, kind: str, about: str = "", since: float = 0.0) -> Note:
+        """The first such note since then."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             for note in self.of(kind):
-                if about in note.about:
+                if about in note.about and note.at >= since:
                     return note
             if time.monotonic() > deadline or self._daemon.process.poll() is not None:
                 raise RuntimeError(f"no {kind} {about}: {self._daemon.log}")
@@ -701,7 +701,7 @@ class Noting:
         new.write_text(yaml.safe_dump(self._with_word(word), sort_keys=False))
         saved = time.monotonic()
         new.replace(path)
-        return self.wait_for("live", word).at - saved
+        return self.wait_for("live", word, saved).at - saved
 
     def missed(self, since: float, until: float) -> tuple[int, int]:
         """How many frames were missed, and how many were due."""
@@ -777,7 +777,7 @@ def edits(folder: Path, cache: Path, word: str) -> dict[str, float]:
         daemon.watch(AFTER_SECONDS)
         new = daemon.edited(word)
         daemon.watch(AFTER_SECONDS)
-        return {"new": new, "known": daemon.edited(PRESENT[0])}
+        return {"new": new, "known": daemon.edited(WORDS[0])}
 
 
 def starts(scale: Scale) -> list[Table]:
