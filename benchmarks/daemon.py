@@ -79,25 +79,24 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 CLIP_FPS = 15
-BESIDE = (1, 4)
-"""Numbers of cameras for what is measured with few."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much is measured. `frames` are those of a pass with files, after `warm_up`; seconds are
-    those of a pass with live cameras."""
+    """How much is measured. `few` and `many` are numbers of cameras; `frames` are those of a pass
+    with files, after `warm_up`; seconds are those of a pass with live cameras."""
 
     rounds: int
+    few: tuple[int, ...]
     warm_up: int
     frames: int
     latency_seconds: float
-    cameras: tuple[int, ...]
-    cameras_seconds: float
+    many: tuple[int, ...]
+    many_seconds: float
 
 
-FULL = Scale(3, 100, 600, 40.0, (1, 2, 4, 8, 16, 32), 10.0)
-QUICK = Scale(1, 50, 150, 20.0, (1, 4, 8), 3.0)
+FULL = Scale(3, (1, 4), 60, 300, 40.0, (1, 2, 4, 8, 16, 32), 12.0)
+QUICK = Scale(1, (4,), 50, 150, 12.0, (1, 4), 3.0)
 
 
 def settings(folder: Path, cameras: Mapping[str, Any], **more: Any) -> dict[str, Any]:
@@ -246,32 +245,30 @@ def decoded(count: int) -> list[Image]:
 def rate(scale: Scale) -> list[Table]:
     table = Table(title=f"files, `pace: false`; medians of {scale.rounds} passes")
     for heading in (
-        "cameras", "frames a second, detector alone", "daemon", "their ratio",
-        "ms a frame, detector alone", "daemon", "CPU ms a frame, detector alone", "daemon",
+        "cameras", "", "frames a second", "of the detector's", "ms a frame", "CPU ms a frame",
     ):  # fmt: skip
         table.add_column(heading, justify="right")
     measured: dict[tuple[int, Any], list[Cost]] = {}
     for turn in progress(range(scale.rounds), "rate", transient=True):
         # Whoever comes second may find the machine warmer, so they take turns at that too.
         which = (bare_pass, daemon_pass) if turn % 2 == 0 else (daemon_pass, bare_pass)
-        for cameras, one_pass in itertools.product(BESIDE, which):
+        for count, one_pass in itertools.product(scale.few, which):
             with tempfile.TemporaryDirectory() as folder:
-                cost = alone(one_pass, Path(folder), cameras, scale)
-            measured.setdefault((cameras, one_pass), []).append(cost)
-    for cameras in BESIDE:
-        bare, daemon = measured[cameras, bare_pass], measured[cameras, daemon_pass]
+                cost = alone(one_pass, Path(folder), count, scale)
+            measured.setdefault((count, one_pass), []).append(cost)
+    for count in scale.few:
+        bare, daemon = measured[count, bare_pass], measured[count, daemon_pass]
         ratios = [a.wall_ms / b.wall_ms for a, b in zip(bare, daemon, strict=True)]
-        table.add_row(
-            str(cameras),
-            *(
-                f"{statistics.median(1000 / c.wall_ms for c in each):.1f}"
-                for each in (bare, daemon)
-            ),
-            spread(ratios, 3),
-            *(f"{statistics.median(c.wall_ms for c in each):.2f}" for each in (bare, daemon)),
-            *(f"{statistics.median(c.cpu_ms for c in each):.2f}" for each in (bare, daemon)),
-        )
+        table.add_row(str(count), "detector alone", *_of_costs(bare, ""))
+        table.add_row(str(count), "daemon", *_of_costs(daemon, spread(ratios, 3)))
     return [table]
+
+
+def _of_costs(costs: Sequence[Cost], ratio: str) -> Iterator[str]:
+    yield f"{statistics.median(1000 / cost.wall_ms for cost in costs):.1f}"
+    yield ratio
+    yield f"{statistics.median(cost.wall_ms for cost in costs):.2f}"
+    yield f"{statistics.median(cost.cpu_ms for cost in costs):.2f}"
 
 
 def spread(values: Sequence[float], digits: int) -> str:
@@ -392,7 +389,7 @@ def stages(scale: Scale) -> list[Table]:
     table = Table(title="CPU ms a frame, by stage")
     table.add_column("")
     spent: list[tuple[Cost, dict[str, float]]] = []
-    for cameras in progress(BESIDE, "stages", transient=True):
+    for cameras in progress(scale.few, "stages", transient=True):
         with tempfile.TemporaryDirectory() as folder:
             spent.append(alone(stages_pass, Path(folder), cameras, scale))
         table.add_column(f"{cameras} camera{'s' * (cameras > 1)}", justify="right")
@@ -479,15 +476,10 @@ def as_a_camera_sends_it(path: Path) -> None:
 
 
 def latency(scale: Scale) -> list[Table]:
-    table = Table(
-        title=f"from capture to publishing without the detector's time, {LATENCY_FPS} fps, ms"
-    )
-    for heading in (
-        "cameras", "events", "at a subscriber, p50", "p95", "handed to the publisher, p50", "p95",
-        "the detector's time, p50", "p95",
-    ):  # fmt: skip
+    table = Table(title=f"ms from a frame's capture to its event, {LATENCY_FPS} fps")
+    for heading in ("cameras", "without the detector's time", "events", "p50", "p95"):
         table.add_column(heading, justify="right")
-    for cameras in progress(BESIDE, "latency", transient=True):
+    for count in progress(scale.few, "latency", transient=True):
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             as_a_camera_sends_it(folder / "clip.mp4")
@@ -495,21 +487,25 @@ def latency(scale: Scale) -> list[Table]:
             broker = stack.enter_context(Mosquitto())
             subscriber = stack.enter_context(Subscriber(broker.port, "streamwatch/events/#"))
             told = alone(
-                latency_pass, folder, server.url, broker.port, cameras, scale.latency_seconds
+                latency_pass, folder, server.url, broker.port, count, scale.latency_seconds
             )
             arrived = {
-                (m.json["id"], m.json["sequence"]): m.at_seconds for m in subscriber.received
+                (message.json["id"], message.json["sequence"]): message.at_seconds
+                for message in subscriber.received
             }
         events = [(each, arrived[key]) for key, each in told.items() if key in arrived]
         if not events:
             raise RuntimeError("no event has arrived")
-        table.add_row(
-            str(cameras),
-            str(len(events)),
-            *_percentiles([at - e.captured_at - e.inference_seconds for e, at in events]),
-            *_percentiles([e.handed_at - e.captured_at - e.inference_seconds for e, _ in events]),
-            *_percentiles([e.inference_seconds for e, _ in events]),
-        )
+        rows = {
+            "at a subscriber": [at - e.captured_at - e.inference_seconds for e, at in events],
+            "handed to the publisher": [
+                e.handed_at - e.captured_at - e.inference_seconds for e, _ in events
+            ],
+            "the detector's time": [e.inference_seconds for e, _ in events],
+        }
+        for what, seconds in rows.items():
+            table.add_row(str(count), what, str(len(events)), *_percentiles(seconds))
+        table.add_section()
     return [table]
 
 
@@ -578,8 +574,8 @@ def resident_mb(process: psutil.Process) -> float:
 def cameras(scale: Scale, plot: Path | None) -> list[Table]:
     with RtspServer(clip=STREET_CLIP) as server:
         loads = {
-            count: with_cameras(count, server.url, scale.cameras_seconds)
-            for count in progress(scale.cameras, "cameras", transient=True)
+            count: with_cameras(count, server.url, scale.many_seconds)
+            for count in progress(scale.many, "cameras", transient=True)
         }
     table = Table(title=f"live cameras at {CAMERAS_FPS} fps of {CLIP_FPS}")
     for heading in ("cameras", "frames a second, least", "median", "most", "MB", "cores"):
@@ -620,7 +616,7 @@ def draw(loads: Mapping[int, Load], path: Path) -> None:
 START_FPS = 5
 BEFORE_SECONDS, AFTER_SECONDS = 1.0, 2.0
 """What is around the exchange."""
-WATCHED_SECONDS = 6.0
+WATCHED_SECONDS = 5.0
 """How long a daemon is watched after its first frame, or after the exchange."""
 NOTES = """
 import time
