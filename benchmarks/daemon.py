@@ -419,6 +419,8 @@ class Told:
     `inference_seconds` is the time that the detector took for the batch."""
 
     captured_at: float
+    searched_at: float
+    """When the detector got it; it may have been busy with the frames of other cameras."""
     inference_seconds: float
     handed_at: float
 
@@ -427,7 +429,7 @@ def latency_pass(
     folder: Path, url: str, port: int, cameras: int, seconds: float
 ) -> dict[tuple[str, int], Told]:
     """What was told, by visit and sequence, without the events that tell of an earlier frame."""
-    newest: dict[str, tuple[Frame, float]] = {}
+    newest: dict[str, tuple[Frame, float, float]] = {}
     told: dict[tuple[str, int], Told] = {}
     detected, publish = Analysis._detected, Publisher.event
 
@@ -435,13 +437,14 @@ def latency_pass(
         since = time.monotonic()
         found = detected(analysis, batch)
         took = time.monotonic() - since
-        newest.update({frame.camera: (frame, took) for frame in batch})
+        newest.update({frame.camera: (frame, since, took) for frame in batch})
         return found
 
     def handed(publisher: Publisher, event: Event) -> None:
-        frame, took = newest[event.camera]
+        frame, searched_at, took = newest[event.camera]
         if event.type != "end" and event.captured_at == frame.captured_at:
-            told[event.id, event.sequence] = Told(frame.seconds, took, time.monotonic())
+            handed_at = time.monotonic()
+            told[event.id, event.sequence] = Told(frame.seconds, searched_at, took, handed_at)
         publish(publisher, event)
 
     live = {"url": url, "fps": LATENCY_FPS}
@@ -497,10 +500,11 @@ def latency(scale: Scale) -> list[Table]:
         if not events:
             raise RuntimeError("no event has arrived")
         rows = {
-            "at a subscriber": [at - e.captured_at - e.inference_seconds for e, at in events],
+            "until the detector gets it": [e.searched_at - e.captured_at for e, _ in events],
             "handed to the publisher": [
                 e.handed_at - e.captured_at - e.inference_seconds for e, _ in events
             ],
+            "at a subscriber": [at - e.captured_at - e.inference_seconds for e, at in events],
             "the detector's time": [e.inference_seconds for e, _ in events],
         }
         for what, seconds in rows.items():
@@ -868,8 +872,10 @@ def main() -> None:
         "cameras": lambda scale: cameras(scale, chosen.plot),
         "start": starts,
     }
-    parser.add_argument("measures", nargs="*", choices=measures, help="all, if none is named")
+    parser.add_argument("measures", nargs="*", help=f"of {', '.join(measures)}; or all")
     chosen = parser.parse_args()
+    if unknown := set(chosen.measures) - measures.keys():
+        parser.error(f"nothing is called {', '.join(unknown)}")
     compile_toybox(cache_dir() / "compiled")
     console = Console()
     for name in chosen.measures or measures:
