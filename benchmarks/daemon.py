@@ -30,7 +30,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -136,7 +136,7 @@ def whole_daemon(folder: Path, config: Mapping[str, Any]) -> Iterator[Daemon]:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one pass, or of a stage in it; `cpu_seconds` are those of all threads."""
+    """Of one pass; `cpu_seconds` are those of all threads."""
 
     frames: int
     seconds: float
@@ -152,8 +152,9 @@ class Cost:
 
 
 class Measured:
-    """The real detector, measured from its frame `warm_up` on for `frames` frames, if its batches
-    end there; then `on_end` is called, each time. `at_ends` is called at both ends."""
+    """The real detector, measured for `frames` frames after `warm_up`, to the end of a batch.
+
+    `at_ends` is called at both ends, and `on_end` after each later batch."""
 
     def __init__(
         self,
@@ -205,8 +206,8 @@ def daemon_pass(
     made: list[Measured] = []
     running: list[Daemon] = []
 
-    def measured(settings: Any, on_change: Any) -> Measured:
-        detector = load_detector(settings, on_change)
+    def measured(chosen: Any, on_change: Any) -> Measured:
+        detector = load_detector(chosen, on_change)
         made.append(Measured(detector, scale, lambda: running[0].request_stop(), at_ends))
         return made[-1]
 
@@ -273,12 +274,9 @@ def _of_costs(costs: Sequence[Cost], ratio: str) -> Iterator[str]:
 
 def spread(values: Sequence[float], digits: int) -> str:
     """The median, and the least and the most."""
-    shown = [f"{value:.{digits}f}" for value in (statistics.median(values), *bounds(values))]
+    told = statistics.median(values), min(values), max(values)
+    shown = [f"{value:.{digits}f}" for value in told]
     return "{} ({} to {})".format(*shown) if len(values) > 1 else shown[0]
-
-
-def bounds(values: Sequence[float]) -> tuple[float, float]:
-    return min(values), max(values)
 
 
 # --- stages --------------------------------------------------------------------------------------
@@ -306,9 +304,9 @@ class Clocks:
     """CPU time by stage and thread, and that of threads as a whole."""
 
     def __init__(self) -> None:
-        self._by_stage: Counter[tuple[str, str]] = Counter()
+        self._by_stage: dict[tuple[str, str], float] = defaultdict(float)
         """By the thread's name, which alone writes there, and the stage."""
-        self._ends: list[Counter[str]] = []
+        self._ends: list[dict[str, float]] = []
 
     def around(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*arguments: Any, **named: Any) -> Any:
@@ -317,7 +315,7 @@ class Clocks:
                 return function(*arguments, **named)
             finally:
                 thread = threading.current_thread().name
-                self._by_stage[thread, stage] += time.thread_time() - since  # type: ignore[assignment]
+                self._by_stage[thread, stage] += time.thread_time() - since
 
         return timed
 
@@ -335,18 +333,18 @@ class Clocks:
 
     def read(self) -> None:
         """To be called at both ends."""
-        threads: Counter[str] = Counter()
+        threads: dict[str, float] = defaultdict(float)
         for thread in threading.enumerate():
             if thread.ident is not None:
                 clock = time.pthread_getcpuclockid(thread.ident)
-                threads[thread.name] += time.clock_gettime(clock)  # type: ignore[assignment]
-        spent: Counter[str] = Counter()
-        for (_, stage), seconds in self._by_stage.copy().items():
-            spent[stage] += seconds
+                threads[thread.name] += time.clock_gettime(clock)
+        spent: dict[str, float] = defaultdict(float)
         for thread_name, seconds in threads.items():
-            inside = sum(s for (name, _), s in self._by_stage.copy().items() if name == thread_name)
-            spent[_rest_of(thread_name)] += seconds - inside
-        spent["native threads"] = time.process_time() - sum(threads.values())  # type: ignore[assignment]
+            spent[_rest_of(thread_name)] += seconds
+        for (thread_name, stage), seconds in self._by_stage.copy().items():
+            spent[stage] += seconds
+            spent[_rest_of(thread_name)] -= seconds
+        spent["native threads"] = time.process_time() - sum(threads.values())
         self._ends.append(spent)
 
     @property
@@ -416,7 +414,8 @@ LATENCY_FPS = 5
 class Told:
     """An event as the daemon has told it; in monotonic seconds, which are those of all processes.
 
-    `inference_seconds` is the time that the detector took for the batch."""
+    `inference_seconds` is the time that the detector took for the batch.
+    """
 
     captured_at: float
     searched_at: float
@@ -589,7 +588,7 @@ def cameras(scale: Scale, plot: Path | None) -> list[Table]:
         shown = (f"{each:.2f}" for each in rates)
         table.add_row(str(count), *shown, f"{found.resident_mb:.0f}", f"{found.cores:.2f}")
     table.caption = "; ".join(
-        f"from {first} to {last} {(b.resident_mb - a.resident_mb) / (last - first):.1f}"
+        f"{(b.resident_mb - a.resident_mb) / (last - first):.1f} from {first} to {last}"
         for (first, a), (last, b) in pairwise(loads.items())
     )
     table.caption = f"MB a camera: {table.caption}"
@@ -608,10 +607,11 @@ def draw(loads: Mapping[int, Load], path: Path) -> None:
     rates.axhline(CAMERAS_FPS, color="grey", linestyle=":")
     for label, of in (("most", max), ("median", statistics.median), ("least", min)):
         rates.plot(counts, [of(loads[count].rates) for count in counts], "o-", label=label)
-    rates.set(xlabel="cameras", ylabel="frames a second, each", ylim=(0, None))
+    rates.set(xlabel="cameras", ylabel="frames a second, each", ylim=(0, 1.1 * CAMERAS_FPS))
     rates.legend()
-    memory.plot(counts, [loads[count].resident_mb for count in counts], "o-")
-    memory.set(xlabel="cameras", ylabel="resident memory, MB", ylim=(0, None))
+    resident = [loads[count].resident_mb for count in counts]
+    memory.plot(counts, resident, "o-")
+    memory.set(xlabel="cameras", ylabel="resident memory, MB", ylim=(0, 1.1 * max(resident)))
     figure.savefig(path)
 
 
