@@ -43,18 +43,19 @@ def load_detector(
     checkpoint = found(choice.checkpoint)
 
     def by_torch() -> Network:
-        return TorchNetwork(GRAPHS[choice.network](checkpoint), device, precision)
+        network = TorchNetwork(GRAPHS[choice.network](checkpoint), device, precision)
+        if network.text_width != TEXT_WIDTH:
+            raise DetectorError(
+                f"the checkpoint {checkpoint} takes text vectors {network.text_width} wide, and "
+                f"the text encoders give {TEXT_WIDTH}"
+            )
+        return network
 
     network = (
         _compiled(settings, job_for(choice, checkpoint), by_torch, on_change)
         if runs_compiled(settings, device)
         else by_torch()
     )
-    if network.text_width != TEXT_WIDTH:
-        raise DetectorError(
-            f"the checkpoint {checkpoint} takes text vectors {network.text_width} wide, and the "
-            f"text encoders give {TEXT_WIDTH}"
-        )
     return WorldDetector(network, choice.image_size)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -36,8 +37,8 @@ class UpgradingNetwork:
         self._make = make
         self._on_change = on_change
         self._problem: str | None = None
-        self._shapes: set[tuple[int, int]] = set()
-        """(height, width) of the images that came so far."""
+        self._seen: Counter[tuple[int, int]] = Counter()
+        """How many batches of each (height, width) came so far."""
         self.text_width = first.text_width
         threading.Thread(target=self._upgrade, name="compiling", daemon=True).start()
 
@@ -47,13 +48,13 @@ class UpgradingNetwork:
 
     def forward(self, images: NDArray[np.uint8], texts: Vectors) -> NDArray[np.float32]:
         """See `protocol.Network.forward`."""
-        self._shapes.add((images.shape[1], images.shape[2]))
+        self._seen[images.shape[1], images.shape[2]] += 1
         return self._network.forward(images, texts)
 
     def _upgrade(self) -> None:
         try:
             compiled = self._make()
-            compiled.prepare(tuple(self._shapes))
+            compiled.prepare(self._usual_shapes())
         except Exception as error:  # OpenVINO may raise any exception
             log.debug("the compiled network can't be made", exc_info=error)
             self._problem = f"the detector is not compiled, torch goes on: {first_line(error)}"
@@ -64,3 +65,10 @@ class UpgradingNetwork:
                 "the detector is compiled and runs in %s precision", compiled.running.precision
             )
         self._on_change()
+
+    def _usual_shapes(self) -> list[tuple[int, int]]:
+        """Those that the compiled network would have prepared itself for by now."""
+        # Here, for OpenVINO takes a moment to import; by now it is.
+        from streamwatch.detector.compiled.network import SEEN, SHAPES
+
+        return [shape for shape, count in self._seen.copy().most_common(SHAPES) if count >= SEEN]
