@@ -132,4 +132,4 @@ def _compiled(
             return compiled(graph)
     except Exception as error:  # OpenVINO may raise any exception
         log.debug("the compiled network can't be loaded", exc_info=error)
-    return UpgradingNetwork(by_torch(), lambda: compiled(convert(job, default_folder())), on_change)
+    return UpgradingNetwork(by_torch(), lambda: convert(job, default_folder()), compiled, on_change)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable
@@ -71,14 +73,17 @@ class Upgrade:
         self.compiled = Fake(2, Running("cpu", "openvino", "half"))
         self._problem = problem
         self.network = UpgradingNetwork(
-            self.first, cast("Callable[[], OpenVinoNetwork]", self._make), self._on_change
+            self.first,
+            self._convert,
+            cast("Callable[[ConvertedGraph], OpenVinoNetwork]", lambda _: self.compiled),
+            self._on_change,
         )
 
-    def _make(self) -> Fake:
+    def _convert(self) -> ConvertedGraph:
         assert self.may.wait(60)
         if self._problem is not None:
             raise self._problem
-        return self.compiled
+        return ConvertedGraph(b"", np.zeros(0, np.uint8), "f32", None)
 
     def _on_change(self) -> None:
         self.changes += 1
@@ -220,11 +225,14 @@ def test_no_batch_fails_or_is_left_out_while_it_is_exchanged(
     choice = choose(TOYBOX)
     first = TorchNetwork(GRAPHS["world"](found(choice.checkpoint)), CPU)
 
-    def make() -> OpenVinoNetwork:
+    def converted() -> ConvertedGraph:
         assert may.wait(60)
+        return graph
+
+    def compiled(graph: ConvertedGraph) -> OpenVinoNetwork:
         return OpenVinoNetwork(graph, "f32", "full")
 
-    network = UpgradingNetwork(first, make, changed.set)
+    network = UpgradingNetwork(first, converted, compiled, changed.set)
     image = VIEW.image[None, :64, :96].copy()
     texts = np.eye(3, 512, dtype=np.float32)[None]
     expected = first.forward(image, texts)
@@ -349,10 +357,10 @@ def test_16_bit_numbers_on_a_cpu_that_has_none(
 def test_torch_is_not_converted_where_it_is_asked_for(
     empty: GraphFolder, conversions: list[str]
 ) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     detector = load_detector(TOYBOX.model_copy(update={"backend": "torch"}))
     assert detector.running == Running("cpu", "torch", "full")
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
     assert conversions == []
     assert not empty.folder.exists()
 
@@ -371,10 +379,10 @@ def test_a_checkpoint_with_another_vector_width_is_not_converted(
     world = GRAPHS["world"]
     monkeypatch.setitem(GRAPHS, "world", wide)
     changes: list[None] = []
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with pytest.raises(DetectorError, match=r"takes text vectors 768 wide, and the text"):
         load_detector(TOYBOX, lambda: changes.append(None))
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
     assert (conversions, changes) == ([], [])
 
 
@@ -416,3 +424,38 @@ def test_what_can_not_be_is_refused_before_anything_is_loaded(
         load_detector(TOYBOX.model_copy(update={"device": device, **asked}))
     assert str(caught.value) == said
     assert torch_graphs == []
+
+
+ENDING = """
+import sys, threading
+from pathlib import Path
+from streamwatch.detector import loading
+from streamwatch.detector.compiled import network
+from streamwatch.detector.compiled.graph_file import GraphFolder
+from tests.detector.test_upgrading import TOYBOX
+
+begun = threading.Event()
+
+class Told(network.OpenVinoNetwork):
+    def __init__(self, *arguments):
+        begun.set()
+        super().__init__(*arguments)
+
+network.OpenVinoNetwork = Told
+choice = loading.choose(TOYBOX)
+job = loading.job_for(choice, loading.found(choice.checkpoint))
+graph = loading.default_folder().find(job.key)
+loading.convert = lambda *_: graph
+loading.default_folder = lambda: GraphFolder(Path(sys.argv[1]))
+loading.load_detector(TOYBOX)
+assert begun.wait(60)
+"""
+
+
+@pytest.mark.usefixtures("graph")
+def test_a_process_may_end_while_it_is_being_compiled(tmp_path: Path) -> None:
+    """OpenVINO and torch must not return to an interpreter that is gone."""
+    done = subprocess.run(
+        [sys.executable, "-c", ENDING, str(tmp_path)], capture_output=True, text=True, timeout=250
+    )
+    assert (done.returncode, done.stderr) == (0, "")

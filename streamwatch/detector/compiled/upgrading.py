@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from streamwatch.detector.compiled.graph_file import ConvertedGraph
 from streamwatch.detector.protocol import Network, Running
 from streamwatch.errors import first_line
 from streamwatch.records import Vectors
@@ -21,20 +23,30 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_exchanging = threading.Lock()
+"""Held while a thread works with OpenVINO and lets go of torch's tensors. The end of the process
+waits for that: it would abort if their code returned to an interpreter that is gone."""
+atexit.register(_exchanging.acquire)
+
 
 class UpgradingNetwork:
-    """Serves with `first` until `make` has given the compiled one, which takes its place between
-    two batches. See `Network`.
+    """Serves with `first` until the compiled one takes its place between two batches: what
+    `compiled` makes of the graph that `convert` gives. See `Network`.
 
-    `make` runs in a thread of its own, as does `on_change`, which is called when what runs has
+    They run in a thread of their own, as does `on_change`, which is called when what runs has
     changed, or won't: `running.problem` says why.
     """
 
     def __init__(
-        self, first: Network, make: Callable[[], OpenVinoNetwork], on_change: Callable[[], None]
+        self,
+        first: Network,
+        convert: Callable[[], ConvertedGraph],
+        compiled: Callable[[ConvertedGraph], OpenVinoNetwork],
+        on_change: Callable[[], None],
     ) -> None:
         self._network = first
-        self._make = make
+        self._convert = convert
+        self._compiled = compiled
         self._on_change = on_change
         self._problem: str | None = None
         self._seen: Counter[tuple[int, int]] = Counter()
@@ -53,18 +65,20 @@ class UpgradingNetwork:
 
     def _upgrade(self) -> None:
         try:
-            compiled = self._make()
-            compiled.prepare(self._usual_shapes())
+            graph = self._convert()
+            with _exchanging:
+                self._exchange(graph)
         except Exception as error:  # OpenVINO may raise any exception
             log.debug("the compiled network can't be made", exc_info=error)
             self._problem = f"the detector is not compiled, torch goes on: {first_line(error)}"
             log.warning("%s", self._problem)
-        else:
-            self._network = compiled  # the present batch ends with the one that it began with
-            log.info(
-                "the detector is compiled and runs in %s precision", compiled.running.precision
-            )
         self._on_change()
+
+    def _exchange(self, graph: ConvertedGraph) -> None:
+        compiled = self._compiled(graph)
+        compiled.prepare(self._usual_shapes())
+        self._network = compiled  # the present batch ends with the one that it began with
+        log.info("the detector is compiled and runs in %s precision", compiled.running.precision)
 
     def _usual_shapes(self) -> list[tuple[int, int]]:
         """Those that the compiled network would have prepared itself for by now."""
