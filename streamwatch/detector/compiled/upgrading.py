@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import threading
 from collections import Counter
@@ -23,17 +22,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_exchanging = threading.Lock()
-"""Held while a thread works with OpenVINO and lets go of torch's tensors. The end of the process
-waits for that: it would abort if their code returned to an interpreter that is gone."""
-atexit.register(_exchanging.acquire)
-
 
 class UpgradingNetwork:
     """Serves with `first` until the compiled one takes its place between two batches: what
     `compiled` makes of the graph that `convert` gives. See `Network`.
 
-    They run in a thread of their own, as does `on_change`, which is called when what runs has
+    They run in threads of their own, as does `on_change`, which is called when what runs has
     changed, or won't: `running.problem` says why.
     """
 
@@ -52,7 +46,7 @@ class UpgradingNetwork:
         self._seen: Counter[tuple[int, int]] = Counter()
         """How many batches of each (height, width) came so far."""
         self.text_width = first.text_width
-        threading.Thread(target=self._upgrade, name="compiling", daemon=True).start()
+        threading.Thread(target=self._upgrade, name="converting", daemon=True).start()
 
     @property
     def running(self) -> Running:
@@ -66,19 +60,33 @@ class UpgradingNetwork:
     def _upgrade(self) -> None:
         try:
             graph = self._convert()
-            with _exchanging:
-                self._exchange(graph)
-        except Exception as error:  # OpenVINO may raise any exception
-            log.debug("the compiled network can't be made", exc_info=error)
-            self._problem = f"the detector is not compiled, torch goes on: {first_line(error)}"
-            log.warning("%s", self._problem)
-        self._on_change()
+        except Exception as error:  # whatever it is, torch goes on
+            self._go_on(error)
+        else:
+            # No daemon: the end of the process waits for it, and would abort if OpenVINO's or
+            # torch's code returned to an interpreter that is gone.
+            threading.Thread(
+                target=self._exchange, args=[graph], name="compiling", daemon=False
+            ).start()
 
     def _exchange(self, graph: ConvertedGraph) -> None:
-        compiled = self._compiled(graph)
-        compiled.prepare(self._usual_shapes())
-        self._network = compiled  # the present batch ends with the one that it began with
-        log.info("the detector is compiled and runs in %s precision", compiled.running.precision)
+        try:
+            compiled = self._compiled(graph)
+            compiled.prepare(self._usual_shapes())
+        except Exception as error:  # OpenVINO may raise any exception
+            self._go_on(error)
+        else:
+            self._network = compiled  # the present batch ends with the one that it began with
+            log.info(
+                "the detector is compiled and runs in %s precision", compiled.running.precision
+            )
+            self._on_change()
+
+    def _go_on(self, error: Exception) -> None:
+        log.debug("the compiled network can't be made", exc_info=error)
+        self._problem = f"the detector is not compiled, torch goes on: {first_line(error)}"
+        log.warning("%s", self._problem)
+        self._on_change()
 
     def _usual_shapes(self) -> list[tuple[int, int]]:
         """Those that the compiled network would have prepared itself for by now."""
