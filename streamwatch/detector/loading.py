@@ -47,18 +47,19 @@ def load_detector(
         from streamwatch.detector.networks.splitting import SplittingNetwork
         from streamwatch.detector.networks.torch_network import TorchNetwork
 
-        return SplittingNetwork(TorchNetwork(GRAPHS[choice.network](checkpoint), device, precision))
+        network = TorchNetwork(GRAPHS[choice.network](checkpoint), device, precision)
+        if network.text_width != TEXT_WIDTH:
+            raise DetectorError(
+                f"the checkpoint {checkpoint} takes text vectors {network.text_width} wide, and "
+                f"the text encoders give {TEXT_WIDTH}"
+            )
+        return SplittingNetwork(network)
 
     network = (
         _compiled(settings, job_for(choice, checkpoint), by_torch, on_change)
         if runs_compiled(settings, device)
         else by_torch()
     )
-    if network.text_width != TEXT_WIDTH:
-        raise DetectorError(
-            f"the checkpoint {checkpoint} takes text vectors {network.text_width} wide, and the "
-            f"text encoders give {TEXT_WIDTH}"
-        )
     return WorldDetector(network, choice.image_size)
 
 
@@ -82,20 +83,26 @@ def _compiled(
         # Until it is quantized, in what is fastest.
         return _network(graph, "auto" if settings.precision == "int8" else settings.precision)
 
-    def compile_it(_: Sequence[Sample]) -> OpenVinoNetwork:
-        return at_full_size(convert(job, default_folder()))
+    def at_eight_bits(graph: ConvertedGraph) -> OpenVinoNetwork:
+        return _network(graph, "int8")
 
-    def quantize_it(samples: Sequence[Sample]) -> OpenVinoNetwork:
-        return _network(convert(quantized, default_folder(), samples=samples), "int8")
+    def convert_it(_: Sequence[Sample]) -> ConvertedGraph:
+        return convert(job, default_folder())
+
+    def quantize_it(samples: Sequence[Sample]) -> ConvertedGraph:
+        return convert(quantized, default_folder(), samples=samples)
 
     upgrades = []
     if settings.precision == "int8":
-        if (found := _made_earlier(quantized, lambda graph: _network(graph, "int8"))) is not None:
-            return found
-        upgrades = [Upgrade(quantize_it, "the detector is not quantized", wants_samples=True)]
+        earlier = _made_earlier(quantized, at_eight_bits)
+        if earlier is not None:
+            return earlier
+        why_not = "the detector is not quantized"
+        upgrades = [Upgrade(quantize_it, at_eight_bits, why_not, wants_samples=True)]
     network: Network | None = _made_earlier(job, at_full_size)
     if network is None:
-        upgrades = [Upgrade(compile_it, "the detector is not compiled, torch goes on"), *upgrades]
+        why_not = "the detector is not compiled, torch goes on"
+        upgrades = [Upgrade(convert_it, at_full_size, why_not), *upgrades]
         network = by_torch()
     return UpgradingNetwork(network, upgrades, on_change) if upgrades else network
 

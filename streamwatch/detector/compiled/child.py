@@ -20,13 +20,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import openvino
-import torch
 
 from streamwatch.detector.compiled.conversion import Job
 from streamwatch.detector.compiled.graph_file import ConvertedGraph, NumberType
 from streamwatch.detector.compiled.samples import Sample
-from streamwatch.detector.networks.kinds import GRAPHS
 from streamwatch.errors import DetectorError
 from streamwatch.processes.child import reason_of, serve_parent
 from streamwatch.records import TEXT_WIDTH
@@ -76,6 +73,12 @@ def converted(
 ) -> ConvertedGraph:
     """Convert the checkpoint for any batch, image shape and number of texts; with `samples`
     quantize it. Raises DetectorError, and whatever OpenVINO and NNCF raise."""
+    # Here, so that the parent is told if one of them can't be imported.
+    import openvino
+    import torch
+
+    from streamwatch.detector.networks.kinds import GRAPHS
+
     step("reading")
     graph = GRAPHS[job.network](Path(job.checkpoint))
     step("converting")
@@ -114,6 +117,8 @@ def _fastest(model: Any, height: int, width: int) -> tuple[NumberType, NumberTyp
     That a CPU has 16-bit instructions doesn't tell: Intel's without AMX need half as long again
     with bf16 as with float32, AMD's Zen 4 a little more than half.
     """
+    import openvino
+
     core = openvino.Core()
     capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     halves = [name for capability, name in HALVES.items() if capability in capabilities]

@@ -43,13 +43,20 @@ class Job:
 
     @property
     def key(self) -> str:
-        """A text that changes with everything that the graph depends on. Reads the checkpoint."""
+        """A text that changes with everything that the graph depends on. Reads the checkpoint;
+        raises DetectorError where it can't be read."""
+        try:
+            content = sha256_of(Path(self.checkpoint))
+        except OSError as error:
+            raise DetectorError(
+                f"the checkpoint {self.checkpoint} can't be read: {error.strerror}"
+            ) from error
         return " ".join(
             (
                 f"format:{FORMAT}",
                 *(f"{name}:{version(name)}" for name in LIBRARIES),
                 f"cpu:{cpu_name()}",
-                sha256_of(Path(self.checkpoint)),
+                content,
                 f"{self.network} {self.height}x{self.width}",
                 *((f"int8 nncf:{version('nncf')}",) if self.quantized else ()),
             )

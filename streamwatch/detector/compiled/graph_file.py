@@ -89,7 +89,7 @@ def parse(content: NDArray[np.uint8]) -> ConvertedGraph:
             description["fastest"],
             description["half"],
         )
-    except (struct.error, KeyError, TypeError) as error:
+    except (struct.error, KeyError, TypeError, RecursionError) as error:
         raise ValueError("no converted graph") from error
 
 
@@ -125,7 +125,8 @@ class GraphFolder:
         parts = list(graph.parts())
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            files.replace(self._path(key), b"".join((_checksum(key, parts), *parts)))
+            with suppress(FileNotFoundError):  # another process pruned it
+                files.replace(self._path(key), b"".join((_checksum(key, parts), *parts)))
             self._prune()
         except OSError as error:
             log.warning(
@@ -138,7 +139,7 @@ class GraphFolder:
 
     def _prune(self) -> None:
         """Partial files of a crash are deleted with the others."""
-        kept = list(self.folder.iterdir())
+        kept = [path for path in self.folder.iterdir() if not path.is_dir()]
         if len(kept) > MOST:
             for path in sorted(kept, key=_last_used)[: len(kept) - MOST]:
                 path.unlink(missing_ok=True)

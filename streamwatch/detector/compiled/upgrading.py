@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from streamwatch.detector.compiled.graph_file import ConvertedGraph
 from streamwatch.detector.compiled.samples import Sample, Samples
 from streamwatch.detector.protocol import Network, Running
 from streamwatch.errors import first_line
@@ -24,12 +26,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """How a better network is made. `why_not` begins the sentence that tells of a failure.
+    """How a better network is made: `compiled` from the graph that `convert` gives.
 
-    `make` is given pictures that came, none unless it `wants_samples`. It may raise anything.
+    `convert` is given pictures that came, none unless it `wants_samples`. Both may raise anything;
+    `why_not` begins the sentence that tells of it.
     """
 
-    make: Callable[[Sequence[Sample]], OpenVinoNetwork]
+    convert: Callable[[Sequence[Sample]], ConvertedGraph]
+    compiled: Callable[[ConvertedGraph], OpenVinoNetwork]
     why_not: str
     wants_samples: bool = False
 
@@ -38,7 +42,7 @@ class UpgradingNetwork:
     """Serves with `first` until the first of `upgrades` is made, which takes its place between two
     batches, and so on. See `Network`.
 
-    Each is made in a thread of its own, as is `on_change` called, when what runs has changed, or
+    They are made in threads of their own, as is `on_change` called, when what runs has changed, or
     won't: `running.problem` says why, and the rest is left.
     """
 
@@ -51,8 +55,8 @@ class UpgradingNetwork:
         self._problem: str | None = None
         self._samples: Samples | None = None
         """While they are collected."""
-        self._shapes: set[tuple[int, int]] = set()
-        """(height, width) of the images that came so far."""
+        self._seen: Counter[tuple[int, int]] = Counter()
+        """How many batches of each (height, width) came so far."""
         self.text_width = first.text_width
         self._begin_next()
 
@@ -62,7 +66,7 @@ class UpgradingNetwork:
 
     def forward(self, images: NDArray[np.uint8], texts: Vectors) -> NDArray[np.float32]:
         """See `protocol.Network.forward`."""
-        self._shapes.add((images.shape[1], images.shape[2]))
+        self._seen[images.shape[1], images.shape[2]] += 1
         found = self._network.forward(images, texts)
         samples = self._samples
         if samples is not None:
@@ -82,21 +86,46 @@ class UpgradingNetwork:
             self._start(())
 
     def _start(self, samples: Sequence[Sample]) -> None:
+        upgrade = self._upgrades.pop(0)
         threading.Thread(
-            target=self._upgrade, args=(samples,), name="compiling", daemon=True
+            target=self._upgrade, args=(upgrade, samples), name="converting", daemon=True
         ).start()
 
-    def _upgrade(self, samples: Sequence[Sample]) -> None:
-        upgrade = self._upgrades.pop(0)
+    def _upgrade(self, upgrade: Upgrade, samples: Sequence[Sample]) -> None:
         try:
-            made = upgrade.make(samples)
-            made.prepare(tuple(self._shapes))
-        except Exception as error:  # OpenVINO may raise any exception
-            log.debug("the network can't be made", exc_info=error)
-            self._problem = f"{upgrade.why_not}: {first_line(error)}"
-            log.warning("%s", self._problem)
+            graph = upgrade.convert(samples)
+        except Exception as error:  # whatever it is, what ran before goes on
+            self._go_on(upgrade, error)
         else:
-            self._network = made  # the present batch ends with the one that it began with
-            log.info("the detector is compiled and runs in precision %s", made.running.precision)
+            # No daemon: the end of the process waits for it, and would abort if OpenVINO's or
+            # torch's code returned to an interpreter that is gone.
+            threading.Thread(
+                target=self._exchange, args=(upgrade, graph), name="compiling", daemon=False
+            ).start()
+
+    def _exchange(self, upgrade: Upgrade, graph: ConvertedGraph) -> None:
+        try:
+            compiled = upgrade.compiled(graph)
+            compiled.prepare(self._usual_shapes())
+        except Exception as error:  # OpenVINO may raise any exception
+            self._go_on(upgrade, error)
+        else:
+            self._network = compiled  # the present batch ends with the one that it began with
+            log.info(
+                "the detector is compiled and runs in precision %s", compiled.running.precision
+            )
             self._begin_next()
+            self._on_change()
+
+    def _go_on(self, upgrade: Upgrade, error: Exception) -> None:
+        log.debug("the network can't be made", exc_info=error)
+        self._problem = f"{upgrade.why_not}: {first_line(error)}"
+        log.warning("%s", self._problem)
         self._on_change()
+
+    def _usual_shapes(self) -> list[tuple[int, int]]:
+        """Those that the compiled network would have prepared itself for by now."""
+        # Here, for OpenVINO takes a moment to import; by now it is.
+        from streamwatch.detector.compiled.network import SEEN, SHAPES
+
+        return [shape for shape, count in self._seen.copy().most_common(SHAPES) if count >= SEEN]
