@@ -18,9 +18,9 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -32,15 +32,16 @@ from ultralytics import YOLOWorld
 from ultralytics.nn.tasks import WorldModel
 
 from streamwatch.config import DetectorSettings
-from streamwatch.detector.compiled.conversion import convert, cpu_name, default_folder
+from streamwatch.detector.compiled.conversion import Job, convert, cpu_name, default_folder
 from streamwatch.detector.compiled.graph_file import ConvertedGraph, NumberType
 from streamwatch.detector.compiled.network import OpenVinoNetwork
+from streamwatch.detector.compiled.samples import Sample
 from streamwatch.detector.detector import WorldDetector
 from streamwatch.detector.letterbox import letterbox
 from streamwatch.detector.loading import job_for
 from streamwatch.detector.networks.kinds import GRAPHS
 from streamwatch.detector.networks.torch_network import TorchNetwork
-from streamwatch.detector.protocol import View
+from streamwatch.detector.protocol import Network, View
 from streamwatch.models.provision import choose, found
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.records import TEXT_WIDTH, Image, Vectors, Vocabulary
@@ -63,7 +64,8 @@ class Subject:
     title: str
     checkpoint: Path
     image_size: int
-    graph: ConvertedGraph
+    compiled: Mapping[str, tuple[ConvertedGraph, NumberType]]
+    """By precision: the graph and the numbers it calculates with."""
     vectors: Vectors
 
 
@@ -94,21 +96,18 @@ def measured(
     vectors = subject.vectors[:count]
     words = Vocabulary(names, vectors)
     make = GRAPHS["world"]
-    numbers: dict[str, NumberType] = {"full": "f32"}
-    if subject.graph.half is not None:
-        numbers["half"] = subject.graph.half
-    by_torch = TorchNetwork(make(subject.checkpoint), "cpu")
-    networks: dict[str, Any] = {"torch": by_torch}
-    for precision, number in numbers.items():
-        networks[precision] = OpenVinoNetwork(subject.graph, number, "full")
+    networks: dict[str, Network] = {"torch": TorchNetwork(make(subject.checkpoint), "cpu")}
+    for precision, (graph, number) in subject.compiled.items():
+        networks[precision] = OpenVinoNetwork(graph, number, "full")
     variants: dict[str, Callable[[Image], object]] = {
         "Ultralytics predict": predicting(subject, names, vectors)
     }
     for name, network in networks.items():
         detector = WorldDetector(network, subject.image_size)
         variants[name] = detecting(detector, words)
-    for precision in numbers:
-        variants[f"bare {precision}"] = bare(subject, numbers[precision], frames, vectors)
+    for precision, (graph, number) in subject.compiled.items():
+        boxed = {id(frame): letterbox(frame, subject.image_size)[0][None] for frame in frames}
+        variants[f"bare {precision}"] = bare(graph, number, boxed, vectors)
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for turn in range(-PREPARING, rounds * len(frames)):
         frame = frames[turn % len(frames)]
@@ -136,14 +135,13 @@ def predicting(
 
 
 def bare(
-    subject: Subject, number: NumberType, frames: Sequence[Image], vectors: Vectors
+    graph: ConvertedGraph, number: NumberType, boxed: Mapping[int, Image], vectors: Vectors
 ) -> Callable[[Image], object]:
-    """The graph alone, compiled for exactly these sizes, on frames that are letterboxed already."""
-    boxed = {id(frame): letterbox(frame, subject.image_size)[0][None] for frame in frames}
+    """The graph alone, compiled for exactly these sizes; `boxed` are the letterboxed frames."""
     core = openvino.Core()
-    weights = openvino.Tensor(subject.graph.weights, shared_memory=True)
-    model = core.read_model(subject.graph.xml, weights)
-    model.reshape({0: list(boxed[id(frames[0])].shape), 1: [1, *vectors.shape]})
+    weights = openvino.Tensor(graph.weights, shared_memory=True)
+    model = core.read_model(graph.xml, weights)
+    model.reshape({0: list(next(iter(boxed.values())).shape), 1: [1, *vectors.shape]})
     options = {"INFERENCE_PRECISION_HINT": number, "PERFORMANCE_HINT": "LATENCY"}
     request = core.compile_model(model, "CPU", options).create_infer_request()
     return lambda frame: request.infer([boxed[id(frame)], vectors[None]], share_inputs=True)
@@ -155,8 +153,8 @@ def toybox() -> Subject:
     checkpoint = found(choice.checkpoint)
     known = Embeddings(settings).vectors(WORDS)
     vectors = np.resize(np.stack([known[word] for word in WORDS]), (max(PROMPTS), TEXT_WIDTH))
-    graph = convert(job_for(choice, checkpoint), default_folder())
-    return Subject("toybox, 416 px", checkpoint, choice.image_size, graph, vectors)
+    job = job_for(choice, checkpoint)
+    return Subject("toybox, 416 px", checkpoint, 416, compiled(job, vectors), vectors)
 
 
 def random_s(folder: Path) -> Subject:
@@ -167,8 +165,22 @@ def random_s(folder: Path) -> Subject:
     torch.save({"model": WorldModel(f"{name}.yaml", verbose=False).half()}, checkpoint)
     noise = np.random.default_rng(0).standard_normal((max(PROMPTS), TEXT_WIDTH))
     vectors = (noise / np.linalg.norm(noise, axis=1, keepdims=True)).astype(np.float32)
-    graph = convert(job_for(choice, checkpoint), default_folder())
-    return Subject(f"{name}, 640 px, random weights", checkpoint, 640, graph, vectors)
+    job = job_for(choice, checkpoint)
+    title = f"{name}, 640 px, random weights"
+    return Subject(title, checkpoint, 640, compiled(job, vectors), vectors)
+
+
+def compiled(job: Job, vectors: Vectors) -> dict[str, tuple[ConvertedGraph, NumberType]]:
+    """In each precision that this machine has; quantized with the clip where NNCF is there."""
+    graph = convert(job, default_folder())
+    found: dict[str, tuple[ConvertedGraph, NumberType]] = {"full": (graph, "f32")}
+    if graph.half is not None:
+        found["half"] = graph, graph.half
+    if find_spec("nncf") is not None:
+        samples = [Sample(letterbox(frame, job.width)[0], vectors[:8]) for frame in clip_frames()]
+        quantized = convert(replace(job, quantized=True), default_folder(), samples=samples)
+        found["int8"] = quantized, quantized.fastest
+    return found
 
 
 def clip_frames() -> list[Image]:

@@ -18,7 +18,7 @@ from streamwatch.records import TEXT_WIDTH, Vectors
 
 log = logging.getLogger(__name__)
 
-SLOTS = (4, 8, 16, 32, 80)
+SLOTS = (4, 8, 16, 32, 48, 80)
 """Numbers of texts that are calculated with; beyond these, multiples of the last. OpenVINO prepares
 itself for each number that comes, which takes 5 ms and 4 MB, and never forgets one; the slots that
 are too many cost less than that."""
