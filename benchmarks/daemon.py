@@ -56,8 +56,8 @@ from streamwatch.config import load
 from streamwatch.daemon.daemon import Daemon
 from streamwatch.daemon.reloading import start as started_from
 from streamwatch.detector import detector as detector_module
+from streamwatch.detector.compiled.network import OpenVinoNetwork
 from streamwatch.detector.loading import load_detector
-from streamwatch.detector.networks.splitting import SplittingNetwork
 from streamwatch.detector.protocol import Detector, Running, View
 from streamwatch.paths import cache_dir
 from streamwatch.pipeline import pipeline as pipeline_module
@@ -366,7 +366,7 @@ def stages_pass(folder: Path, cameras: int, scale: Scale) -> tuple[Cost, dict[st
         (Picture, "to_image", "colour conversion"),
         (detector_module, "draw", "letterbox"),
         (detector_module, "suppress", "NMS"),
-        (SplittingNetwork, "forward", "network"),
+        (OpenVinoNetwork, "forward", "network"),
         (CameraWatches, "update", "watches"),
         (Publisher, "event", "events"),
         (alerts, "render", "snapshots"),
@@ -630,14 +630,14 @@ from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.watch.camera import CameraWatches
 
 notes = open({path!r}, "a", buffering=1)
-update, upgrade, exchange = CameraWatches.update, UpgradingNetwork._upgrade, Pipeline.exchange
+update, upgrade, exchange = CameraWatches.update, UpgradingNetwork._exchange, Pipeline.exchange
 
 def noted_update(watches, frame, detections):
     notes.write(f"frame {{time.monotonic()}} {{frame.index}}\\n")
     return update(watches, frame, detections)
 
-def noted_upgrade(network):
-    upgrade(network)
+def noted_upgrade(network, *made_of):
+    upgrade(network, *made_of)
     notes.write(f"exchange {{time.monotonic()}} {{network.running.backend}}\\n")
 
 def noted_exchange(pipeline, prepared):
@@ -646,7 +646,7 @@ def noted_exchange(pipeline, prepared):
     return live_at
 
 CameraWatches.update, Pipeline.exchange = noted_update, noted_exchange
-UpgradingNetwork._upgrade = noted_upgrade
+UpgradingNetwork._exchange = noted_upgrade
 """
 """What a daemon notes in the file `path`: kind, monotonic seconds, and what it is about."""
 
