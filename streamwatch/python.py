@@ -40,6 +40,8 @@ class Detector:
         *,
         text_encoder: str | Path | None = None,
         device: str = "auto",
+        backend: str = "auto",
+        precision: str = "auto",
         image_size: int | None = None,
         template: str = "{}",
     ) -> None:
@@ -47,6 +49,8 @@ class Detector:
             model=str(model),
             text_encoder=None if text_encoder is None else str(text_encoder),
             device=device,
+            backend=backend,
+            precision=precision,
             image_size=image_size,
             template=template,
         )

@@ -91,6 +91,8 @@ def test_a_wrong_model_gives_one_clear_error(tmp_path: Path) -> None:
         Detector("toybx")
     with pytest.raises(DetectorError, match=r"^text_encoder: a model by its path needs"):
         Detector(tmp_path / "mine.pt")
+    with pytest.raises(DetectorError, match=r"^detector\.precision: half needs detector\.backend"):
+        Detector("toybox", device="cpu", backend="torch", precision="half")
     with pytest.raises(DetectorError, match=r"mine\.pt does not exist"):
         Detector(tmp_path / "mine.pt", text_encoder="minilm")
 

@@ -6,13 +6,14 @@ Where what is tested needs no library, the process has none, so that it starts a
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -216,8 +217,13 @@ class InThisProcess:
 
 
 @pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
+def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(conversion, "ChildProcess", InThisProcess)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers  # OpenVINO's converter sets up the logging of its process
+    root.setLevel(level)
 
 
 @pytest.mark.usefixtures("here")
