@@ -355,6 +355,16 @@ def test_the_precision_asked_for(toybox: Both) -> None:
         without.numbers("half")
 
 
+def test_cores_can_be_kept_free(toybox: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    network = full(toybox.graph)
+    assert network._for_any is not None
+    assert network._for_any.get_compiled_model().get_property("INFERENCE_NUM_THREADS") == 1
+    for nothing in ("0", "many", ""):
+        monkeypatch.setenv("OMP_NUM_THREADS", nothing)
+        assert "INFERENCE_NUM_THREADS" not in full(toybox.graph)._options
+
+
 def test_what_runs_is_told(toybox: Both) -> None:
     assert full(toybox.graph).running == Running("cpu", "openvino", "full")
     assert OpenVinoNetwork(toybox.graph, "f32", "half").running.precision == "half"
