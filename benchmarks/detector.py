@@ -24,7 +24,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-import openvino
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -138,6 +137,8 @@ def bare(
     graph: ConvertedGraph, number: NumberType, boxed: Mapping[int, Image], vectors: Vectors
 ) -> Callable[[Image], object]:
     """The graph alone, compiled for exactly these sizes; `boxed` are the letterboxed frames."""
+    import openvino  # after streamwatch, which keeps it from reporting itself
+
     core = openvino.Core()
     weights = openvino.Tensor(graph.weights, shared_memory=True)
     model = core.read_model(graph.xml, weights)
