@@ -4,7 +4,8 @@
 
 For `toybox` at 416 pixels and the architecture of `yolov8s-worldv2` at 640 with random weights,
 which cost what the official ones do; for 1, 8 and 40 prompts. The peer is `YOLOWorld.predict` of
-the same checkpoint on the same frames, in the same run: the variants take turns, frame by frame.
+the same checkpoint on the same frames, in the same run: the variants take turns, frame by frame. A
+GPU is measured too where there is one.
 Told are medians in milliseconds and their ratios, and the detector's time as a multiple of its bare
 network's.
 """
@@ -98,9 +99,13 @@ def measured(
     networks: dict[str, Network] = {"torch": TorchNetwork(make(subject.checkpoint), "cpu")}
     for precision, (graph, number) in subject.compiled.items():
         networks[precision] = OpenVinoNetwork(graph, number, "full")
+    if torch.cuda.is_available():
+        networks["GPU, half"] = TorchNetwork(make(subject.checkpoint), "cuda", "half")
     variants: dict[str, Callable[[Image], object]] = {
-        "Ultralytics predict": predicting(subject, names, vectors)
+        "Ultralytics predict": predicting(subject, names, vectors, "cpu")
     }
+    if torch.cuda.is_available():
+        variants["GPU, Ultralytics predict"] = predicting(subject, names, vectors, "cuda")
     for name, network in networks.items():
         detector = WorldDetector(network, subject.image_size)
         variants[name] = detecting(detector, words)
@@ -123,14 +128,16 @@ def detecting(detector: WorldDetector, words: Vocabulary) -> Callable[[Image], o
 
 
 def predicting(
-    subject: Subject, names: tuple[str, ...], vectors: Vectors
+    subject: Subject, names: tuple[str, ...], vectors: Vectors, device: str
 ) -> Callable[[Image], object]:
     """Ultralytics' own `predict`, with our vectors in place of its CLIP."""
     world = YOLOWorld(str(subject.checkpoint))
     world.model.txt_feats = torch.from_numpy(vectors)[None]
     world.model.model[-1].nc = len(names)
     world.model.names = dict(enumerate(names))
-    return lambda frame: world.predict(frame, imgsz=subject.image_size, conf=FLOOR, verbose=False)
+    return lambda frame: world.predict(
+        frame, imgsz=subject.image_size, conf=FLOOR, verbose=False, device=device
+    )
 
 
 def bare(

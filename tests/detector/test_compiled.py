@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -355,14 +356,13 @@ def test_the_precision_asked_for(toybox: Both) -> None:
         without.numbers("half")
 
 
-def test_cores_can_be_kept_free(toybox: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_takes_all_cores(toybox: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ultralytics sets OMP_NUM_THREADS to 1 when it is imported; that must not slow the network."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    network = full(toybox.graph)
-    assert network._for_any is not None
-    assert network._for_any.get_compiled_model().get_property("INFERENCE_NUM_THREADS") == 1
-    for nothing in ("0", "many", ""):
-        monkeypatch.setenv("OMP_NUM_THREADS", nothing)
-        assert "INFERENCE_NUM_THREADS" not in full(toybox.graph)._options
+    request = full(toybox.graph)._for_any
+    assert request is not None
+    threads = request.get_compiled_model().get_property("INFERENCE_NUM_THREADS")
+    assert threads > 1 or len(os.sched_getaffinity(0)) == 1
 
 
 def test_what_runs_is_told(toybox: Both) -> None:

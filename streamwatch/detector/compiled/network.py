@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -44,9 +43,6 @@ class OpenVinoNetwork:
         self._graph = graph
         self._core = openvino.Core()
         self._options = {"INFERENCE_PRECISION_HINT": number, "PERFORMANCE_HINT": "LATENCY"}
-        threads = os.environ.get("OMP_NUM_THREADS", "")
-        if threads.isdecimal() and int(threads):  # where people keep cores free, as of torch
-            self._options["INFERENCE_NUM_THREADS"] = threads
         self._for_any: Any | None = self._compiled((-1, -1))
         self._unneeded = 0
         """Batches in a row that were not for that."""
