@@ -100,3 +100,22 @@ def beside(
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def prune(folder: Path, most: int) -> None:
+    """Delete the least recently used files beyond `most`, partial ones of a crash included.
+
+    Subfolders are left. Other processes may write and prune at the same time. Raises OSError.
+    """
+    kept = [path for path in folder.iterdir() if not path.is_dir()]
+    if len(kept) > most:
+        for path in sorted(kept, key=_last_used)[: len(kept) - most]:
+            path.unlink(missing_ok=True)
+
+
+def _last_used(path: Path) -> int:
+    """In nanoseconds; 0 for a file that another process has renamed or deleted meanwhile."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0

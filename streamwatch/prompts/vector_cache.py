@@ -61,7 +61,7 @@ class VectorCache:
                 # Readable by the owner only: prompts say what somebody looks for.
                 with suppress(FileNotFoundError):  # another process pruned it
                     files.replace(self._path(key), _written(key, one))
-            self._prune()
+            files.prune(self.folder, MOST)
         except OSError as error:
             if not self._warned:
                 self._warned = True
@@ -72,21 +72,6 @@ class VectorCache:
 
     def _path(self, key: str) -> Path:
         return self.folder / hashlib.sha256(key.encode()).hexdigest()
-
-    def _prune(self) -> None:
-        """Delete the least recently used files, partial ones of a crash included."""
-        files = list(self.folder.iterdir())
-        if len(files) > MOST:
-            for path in sorted(files, key=_last_used)[: len(files) - MOST]:
-                path.unlink(missing_ok=True)
-
-
-def _last_used(path: Path) -> int:
-    """In nanoseconds; 0 for a file that another process has renamed or deleted meanwhile."""
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0
 
 
 def _written(key: str, encoded: Encoded) -> bytes:

@@ -127,7 +127,7 @@ class GraphFolder:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with suppress(FileNotFoundError):  # another process pruned it
                 files.replace(self._path(key), b"".join((_checksum(key, parts), *parts)))
-            self._prune()
+            files.prune(self.folder, MOST)
         except OSError as error:
             log.warning(
                 "the compiled detector can't be kept in %s: %s; it will be made anew at each start",
@@ -136,21 +136,6 @@ class GraphFolder:
 
     def _path(self, key: str) -> Path:
         return self.folder / hashlib.sha256(key.encode()).hexdigest()
-
-    def _prune(self) -> None:
-        """Partial files of a crash are deleted with the others."""
-        kept = [path for path in self.folder.iterdir() if not path.is_dir()]
-        if len(kept) > MOST:
-            for path in sorted(kept, key=_last_used)[: len(kept) - MOST]:
-                path.unlink(missing_ok=True)
-
-
-def _last_used(path: Path) -> int:
-    """In nanoseconds; 0 for a file that another process has renamed or deleted meanwhile."""
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0
 
 
 def _checksum(key: str, parts: Iterable[bytes | memoryview]) -> bytes:
