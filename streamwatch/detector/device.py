@@ -40,6 +40,8 @@ def pick_device(setting: str) -> str:
 def require_runnable(settings: DetectorSettings) -> None:
     """Raises UnavailableSetting unless this machine has the device, the backend and the precision
     of `settings`, as far as that can be told before the detector is loaded."""
+    if {settings.device, settings.backend, settings.precision} == {"auto"}:
+        return  # runs anywhere, and to see on what may need torch
     device = pick_device(settings.device)
     runs_compiled(settings, device)
     torch_precision(settings, device)
