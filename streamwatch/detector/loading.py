@@ -47,13 +47,13 @@ def load_detector(
         from streamwatch.detector.networks.splitting import SplittingNetwork
         from streamwatch.detector.networks.torch_network import TorchNetwork
 
-        network = TorchNetwork(GRAPHS[choice.network](checkpoint), device, precision)
-        if network.text_width != TEXT_WIDTH:
+        graph = GRAPHS[choice.network](checkpoint)
+        if graph.text_width != TEXT_WIDTH:
             raise DetectorError(
-                f"the checkpoint {checkpoint} takes text vectors {network.text_width} wide, and "
+                f"the checkpoint {checkpoint} takes text vectors {graph.text_width} wide, and "
                 f"the text encoders give {TEXT_WIDTH}"
             )
-        return SplittingNetwork(network)
+        return SplittingNetwork(TorchNetwork(graph, device, precision))
 
     network = (
         _compiled(settings, job_for(choice, checkpoint), by_torch, on_change)

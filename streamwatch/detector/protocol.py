@@ -44,11 +44,6 @@ class Network(Protocol):
     """The network of one checkpoint. Not thread-safe: one thread owns it."""
 
     @property
-    def text_width(self) -> int:
-        """Width of the text vectors it takes."""
-        ...
-
-    @property
     def running(self) -> Running:
         """From any thread."""
         ...

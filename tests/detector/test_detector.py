@@ -181,7 +181,6 @@ def test_a_prompt_with_many_detections_does_not_suppress_another(
     """The limit of NMS applies to each prompt, not to all of them together."""
 
     class Everywhere:
-        text_width = 512
         running = Running("cpu", "torch", "full")
 
         def forward(self, images: NDArray[np.uint8], texts: Vectors) -> NDArray[np.float32]:

@@ -48,7 +48,6 @@ def test_batches_share_the_room_of_the_largest() -> None:
 class Noting:
     """A network that finds nothing and keeps copies of what it saw."""
 
-    text_width = 512
     running = Running("cpu", "torch", "full")
 
     def __init__(self) -> None:

@@ -19,7 +19,6 @@ from streamwatch.records import Vectors, Vocabulary
 class Small:
     """A network on a device with room for `room` images; its output depends on its input."""
 
-    text_width = 512
     running = Running("cpu", "torch", "full")
 
     def __init__(self, room: int) -> None:
@@ -94,7 +93,6 @@ def test_the_detector_gives_the_same_result_with_split_batches() -> None:
 
 def test_other_errors_are_raised() -> None:
     class Broken:
-        text_width = 512
         running = Running("cpu", "torch", "full")
 
         def forward(self, images: NDArray[np.uint8], texts: Vectors) -> NDArray[np.float32]:

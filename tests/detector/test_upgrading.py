@@ -43,8 +43,6 @@ TOYBOX = DetectorSettings(model="toybox", device="cpu")
 class Fake:
     """A network that tells in its result which it is. Fails if two threads call it at once."""
 
-    text_width = 512
-
     def __init__(self, number: int, running: Running) -> None:
         self.number = number
         self.running = running

@@ -32,7 +32,6 @@ WATCHES: dict[str, Any] = {"cars": {"prompt": "red car", "not": "truck"}}
 class Recording:
     """A network that notes the texts it gets, and finds every slot in one place."""
 
-    text_width = TEXT_WIDTH
     running = Running("cpu", "torch", "full")
 
     def __init__(self) -> None:

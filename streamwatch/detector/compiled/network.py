@@ -51,7 +51,6 @@ class OpenVinoNetwork:
         self._seen: OrderedDict[tuple[int, int], int] = OrderedDict()
         """How many images of a shape came, the shape that came last at the end."""
         self._compiling = ThreadPoolExecutor(1, "compiling")
-        self.text_width = TEXT_WIDTH
         self.running = Running("cpu", "openvino", precision)
 
     def prepare(self, shapes: Iterable[tuple[int, int]]) -> None:

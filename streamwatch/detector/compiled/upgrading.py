@@ -57,7 +57,6 @@ class UpgradingNetwork:
         """While they are collected."""
         self._seen: Counter[tuple[int, int]] = Counter()
         """How many batches of each (height, width) came so far."""
-        self.text_width = first.text_width
         self._begin_next()
 
     @property

@@ -27,10 +27,6 @@ class SplittingNetwork:
         """Largest batch; None until memory ran out."""
 
     @property
-    def text_width(self) -> int:
-        return self._network.text_width
-
-    @property
     def running(self) -> Running:
         return self._network.running
 

@@ -23,7 +23,6 @@ class TorchNetwork:
         them in float32 and convert them in every pass."""
         self._graph = graph.to(device, torch.float16 if precision == "half" else torch.float32)
         self._device = device
-        self.text_width = graph.text_width
         self.running = Running(device, "torch", precision)
 
     def forward(self, images: NDArray[np.uint8], texts: Vectors) -> NDArray[np.float32]:
