@@ -65,8 +65,10 @@ from streamwatch.pipeline.analysis import Analysis
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.publisher import Publisher, alerts
 from streamwatch.publisher.pictures.folder import Gallery
-from streamwatch.records import Detection, Event, Frame, Image
-from streamwatch.source.decoding import Gap, Input, Picture, Video, opened
+from streamwatch.records import Detection, Event, Frame, Picture
+from streamwatch.source.decoding import Gap, Input, Video, opened
+from streamwatch.source.mask import Mask
+from streamwatch.source.picture import CameraPicture
 from streamwatch.watch.camera import CameraWatches
 from tests.parts import STREET_CLIP, free_port
 from tests.parts.compiled import compile_toybox
@@ -226,21 +228,21 @@ def bare_pass(folder: Path, cameras: int, scale: Scale) -> Cost:
     path.write_text(yaml.safe_dump(settings(folder, files(1)), sort_keys=False))
     setup = Pipeline(load(path), publish=lambda _: None).current
     camera = setup.watched()["street-0"]
-    images = decoded((scale.warm_up + scale.frames) // cameras + 1)
+    pictures = decoded((scale.warm_up + scale.frames) // cameras + 1)
     detector = Measured(setup.detector, scale)
-    for image in itertools.cycle(images):
+    for picture in itertools.cycle(pictures):
         for _ in range(cameras):
-            detector.detect([View(image, camera.vocabulary, camera.watcher.floor)])
+            detector.detect([View(picture, camera.vocabulary, camera.watcher.floor)])
         if detector.ended:
             return detector.cost
     raise RuntimeError("the clip has no frames")
 
 
-def decoded(count: int) -> list[Image]:
+def decoded(count: int) -> list[Picture]:
     """The clip's first frames."""
     with opened(Input(str(STREET_CLIP), "the clip")) as video:
         pictures = (each for each in video.pictures() if not isinstance(each, Gap))
-        return [picture.to_image() for picture in itertools.islice(pictures, count)]
+        return [picture.masked(Mask(())) for picture in itertools.islice(pictures, count)]
 
 
 def rate(scale: Scale) -> list[Table]:
@@ -363,7 +365,7 @@ def _rest_of(thread: str) -> str:
 def stages_pass(folder: Path, cameras: int, scale: Scale) -> tuple[Cost, dict[str, float]]:
     clocks = Clocks()
     around: tuple[tuple[Any, str, str], ...] = (
-        (Picture, "to_image", "colour conversion"),
+        (CameraPicture, "bgr", "colour conversion"),
         (detector_module, "draw", "letterbox"),
         (detector_module, "suppress", "NMS"),
         (OpenVinoNetwork, "forward", "network"),

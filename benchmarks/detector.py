@@ -37,15 +37,16 @@ from streamwatch.detector.compiled.graph_file import ConvertedGraph, NumberType
 from streamwatch.detector.compiled.network import OpenVinoNetwork
 from streamwatch.detector.compiled.samples import Sample
 from streamwatch.detector.detector import WorldDetector
-from streamwatch.detector.letterbox import letterbox
 from streamwatch.detector.loading import job_for
 from streamwatch.detector.networks.kinds import GRAPHS
 from streamwatch.detector.networks.torch_network import TorchNetwork
 from streamwatch.detector.protocol import Network, View
 from streamwatch.models.provision import choose, found
+from streamwatch.pixels import Pixels
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.records import TEXT_WIDTH, Image, Vectors, Vocabulary
 from tests.parts import STREET_CLIP
+from tests.parts.letterboxed import letterbox
 
 PROMPTS = (1, 8, 40)
 WORDS = (
@@ -124,7 +125,7 @@ def measured(
 
 
 def detecting(detector: WorldDetector, words: Vocabulary) -> Callable[[Image], object]:
-    return lambda frame: detector.detect([View(frame, words, FLOOR)])
+    return lambda frame: detector.detect([View(Pixels(frame), words, FLOOR)])
 
 
 def predicting(

@@ -27,7 +27,7 @@ class Tower:
 
     def find(self, request: LookRequest, contrast: Contrast, at_least: float) -> Finding:
         """What `second_look.looking.ByWords` finds."""
-        share, beaten_by = self.share(request.image, request.box, contrast)
+        share, beaten_by = self.share(request.picture.bgr(), request.box, contrast)
         return Finding("clip", share >= at_least, score=share, beaten_by=beaten_by, milliseconds=0)
 
     def share(self, image: Image, box: Box, contrast: Contrast) -> tuple[float, str | None]:

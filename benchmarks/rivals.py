@@ -38,6 +38,7 @@ from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import View
 from streamwatch.geometry import Box, iou
+from streamwatch.pixels import Pixels
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.rivals import distractors, rivals_of
 from streamwatch.prompts.vocabulary import searched, vocabulary
@@ -293,7 +294,9 @@ class Bench:
         key = footage, prompts, every
         if key not in self._found:
             looked_at = frames(footage)[::every]
-            found = self.search([frame.image for frame in looked_at], prompts, watches.floor)
+            found = self.search(
+                [frame.picture.bgr() for frame in looked_at], prompts, watches.floor
+            )
             self._found[key] = tuple(zip(looked_at, found, strict=True))
         return self._found[key]
 
@@ -303,7 +306,7 @@ class Bench:
         words = vocabulary(prompts, self.vectors, ())
         for first in range(0, len(images), BATCH):
             batch = images[first : first + BATCH]
-            yield from self._detector.detect([View(i, words, floor) for i in batch])
+            yield from self._detector.detect([View(Pixels(i), words, floor) for i in batch])
 
     def events(self, case: Case, variant: Variant, fps: float) -> list[Event]:
         """What the watches tell of a case at a rate."""
@@ -341,7 +344,9 @@ def frames(footage: Footage) -> tuple[Frame, ...]:
             at = index / CLIP_FPS
             if start <= at < end and index % (CLIP_FPS // FPS) == 0:
                 image = picture.to_ndarray(format="bgr24").astype(np.uint8)
-                shown.append(Frame("bench", index, START + timedelta(seconds=at), at, at, image))
+                shown.append(
+                    Frame("bench", index, START + timedelta(seconds=at), at, at, Pixels(image))
+                )
     return tuple(shown)
 
 

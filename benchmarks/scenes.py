@@ -23,7 +23,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import patch
 
-import cv2
 import numpy as np
 from rich.console import Console
 from rich.progress import track as progress
@@ -35,6 +34,7 @@ from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import Detector, View
 from streamwatch.geometry import Box, iou
+from streamwatch.pixels import Pixels
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.vocabulary import searched, vocabulary
 from streamwatch.records import Detection, Event, Frame, Vectors
@@ -225,11 +225,12 @@ def look(case: Case, detector: Detector, vectors: Mapping[str, Vectors]) -> Look
     frames = []
     for frame, _ in case.scene.frames(FULL_FPS):
         if frame.seconds >= case.doubled_from:
-            image = cv2.resize(frame.image, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
-            frame = replace(frame, image=image.astype(np.uint8))
-        (found,) = detector.detect([View(frame.image, words, watches.floor, None)])
-        blank = np.broadcast_to(np.uint8(0), frame.image.shape)  # keeps the size and no memory
-        frames.append((replace(frame, image=blank), found))
+            width, height = frame.size
+            frame = replace(frame, picture=Pixels(frame.picture.bgr((2 * width, 2 * height))))
+        (found,) = detector.detect([View(frame.picture, words, watches.floor, None)])
+        width, height = frame.size
+        blank = np.broadcast_to(np.uint8(0), (height, width, 3))  # keeps the size and no memory
+        frames.append((replace(frame, picture=Pixels(blank)), found))
     return Looked(case, tuple(frames), _by_thing(case, case.scene.truth(FULL_FPS)))
 
 

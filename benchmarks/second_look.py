@@ -184,7 +184,7 @@ class Bench:
         words = vocabulary(tuple(dict.fromkeys(prompts)), vectors, ())
         for first in range(0, len(images), BATCH):
             batch = images[first : first + BATCH]
-            yield from self._detector.detect([View(f.image, words, self.floor) for f in batch])
+            yield from self._detector.detect([View(f.picture, words, self.floor) for f in batch])
 
     def outcomes(self, footage: Footage) -> dict[Variant, Outcome]:
         """What each variant makes of what is found in some footage."""
@@ -468,7 +468,9 @@ def readings(bench: Bench, kind: Kind, vectors: Mapping[str, Vectors]) -> Iterat
                 box = _surest(detections, thing, bench.threshold)
                 if box is None:
                     continue
-                looked = {n: bench.tower.share(frame.image, box, compared[n]) for n in NEARS}
+                looked = {
+                    n: bench.tower.share(frame.picture.bgr(), box, compared[n]) for n in NEARS
+                }
                 kept = tuple(share >= at_least for share, _ in looked.values())
                 yield Reading(word, kept, looked[bench.tower.near][1])
     bench.tower.forget()

@@ -15,6 +15,7 @@ from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import View
 from streamwatch.errors import DetectorError
 from streamwatch.pipeline.pipeline import Pipeline
+from streamwatch.pixels import Pixels
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.vocabulary import padding, vocabulary
 from streamwatch.records import Detection, Image
@@ -79,7 +80,7 @@ class Detector:
         with self._lock:
             around = padding(self._settings)
             words = vocabulary(asked, self._embeddings.vectors((*asked, *around)), around)
-            (found,) = self._detector.detect([View(image, words, least)])
+            (found,) = self._detector.detect([View(Pixels(image), words, least)])
         return sorted(found, key=lambda detection: detection.confidence, reverse=True)
 
 

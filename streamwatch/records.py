@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from streamwatch.geometry import Box, Polygon
 
 Image = NDArray[np.uint8]
 """`(height, width, 3)` uint8, BGR."""
+
+Luma = NDArray[np.uint8]
+"""`(height, width)` uint8, brightness alone: 0 is black."""
 
 TEXT_WIDTH = 512
 """How wide a text vector is: CLIP ViT-B/32's projection, which YOLO-World's text input takes."""
@@ -30,9 +33,30 @@ Decided = Literal["confirmed", "rejected", "skipped"]
 EndReason = Literal["left", "lost", "removed", "changed", "disabled", "shutdown", "restart"]
 
 
+class Picture(Protocol):
+    """What a camera saw at one moment, upright, with square pixels and masked.
+
+    It is converted where somebody needs it, and as large as they do, for each call anew. What is
+    given may be shared: never write into it. For any thread.
+    """
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        ...
+
+    def luma(self, size: tuple[int, int]) -> Luma:
+        """Averaged down to `size`, (width, height). Raises SourceError."""
+        ...
+
+    def bgr(self, size: tuple[int, int] | None = None) -> Image:
+        """As it is, or scaled to `size`, (width, height). Raises SourceError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture of one camera. `image` is shared: never write into it.
+    """One picture of one camera.
 
     `index` counts the decoded frames of this camera from 0, those not analysed included.
     `seconds` is monotonic and drives every duration; media time over all passes for a file.
@@ -45,12 +69,12 @@ class Frame:
     captured_at: datetime
     seconds: float
     position: float | None
-    image: Image
+    picture: Picture
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels."""
-        return self.image.shape[1], self.image.shape[0]
+        return self.picture.size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,13 +154,13 @@ _COUNTERS = tuple(each.name for each in fields(CameraCounts) if each.type == "in
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class MarkedPicture:
     """What a snapshot is drawn from: the whole frame and the box to mark in it.
 
     `zones` are those that let it count, by name; none for a watch that asks for none.
     """
 
-    image: Image
+    picture: Picture
     box: Box
     label: str
     zones: Mapping[str, Polygon] = field(default_factory=dict)
@@ -175,7 +199,7 @@ class SecondLook:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LookRequest:
-    """A thing to look at again. `box` is in pixels of `image`, the whole frame.
+    """A thing to look at again. `box` is in pixels of `picture`, the whole frame.
 
     `visit` is the number of the visit's track, unique per camera.
     """
@@ -183,7 +207,7 @@ class LookRequest:
     camera: str
     watch: str
     visit: int
-    image: Image
+    picture: Picture
     box: Box
 
 
@@ -218,7 +242,7 @@ class Event:
     snapshot: bool
     continues: str | None = None
     second_look: SecondLook | None = None
-    picture: Picture | None = None
+    picture: MarkedPicture | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,6 +13,7 @@ LEVELS = (
     {"errors"},
     {"geometry", "tls", "paths", "logs", "files", "processes"},
     {"records"},
+    {"pixels"},
     {"config"},
     {"models"},
     {"prompts", "second_look", "source", "scheduler", "detector", "watch", "publisher", "web"},

@@ -12,7 +12,7 @@ from streamwatch.config import CameraSettings, mask_url
 from streamwatch.errors import StreamwatchError
 from streamwatch.paths import status_sockets
 from streamwatch.publisher import areas_of, render_all
-from streamwatch.records import Image
+from streamwatch.records import Image, Picture
 from streamwatch.source import Trial
 from streamwatch.source.mask import Mask
 from streamwatch.status import socket
@@ -49,11 +49,12 @@ def look(file: Path, camera: str, settings: CameraSettings) -> Look:
     Raises StreamwatchError where no picture comes, and what `status.socket.ask` raises.
     """
     seen = socket.look(status_sockets(file), camera) if settings.enabled else None
-    image = _first_picture(camera, settings) if seen is None else _decoded(seen)
-    # What the daemon gives is masked, perhaps by an earlier state of the file.
-    masked = Mask(settings.mask).applied(image)
+    if seen is None:
+        masked = _first_picture(camera, settings).bgr()
+    else:  # masked by the daemon, perhaps after an earlier state of the file
+        masked = Mask(settings.mask).applied(_decoded(seen))
     jpeg = render_all(masked, (), QUALITY, areas=areas_of(settings), grid=True)
-    return Look(jpeg, (image.shape[1], image.shape[0]), from_daemon=seen is not None)
+    return Look(jpeg, (masked.shape[1], masked.shape[0]), from_daemon=seen is not None)
 
 
 def _decoded(jpeg: bytes) -> Image:
@@ -63,9 +64,9 @@ def _decoded(jpeg: bytes) -> Image:
     return image
 
 
-def _first_picture(camera: str, settings: CameraSettings) -> Image:
+def _first_picture(camera: str, settings: CameraSettings) -> Picture:
     """Raises StreamwatchError, at the latest after OPENING_SECONDS."""
-    found = Trial(camera, settings, OPENING_SECONDS).first_image()
+    found = Trial(camera, settings, OPENING_SECONDS).first_picture()
     if found is None:
         found = f"{mask_url(settings.url)}: none came within {OPENING_SECONDS:.0f} s"
     if isinstance(found, str):

@@ -34,4 +34,4 @@ def look(pipeline: Pipeline, camera: str) -> bytes | None:
         raise StreamwatchError(f"{camera}: {none_came(FRAME_SECONDS)}") from None
     except CancelledError:
         raise StreamwatchError(f"{camera}: {GONE}") from None
-    return render_all(frame.image, (), QUALITY)
+    return render_all(frame.picture.bgr(), (), QUALITY)

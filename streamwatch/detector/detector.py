@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from streamwatch.detector.letterbox import Canvases, Fit, draw, fit_to
+from streamwatch.detector.letterbox import Canvases, Fit, Part, draw, fit_to
 from streamwatch.detector.nms import suppress
 from streamwatch.detector.protocol import Network, Running, View
 from streamwatch.geometry import Box
-from streamwatch.records import Detection, Image, Vectors, Vocabulary
+from streamwatch.records import Detection, Vectors, Vocabulary
 
 
 class WorldDetector:
@@ -30,8 +30,8 @@ class WorldDetector:
 
     def detect(self, views: Sequence[View]) -> list[tuple[Detection, ...]]:
         """See `protocol.Detector.detect`."""
-        crops = [_crop(view) for view in views]
-        fits = [fit_to(crop.shape[1], crop.shape[0], self._image_size) for crop, _ in crops]
+        parts = [_searched_part(view) for view in views]
+        fits = [fit_to(x2 - x1, y2 - y1, self._image_size) for x1, y1, x2, y2 in parts]
         by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
         for number, fit in enumerate(fits):
             if views[number].vocabulary.prompts:
@@ -40,22 +40,21 @@ class WorldDetector:
         for shape, numbers in by_shape.items():
             batch = self._canvases.take(len(numbers), shape)
             for canvas, number in zip(batch, numbers, strict=True):
-                draw(crops[number][0], fits[number], canvas)
+                draw(views[number].picture, parts[number], fits[number], canvas)
             texts = stack_texts([views[number].vocabulary for number in numbers])
             raw = self._network.forward(batch, texts)
             for predictions, number in zip(raw, numbers, strict=True):
-                offset = crops[number][1]
-                found[number] = _detections(predictions, views[number], fits[number], offset)
+                corner = parts[number][:2]
+                found[number] = _detections(predictions, views[number], fits[number], corner)
         return found
 
 
-def _crop(view: View) -> tuple[Image, tuple[int, int]]:
-    """The part of the image to search, not copied, and its top left corner (pixels)."""
-    height, width = view.image.shape[:2]
+def _searched_part(view: View) -> Part:
+    """The part of the picture to search."""
+    width, height = view.picture.size
     x1, y1, x2, y2 = view.crop or (0.0, 0.0, 1.0, 1.0)
     left, top = int(x1 * width), int(y1 * height)
-    right, bottom = max(left + 1, round(x2 * width)), max(top + 1, round(y2 * height))
-    return view.image[top:bottom, left:right], (left, top)
+    return left, top, max(left + 1, round(x2 * width)), max(top + 1, round(y2 * height))
 
 
 def stack_texts(vocabularies: Sequence[Vocabulary]) -> Vectors:
@@ -70,12 +69,13 @@ def stack_texts(vocabularies: Sequence[Vocabulary]) -> Vectors:
 
 
 def _detections(
-    predictions: NDArray[np.float32], view: View, fit: Fit, offset: tuple[int, int]
+    predictions: NDArray[np.float32], view: View, fit: Fit, corner: tuple[int, int]
 ) -> tuple[Detection, ...]:
-    """NMS, then boxes in pixels of the whole image; highest confidence first."""
+    """NMS, then boxes in pixels of the whole picture, whose searched part begins at `corner`;
+    highest confidence first."""
     prompts = view.vocabulary.prompts
     kept = suppress(predictions, len(prompts), view.floor)
-    left, top = offset
+    left, top = corner
     detections = []
     for slot, confidence, corners in zip(
         kept.prompts.tolist(), kept.confidences.tolist(), kept.corners.tolist(), strict=True

@@ -9,13 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamwatch.geometry import Box
-from streamwatch.records import Image
+from streamwatch.records import Image, Picture
 
 STRIDE = 32
 """The network halves its input five times, so both sides must divide by 2⁵."""
 
 GREY = 114
 """The padding's grey level, the one Ultralytics trains and predicts with."""
+
+
+Part = tuple[int, int, int, int]
+"""Left, top, right and bottom of a part of a picture in px; right and bottom lie outside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +63,8 @@ def fit_to(width: int, height: int, image_size: int) -> Fit:
     return Fit(width, height, gain, left, top, (new_width, new_height), canvas)
 
 
-def draw(image: Image, fit: Fit, canvas: Image) -> None:
-    """Write `image`, scaled and with its padding, over all of `canvas` of shape `fit.canvas`.
-
-    uint8 BGR in and out. `image` may be a part of a larger one; neither is copied.
-    """
+def draw(picture: Picture, part: Part, fit: Fit, canvas: Image) -> None:
+    """Write `part` of a picture, scaled and padded, over all of `canvas` of shape `fit.canvas`."""
     width, height = fit.scaled
     right, bottom = fit.left + width, fit.top + height
     canvas[: fit.top] = GREY
@@ -71,18 +72,15 @@ def draw(image: Image, fit: Fit, canvas: Image) -> None:
     canvas[fit.top : bottom, : fit.left] = GREY
     canvas[fit.top : bottom, right:] = GREY
     inside = canvas[fit.top : bottom, fit.left : right]
+    if part == (0, 0, *picture.size):
+        inside[:] = picture.bgr(fit.scaled)
+        return
+    x1, y1, x2, y2 = part
+    image = picture.bgr()[y1:y2, x1:x2]
     if (fit.width, fit.height) == fit.scaled:
         inside[:] = image
     else:
         cv2.resize(image, fit.scaled, dst=inside, interpolation=cv2.INTER_LINEAR)
-
-
-def letterbox(image: Image, image_size: int) -> tuple[Image, Fit]:
-    """One image letterboxed by itself, uint8 BGR in and out; see `fit_to`."""
-    fit = fit_to(image.shape[1], image.shape[0], image_size)
-    canvas = np.empty((*fit.canvas, 3), np.uint8)
-    draw(image, fit, canvas)
-    return canvas, fit
 
 
 class Canvases:

@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamwatch.geometry import Box
-from streamwatch.records import Detection, Image, Vectors, Vocabulary
+from streamwatch.records import Detection, Picture, Vectors, Vocabulary
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """One image to search for a vocabulary; `floor` is the least confidence of a detection.
+    """One picture to search for a vocabulary; `floor` is the least confidence of a detection.
 
     `crop` is `(x1, y1, x2, y2)` in shares of width and height; only that part is searched.
     """
 
-    image: Image
+    picture: Picture
     vocabulary: Vocabulary
     floor: float
     crop: Box | None = None
@@ -59,7 +59,7 @@ class Network(Protocol):
 
 
 class Detector(Protocol):
-    """Finds prompts in images. Not thread-safe: one thread owns it."""
+    """Finds prompts in pictures. Not thread-safe: one thread owns it."""
 
     @property
     def running(self) -> Running:
@@ -67,7 +67,7 @@ class Detector(Protocol):
         ...
 
     def detect(self, views: Sequence[View]) -> list[tuple[Detection, ...]]:
-        """The detections of each view, in the views' order; boxes in pixels of its whole image.
+        """The detections of each view, in the views' order; boxes in pixels of its whole picture.
 
         Raises DetectorError.
         """

@@ -19,6 +19,7 @@ from streamwatch.detector.protocol import Detector, View
 from streamwatch.errors import StreamwatchError, first_line
 from streamwatch.geometry import Box
 from streamwatch.pipeline.counts import Counts
+from streamwatch.pixels import Pixels
 from streamwatch.records import Detection, EndReason, Event, Finding, Frame, LookRequest, Vocabulary
 from streamwatch.scheduler.batches import FrameSlot, Scheduler
 from streamwatch.watch.protocol import Watcher
@@ -325,14 +326,14 @@ class Analysis:
 
     def _view(self, frame: Frame) -> View:
         camera = self._cameras[frame.camera]
-        return View(frame.image, camera.vocabulary, camera.watcher.floor, camera.crop)
+        return View(frame.picture, camera.vocabulary, camera.watcher.floor, camera.crop)
 
     def _answer(self, question: _Question, frame: Frame, detections: tuple[Detection, ...]) -> None:
         if not question.answer.set_running_or_notify_cancel():
             return  # whoever asked has given up
         if question.vocabulary is not None:
             crop = self._cameras[frame.camera].crop
-            view = View(frame.image, question.vocabulary, question.floor, crop)
+            view = View(frame.picture, question.vocabulary, question.floor, crop)
             try:
                 (detections,) = self._detector.detect([view])
             except Exception as error:
@@ -417,4 +418,4 @@ def _why(event: Event) -> str:
 def try_out(detector: Detector, vocabulary: Vocabulary) -> None:
     """Run the detector once on an empty picture; raises what it raises."""
     if vocabulary.prompts:
-        detector.detect([View(np.zeros((360, 640, 3), np.uint8), vocabulary, floor=1.0)])
+        detector.detect([View(Pixels(np.zeros((360, 640, 3), np.uint8)), vocabulary, floor=1.0)])

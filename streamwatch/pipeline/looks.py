@@ -134,7 +134,7 @@ def look_at(
     found = []
     for detection in detections:
         words = contrast((detection.prompt,), (), vectors, looker.near)
-        request = LookRequest(frame.camera, "", 0, frame.image, detection.box)
+        request = LookRequest(frame.camera, "", 0, frame.picture, detection.box)
         found.append(looker.lane.look(ByWords(looker.by, words, at_least=0.5), request))
     all_found = gathered(found)
     if kept is None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 
 from streamwatch.config import SnapshotSettings
+from streamwatch.errors import SourceError
 from streamwatch.publisher.contract.payloads import OFF, ON, encode, event_fields, rejected_fields
 from streamwatch.publisher.contract.topics import Pair, Topics
 from streamwatch.publisher.elapsed import Elapsed
@@ -27,6 +28,10 @@ logger = logging.getLogger(__name__)
 DELAYED_SECONDS = 60.0
 MAX_RAW_BYTES = 256_000_000
 """Limit for frames that wait to be drawn; beyond it an event is published without its picture."""
+
+
+_NOT_DRAWN = (ValueError, cv2.error, SourceError)
+"""What drawing raises: SourceError where the frame can't be converted."""
 
 
 class RawPictures:
@@ -182,7 +187,7 @@ class Alerts:
         if event.picture is not None and self._gallery is not None:
             try:
                 crop = render_crop(event.picture, self._snapshots.quality)
-            except (ValueError, cv2.error) as error:
+            except _NOT_DRAWN as error:
                 self._complain(f"a picture of {event.camera} can't be drawn: {error}")
             else:
                 path = self._gallery.keep_crop(event, crop)
@@ -196,7 +201,7 @@ class Alerts:
             jpeg = render(event.picture, self._snapshots.quality)
             if self._gallery is not None:
                 self._gallery.keep(event, jpeg, render_crop(event.picture, self._snapshots.quality))
-        except (ValueError, cv2.error) as error:
+        except _NOT_DRAWN as error:
             self._complain(f"a snapshot of {event.camera} can't be drawn: {error}")
             return
         pair = event.camera, event.watch

@@ -31,12 +31,18 @@ from streamwatch.publisher.mqtt.sweep import Declared
 from streamwatch.publisher.outbox.durable import DurableOutbox
 from streamwatch.publisher.outbox.outbox import Outbox
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox
-from streamwatch.records import Event, Remembered
+from streamwatch.records import Event, MarkedPicture, Remembered
 
 logger = logging.getLogger(__name__)
 
 GOODBYE_RESERVE_SECONDS = 0.7
 """The part of `stop`'s time that is reserved for disconnecting."""
+
+
+def _drawn_bytes(marked: MarkedPicture) -> int:
+    """Of what a picture becomes when it is drawn."""
+    width, height = marked.picture.size
+    return width * height * 3
 
 
 class Publisher:
@@ -162,7 +168,7 @@ class Publisher:
 
     def event(self, event: Event) -> None:
         """Publish an alert, its picture before it and the state after it."""
-        size = event.picture.image.nbytes if event.picture else 0
+        size = 0 if event.picture is None else _drawn_bytes(event.picture)
         fits = self._raw_pictures.reserve(size)
         if not fits:
             event = replace(event, picture=None)

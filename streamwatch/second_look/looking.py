@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import cv2
-import numpy as np
 
 from streamwatch.errors import first_line
 from streamwatch.records import Finding, Image, LookedBy, LookRequest
@@ -52,7 +51,7 @@ class ByWords:
     at_least: float
 
     def __call__(self, request: LookRequest) -> Finding:
-        vector, scale = self.tower.encode(crop_around(request.image, request.box))
+        vector, scale = self.tower.encode(crop_around(request.picture.bgr(), request.box))
         share, beaten_by = self.contrast.share(vector, scale)
         return Finding("clip", share >= self.at_least, score=share, beaten_by=beaten_by)
 
@@ -66,7 +65,8 @@ class ByQuestion:
     expect: str
 
     def __call__(self, request: LookRequest) -> Finding:
-        crop, frame = crop_around(request.image, request.box), _scaled_down(request.image)
+        crop = crop_around(request.picture.bgr(), request.box)
+        frame = request.picture.bgr(_sent_size(request.picture.size))
         answer = self.model.ask(self.question, _jpeg(crop), _jpeg(frame))
         return Finding("vlm", answer == self.expect, answer=answer)
 
@@ -184,14 +184,10 @@ def gathered(found: Sequence[Future[Finding]]) -> Future[tuple[Finding, ...]]:
     return together
 
 
-def _scaled_down(image: Image) -> Image:
-    height, width = image.shape[:2]
-    share = MOST_PIXELS / max(height, width)
-    if share >= 1:
-        return image
-    size = max(1, round(width * share)), max(1, round(height * share))
-    scaled: Image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-    return scaled
+def _sent_size(size: tuple[int, int]) -> tuple[int, int]:
+    """As large as a frame is sent, of one of this (width, height)."""
+    share = min(1.0, MOST_PIXELS / max(size))
+    return max(1, round(size[0] * share)), max(1, round(size[1] * share))
 
 
 def _jpeg(image: Image) -> bytes:

@@ -12,7 +12,7 @@ from functools import partial
 from streamwatch.config import CameraSettings
 from streamwatch.errors import CredentialsRefused, SourceError
 from streamwatch.geometry import Polygon
-from streamwatch.records import CameraCounts, Frame, Image
+from streamwatch.records import CameraCounts, Frame
 from streamwatch.source.choice import source_for
 from streamwatch.source.clock import Clock
 from streamwatch.source.mask import Mask
@@ -60,7 +60,7 @@ class _Reader:
 class Capture:
     """Reads one camera in its own thread, `capture-<camera>`, and retries without limit.
 
-    Each frame for which `due(seconds)` is true is converted, masked and put into `slot`; for a file
+    Each frame for which `due(seconds)` is true is masked and put into `slot`; for a file
     with `pace: false` the thread then waits until it is taken. The callbacks `due` and
     `on_problem` run in the capture thread (`on_problem` also in the thread that calls `recover` or
     `reject`); `on_problem` gets one sentence without secrets, once per outage. Whatever else than
@@ -282,10 +282,7 @@ class Capture:
         self._record_frame(decoded)
         if not self._due(decoded.seconds):
             return
-        image = decoded.to_image()
-        if stop.is_set():  # it hung meanwhile, and another thread reads now
-            return
-        if self._is_frozen(image, decoded.seconds):
+        if self._is_frozen(decoded):
             return
         frame = Frame(
             camera=self._camera,
@@ -293,7 +290,7 @@ class Capture:
             captured_at=decoded.captured_at,
             seconds=decoded.seconds,
             position=decoded.position,
-            image=self._mask.applied(image),
+            picture=decoded.unmasked.masked(self._mask),
         )
         with self._lock:
             self._offered += 1
@@ -306,14 +303,15 @@ class Capture:
             self._blocked = False
             self._cadence.excuse(self._clock.monotonic())
 
-    def _is_frozen(self, image: Image, seconds: float) -> bool:
+    def _is_frozen(self, decoded: Decoded) -> bool:
         """Whether the picture is frozen: the camera is then offline until it changes.
 
         Raises SourceError the first time, since a reconnect may help.
         """
         if self._stillness is None:
             return False
-        frozen = self._stillness.seconds(image, seconds) >= STILL_SECONDS
+        since = self._stillness.seconds(decoded.unmasked.checksum(), decoded.seconds)
+        frozen = since >= STILL_SECONDS
         with self._lock:
             before, self._frozen = self._frozen, frozen
         if frozen and not before:

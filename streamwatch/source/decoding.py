@@ -22,10 +22,10 @@ from av.video.stream import VideoStream
 
 from streamwatch.config import is_encrypted, mask_secrets_in
 from streamwatch.errors import CredentialsRefused, SourceError
-from streamwatch.records import Image
 from streamwatch.source.bounds import MOST_PIXELS, unfit_size
 from streamwatch.source.certificates import tls_problem
-from streamwatch.source.upright import CLOCKWISE, Orientation, orientation, square_size
+from streamwatch.source.picture import RawPicture
+from streamwatch.source.upright import CLOCKWISE, orientation, square_size
 
 OPEN_SECONDS = 5.0
 """Timeout for connecting, and again for probing the streams."""
@@ -80,40 +80,6 @@ class Input:
     """Degrees to turn pictures clockwise; None: as they say themselves."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Picture:
-    """A decoded frame, to be converted where it is due; outlives its container.
-
-    `codec` is FFmpeg's name, as `h264`; `square` is the (width, height) that it has with square
-    pixels, before it is turned.
-    """
-
-    frame: av.VideoFrame = field(repr=False)
-    shown: str
-    codec: str
-    square: tuple[int, int]
-    turned: Orientation
-
-    @property
-    def time(self) -> float | None:
-        """The time stamp in seconds; None without one."""
-        return self.frame.time
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) of the upright picture with square pixels."""
-        return self.turned.size(*self.square)
-
-    def to_image(self) -> Image:
-        """`(height, width, 3)` uint8 BGR, upright and with square pixels. Raises SourceError."""
-        width, height = self.square
-        try:
-            image = self.frame.to_ndarray(format="bgr24", width=width, height=height)
-        except av.error.FFmpegError as error:
-            raise _read_error(error, self.shown) from None
-        return self.turned.applied(cast(Image, image))
-
-
 class Video:
     """An open container and its video stream; for one thread, closed by `opened`."""
 
@@ -154,7 +120,7 @@ class Video:
         rate = self._stream.average_rate
         return 1 / float(rate) if rate else 1 / FALLBACK_RATE
 
-    def pictures(self) -> Iterator[Picture | Gap]:
+    def pictures(self) -> Iterator[RawPicture | Gap]:
         """Decode to the end of the stream, with a Gap wherever there is no frame.
 
         Demuxes all streams: if audio goes on without video, demuxing video alone would block
@@ -198,7 +164,7 @@ class Video:
             for frame in frames:
                 yield self._picture(frame)
 
-    def _picture(self, frame: av.VideoFrame) -> Picture:
+    def _picture(self, frame: av.VideoFrame) -> RawPicture:
         """Raises SourceError for a size that is not analysed."""
         # The container's goes before the codec's, as in FFmpeg's av_guess_sample_aspect_ratio.
         aspect = self._stream.sample_aspect_ratio or self._stream.codec_context.sample_aspect_ratio
@@ -207,7 +173,7 @@ class Video:
         _require_fit(frame.width, frame.height, self._shown)
         _require_fit(*square, self._shown)
         codec = self._stream.codec_context.name
-        return Picture(frame, self._shown, codec, square, turned)
+        return RawPicture(frame, self._shown, codec, square, turned)
 
     def _count_failure(self, failures: int) -> int:
         if failures >= MANY_FAILURES:
@@ -222,7 +188,7 @@ class Readable(Protocol):
         """The next bytes, empty at the end."""
 
 
-def still(content: bytes, target: Input) -> Picture:
+def still(content: bytes, target: Input) -> RawPicture:
     """The picture of a picture's file. Raises SourceError."""
     name = picture_format(content)
     if name is None:

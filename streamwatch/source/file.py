@@ -89,7 +89,7 @@ class FileSource:
                 position=position,
                 size=picture.size,
                 codec=picture.codec,
-                convert=picture.to_image,
+                unmasked=picture,
             )
         if position is None and not stop.is_set():
             raise SourceError(f"{self._target.shown}: not one picture of it can be decoded")

@@ -101,7 +101,7 @@ class LiveReader:
                 position=None,
                 size=picture.size,
                 codec=picture.codec,
-                convert=picture.to_image,
+                unmasked=picture,
             )
 
 

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from collections.abc import Generator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from streamwatch.errors import SourceError, first_line
-from streamwatch.records import Image
+from streamwatch.records import Picture
+from streamwatch.source.mask import Mask
 
 log = logging.getLogger(__name__)
 
 
+class Unmasked(Protocol):
+    """What a decoder gave, which shows nothing before it is masked."""
+
+    def checksum(self) -> int:
+        """Changes with anything in it, a sensor's noise too. Raises SourceError."""
+        ...
+
+    def masked(self, mask: Mask) -> Picture: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
-    """A decoded frame, not yet converted to an image: only frames that are due are converted.
+    """A decoded frame.
 
     The times are those of `records.Frame`; `size` is (width, height) in pixels, `codec` as `h264`.
-    `convert` may raise SourceError; its image may share memory with the decoder, so copy before
-    writing to it.
     """
 
     captured_at: datetime
@@ -29,11 +38,7 @@ class Decoded:
     position: float | None
     size: tuple[int, int]
     codec: str
-    convert: Callable[[], Image] = field(repr=False)
-
-    def to_image(self) -> Image:
-        """`(height, width, 3)` uint8 BGR; costs as much as the decoding. Raises SourceError."""
-        return self.convert()
+    unmasked: Unmasked
 
 
 class Source(Protocol):

@@ -108,7 +108,7 @@ class Snapshots:
             position=None,
             size=picture.size,
             codec=picture.codec,
-            convert=picture.to_image,
+            unmasked=picture,
         )
 
 

@@ -10,9 +10,10 @@ from itertools import pairwise
 from statistics import median
 
 from streamwatch.config import CameraSettings
-from streamwatch.records import Image
+from streamwatch.records import Picture
 from streamwatch.source.choice import source_for
 from streamwatch.source.clock import Clock
+from streamwatch.source.mask import Mask
 from streamwatch.source.protocol import as_source_error
 
 FIRST_FRAME_SECONDS = 30.0
@@ -47,7 +48,8 @@ class Trial:
         self._stop = threading.Event()
         self._deadline = time.monotonic() + patience
         self._result: Found | str = f"no picture within {patience:.0f} s"
-        self._first: Image | None = None
+        self._first: Picture | None = None
+        self._mask = Mask(settings.mask)
         self._has_begun = threading.Event()
         """Set at the first frame, and where none comes."""
         self._thread = threading.Thread(target=self._run, name=f"try-{camera}", daemon=True)
@@ -60,8 +62,8 @@ class Trial:
         self._end()
         return self._result
 
-    def first_image(self) -> Image | str | None:
-        """The first picture, or what is wrong in one sentence; None if nothing came in time."""
+    def first_picture(self) -> Picture | str | None:
+        """The first one, masked, or what is wrong in one sentence; None if nothing came in time."""
         begins = self._begins()
         self._end()
         if isinstance(self._result, Found):
@@ -94,7 +96,7 @@ class Trial:
             if first is None:
                 self._fail("it holds no picture")
                 return
-            self._first = first.to_image().copy()  # it may share memory with the decoder
+            self._first = first.unmasked.masked(self._mask)
             first_at = time.monotonic()
             self._result = Found(first.size, first.codec, first_at - begun, None)
             self._has_begun.set()

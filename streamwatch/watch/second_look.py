@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from streamwatch.config import SecondLookSettings
 from streamwatch.geometry import Box
-from streamwatch.records import Decided, Finding, LookedBy, Picture, SecondLook
+from streamwatch.records import Decided, Finding, LookedBy, MarkedPicture, SecondLook
 
 LEAST_SIDE_PX = 24.0
 """A thing whose longer side is shorter shows too little to be looked at."""
@@ -24,7 +24,7 @@ RETRY_SECONDS = 2.0
 class View:
     """One frame of a thing, and how good it is for a look."""
 
-    picture: Picture
+    picture: MarkedPicture
     confidence: float
     whole: bool
 
@@ -103,7 +103,7 @@ class Scrutiny:
         if view.beats(self._best):
             self._best = view
 
-    def next_look(self, seconds: float) -> Picture | None:
+    def next_look(self, seconds: float) -> MarkedPicture | None:
         """What to look at now, if anything; from then on a look is under way.
 
         `seconds` is the time of the newest frame.

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from streamwatch.records import Picture, SecondLook, Track
+from streamwatch.records import MarkedPicture, SecondLook, Track
 from streamwatch.watch.second_look import Scrutiny
 
 
@@ -36,7 +36,7 @@ class Visit:
     started_at: datetime
     first_seconds: float
     last: Sighting
-    best: Picture
+    best: MarkedPicture
     best_confidence: float
     hits: deque[float] = field(default_factory=deque)
     appeared: bool = False

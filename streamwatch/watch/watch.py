@@ -16,7 +16,7 @@ from streamwatch.records import (
     Finding,
     Frame,
     LookRequest,
-    Picture,
+    MarkedPicture,
     Remembered,
     Track,
 )
@@ -258,9 +258,9 @@ class Watch:
         width, height = size
         return x1 * width, y1 * height, x2 * width, y2 * height
 
-    def _picture(self, frame: Frame, track: Track, zones: Collection[str]) -> Picture:
+    def _picture(self, frame: Frame, track: Track, zones: Collection[str]) -> MarkedPicture:
         label = f"{track.prompt} {track.confidence:.0%}"
-        return Picture(frame.image, track.box, label, self._counting.deciding(zones))
+        return MarkedPicture(frame.picture, track.box, label, self._counting.deciding(zones))
 
     def _due(self, visit: Visit, now: float) -> list[Event]:
         """`new` or `update`, if one is due at `now`, whether seen in this frame or not."""
@@ -294,11 +294,11 @@ class Watch:
         """Ask for a second look if one is due."""
         if visit.scrutiny is None:
             return
-        picture = visit.scrutiny.next_look(self._seconds)
-        if picture is not None:
+        seen = visit.scrutiny.next_look(self._seconds)
+        if seen is not None:
             number = visit.last.track.id
             self._looks.append(
-                LookRequest(self._camera, self._name, number, picture.image, picture.box)
+                LookRequest(self._camera, self._name, number, seen.picture, seen.box)
             )
 
     def _begin(self, visit: Visit) -> Event:

@@ -20,7 +20,6 @@ from streamwatch.detector.compiled.graph_file import ConvertedGraph, GraphFolder
 from streamwatch.detector.compiled.network import SEEN, SETTLED, SHAPES, SLOTS, OpenVinoNetwork
 from streamwatch.detector.compiled.samples import Sample
 from streamwatch.detector.detector import WorldDetector
-from streamwatch.detector.letterbox import letterbox
 from streamwatch.detector.loading import job_for
 from streamwatch.detector.networks.graph import Graph
 from streamwatch.detector.networks.kinds import GRAPHS
@@ -29,11 +28,13 @@ from streamwatch.detector.protocol import Network, Running, View
 from streamwatch.errors import DetectorError
 from streamwatch.geometry import iou
 from streamwatch.models.provision import choose, found
+from streamwatch.pixels import Pixels
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.records import Image, Vectors, Vocabulary
 from tests.parts import STREET_CLIP
 from tests.parts.checkpoints import SMALL, world_checkpoint
 from tests.parts.compiled import compile_toybox
+from tests.parts.letterboxed import letterbox
 from tests.parts.yoloe import make_yoloe, random_texts
 from tests.truth import street
 
@@ -270,7 +271,7 @@ def precision_and_recall(
     right = wrong = there = 0
     for position, image in pictures:
         boxes = {word: box for word in WORDS if (box := truth.box(word, position)) is not None}
-        (detections,) = detector.detect([View(image, words, CONFIDENCE)])
+        (detections,) = detector.detect([View(Pixels(image), words, CONFIDENCE)])
         for detection in detections:
             box = boxes.get(detection.prompt)
             if box is not None and iou(box, detection.box) >= 0.5:

@@ -22,16 +22,17 @@ from ultralytics.utils.ops import scale_boxes
 from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.detector.detector import WorldDetector, stack_texts
 from streamwatch.detector.device import pick_device
-from streamwatch.detector.letterbox import letterbox
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.networks.torch_network import TorchNetwork
 from streamwatch.detector.networks.yolo_world import world_graph
 from streamwatch.detector.protocol import Running, View
 from streamwatch.errors import DetectorError
 from streamwatch.geometry import iou
+from streamwatch.pixels import Pixels
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.records import Image, Vectors, Vocabulary
 from tests.parts import STREET_CLIP, TOYBOX
+from tests.parts.letterboxed import letterbox
 from tests.parts.vectors import keep_usual_vectors
 
 pytestmark = [pytest.mark.usefixtures("encoded_here"), pytest.mark.slow(seconds=30)]
@@ -137,7 +138,7 @@ def test_detections_equal_ultralytics_nms(
             (PROMPTS[int(slot)], confidence, box)
             for (*_, confidence, slot), box in zip(kept.tolist(), boxes, strict=True)
         ]
-        (mine,) = detector.detect([View(image, words, 0.1)])
+        (mine,) = detector.detect([View(Pixels(image), words, 0.1)])
         assert len(mine) == len(theirs) > 0
         for detection, (prompt, confidence, box) in zip(mine, theirs, strict=True):
             assert detection.prompt == prompt
@@ -153,7 +154,7 @@ def test_all_predictions_of_ultralytics_are_among_the_detections(
     world = ultralytics_model(PROMPTS, words.vectors)
     for image in images:
         (result,) = world.predict(image, imgsz=416, conf=0.3, iou=0.7, verbose=False)
-        (mine,) = detector.detect([View(image, words, 0.3)])
+        (mine,) = detector.detect([View(Pixels(image), words, 0.3)])
         for box, confidence, slot in zip(
             result.boxes.xyxy.tolist(),
             result.boxes.conf.tolist(),
@@ -171,7 +172,9 @@ def test_all_predictions_of_ultralytics_are_among_the_detections(
 def test_a_broad_prompt_does_not_suppress_a_narrow_one(
     images: list[Image], vectors: dict[str, NDArray[np.float32]], detector: WorldDetector
 ) -> None:
-    (found,) = detector.detect([View(images[0], vocabulary(vectors, "red car", "vehicle"), 0.3)])
+    (found,) = detector.detect(
+        [View(Pixels(images[0]), vocabulary(vectors, "red car", "vehicle"), 0.3)]
+    )
     assert {detection.prompt for detection in found} == {"red car", "vehicle"}
 
 
@@ -193,7 +196,7 @@ def test_a_prompt_with_many_detections_does_not_suppress_another(
 
     image = np.zeros((256, 416, 3), np.uint8)
     words = vocabulary(vectors, "vehicle", "parcel")
-    (found,) = WorldDetector(Everywhere(), 416).detect([View(image, words, 0.1)])
+    (found,) = WorldDetector(Everywhere(), 416).detect([View(Pixels(image), words, 0.1)])
     assert Counter(d.prompt for d in found) == {"vehicle": 300, "parcel": 5}
 
 
@@ -204,8 +207,8 @@ def test_half_precision_finds_the_same(
     half = WorldDetector(TorchNetwork(world_graph(CHECKPOINT), "cpu", "half"), 416)
     words = vocabulary(vectors, *PROMPTS)
     for image in images[:2]:
-        (full,) = detector.detect([View(image, words, 0.3)])
-        (rounded,) = half.detect([View(image, words, 0.25)])
+        (full,) = detector.detect([View(Pixels(image), words, 0.3)])
+        (rounded,) = half.detect([View(Pixels(image), words, 0.25)])
         assert full
         for one in full:
             assert any(
@@ -226,7 +229,7 @@ def test_each_image_of_a_batch_has_its_own_vocabulary(
         vocabulary(vectors, "dog", "truck"),
         vocabulary(vectors, "parcel", "dog", "red backpack"),
     ]
-    views = [View(i, v, 0.05) for i, v in zip(images, vocabularies, strict=True)]
+    views = [View(Pixels(i), v, 0.05) for i, v in zip(images, vocabularies, strict=True)]
     together = detector.detect(views)
     for view, batched in zip(views, together, strict=True):
         (alone,) = detector.detect([view])
@@ -248,28 +251,30 @@ def test_images_of_different_shapes_can_be_detected_in_one_call(
 ) -> None:
     words = vocabulary(vectors, "red car")
     tall = np.ascontiguousarray(images[0][:, :300])
-    wide, narrow = detector.detect([View(images[0], words, 0.3), View(tall, words, 0.3)])
+    wide, narrow = detector.detect(
+        [View(Pixels(images[0]), words, 0.3), View(Pixels(tall), words, 0.3)]
+    )
     assert wide
-    assert detector.detect([View(tall, words, 0.3)]) == [narrow]
+    assert detector.detect([View(Pixels(tall), words, 0.3)]) == [narrow]
 
 
 def test_only_the_crop_is_searched_and_boxes_refer_to_the_whole_image(
     images: list[Image], vectors: dict[str, NDArray[np.float32]], detector: WorldDetector
 ) -> None:
     words = vocabulary(vectors, "red car")
-    (whole,) = detector.detect([View(images[0], words, 0.3)])
+    (whole,) = detector.detect([View(Pixels(images[0]), words, 0.3)])
     best = max(whole, key=lambda detection: detection.confidence)
     middle = (best.box[0] + best.box[2]) / 2 / 640
     around = (max(0.0, middle - 0.2), 0.4, min(1.0, middle + 0.2), 1.0)
-    (inside,) = detector.detect([View(images[0], words, 0.3, around)])
+    (inside,) = detector.detect([View(Pixels(images[0]), words, 0.3, around)])
     assert max(iou(d.box, best.box) for d in inside) > 0.8
     elsewhere = (0.0, 0.0, 0.15, 1.0) if middle > 0.5 else (0.85, 0.0, 1.0, 1.0)
-    assert detector.detect([View(images[0], words, 0.3, elsewhere)]) == [()]
+    assert detector.detect([View(Pixels(images[0]), words, 0.3, elsewhere)]) == [()]
 
 
 def test_without_prompts_nothing_is_found(images: list[Image], detector: WorldDetector) -> None:
     nothing = Vocabulary((), np.zeros((0, 512), np.float32))
-    assert detector.detect([View(images[0], nothing, 0.3)]) == [()]
+    assert detector.detect([View(Pixels(images[0]), nothing, 0.3)]) == [()]
 
 
 def test_vectors_equal_those_of_sentence_transformers() -> None:
@@ -345,13 +350,14 @@ from streamwatch.config.sections.whole import DetectorSettings
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import View, Vocabulary
+from streamwatch.pixels import Pixels
 settings = DetectorSettings(model="toybox", device="cpu")
 vectors = Embeddings(settings).vectors(["red car"])
 detector = load_detector(settings)
 with av.open(sys.argv[1]) as container:
     frame = next(f for n, f in enumerate(container.decode(video=0)) if n == 105)
 words = Vocabulary(("red car",), np.stack([vectors["red car"]]))
-view = View(frame.to_ndarray(format="bgr24"), words, 0.3)
+view = View(Pixels(frame.to_ndarray(format="bgr24")), words, 0.3)
 assert detector.running.backend == "torch"
 assert detector.detect([view]) != [()], "no car"
 while detector.running.backend == "torch":

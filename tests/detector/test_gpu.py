@@ -19,6 +19,7 @@ from streamwatch.detector.networks.torch_network import TorchNetwork
 from streamwatch.detector.networks.yolo_world import world_graph
 from streamwatch.detector.networks.yoloe import TextModel, yoloe_graph
 from streamwatch.detector.protocol import Running, View
+from streamwatch.pixels import Pixels
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.records import Detection, Image, Vocabulary
 from tests.parts import STREET_CLIP, TOYBOX
@@ -78,8 +79,8 @@ def test_auto_chooses_the_gpu() -> None:
 
 
 def test_the_gpu_finds_what_the_cpu_finds(images: list[Image], words: Vocabulary) -> None:
-    there = on("cuda").detect([View(image, words, 0.25) for image in images])
-    here = on("cpu").detect([View(image, words, 0.3) for image in images])
+    there = on("cuda").detect([View(Pixels(image), words, 0.25) for image in images])
+    here = on("cpu").detect([View(Pixels(image), words, 0.3) for image in images])
     assert any(here)
     for found, expected in zip(there, here, strict=True):
         for detection in expected:
@@ -109,7 +110,7 @@ def test_batches_are_split_when_gpu_memory_is_short(
 ) -> None:
     """With real memory limits: the process gets little more than a batch of 16 needs."""
     detector = on("cuda")
-    views = [View(image, words, 0.3) for image in images] * 32
+    views = [View(Pixels(image), words, 0.3) for image in images] * 32
     expected = detector.detect(views[:4])
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
@@ -133,7 +134,7 @@ def test_print_time_and_memory(images: list[Image], words: Vocabulary) -> None:
     """Prints measurements and asserts nothing."""
     for device in ("cpu", "cuda"):
         detector = on(device)
-        views = [View(image, words, 0.3) for image in images]
+        views = [View(Pixels(image), words, 0.3) for image in images]
         for _ in range(3):
             detector.detect(views)
         since = time.perf_counter()

@@ -11,6 +11,7 @@ from streamwatch.detector.detector import WorldDetector
 from streamwatch.detector.letterbox import Canvases, draw, fit_to
 from streamwatch.detector.protocol import Running, View
 from streamwatch.geometry import Box
+from streamwatch.pixels import Pixels
 from streamwatch.records import Image, Vectors, Vocabulary
 
 SIZES = [(640, 360), (360, 640), (500, 333), (333, 500), (416, 234), (416, 256), (390, 416)]
@@ -24,10 +25,11 @@ def picture(width: int, height: int) -> Image:
 @pytest.mark.parametrize("size", SIZES)
 def test_a_part_of_an_image_is_drawn_over_what_was_there(size: tuple[int, int]) -> None:
     width, height = size
-    part = picture(width + 30, height + 20)[7 : 7 + height, 9 : 9 + width]
+    image = picture(width + 30, height + 20)
+    part = image[7 : 7 + height, 9 : 9 + width]
     fit = fit_to(width, height, 416)
     batch = np.full((3, *fit.canvas, 3), 9, np.uint8)
-    draw(part, fit, batch[1])
+    draw(Pixels(image), (9, 7, 9 + width, 7 + height), fit, batch[1])
     theirs = LetterBox((416, 416), auto=True, stride=32)(image=np.ascontiguousarray(part))
     np.testing.assert_array_equal(batch[1], theirs)
     assert (batch[[0, 2]] == 9).all()
@@ -64,11 +66,11 @@ def test_the_network_sees_each_view_letterboxed_in_call_after_call() -> None:
     words = Vocabulary(("dog",), np.ones((1, 512), np.float32))
     left_half: Box = (0.0, 0.0, 0.5, 1.0)
     sizes = [(960, 540), (500, 333), (640, 360), (416, 256)]
-    views = [View(picture(*size), words, 0.1) for size in sizes]
-    views.append(View(picture(960, 540), words, 0.1, left_half))
+    views = [View(Pixels(picture(*size)), words, 0.1) for size in sizes]
+    views.append(View(Pixels(picture(960, 540)), words, 0.1, left_half))
     theirs = LetterBox((416, 416), auto=True, stride=32)
-    whole = [theirs(image=view.image) for view in views[:4]]
-    half = theirs(image=np.ascontiguousarray(views[4].image[:, :480]))
+    whole = [theirs(image=view.picture.bgr()) for view in views[:4]]
+    half = theirs(image=np.ascontiguousarray(views[4].picture.bgr()[:, :480]))
     for chosen, expected in (
         (views, [[whole[0], whole[2], whole[3]], [whole[1]], [half]]),
         (views[3:0:-1], [[whole[3], whole[2]], [whole[1]]]),

@@ -20,16 +20,17 @@ from ultralytics.utils.ops import scale_boxes
 
 from streamwatch.config.catalogue import ENCODERS, MODELS, Asset
 from streamwatch.config.sections.detector import DetectorSettings
-from streamwatch.detector.letterbox import letterbox
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import View
 from streamwatch.errors import DetectorError
 from streamwatch.models.provision import choose
 from streamwatch.models.store import sha256_of
+from streamwatch.pixels import Pixels
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.records import Image, Vocabulary
 from tests.parts import TOYBOX, made_once
 from tests.parts.checkpoints import SMALL, clip_folder, pictures_of_blocks, world_checkpoint
+from tests.parts.letterboxed import letterbox
 from tests.parts.mobileclip import Tower, make_tokenizer, make_tower
 from tests.parts.yoloe import Peer, as_tensor, make_yoloe
 
@@ -151,12 +152,12 @@ def test_a_batch_of_two_vocabularies_equals_ultralytics(
     words = [vocabulary(settings, PORCH), vocabulary(settings, YARD)]
     raw = ultralytics(file, fused=True)(images, words)
     floors = [float(camera[4:].quantile(0.9)) for camera in raw]
-    views = [View(i, w, floor) for i, w, floor in zip(images, words, floors, strict=True)]
+    views = [View(Pixels(i), w, floor) for i, w, floor in zip(images, words, floors, strict=True)]
     height, width = letterbox(images[0], SMALL)[0].shape[:2]
     for camera, view, mine in zip(raw, views, detector.detect(views), strict=True):
         # Ultralytics offsets prompts by thousands of pixels, which costs digits in float32.
         (kept,) = non_max_suppression(camera[None].double(), view.floor, 0.7, multi_label=True)
-        boxes = scale_boxes((height, width), kept[:, :4].clone(), view.image.shape).tolist()
+        boxes = scale_boxes((height, width), kept[:, :4].clone(), view.picture.bgr().shape).tolist()
         assert len(mine) == len(boxes) > 3
         assert len({detection.prompt for detection in mine}) > 1
         for box, (*_, confidence, slot) in zip(boxes, kept.tolist(), strict=True):
@@ -271,7 +272,7 @@ def test_the_encoder_chooses_the_network_of_a_path(
         model=str(file), text_encoder="mobileclip", device="cpu", image_size=SMALL
     )
     words = vocabulary(settings, PORCH)
-    (found,) = load_detector(settings).detect([View(images[0], words, 0.2)])
+    (found,) = load_detector(settings).detect([View(Pixels(images[0]), words, 0.2)])
     assert found
 
 

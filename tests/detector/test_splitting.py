@@ -13,6 +13,7 @@ from streamwatch.detector.detector import WorldDetector
 from streamwatch.detector.networks.splitting import SplittingNetwork
 from streamwatch.detector.protocol import Running, View
 from streamwatch.errors import DetectorError
+from streamwatch.pixels import Pixels
 from streamwatch.records import Vectors, Vocabulary
 
 
@@ -83,7 +84,7 @@ def test_no_room_for_one_image_gives_one_clear_error() -> None:
 def test_the_detector_gives_the_same_result_with_split_batches() -> None:
     images, texts = batch(6)
     views = [
-        View(image, Vocabulary(("dog", "cat"), vectors), 0.001)
+        View(Pixels(image), Vocabulary(("dog", "cat"), vectors), 0.001)
         for image, vectors in zip(images, texts, strict=True)
     ]
     roomy = WorldDetector(SplittingNetwork(Small(room=6)), 160).detect(views)

@@ -31,6 +31,7 @@ from streamwatch.detector.networks.torch_network import TorchNetwork
 from streamwatch.detector.protocol import Running, View
 from streamwatch.errors import DetectorError, UnavailableSetting
 from streamwatch.models.provision import choose, found
+from streamwatch.pixels import Pixels
 from streamwatch.records import Vectors, Vocabulary
 from tests.parts.children import wait_until
 from tests.parts.compiled import compile_toybox
@@ -214,7 +215,7 @@ def torch_graphs(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[Graph]]:
 
 
 VIEW = View(
-    np.random.default_rng(1).integers(0, 255, (90, 160, 3), np.uint8),
+    Pixels(np.random.default_rng(1).integers(0, 255, (90, 160, 3), np.uint8)),
     Vocabulary(("thing",), np.eye(1, 512, dtype=np.float32)),
     0.01,
 )
@@ -245,7 +246,7 @@ def test_no_batch_fails_or_is_left_out_while_it_is_exchanged(
         return OpenVinoNetwork(graph, "f32", "full")
 
     network = UpgradingNetwork(first, [Upgrade(converted, compiled, "")], changed.set)
-    image = VIEW.image[None, :64, :96].copy()
+    image = VIEW.picture.bgr()[None, :64, :96].copy()
     texts = np.eye(3, 512, dtype=np.float32)[None]
     expected = first.forward(image, texts)
     del first

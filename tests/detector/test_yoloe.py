@@ -23,6 +23,7 @@ from streamwatch.detector.networks.torch_network import TorchNetwork
 from streamwatch.detector.networks.yoloe import TextModel, yoloe_graph
 from streamwatch.detector.protocol import View
 from streamwatch.errors import DetectorError
+from streamwatch.pixels import Pixels
 from streamwatch.records import Vectors, Vocabulary
 from tests.parts import TOYBOX
 from tests.parts.yoloe import Peer, as_tensor, make_yoloe, random_texts
@@ -79,8 +80,8 @@ def test_detections_equal_ultralytics(
     assert mine.dtype == np.float32
     found = WorldDetector(network, 160).detect(
         [
-            View(images[0], Vocabulary(FIRST, texts[0]), 0.3),
-            View(images[1], Vocabulary(SECOND, texts[1]), 0.3),
+            View(Pixels(images[0]), Vocabulary(FIRST, texts[0]), 0.3),
+            View(Pixels(images[1]), Vocabulary(SECOND, texts[1]), 0.3),
         ]
     )
     for number, prompts in enumerate((FIRST, SECOND)):
@@ -148,8 +149,8 @@ def test_a_prompt_with_many_detections_does_not_suppress_another(tmp_path: Path)
 
     detector = WorldDetector(network, 160)
     both = Vocabulary(("everywhere", "rare"), texts[0])
-    (beside,) = detector.detect([View(images[0], both, 0.05)])
-    (alone,) = detector.detect([View(images[0], Vocabulary(("rare",), texts[0, 1:]), 0.05)])
+    (beside,) = detector.detect([View(Pixels(images[0]), both, 0.05)])
+    (alone,) = detector.detect([View(Pixels(images[0]), Vocabulary(("rare",), texts[0, 1:]), 0.05)])
     rare_beside = [d for d in beside if d.prompt == "rare"]
     assert len(rare_beside) == len(alone) > 0
     for one, other in zip(rare_beside, alone, strict=True):

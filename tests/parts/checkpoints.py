@@ -12,8 +12,8 @@ import torch
 from ultralytics.nn.modules import WorldDetect
 from ultralytics.nn.tasks import WorldModel
 
-from streamwatch.detector.letterbox import letterbox
 from streamwatch.records import Image
+from tests.parts.letterboxed import letterbox
 
 SMALL = 128
 """Image size in pixels: the largest models would take seconds for a full image."""

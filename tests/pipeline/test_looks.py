@@ -13,6 +13,7 @@ import pytest
 from streamwatch import Pipeline
 from streamwatch.config import Config
 from streamwatch.errors import DetectorError, UnavailableSetting
+from streamwatch.pixels import Pixels
 from streamwatch.records import Detection, Event, Frame, SecondLook
 from streamwatch.second_look.kinds import all_rivals
 from streamwatch.second_look.looking import Lane
@@ -56,7 +57,7 @@ def config(made: Path, clip: str, second_look: object = "note", **watch: Any) ->
 def frame() -> Frame:
     with av.open(str(STREET_CLIP)) as clip:
         picture = next(clip.decode(video=0)).to_ndarray(format="bgr24").astype(np.uint8)
-    return Frame("street", 0, START, 0.0, None, picture)
+    return Frame("street", 0, START, 0.0, None, Pixels(picture))
 
 
 @pytest.fixture

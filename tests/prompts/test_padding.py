@@ -16,6 +16,7 @@ from streamwatch.detector.detector import WorldDetector
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import Running, View
 from streamwatch.errors import DetectorError
+from streamwatch.pixels import Pixels
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.encoders import child
 from streamwatch.prompts.encoders.process import Encoded
@@ -131,7 +132,7 @@ def test_it_takes_a_slot_of_the_network_and_is_never_reported(
 ) -> None:
     network = Recording()
     words = vocabularies(config(of_folder(folder)), embeddings, known={})
-    view = View(np.zeros((80, 80, 3), np.uint8), words.of_cameras["porch"], 0.1)
+    view = View(Pixels(np.zeros((80, 80, 3), np.uint8)), words.of_cameras["porch"], 0.1)
     (found,) = WorldDetector(network, 96).detect([view])
     assert [detection.prompt for detection in found] == ["red car", "truck"]
     (texts,) = network.texts
@@ -144,7 +145,7 @@ def test_cameras_of_one_batch_have_it_each(folder: Path, embeddings: Embeddings)
     pad = padding(of_folder(folder))
     vectors = embeddings.vectors(["dog", "cat", "truck", PAD])
     views = [
-        View(image, vocabulary(prompts, vectors, pad), 0.1)
+        View(Pixels(image), vocabulary(prompts, vectors, pad), 0.1)
         for prompts in (("dog",), ("dog", "cat", "truck"))
     ]
     found = WorldDetector(network, 96).detect(views)
@@ -178,13 +179,13 @@ def test_a_yolo_world_checkpoint_sees_it(
     (image,) = pictures_of_blocks(1, seed=3)
 
     def found(*pad: str) -> list[float]:
-        view = View(image, vocabulary(("dog",), vectors, pad), 0.001)
+        view = View(Pixels(image), vocabulary(("dog",), vectors, pad), 0.001)
         (seen,) = detector.detect([view])
         assert {detection.prompt for detection in seen} == {"dog"}
         return [detection.confidence for detection in seen]
 
     # As if a person had written it as a prompt of its own.
-    view = View(image, vocabulary(("dog", PAD), vectors, ()), 0.001)
+    view = View(Pixels(image), vocabulary(("dog", PAD), vectors, ()), 0.001)
     (written,) = detector.detect([view])
     assert found(PAD) == [d.confidence for d in written if d.prompt == "dog"]
     assert found(PAD) != found()

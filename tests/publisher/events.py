@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from ulid import ULID
 
-from streamwatch.records import Event, Picture
+from streamwatch.pixels import Pixels
+from streamwatch.records import Event, MarkedPicture
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
 
 
-def picture(width: int = 640, height: int = 360) -> Picture:
+def picture(width: int = 640, height: int = 360) -> MarkedPicture:
     grey = np.full((height, width, 3), 128, np.uint8)
-    return Picture(grey, (100.0, 120.0, 200.0, 300.0), "red car 0.83")
+    return MarkedPicture(Pixels(grey), (100.0, 120.0, 200.0, 300.0), "red car 0.83")
 
 
 def new_event(**changes: Any) -> Event:

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from streamwatch.config.sections.camera import CameraSettings
+from streamwatch.pixels import Pixels
 from streamwatch.publisher.pictures.areas import (
     CROP_BGR,
     GRID_BGR,
@@ -20,7 +21,7 @@ from streamwatch.publisher.pictures.areas import (
 )
 from streamwatch.publisher.pictures.drawing import render, render_all
 from streamwatch.publisher.pictures.lettering import Colour
-from streamwatch.records import Image, Picture
+from streamwatch.records import Image, MarkedPicture
 
 LEFT_HALF = [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]
 SQUARE = [[0.25, 0.25], [0.75, 0.25], [0.75, 0.75], [0.25, 0.75]]
@@ -115,7 +116,9 @@ def test_tiny_pictures_can_be_drawn(size: tuple[int, int]) -> None:
 def test_the_picture_of_an_alert_shows_the_zones_that_let_it_count() -> None:
     image = np.full((360, 640, 3), 128, np.uint8)
     zone = tuple((x, y) for x, y in SQUARE)
-    with_zone = decoded(render(Picture(image, (20, 40, 90, 120), "car", {"steps": zone}), 98))
+    with_zone = decoded(
+        render(MarkedPicture(Pixels(image), (20, 40, 90, 120), "car", {"steps": zone}), 98)
+    )
     assert near(with_zone, ZONE_BGR)[216, 160]
-    without = decoded(render(Picture(image, (20, 40, 90, 120), "car"), 98))
+    without = decoded(render(MarkedPicture(Pixels(image), (20, 40, 90, 120), "car"), 98))
     assert not near(without, ZONE_BGR).any()

@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from streamwatch.geometry import Box
+from streamwatch.pixels import Pixels
 from streamwatch.publisher.pictures.drawing import PLATE_BGR, render, render_crop
-from streamwatch.records import Image, Picture
+from streamwatch.records import Image, MarkedPicture
 
 
 def grey(width: int, height: int) -> Image:
@@ -20,7 +21,7 @@ def grey(width: int, height: int) -> Image:
 
 
 def drawn(width: int, height: int, box: Box, label: str = "red car 0.83") -> Image:
-    jpeg = render(Picture(grey(width, height), box, label), 95)
+    jpeg = render(MarkedPicture(Pixels(grey(width, height)), box, label), 95)
     assert jpeg[:2] == b"\xff\xd8"
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert image is not None
@@ -102,24 +103,24 @@ def test_a_picture_without_a_label() -> None:
 
 def test_lower_quality_gives_smaller_files() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (90, 160, 3), np.uint8)
-    picture = Picture(noise, (1, 1, 5, 5), "x")
+    picture = MarkedPicture(Pixels(noise), (1, 1, 5, 5), "x")
     assert len(render(picture, 30)) < len(render(picture, 95)) / 2
 
 
 def test_drawing_does_not_change_the_frame() -> None:
     image = grey(64, 36)
-    render(Picture(image, (1, 1, 30, 30), "x"), 85)
+    render(MarkedPicture(Pixels(image), (1, 1, 30, 30), "x"), 85)
     assert (image == 128).all()
 
 
 @pytest.mark.parametrize("draw", [render, render_crop])
-def test_a_picture_without_pixels_is_refused(draw: Callable[[Picture, int], bytes]) -> None:
+def test_a_picture_without_pixels_is_refused(draw: Callable[[MarkedPicture, int], bytes]) -> None:
     with pytest.raises(ValueError, match="no pixels"):
-        draw(Picture(np.zeros((0, 0, 3), np.uint8), (0, 0, 1, 1), "x"), 85)
+        draw(MarkedPicture(Pixels(np.zeros((0, 0, 3), np.uint8)), (0, 0, 1, 1), "x"), 85)
 
 
 def cropped(image: Image, box: Box) -> Image:
-    jpeg = render_crop(Picture(image, box, "red car 0.83"), 95)
+    jpeg = render_crop(MarkedPicture(Pixels(image), box, "red car 0.83"), 95)
     crop = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert crop is not None
     return cast(Image, crop)

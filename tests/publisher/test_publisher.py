@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from streamwatch.errors import Problem
+from streamwatch.pixels import Pixels
 from streamwatch.publisher import (
     DetectorStats,
     ErrorReport,
@@ -27,7 +28,7 @@ from streamwatch.publisher import (
 )
 from streamwatch.publisher.mqtt import connection
 from streamwatch.publisher.mqtt.delivery import Delivery
-from streamwatch.records import CameraCounts, Event, Picture
+from streamwatch.records import CameraCounts, Event, MarkedPicture
 from tests.parts.mosquitto import Mosquitto, Received, Subscriber
 from tests.publisher.events import MOMENT, end_event, new_event, picture, update_event
 from tests.publisher.running import make, running
@@ -351,7 +352,7 @@ def test_a_publisher_that_never_started_has_nothing_to_deliver(mosquitto: Mosqui
 def test_the_memory_for_undrawn_frames_is_bounded(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frame_bytes = picture().image.nbytes
+    frame_bytes = picture().picture.bgr().nbytes
     monkeypatch.setattr("streamwatch.publisher.alerts.MAX_RAW_BYTES", 2 * frame_bytes)
     publisher = make(mosquitto, "raw")
     for _ in range(5):
@@ -369,7 +370,7 @@ def test_the_memory_for_undrawn_frames_is_bounded(
 def test_an_unencodable_event_or_picture_holds_up_nothing(
     mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture
 ) -> None:
-    empty = Picture(np.zeros((0, 0, 3), np.uint8), (0, 0, 1, 1), "nothing")
+    empty = MarkedPicture(Pixels(np.zeros((0, 0, 3), np.uint8)), (0, 0, 1, 1), "nothing")
     with (
         Subscriber(mosquitto.port, "odd/#") as subscriber,
         running(make(mosquitto, "odd")) as publisher,

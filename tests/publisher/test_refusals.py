@@ -16,10 +16,11 @@ from pydantic import SecretStr
 
 from streamwatch.config.sections.mqtt import MqttSettings
 from streamwatch.config.sections.whole import SnapshotSettings
+from streamwatch.pixels import Pixels
 from streamwatch.publisher import Command, EmbeddedBroker, Publisher
 from streamwatch.publisher.mqtt import connection, delivery
 from streamwatch.publisher.mqtt.connection import MAX_PACKET_BYTES, default_client_id
-from streamwatch.records import Picture
+from streamwatch.records import MarkedPicture
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.parts.mqtt_proxy import MqttProxy
 from tests.publisher.events import end_event, new_event, picture
@@ -166,9 +167,9 @@ def test_a_forbidden_topic_holds_up_nothing(
     assert PASSWORD not in caplog.text
 
 
-def large_picture() -> Picture:
+def large_picture() -> MarkedPicture:
     noise = np.random.default_rng(0).integers(0, 255, (360, 640, 3), np.uint8)
-    return Picture(noise, (10.0, 10.0, 50.0, 50.0), "noise")
+    return MarkedPicture(Pixels(noise), (10.0, 10.0, 50.0, 50.0), "noise")
 
 
 @pytest.mark.expects_errors

@@ -9,13 +9,19 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from streamwatch.pixels import Pixels
 from streamwatch.records import Frame
 from streamwatch.scheduler.batches import BATCH_LIMIT, Scheduler
 
 
 def frame(camera: str, index: int = 0) -> Frame:
     return Frame(
-        camera, index, datetime(2026, 1, 1, tzinfo=UTC), 0.0, None, np.zeros((2, 2, 3), np.uint8)
+        camera,
+        index,
+        datetime(2026, 1, 1, tzinfo=UTC),
+        0.0,
+        None,
+        Pixels(np.zeros((2, 2, 3), np.uint8)),
     )
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from streamwatch.errors import DetectorError, StreamwatchError
 from streamwatch.geometry import Box
+from streamwatch.pixels import Pixels
 from streamwatch.records import Finding, Image, LookRequest
 from streamwatch.second_look import looking
 from streamwatch.second_look.contrast import Contrast
@@ -38,7 +39,7 @@ STOPPING = "the second look is stopping"
 
 def request(visit: int = 1, image: Image | None = None, box: Box = (10, 10, 20, 20)) -> LookRequest:
     frame = np.zeros((90, 160, 3), np.uint8) if image is None else image
-    return LookRequest("porch", "dogs", visit, frame, box)
+    return LookRequest("porch", "dogs", visit, Pixels(frame), box)
 
 
 @dataclass

@@ -14,6 +14,7 @@ import pytest
 from streamwatch.config import DetectorSettings
 from streamwatch.config.catalogue import ENCODERS
 from streamwatch.models.provision import image_tower
+from streamwatch.pixels import Pixels
 from streamwatch.prompts.encoders.transformers_text import ClipText
 from streamwatch.records import LookRequest, Vectors
 from streamwatch.second_look.contrast import contrast
@@ -117,7 +118,7 @@ def test_a_frame_with_a_box_becomes_a_finding(
     foot = 160.0, 160.0
     scene = Scene((Thing("", "automobile", 60, ((0, *foot), (1, *foot)), "red"),), 1, (320, 180))
     image, (seen,) = scene.at(0)
-    request = LookRequest("street", "cars", 1, image, seen.box)
+    request = LookRequest("street", "cars", 1, Pixels(image), seen.box)
     right = look(tower, vectors, "red car", "blue car")(request)
     wrong = look(tower, vectors, "blue car", "red car")(request)
     assert (right.by, right.confirms, right.beaten_by) == ("clip", True, None)

@@ -16,6 +16,7 @@ from streamwatch.errors import SourceError
 from streamwatch.source import Clock, source_for
 from streamwatch.source.bounds import unfit_size
 from streamwatch.source.timing import CaptureTime
+from tests.source.pictures import image_of
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_other_sizes_are_refused_with_the_bound(size: tuple[int, int], said: str
 def problem_of(path: Path) -> str:
     source = source_for(CameraSettings(url=str(path), pace=False), Clock())
     with closing(source.frames(threading.Event())) as frames, pytest.raises(SourceError) as raised:
-        deque(decoded.to_image() for decoded in frames)
+        deque(image_of(decoded) for decoded in frames)
     return str(raised.value)
 
 

@@ -19,6 +19,7 @@ from streamwatch.errors import CredentialsRefused, SourceError
 from streamwatch.records import Image
 from streamwatch.source import Capture, Clock, Decoded, Slot
 from tests.source.fake_clock import START, FakeClock
+from tests.source.pictures import Drawn
 from tests.source.waiting import taken, until
 
 WHITE = np.full((120, 160, 3), 255, np.uint8)
@@ -47,13 +48,13 @@ class Script:
             self._clock.now += FRAME
             now = self._clock.now
             yield Decoded(
-                START + timedelta(seconds=now), now, None, (160, 120), "h264", self._convert
+                START + timedelta(seconds=now), now, None, (160, 120), "h264", Drawn(self._drawn())
             )
         if error is not None:
             raise error
         stop.wait()
 
-    def _convert(self) -> Image:
+    def _drawn(self) -> Image:
         """Never the same image twice, as from a real sensor."""
         image = WHITE.copy()
         image[0, 0] = self._clock.now * 15 % 251
@@ -133,7 +134,7 @@ def test_the_mask_is_applied_to_a_copy() -> None:
     left = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
     settings = CameraSettings(url="rtsp://127.0.0.1/stream", mask=(left,))
     with scene((1, None), settings=settings) as running:
-        image = taken(running.slot).image
+        image = taken(running.slot).picture.bgr()
     assert not image[:, :80].any()
     assert (image[:, 82:] == 255).all()
     assert (WHITE == 255).all()
@@ -497,9 +498,9 @@ class Frozen(Script):
         super().__init__(clock, [(1000, None), (2000, None)])
         self._frozen = since, until
 
-    def _convert(self) -> Image:
+    def _drawn(self) -> Image:
         since, until = self._frozen
-        return WHITE if since <= self._clock.now < until else super()._convert()
+        return WHITE if since <= self._clock.now < until else super()._drawn()
 
 
 def test_a_frozen_picture_is_a_problem_and_offline() -> None:

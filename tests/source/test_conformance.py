@@ -21,6 +21,7 @@ from streamwatch.source.decoding import Input
 from streamwatch.source.live import LiveSource
 from tests.parts.rtsp import RtspServer
 from tests.source import peers
+from tests.source.pictures import image_of
 
 PICTURES = 20
 
@@ -89,7 +90,7 @@ def test_times_rise_strictly_and_start_now(case: Case) -> None:
 
 def test_pictures_become_bgr_images(case: Case) -> None:
     for picture in read(case.make(), 3):
-        image = picture.to_image()
+        image = image_of(picture)
         assert picture.size == case.size
         assert image.shape == (case.size[1], case.size[0], 3)
         assert image.dtype == np.uint8

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 
+from streamwatch.pixels import Pixels
 from streamwatch.records import Frame
 from streamwatch.source import Slot
 from tests.source.fake_clock import START
@@ -15,7 +16,7 @@ BLACK = np.zeros((2, 2, 3), np.uint8)
 
 
 def frame(index: int) -> Frame:
-    return Frame("porch", index, START, float(index), None, BLACK)
+    return Frame("porch", index, START, float(index), None, Pixels(BLACK))
 
 
 def test_the_newest_frame_is_kept_and_older_ones_count_as_dropped() -> None:

@@ -19,6 +19,7 @@ from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.records import Image
 from streamwatch.source import Clock, source_for
 from streamwatch.source.upright import CLOCKWISE, orientation, square_size
+from tests.source.pictures import image_of
 
 CORNERS = ((0, 0, 250), (0, 250, 0), (250, 0, 0), (250, 250, 250))
 """BGR of the top left, top right, bottom left and bottom right quarter."""
@@ -70,7 +71,7 @@ def first(path: Path, **settings: Any) -> tuple[tuple[int, int], Image]:
     source = source_for(CameraSettings(url=str(path), pace=False, **settings), Clock())
     with closing(source.frames(threading.Event())) as frames:
         decoded = next(frames)
-        return decoded.size, decoded.to_image()
+        return decoded.size, image_of(decoded)
 
 
 @pytest.mark.parametrize("clockwise", [0, 90, 180, 270])

@@ -37,6 +37,7 @@ from tests.parts.web_cameras import (
     web_files,
 )
 from tests.source.clips import write_clip
+from tests.source.pictures import image_of
 from tests.source.test_upright import UPRIGHT, corners, picture
 from tests.source.waiting import until
 
@@ -143,7 +144,7 @@ def test_a_picture_that_has_not_changed_is_no_new_frame(tags: bool) -> None:
         frames = read(camera.url, 3, fps=20)
         statuses = [status for _, status in camera.asked]
         assert camera.connections == 2
-    shades = [int(frame.to_image().mean()) for frame in frames]
+    shades = [int(image_of(frame).mean()) for frame in frames]
     assert shades == sorted(set(shades))
     assert frames[2].seconds - frames[1].seconds == pytest.approx(0.6, abs=0.15)
     assert len(statuses) > 12
@@ -176,7 +177,7 @@ def test_one_answer_that_fails_is_no_outage() -> None:
     bad: tuple[int, bytes, dict[str, str]] = (503, b"busy", {})
     with scripted(good[0], good[0], bad, bad, good[1], good[2]) as camera:
         frames = read(camera.url, 3, fps=20)
-    assert [int(frame.to_image().mean()) for frame in frames] == [10, 60, 110]
+    assert [int(image_of(frame).mean()) for frame in frames] == [10, 60, 110]
 
 
 def test_answers_that_go_on_failing_are_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,7 +221,7 @@ def test_pictures_of_each_format_and_what_their_exif_says(kind: str) -> None:
     with scripted(page(stored.getvalue(), f"image/{kind.lower()}")) as camera:
         (frame,) = read(camera.url, 1)
     assert frame.size == (160, 96)
-    assert corners(frame.to_image()) == UPRIGHT
+    assert corners(image_of(frame)) == UPRIGHT
 
 
 class _Untold(Handler):
@@ -255,7 +256,7 @@ def test_jpegs_in_a_row_without_an_end_are_a_stream() -> None:
     with serving(_Untold) as camera:
         frames = read(f"{camera.url}/endless", 10)
         assert len(camera.asked) == 1
-    shades = [int(frame.to_image().mean()) for frame in frames]
+    shades = [int(image_of(frame).mean()) for frame in frames]
     assert shades == sorted(set(shades))
 
 
@@ -399,7 +400,7 @@ def test_live_hls_is_played_without_bursts_and_without_a_reconnect(bursts: Path)
     assert 6.5 < arrived[-1] - began < 12
     # None of the frames comes before its time, and none of them twice.
     assert all(abs(at - frame.seconds) < 0.5 for at, frame in zip(arrived, frames, strict=True))
-    shades = [int(frame.to_image()[0, 0, 0]) for frame in frames[::15]]
+    shades = [int(image_of(frame)[0, 0, 0]) for frame in frames[::15]]
     assert len(set(shades)) == len(shades)
 
 

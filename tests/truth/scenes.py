@@ -2,7 +2,7 @@
 
     scene = Scene((Thing("red car", "automobile", 62, ((0, -60, 300), (8, 700, 300))),), seconds=8)
     for frame, seen in scene.frames(fps=5):
-        ...                      # `frame.image` is what a camera would give, `seen` what is in it
+        ...                      # `frame.picture` is what a camera would give, `seen` what is in it
     score(scene.truth(fps=5), payloads)
 
 Nothing is random but the noise, which a seed gives: a scene has the same pixels each time. The
@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamwatch.geometry import Box
+from streamwatch.pixels import Pixels
 from streamwatch.records import Frame, Image
 from tests.truth import Truth, Visit
 
@@ -108,7 +109,7 @@ class Scene:
         for index in range(self.count(fps)):
             at = index / fps
             image, seen = self.at(at)
-            yield Frame(camera, index, START + timedelta(seconds=at), at, at, image), seen
+            yield Frame(camera, index, START + timedelta(seconds=at), at, at, Pixels(image)), seen
 
     def count(self, fps: float) -> int:
         return round(self.seconds * fps)
@@ -146,7 +147,9 @@ class Scene:
             stream.pix_fmt = "yuv420p"
             stream.codec_context.gop_size = fps
             for frame, _ in self.frames(fps):
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame.image, "bgr24")))
+                container.mux(
+                    stream.encode(av.VideoFrame.from_ndarray(frame.picture.bgr(), "bgr24"))
+                )
             container.mux(stream.encode(None))
         return path
 

@@ -13,6 +13,7 @@ import numpy as np
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.geometry import Box
+from streamwatch.pixels import Pixels
 from streamwatch.records import Detection, Event, Frame
 from streamwatch.watch.camera import CameraRules, CameraWatches
 
@@ -26,7 +27,7 @@ Seen = Callable[[float], Sequence[Detection]]
 
 def frame(seconds: float, size: tuple[int, int] = SIZE) -> Frame:
     image = IMAGE if size == SIZE else np.zeros((size[1], size[0], 3), np.uint8)
-    return Frame("porch", 0, START + timedelta(seconds=seconds), seconds, None, image)
+    return Frame("porch", 0, START + timedelta(seconds=seconds), seconds, None, Pixels(image))
 
 
 def person(

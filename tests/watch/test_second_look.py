@@ -104,7 +104,7 @@ def test_a_look_gets_the_whole_frame_and_the_box_in_it() -> None:
     (event, *_) = bench.play(stands(4), 1)
     (request,) = bench.asked
     assert (request.camera, request.watch, request.visit) == ("porch", "people", event.track)
-    assert request.image.shape == (360, 640, 3)
+    assert request.picture.size == (640, 360)
     assert request.box == event.box
 
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import pytest
 
+from streamwatch.pixels import Pixels
 from streamwatch.records import Detection, Event, Frame
 from streamwatch.watch.camera import CameraWatches
 from tests.watch.scenes import START, camera_rules, camera_watches, frame, person, play, told
@@ -309,12 +310,12 @@ def test_the_snapshot_is_the_best_frame_and_comes_with_its_event() -> None:
     for number in range(40):
         confidence = {1: 0.95}.get(number, 0.5)
         picture = np.full((360, 640, 3), number, np.uint8)
-        shown = Frame("porch", number, START, number / 5, None, picture)
+        shown = Frame("porch", number, START, number / 5, None, Pixels(picture))
         events += watches.update(shown, [person(300 + number, confidence=confidence)])
     new = events[0]
     assert new.snapshot
     assert new.picture is not None
-    assert new.picture.image[0, 0, 0] == 1
+    assert new.picture.picture.bgr()[0, 0, 0] == 1
     assert new.picture.box == person(301).box
     assert new.picture.label == "person 95%"
     assert all(event.picture is None for event in events[1:])

@@ -185,7 +185,7 @@ class Commands:
                 if detection.prompt in prompts and detection.confidence >= least
             ]
             quality = self._config.snapshots.quality
-            jpeg = render_all(seen.frame.image, marks, quality, areas=areas)
+            jpeg = render_all(seen.frame.picture.bgr(), marks, quality, areas=areas)
             fields = {**_frame(request.camera, seen), "jpeg": base64.b64encode(jpeg).decode()}
             asked.answer(fields)
 

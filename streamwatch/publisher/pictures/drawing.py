@@ -10,7 +10,7 @@ import cv2
 from streamwatch.geometry import Box
 from streamwatch.publisher.pictures.areas import Area, draw_areas, zones
 from streamwatch.publisher.pictures.lettering import lettering, write
-from streamwatch.records import Image, Picture
+from streamwatch.records import Image, MarkedPicture
 
 PLATE_BGR = (64, 200, 255)
 """Amber: it contrasts with grass, tarmac, sky and skin, and dark text is readable on it."""
@@ -20,13 +20,14 @@ CROP_MARGIN = 0.2
 """Around the box on each side, as a share of its longer side: enough to see where the thing is."""
 
 
-def render(picture: Picture, quality: int) -> bytes:
-    """`picture` as a JPEG of `quality` (1 to 100). Raises ValueError for an image without pixels.
+def render(marked: MarkedPicture, quality: int) -> bytes:
+    """`marked` as a JPEG of `quality` (1 to 100). Raises ValueError for one without pixels, and
+    SourceError for one that can't be converted.
 
-    The picture's own image is left as it is. A label wider than the image is written smaller.
+    The picture itself is left as it is. A label wider than it is written smaller.
     """
-    marks = [(picture.box, picture.label)]
-    return render_all(picture.image, marks, quality, areas=zones(picture.zones))
+    marks = [(marked.box, marked.label)]
+    return render_all(marked.picture.bgr(), marks, quality, areas=zones(marked.zones))
 
 
 def render_all(
@@ -54,17 +55,17 @@ def render_all(
     return _jpeg(image, quality)
 
 
-def render_crop(picture: Picture, quality: int) -> bytes:
+def render_crop(marked: MarkedPicture, quality: int) -> bytes:
     """The box with a margin, nothing drawn on it, as a JPEG of `quality` (1 to 100).
 
-    Raises ValueError for an image without pixels. A box at or beyond an edge is cut, to one pixel
+    Raises as `render` does. A box at or beyond an edge is cut, to one pixel
     at least.
     """
-    image = picture.image
+    image = marked.picture.bgr()
     if image.size == 0:
         raise ValueError("the picture has no pixels")
     height, width = image.shape[:2]
-    x1, y1, x2, y2 = picture.box
+    x1, y1, x2, y2 = marked.box
     margin = CROP_MARGIN * max(x2 - x1, y2 - y1)
     left = min(max(math.floor(x1 - margin), 0), width - 1)
     top = min(max(math.floor(y1 - margin), 0), height - 1)
