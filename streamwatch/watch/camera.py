@@ -10,7 +10,7 @@ from datetime import tzinfo
 from streamwatch.config import CameraSettings, WatchSettings
 from streamwatch.records import Detection, EndReason, Event, Finding, Frame, LookRequest, Remembered
 from streamwatch.watch.remembered import ends
-from streamwatch.watch.watch import Conditions, Watch
+from streamwatch.watch.watch import REST_SECONDS, Conditions, Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,9 @@ class CameraWatches:
         self._tracks = itertools.count(1)
         self._new_id = new_id
         self._watches: dict[str, Watch] = {}
+        self._found: tuple[Detection, ...] = ()
+        """In the last frame that was analysed."""
+        self._analysed_seconds = float("-inf")
         self.adopt(rules)
 
     def adopt(
@@ -90,8 +93,25 @@ class CameraWatches:
         return (*events, *ends(others, "restart"))
 
     def update(self, frame: Frame, detections: Sequence[Detection]) -> tuple[Event, ...]:
-        frame = replace(frame, seconds=self._timeline.at(frame.seconds))
+        frame = self._timed(frame)
+        self._found = tuple(detections)
+        self._analysed_seconds = frame.seconds
         return tuple(e for watch in self._watches.values() for e in watch.update(frame, detections))
+
+    def repeat(self, frame: Frame) -> tuple[Event, ...]:
+        frame = self._timed(frame)
+        return tuple(
+            event
+            for watch in self._watches.values()
+            for event in watch.update(frame, self._found, repeated=True)
+        )
+
+    def may_repeat(self, frame: Frame) -> bool:
+        rest_seconds = min((w.rest_seconds for w in self._watches.values()), default=REST_SECONDS)
+        return self._timeline.peek(frame.seconds) - self._analysed_seconds < rest_seconds
+
+    def _timed(self, frame: Frame) -> Frame:
+        return replace(frame, seconds=self._timeline.at(frame.seconds))
 
     def take_looks(self) -> tuple[LookRequest, ...]:
         return tuple(look for watch in self._watches.values() for look in watch.take_looks())
@@ -129,7 +149,15 @@ class _Timeline:
 
     def at(self, seconds: float) -> float:
         """The time of the next frame, which the source puts at `seconds`."""
-        if seconds + self._shift <= self._last:
-            self._shift = self._last + self.step_seconds - seconds
+        self._shift = self._shift_at(seconds)
         self._last = seconds + self._shift
         return self._last
+
+    def peek(self, seconds: float) -> float:
+        """What `at` would return."""
+        return seconds + self._shift_at(seconds)
+
+    def _shift_at(self, seconds: float) -> float:
+        if seconds + self._shift <= self._last:
+            return self._last + self.step_seconds - seconds
+        return self._shift

@@ -20,6 +20,14 @@ class Watcher(Protocol):
         """What the detections of `frame` change; frames come in order of `Frame.seconds`."""
         ...
 
+    def repeat(self, frame: Frame) -> tuple[Event, ...]:
+        """What `frame` changes, which was not analysed: it shows what the last analysed one did."""
+        ...
+
+    def may_repeat(self, frame: Frame) -> bool:
+        """Whether the next frame need not be analysed, if nothing has moved in it."""
+        ...
+
     def take_looks(self) -> tuple[LookRequest, ...]:
         """The second looks that are due since the last call; each is answered with `answer`."""
         ...

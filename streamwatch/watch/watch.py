@@ -32,6 +32,14 @@ UPDATE_CONFIDENCE = 0.05
 """An `update` is due when confidence is this much above the last published one."""
 UPDATE_SECONDS = 1.0
 """The least time between two events of one visit."""
+REST_SECONDS = 10.0
+"""A frame is analysed at least this often though nothing moves: a thing may have come so slowly
+that it was not noticed."""
+OPEN_REST_SECONDS = 2.0
+"""The same while something is there, so that its end is told soon."""
+IN_QUESTION_SECONDS = 5.0
+"""Every due frame is analysed while something is about to appear, or was not found in the last one:
+for so long at least. A detector misses a thing now and then, and finds it again soon."""
 _OVER: tuple[EndReason, ...] = ("left", "lost")
 """Reasons for which a visit ends by itself."""
 TRACK_SECONDS = 2.0
@@ -95,6 +103,8 @@ class Watch:
         self._looks: list[LookRequest] = []
         self._seconds = float("-inf")
         """Of the newest frame."""
+        self._analysed_seconds = float("-inf")
+        """Of the newest that was analysed."""
         self._past = RememberedVisits()
         self._quiet_until = float("-inf")
 
@@ -122,9 +132,17 @@ class Watch:
         # Frames come every 1/fps with some jitter: half a frame's time more lets the last be late.
         self._within = self._settings.appear.within.total_seconds() + 0.5 / camera.fps
 
-    def update(self, frame: Frame, detections: Sequence[Detection]) -> list[Event]:
-        """The events that `frame` causes; `detections` may hold other watches' prompts."""
+    def update(
+        self, frame: Frame, detections: Sequence[Detection], *, repeated: bool = False
+    ) -> list[Event]:
+        """The events that `frame` causes; `detections` may hold other watches' prompts.
+
+        `repeated` are those of an earlier frame, which this one looks like: they are no further hit
+        of `appear`, so that one false detection alone never alerts.
+        """
         self._seconds = frame.seconds
+        if not repeated:
+            self._analysed_seconds = frame.seconds
         self._past.pass_time(frame)
         self._rivals_seen = tuple(d for d in detections if d.prompt in self._rivals)
         mine = [
@@ -144,7 +162,7 @@ class Watch:
                 continue
             zones = self._counting.zones_if_counts(track, frame.size, self._held(track, frame.size))
             if zones is not None:
-                self._sight(frame, track, zones)
+                self._sight(frame, track, zones, repeated=repeated)
         events = self._go_on(frame)
         events += (e for visit in self._visits.values() for e in self._due(visit, frame.seconds))
         return events + self._end_left(frame.seconds)
@@ -153,6 +171,18 @@ class Watch:
         """Whether a detection of this frame may begin a track."""
         sure = detection.confidence >= self._confidence
         return sure and not rules.beaten(detection, self._rivals_seen)
+
+    @property
+    def rest_seconds(self) -> float:
+        """How long after the last analysed frame the next must be, though nothing has moved."""
+        return min(map(self._rest_for, self._visits.values()), default=REST_SECONDS)
+
+    def _rest_for(self, visit: Visit) -> float:
+        seen_seconds = visit.last.seconds
+        in_question = not visit.appeared or seen_seconds < self._analysed_seconds
+        if in_question and self._seconds - seen_seconds <= max(self._within, IN_QUESTION_SECONDS):
+            return 0.0
+        return OPEN_REST_SECONDS if visit.appeared else REST_SECONDS
 
     def take_looks(self) -> list[LookRequest]:
         """The second looks that are due since the last call."""
@@ -220,7 +250,7 @@ class Watch:
         before = self._past.at(track.box, size)
         return () if before is None else before.last.zones
 
-    def _sight(self, frame: Frame, track: Track, zones: tuple[str, ...]) -> None:
+    def _sight(self, frame: Frame, track: Track, zones: tuple[str, ...], *, repeated: bool) -> None:
         sighting = Sighting(
             track, frame.seconds, frame.captured_at, frame.position, frame.size, zones
         )
@@ -244,7 +274,7 @@ class Watch:
         if track.confidence > visit.best_confidence:
             visit.best = picture
             visit.best_confidence = track.confidence
-        if not visit.appeared:
+        if not visit.appeared and not repeated:
             visit.hits.append(frame.seconds)
             while frame.seconds - visit.hits[0] > self._within:
                 visit.hits.popleft()
