@@ -34,10 +34,23 @@ NEW_SECONDS = 40.0
 LEVELS_OF_NOISE = 6.7
 """A cell has changed beyond this many times its noise level, which is the median of its differences:
 4.5 standard deviations of a normal distribution (4.5 / 0.6745)."""
-LEAST_LEVELS = 4.0
+LEAST_LEVELS = 2.6
 """Nothing smaller is a change: rounding, and what compression does to flat parts of a picture."""
 MOST_LEVELS = 26.0
-"""Anything greater is a change, however restless its cell is."""
+"""Anything greater is a change, however restless its cell is, but for `EDGE_SHARE`."""
+EDGE_LEVELS = 12.0
+SHAKE_OFF = 0.02
+SHAKE_K = 6.0
+EDGE_SHARE = 0.5
+"""By this share of the brightness's range among a cell and its neighbours, a restless cell may
+differ beyond `MOST_LEVELS`: where the camera shakes, an edge comes and goes."""
+WEATHER_MARGIN = 2.0
+"""What is far greater than what happens all over the picture is a change."""
+WEATHER_PLACES = 0.25
+"""All over the picture is in this share of the heat map's cells."""
+WEATHER_RISE_SECONDS = 4.0
+"""In this time of rain the level that counts as weather grows by e."""
+WEATHER_FALL_SECONDS = 10.0
 TOGETHER = 3
 """So many cells of 3x3 that have changed are motion."""
 LIGHT_SHARE = 0.3
@@ -137,16 +150,31 @@ class Motion:
             return False
 
         difference = self._difference(self._mean, luma)
-        changed = self._changed(difference)
-        moved = bool(changed.any())
-        self._awake_until = seconds + AWAKE_FOR_SECONDS if moved else self._awake_until
+        limit = self._limit(self._mean, difference)
+        changed = _clusters(difference, cv2.max(limit, self._weather))
+        if changed is not None:
+            self._follow_weather(changed, past)
+            changed = _clusters(difference, cv2.max(limit, min(self._weather * WEATHER_MARGIN, MOST_LEVELS)))
+        else: self._weather = max(self._weather * exp(-past / WEATHER_FALL_SECONDS), LEAST_LEVELS / WEATHER_MARGIN)
+        moved = changed is not None
+        if changed is not None:
+            self._stirred[cv2.dilate(changed, np.ones((3, 3), np.uint8)) > 0] = seconds + AWAKE_FOR_SECONDS
         self._warm(changed if moved else None, past)
         self._learn(luma, difference, past)
         return moved
 
+    def _follow_weather(self, changed, past: float) -> None:
+        places = cv2.resize(changed.astype(np.float32), (HEAT_COLUMNS, HEAT_ROWS), interpolation=cv2.INTER_AREA)
+        if np.count_nonzero(places) >= WEATHER_PLACES * HEAT_COLUMNS * HEAT_ROWS:
+            self._weather = min(self._weather * exp(min(past, 2) / WEATHER_RISE_SECONDS), MOST_LEVELS)
+        else:
+            self._weather = max(self._weather * exp(-past / WEATHER_FALL_SECONDS), LEAST_LEVELS / WEATHER_MARGIN)
+
     def _begin(self, luma: Luma, seconds: float) -> None:
         self._mean = luma.astype(np.float32)
         self._noise = np.full(luma.shape, LEAST_LEVELS / LEVELS_OF_NOISE, np.float32)
+        self._weather = LEAST_LEVELS / WEATHER_MARGIN
+        self._stirred = np.full(luma.shape, -np.inf)
         self._heat = np.zeros((HEAT_ROWS, HEAT_COLUMNS), np.float32)
         self._seconds, self._age, self._awake_until = seconds, 0.0, float("-inf")
         self._choose(None)
@@ -189,25 +217,28 @@ class Motion:
         shares = np.clip(rises / middles, -LIGHT_SHARE, LIGHT_SHARE)
         return (np.interp(_LEVELS, middles, shares) * _LEVELS).astype(np.float32)
 
-    def _changed(self, difference: _Levels) -> NDArray[np.uint8]:
-        """1 for each cell that has changed and has neighbours that did."""
-        limit = np.clip(self._noise * LEVELS_OF_NOISE, LEAST_LEVELS, MOST_LEVELS)
-        beyond = (difference > limit).view(np.uint8)
-        near = cv2.boxFilter(beyond, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
-        return beyond & (near >= TOGETHER).view(np.uint8)
+    def _limit(self, mean, difference):
+        kernel = np.ones((3, 3), np.uint8)
+        span = cv2.subtract(cv2.dilate(mean, kernel), cv2.erode(mean, kernel))
+        spans = span.ravel()[self._sample]
+        edges = spans > EDGE_LEVELS
+        q = 0.
+        if edges.sum() > 30:
+            q = max(0., float(np.median(difference.ravel()[self._sample][edges]/spans[edges])) - SHAKE_OFF)
+        return np.minimum(self._noise * LEVELS_OF_NOISE, MOST_LEVELS + EDGE_SHARE * span) + (SHAKE_K * q) * span
 
     def _learn(self, luma: Luma, difference: _Levels, past: float) -> None:
-        awake = self._seconds < self._awake_until
-        share = 1 - exp(-past / (AWAKE_SECONDS if awake else ASLEEP_SECONDS))
-        # At first the mean of all pictures, or the first would weigh most for long.
-        share = max(share, past / (self._age + past)) if past else 0.0
-        cv2.accumulateWeighted(luma, self._mean, share)
+        fresh = past / (self._age + past) if past else 0.0
+        slow, fast = (max(1 - exp(-past / each), fresh) for each in (ASLEEP_SECONDS, AWAKE_SECONDS))
+        stirred = (self._stirred > self._seconds).view(np.uint8)
+        cv2.accumulateWeighted(luma, self._mean, slow, 1 - stirred)
+        cv2.accumulateWeighted(luma, self._mean, fast, stirred)
         pace = NEW_NOISE_SECONDS if self._age < NEW_SECONDS else NOISE_SECONDS
         growth = exp(min(past, 2.0) / pace)
         self._noise *= np.where(
             difference > self._noise, np.float32(growth), np.float32(1 / growth)
         )
-        least, most = LEAST_LEVELS / LEVELS_OF_NOISE, MOST_LEVELS / LEVELS_OF_NOISE
+        least, most = LEAST_LEVELS /2/ LEVELS_OF_NOISE, 100 / LEVELS_OF_NOISE
         np.clip(self._noise, least, most, out=self._noise)
 
     def _warm(self, changed: NDArray[np.uint8] | None, past: float) -> None:
@@ -220,3 +251,11 @@ class Motion:
 
 
 _LEVELS = np.arange(256, dtype=np.float32)
+
+
+def _clusters(difference, limit):
+    """1 for each cell that has changed and has neighbours that did."""
+    beyond = (difference > limit).view(np.uint8)
+    near = cv2.boxFilter(beyond, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    changed = beyond & (near >= TOGETHER).view(np.uint8)
+    return changed if changed.any() else None
