@@ -31,7 +31,7 @@ from rich.progress import track as progress
 from rich.table import Table
 
 from streamwatch.records import Frame, Image
-from streamwatch.scheduler.motion import ASLEEP_SECONDS, TOGETHER, WIDTH, Motion
+from streamwatch.scheduler.motion import RESTING_SECONDS, TOGETHER, WIDTH, Motion
 from tests.truth.scenes import NOISE, START, Beam, Scene, Thing, encoded
 
 FULL_FPS = 15
@@ -230,7 +230,7 @@ class Mog2:
     def update(self, luma: Luma, seconds: float) -> bool:
         past = 1.0 if self._last is None else seconds - self._last
         self._last = seconds
-        rate = 1 - float(np.exp(-past / ASLEEP_SECONDS))
+        rate = 1 - float(np.exp(-past / RESTING_SECONDS))
         changed = self._model.apply(luma, learningRate=rate) > 0
         near = cv2.boxFilter(changed.astype(np.uint8), -1, (3, 3), normalize=False)
         return bool(((near >= TOGETHER) & changed).any())

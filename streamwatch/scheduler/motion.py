@@ -1,8 +1,8 @@
 """Whether anything in a camera's picture has changed from what stood there before.
 
 Works on small pictures of the frames' brightness: a running mean of each cell is what stands there,
-and a cell has changed where it differs from that by far more than it mostly does. How the light of
-the whole picture changes is taken off first.
+and a cell has changed where it differs from that by far more than it mostly does. What happens to
+the whole picture at once is no motion: its light changes, rain falls on it, the camera shakes.
 """
 
 from __future__ import annotations
@@ -18,54 +18,66 @@ from streamwatch.geometry import Box, Polygon
 
 WIDTH = 128
 """Most cells across. A person 20 px high in a picture of 640x360 is 4 cells high and 2 wide."""
-ASLEEP_SECONDS = 10.0
-"""Time constant of the mean while nothing moves. What fades in over 8 s differs by two thirds of
-its contrast at the end."""
-AWAKE_SECONDS = 2.5
-"""The same for `AWAKE_FOR_SECONDS` after motion, so that what has stopped belongs to the picture
-after 4 to 8 s, depending on its contrast."""
-AWAKE_FOR_SECONDS = 8.0
+RESTING_SECONDS = 10.0
+"""Time constant of a cell's mean while it doesn't change. What fades in over 8 s differs by two
+thirds of its contrast at the end."""
+STIRRED_SECONDS = 2.5
+"""The same for `STIRRED_FOR_SECONDS` after it, or a cell next to it, has changed: what has stopped
+belongs to the picture after 4 to 8 s, depending on its contrast."""
+STIRRED_FOR_SECONDS = 8.0
 NOISE_SECONDS = 30.0
-"""In this time of ever larger (or smaller) differences a cell's noise level grows (or shrinks) by
-e. What stays for some seconds must not make its cells deaf."""
+"""While a cell's differences are above its noise level, or below, that grows, or shrinks, by e in
+this time. What passes, or stays for some seconds, must not make a cell deaf."""
 NEW_NOISE_SECONDS = 6.0
-"""The same in the first `NEW_SECONDS`."""
+"""The same in the first `NEW_SECONDS`, and in stirred cells, whose edges may be new."""
 NEW_SECONDS = 40.0
 LEVELS_OF_NOISE = 6.7
-"""A cell has changed beyond this many times its noise level, which is the median of its differences:
-4.5 standard deviations of a normal distribution (4.5 / 0.6745)."""
+"""A cell has changed beyond this many times its noise level, the median of its differences: 4.5
+standard deviations of a normal distribution (4.5 / 0.6745)."""
 LEAST_LEVELS = 2.6
-"""Nothing smaller is a change: rounding, and what compression does to flat parts of a picture."""
+"""Nothing smaller is a change: rounding, and what compression does to flat parts of a picture. A
+person in the dark may differ by no more than 4."""
 MOST_LEVELS = 26.0
 """Anything greater is a change, however restless its cell is, but for `EDGE_SHARE`."""
-EDGE_LEVELS = 12.0
-SHAKE_OFF = 0.02
-SHAKE_K = 6.0
 EDGE_SHARE = 0.5
-"""By this share of the brightness's range among a cell and its neighbours, a restless cell may
-differ beyond `MOST_LEVELS`: where the camera shakes, an edge comes and goes."""
-WEATHER_MARGIN = 2.0
-"""What is far greater than what happens all over the picture is a change."""
-WEATHER_PLACES = 0.25
-"""All over the picture is in this share of the heat map's cells."""
-WEATHER_RISE_SECONDS = 4.0
-"""In this time of rain the level that counts as weather grows by e."""
-WEATHER_FALL_SECONDS = 10.0
+"""By this share of the range of brightness around a cell, a restless one may differ beyond
+`MOST_LEVELS`: an edge that sways to and fro between two cells."""
 TOGETHER = 3
 """So many cells of 3x3 that have changed are motion."""
+
 LIGHT_SHARE = 0.3
 """Most that the light may change from the mean; beyond it is motion, as where a lamp is lit."""
 LIGHT_BANDS = 4
 """In how many bands of brightness, each with as many cells, the change of light is measured: more
-than one, since cameras bend the curve, and some give black as 16."""
+than one, since cameras bend the curve, and most give black as 16."""
 LIGHT_CELLS = 256
 """About how many cells a band is measured from."""
 HIGHLIGHT = 224
 """What was, and is, at least so bright may be clipped, and its difference says nothing. White is
 235 for most cameras."""
+
+EDGE_LEVELS = 12.0
+"""Cells with such a range of brightness around them show whether the camera shakes: there, most
+differences are a share of the range, as large as the move."""
+LEAST_EDGES = 30
+"""In fewer cells of the sample, one thing that moves might look like a shaking camera."""
+STILL_SHARE = 0.02
+"""The share that noise alone explains."""
+SHAKE_MARGIN = 6.0
+"""A move may make this many times the median share of a cell's range: some edges are sharper."""
+
+WEATHER_PLACES = 0.25
+"""What changes in this share of the heat map's places, each a part of the picture, is weather."""
+WEATHER_MARGIN = 2.0
+"""What differs more than weather by this factor is a change."""
+WEATHER_RISE_SECONDS = 4.0
+"""In this time of rain what counts as weather grows by e."""
+WEATHER_FALL_SECONDS = 10.0
+"""And shrinks by e in this time without."""
+
+HEAT_COLUMNS, HEAT_ROWS = 8, 6
 HEAT_SECONDS = 300.0
 """How long motion counts in `Motion.where`."""
-HEAT_COLUMNS, HEAT_ROWS = 8, 6
 HEAT_SHARE = 0.8
 """`Motion.where` holds this share of the motion."""
 
@@ -74,6 +86,16 @@ Luma = NDArray[np.uint8]
 Valid = NDArray[np.bool_]
 """`(height, width)` of the same size: the cells that count."""
 _Levels = NDArray[np.float32]
+_Flags = NDArray[np.uint8]
+"""1 or 0 for each cell."""
+
+_ALL_LEVELS = np.arange(256, dtype=np.float32)
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
+_NOISE_RANGE = (
+    LEAST_LEVELS / WEATHER_MARGIN / LEVELS_OF_NOISE,
+    (MOST_LEVELS + EDGE_SHARE * 255) / LEVELS_OF_NOISE,
+)
+"""No noise level outside of it would make another limit."""
 
 
 def valid_cells(
@@ -107,7 +129,7 @@ def valid_cells(
 class Motion:
     """Watches one camera's small pictures. Not for several threads at once.
 
-    It learns in the first seconds, in which it may be wrong either way.
+    It learns in the first minute, in which it may be wrong either way.
     """
 
     def __init__(self) -> None:
@@ -116,6 +138,7 @@ class Motion:
     def reset(self) -> None:
         """Forget everything: the next picture is the first."""
         self._mean: _Levels | None = None
+        self._seconds = self._age = 0.0
 
     @property
     def where(self) -> Box | None:
@@ -135,72 +158,70 @@ class Motion:
     def update(self, luma: Luma, seconds: float, valid: Valid | None) -> bool:
         """Whether something has moved, come or gone in this picture.
 
-        `seconds` is monotonic. `valid` may be another array each time but is not to be written
-        into; None lets all cells count. A picture of another size is a first one.
+        `seconds` is monotonic. `valid` may be another array each time, but none that was given may
+        be written into; None lets all cells count. A picture of another size is a first one.
         """
         if self._mean is None or self._mean.shape != luma.shape:
             self._begin(luma, seconds)
+            self._choose(valid)
             return False
         past = max(0.0, seconds - self._seconds)
         self._seconds = seconds
         self._age += past
         if valid is not self._valid:
             self._choose(valid)
-        if not len(self._sample):
+        if not self._sample.size:
             return False
 
-        difference = self._difference(self._mean, luma)
+        surplus = luma - self._expected(self._mean, luma)
+        difference = self._difference(self._mean, luma, surplus)
         limit = self._limit(self._mean, difference)
-        changed = _clusters(difference, cv2.max(limit, self._weather))
-        if changed is not None:
-            self._follow_weather(changed, past)
-            changed = _clusters(difference, cv2.max(limit, min(self._weather * WEATHER_MARGIN, MOST_LEVELS)))
-        else: self._weather = max(self._weather * exp(-past / WEATHER_FALL_SECONDS), LEAST_LEVELS / WEATHER_MARGIN)
-        moved = changed is not None
-        if changed is not None:
-            self._stirred[cv2.dilate(changed, np.ones((3, 3), np.uint8)) > 0] = seconds + AWAKE_FOR_SECONDS
-        self._warm(changed if moved else None, past)
-        self._learn(luma, difference, past)
+        stirring = _clusters(difference, np.maximum(limit, self._weather))
+        self._follow_weather(stirring, past)
+        above_weather = min(self._weather * WEATHER_MARGIN, MOST_LEVELS)
+        changed = _clusters(difference, np.maximum(limit, above_weather))
+        moved = bool(changed.any())
+        self._heat *= exp(-past / HEAT_SECONDS)
+        if moved:
+            self._heat += _places(changed) * min(past, 1.0)
+            around = cv2.dilate(changed, _NEIGHBOURS).view(np.bool_)
+            self._stirred_until[around] = seconds + STIRRED_FOR_SECONDS
+        if past:
+            self._learn(self._mean, luma, surplus, difference, past)
         return moved
-
-    def _follow_weather(self, changed, past: float) -> None:
-        places = cv2.resize(changed.astype(np.float32), (HEAT_COLUMNS, HEAT_ROWS), interpolation=cv2.INTER_AREA)
-        if np.count_nonzero(places) >= WEATHER_PLACES * HEAT_COLUMNS * HEAT_ROWS:
-            self._weather = min(self._weather * exp(min(past, 2) / WEATHER_RISE_SECONDS), MOST_LEVELS)
-        else:
-            self._weather = max(self._weather * exp(-past / WEATHER_FALL_SECONDS), LEAST_LEVELS / WEATHER_MARGIN)
 
     def _begin(self, luma: Luma, seconds: float) -> None:
         self._mean = luma.astype(np.float32)
         self._noise = np.full(luma.shape, LEAST_LEVELS / LEVELS_OF_NOISE, np.float32)
         self._weather = LEAST_LEVELS / WEATHER_MARGIN
-        self._stirred = np.full(luma.shape, -np.inf)
         self._heat = np.zeros((HEAT_ROWS, HEAT_COLUMNS), np.float32)
-        self._seconds, self._age, self._awake_until = seconds, 0.0, float("-inf")
-        self._choose(None)
+        self._stirred_until = np.full(luma.shape, -np.inf)
+        self._seconds, self._age = seconds, 0.0
 
     def _choose(self, valid: Valid | None) -> None:
-        """The cells that the light is measured in: of those that count, each n-th."""
+        """Take up which cells count, and each n-th of them as the sample that shows the light."""
         assert self._mean is not None
         self._valid = valid
-        self._counts = None if valid is None else valid.astype(np.uint8)
-        cells = np.arange(self._mean.size) if valid is None else np.flatnonzero(valid)
+        counts = np.ones(self._mean.shape, np.uint8) if valid is None else valid.view(np.uint8)
+        self._counts = counts
+        self._places = int(np.count_nonzero(_places(counts)))
+        cells = np.flatnonzero(counts)
         # An odd step, for an even one may see only every second column.
-        step = max(1, len(cells) // (LIGHT_BANDS * LIGHT_CELLS)) | 1
-        cells = cells[::step]
-        bands = min(LIGHT_BANDS, len(cells))
-        self._sample = cells[: len(cells) - len(cells) % bands] if bands else cells
-        self._bands = bands
+        cells = cells[:: max(1, cells.size // (LIGHT_BANDS * LIGHT_CELLS)) | 1]
+        self._bands = max(1, min(LIGHT_BANDS, cells.size))
+        self._sample = cells[: cells.size - cells.size % self._bands]
 
-    def _difference(self, mean: _Levels, luma: Luma) -> _Levels:
-        """How far each cell is from what stood there, in the light of now; 0 where none counts."""
-        whole = mean.astype(np.uint8)
-        expected = cv2.add(mean, cv2.LUT(whole, self._light(mean, luma)))
-        difference = cv2.absdiff(expected, luma.astype(np.float32))
-        difference[cv2.min(whole, luma) >= HIGHLIGHT] = 0
-        if self._counts is not None:
-            difference *= self._counts
-        return difference  # type: ignore[no-any-return]
+    def _expected(self, mean: _Levels, luma: Luma) -> _Levels:
+        """What stood there, in the light of now."""
+        rise: _Levels = cv2.LUT(mean.astype(np.uint8), self._light(mean, luma))
+        return mean + rise
+
+    def _difference(self, mean: _Levels, luma: Luma, surplus: _Levels) -> _Levels:
+        """How far each cell is from what is expected; 0 where that says nothing or doesn't count."""
+        difference: _Levels = np.abs(surplus)
+        difference[(luma >= HIGHLIGHT) & (mean >= HIGHLIGHT)] = 0
+        difference *= self._counts
+        return difference
 
     def _light(self, mean: _Levels, luma: Luma) -> _Levels:
         """By how many levels the light of now has raised each of the 256 levels of the mean.
@@ -211,51 +232,63 @@ class Motion:
         """
         before = mean.ravel()[self._sample]
         order = np.argsort(before).reshape(self._bands, -1)
-        rise = luma.ravel()[self._sample] - before
-        rises = np.median(rise[order], axis=1)
+        rises = np.median((luma.ravel()[self._sample] - before)[order], axis=1)
         middles = np.maximum(np.median(before[order], axis=1), 1.0)
         shares = np.clip(rises / middles, -LIGHT_SHARE, LIGHT_SHARE)
-        return (np.interp(_LEVELS, middles, shares) * _LEVELS).astype(np.float32)
+        return (np.interp(_ALL_LEVELS, middles, shares) * _ALL_LEVELS).astype(np.float32)
 
-    def _limit(self, mean, difference):
-        kernel = np.ones((3, 3), np.uint8)
-        span = cv2.subtract(cv2.dilate(mean, kernel), cv2.erode(mean, kernel))
+    def _limit(self, mean: _Levels, difference: _Levels) -> _Levels:
+        """Beyond which difference each cell has changed, but for the weather."""
+        span: _Levels = cv2.dilate(mean, _NEIGHBOURS) - cv2.erode(mean, _NEIGHBOURS)
+        limit: _Levels = np.minimum(self._noise * LEVELS_OF_NOISE, MOST_LEVELS + EDGE_SHARE * span)
         spans = span.ravel()[self._sample]
         edges = spans > EDGE_LEVELS
-        q = 0.
-        if edges.sum() > 30:
-            q = max(0., float(np.median(difference.ravel()[self._sample][edges]/spans[edges])) - SHAKE_OFF)
-        return np.minimum(self._noise * LEVELS_OF_NOISE, MOST_LEVELS + EDGE_SHARE * span) + (SHAKE_K * q) * span
+        if np.count_nonzero(edges) >= LEAST_EDGES:
+            shares = difference.ravel()[self._sample][edges] / spans[edges]
+            shaken = float(np.median(shares)) - STILL_SHARE
+            if shaken > 0:
+                limit += span * np.float32(SHAKE_MARGIN * shaken)
+        return limit
 
-    def _learn(self, luma: Luma, difference: _Levels, past: float) -> None:
-        fresh = past / (self._age + past) if past else 0.0
-        slow, fast = (max(1 - exp(-past / each), fresh) for each in (ASLEEP_SECONDS, AWAKE_SECONDS))
-        stirred = (self._stirred > self._seconds).view(np.uint8)
-        cv2.accumulateWeighted(luma, self._mean, slow, 1 - stirred)
-        cv2.accumulateWeighted(luma, self._mean, fast, stirred)
-        pace = NEW_NOISE_SECONDS if self._age < NEW_SECONDS else NOISE_SECONDS
-        growth = exp(min(past, 2.0) / pace)
-        self._noise *= np.where(
-            difference > self._noise, np.float32(growth), np.float32(1 / growth)
-        )
-        least, most = LEAST_LEVELS /2/ LEVELS_OF_NOISE, 100 / LEVELS_OF_NOISE
-        np.clip(self._noise, least, most, out=self._noise)
+    def _follow_weather(self, stirring: _Flags, past: float) -> None:
+        stirred = np.count_nonzero(_places(stirring)) if stirring.any() else 0
+        if stirred >= WEATHER_PLACES * self._places:
+            self._weather *= exp(min(past, 1.0) / WEATHER_RISE_SECONDS)
+        else:
+            self._weather *= exp(-past / WEATHER_FALL_SECONDS)
+        self._weather = min(max(self._weather, LEAST_LEVELS / WEATHER_MARGIN), MOST_LEVELS)
 
-    def _warm(self, changed: NDArray[np.uint8] | None, past: float) -> None:
-        """Note where it moved, for as long as it did."""
-        self._heat *= exp(-past / HEAT_SECONDS)
-        if changed is not None:
-            size = HEAT_COLUMNS, HEAT_ROWS
-            shares = cv2.resize(changed.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-            self._heat += shares * min(past, 1.0)
+    def _learn(
+        self, mean: _Levels, luma: Luma, surplus: _Levels, difference: _Levels, past: float
+    ) -> None:
+        # At first the mean of all pictures, or the first would weigh most for long.
+        share = max(past / (self._age + past), 1 - exp(-past / RESTING_SECONDS))
+        cv2.accumulateWeighted(luma, mean, share)
+        stirred = (self._stirred_until > self._seconds).view(np.uint8)
+        # Without the light's change, which the mean must follow everywhere at the same pace.
+        more = max(0.0, 1 - exp(-past / STIRRED_SECONDS) - share)
+        mean += surplus * stirred * np.float32(more)
+        resting = NEW_NOISE_SECONDS if self._age < NEW_SECONDS else NOISE_SECONDS
+        quick, slow = (exp(min(past, 1.0) / each) for each in (NEW_NOISE_SECONDS, resting))
+        factors = np.zeros(256, np.float32)
+        factors[:4] = 1 / slow, slow, 1 / quick, quick
+        above = (difference > self._noise).view(np.uint8)
+        self._noise *= cv2.LUT(above | (stirred << 1), factors)
+        np.clip(self._noise, *_NOISE_RANGE, out=self._noise)
 
 
-_LEVELS = np.arange(256, dtype=np.float32)
-
-
-def _clusters(difference, limit):
-    """1 for each cell that has changed and has neighbours that did."""
+def _clusters(difference: _Levels, limit: _Levels) -> _Flags:
+    """The cells that have changed and have enough neighbours that did."""
     beyond = (difference > limit).view(np.uint8)
+    if cv2.countNonZero(beyond) < TOGETHER:
+        return np.zeros_like(beyond)
     near = cv2.boxFilter(beyond, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
-    changed = beyond & (near >= TOGETHER).view(np.uint8)
-    return changed if changed.any() else None
+    changed: _Flags = beyond & (near >= TOGETHER).view(np.uint8)
+    return changed
+
+
+def _places(cells: _Flags) -> _Levels:
+    """The share of such cells in each place of the heat map."""
+    size = HEAT_COLUMNS, HEAT_ROWS
+    shares: _Levels = cv2.resize(cells.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return shares

@@ -297,8 +297,8 @@ def _moved(canvas: _Levels, right: float, down: float) -> _Levels:
     """The picture moved by parts of a pixel too; its edges are repeated."""
     move = np.array(((1, 0, right), (0, 1, down)), np.float32)
     size = canvas.shape[1], canvas.shape[0]
-    moved = cv2.warpAffine(canvas, move, size, borderMode=cv2.BORDER_REPLICATE)
-    return moved.astype(np.float32, copy=False)
+    moved: _Levels = cv2.warpAffine(canvas, move, size, borderMode=cv2.BORDER_REPLICATE)
+    return moved
 
 
 def _paint_tree(canvas: _Levels, box: tuple[int, int, int, int], right: float) -> None:
@@ -310,8 +310,8 @@ def _paint_tree(canvas: _Levels, box: tuple[int, int, int, int], right: float) -
 def _leaves(width: int, height: int) -> _Levels:
     spots = np.random.default_rng(0).normal(0, 1, (height, width)).astype(np.float32)
     spots = cv2.GaussianBlur(spots, (0, 0), 3)
-    spots *= 22 / spots.std()
-    return (np.array((60, 110, 80), np.float32) + spots[..., None]).astype(np.float32)
+    leaves: _Levels = np.float32((60, 110, 80)) + (spots * (22 / spots.std()))[..., None]
+    return leaves
 
 
 def _paint_streak(canvas: _Levels, seed: tuple[int, ...]) -> None:
