@@ -21,10 +21,14 @@ WIDTH = 128
 RESTING_SECONDS = 10.0
 """Time constant of a cell's mean while it doesn't change. What fades in over 8 s differs by two
 thirds of its contrast at the end."""
-STIRRED_SECONDS = 2.5
-"""The same for `STIRRED_FOR_SECONDS` after it, or a cell next to it, has changed: what has stopped
-belongs to the picture after 4 to 8 s, depending on its contrast."""
+PASSING_SECONDS = 1.5
+"""While a cell has changed for less than that, its mean stays as it is, or those that pass would
+leave something of themselves behind."""
+STAYING_SECONDS = 2.0
+"""Time constant after that: what has stopped belongs to the picture after 5 to 8 s in all,
+depending on its contrast."""
 STIRRED_FOR_SECONDS = 8.0
+"""How long a cell counts as stirred after it, or one next to it, has changed."""
 NOISE_SECONDS = 30.0
 """While a cell's differences are above its noise level, or below, that grows, or shrinks, by e in
 this time. What passes, or stays for some seconds, must not make a cell deaf."""
@@ -53,8 +57,8 @@ than one, since cameras bend the curve, and most give black as 16."""
 LIGHT_CELLS = 256
 """About how many cells a band is measured from."""
 HIGHLIGHT = 224
-"""What was, and is, at least so bright may be clipped, and its difference says nothing. White is
-235 for most cameras."""
+"""What is at least so bright may be clipped: it may be brighter in truth. White is 235 for most
+cameras."""
 
 EDGE_LEVELS = 12.0
 """Cells with such a range of brightness around them show whether the camera shakes: there, most
@@ -184,10 +188,14 @@ class Motion:
         self._heat *= exp(-past / HEAT_SECONDS)
         if moved:
             self._heat += _places(changed) * min(past, 1.0)
-            around = cv2.dilate(changed, _NEIGHBOURS).view(np.bool_)
-            self._stirred_until[around] = seconds + STIRRED_FOR_SECONDS
+        around = cv2.dilate(changed, _NEIGHBOURS).view(np.bool_)
+        self._stirred_until[around] = seconds + STIRRED_FOR_SECONDS
+        # Not at once 0 where it hasn't: what stays may hardly differ from behind here and there.
+        self._changed_for += np.where(around, np.float32(past), np.float32(-past))
+        np.maximum(self._changed_for, 0, out=self._changed_for)
         if past:
-            self._learn(self._mean, luma, surplus, difference, past)
+            self._learn(self._mean, luma, surplus, around, past)
+            self._follow_noise(difference, past)
         return moved
 
     def _begin(self, luma: Luma, seconds: float) -> None:
@@ -195,6 +203,7 @@ class Motion:
         self._noise = np.full(luma.shape, LEAST_LEVELS / LEVELS_OF_NOISE, np.float32)
         self._weather = LEAST_LEVELS / WEATHER_MARGIN
         self._heat = np.zeros((HEAT_ROWS, HEAT_COLUMNS), np.float32)
+        self._changed_for = np.zeros(luma.shape, np.float32)
         self._stirred_until = np.full(luma.shape, -np.inf)
         self._seconds, self._age = seconds, 0.0
 
@@ -217,9 +226,10 @@ class Motion:
         return mean + rise
 
     def _difference(self, mean: _Levels, luma: Luma, surplus: _Levels) -> _Levels:
-        """How far each cell is from what is expected; 0 where that says nothing or doesn't count."""
+        """How far each cell is from what is expected; 0 where that says nothing or can't count."""
         difference: _Levels = np.abs(surplus)
-        difference[(luma >= HIGHLIGHT) & (mean >= HIGHLIGHT)] = 0
+        clipped_now, clipped_before = luma >= HIGHLIGHT, mean >= HIGHLIGHT
+        difference[(clipped_now & (surplus < 0)) | (clipped_before & (surplus > 0))] = 0
         difference *= self._counts
         return difference
 
@@ -235,7 +245,8 @@ class Motion:
         rises = np.median((luma.ravel()[self._sample] - before)[order], axis=1)
         middles = np.maximum(np.median(before[order], axis=1), 1.0)
         shares = np.clip(rises / middles, -LIGHT_SHARE, LIGHT_SHARE)
-        return (np.interp(_ALL_LEVELS, middles, shares) * _ALL_LEVELS).astype(np.float32)
+        rise: _Levels = np.interp(_ALL_LEVELS, middles, shares).astype(np.float32) * _ALL_LEVELS
+        return rise
 
     def _limit(self, mean: _Levels, difference: _Levels) -> _Levels:
         """Beyond which difference each cell has changed, but for the weather."""
@@ -259,15 +270,21 @@ class Motion:
         self._weather = min(max(self._weather, LEAST_LEVELS / WEATHER_MARGIN), MOST_LEVELS)
 
     def _learn(
-        self, mean: _Levels, luma: Luma, surplus: _Levels, difference: _Levels, past: float
+        self, mean: _Levels, luma: Luma, surplus: _Levels, changed: NDArray[np.bool_], past: float
     ) -> None:
         # At first the mean of all pictures, or the first would weigh most for long.
-        share = max(past / (self._age + past), 1 - exp(-past / RESTING_SECONDS))
-        cv2.accumulateWeighted(luma, mean, share)
-        stirred = (self._stirred_until > self._seconds).view(np.uint8)
+        new = past / (self._age + past)
+        resting, staying = 1 - exp(-past / RESTING_SECONDS), 1 - exp(-past / STAYING_SECONDS)
+        cv2.accumulateWeighted(luma, mean, max(new, resting))
+        if new > resting or not changed.any():
+            return
         # Without the light's change, which the mean must follow everywhere at the same pace.
-        more = max(0.0, 1 - exp(-past / STIRRED_SECONDS) - share)
-        mean += surplus * stirred * np.float32(more)
+        stays = self._changed_for > PASSING_SECONDS
+        more = np.where(stays, np.float32(staying - resting), np.float32(-resting))
+        mean += surplus * more * changed
+
+    def _follow_noise(self, difference: _Levels, past: float) -> None:
+        stirred = (self._stirred_until > self._seconds).view(np.uint8)
         resting = NEW_NOISE_SECONDS if self._age < NEW_SECONDS else NOISE_SECONDS
         quick, slow = (exp(min(past, 1.0) / each) for each in (NEW_NOISE_SECONDS, resting))
         factors = np.zeros(256, np.float32)

@@ -310,7 +310,8 @@ def _paint_tree(canvas: _Levels, box: tuple[int, int, int, int], right: float) -
 def _leaves(width: int, height: int) -> _Levels:
     spots = np.random.default_rng(0).normal(0, 1, (height, width)).astype(np.float32)
     spots = cv2.GaussianBlur(spots, (0, 0), 3)
-    leaves: _Levels = np.float32((60, 110, 80)) + (spots * (22 / spots.std()))[..., None]
+    green = np.array((60, 110, 80), np.float32)
+    leaves: _Levels = green + (spots * np.float32(22 / spots.std()))[..., None]
     return leaves
 
 
