@@ -57,7 +57,8 @@ class Thing:
     `name` is what the truth calls it, `sprite` a file in `sprites/`, `height` in pixels. `path`
     holds (seconds, x, y) of its foot, the bottom centre; straight between them, and it is there
     from the first to the last. `color`, of `HUES`, repaints it. Sprites of people and animals look
-    left, those of vehicles too; `flip` turns them round.
+    left, those of vehicles too; `flip` turns them round. It fades in and out over `fade_in` and
+    `fade_out` seconds, at the beginning and the end of its path.
     """
 
     name: str
@@ -66,6 +67,14 @@ class Thing:
     path: tuple[tuple[float, float, float], ...]
     color: str | None = None
     flip: bool = False
+    fade_in: float = 0.0
+    fade_out: float = 0.0
+
+    def opacity(self, seconds: float) -> float:
+        """How much of it covers what is behind, 0 to 1, while it is on its path."""
+        since, left = seconds - self.path[0][0], self.path[-1][0] - seconds
+        entered = since / self.fade_in if self.fade_in else 1.0
+        return min(1.0, entered, left / self.fade_out if self.fade_out else 1.0)
 
     def foot(self, seconds: float) -> tuple[float, float] | None:
         """Where it stands; None before and after its path."""
@@ -74,6 +83,28 @@ class Thing:
             return None
         x, y = (float(np.interp(seconds, times, [step[k] for step in self.path])) for k in (1, 2))
         return x, y
+
+
+@dataclass(frozen=True, slots=True)
+class Beam:
+    """A spot of light that falls on the scene, whatever its own light: a lamp's, a headlight's.
+
+    `path` is as in `Thing`, of its middle. It adds `levels` there, and less around it: 60 % at
+    `radius` pixels.
+    """
+
+    path: tuple[tuple[float, float, float], ...]
+    radius: float
+    levels: float
+
+    def shine(self, canvas: _Levels, seconds: float) -> None:
+        times = [step[0] for step in self.path]
+        if times[0] <= seconds <= times[-1]:
+            x, y = (np.interp(seconds, times, [step[k] for step in self.path]) for k in (1, 2))
+            height, width = canvas.shape[:2]
+            across = np.exp(-0.5 * ((np.arange(width) - x) / self.radius) ** 2)
+            down = np.exp(-0.5 * ((np.arange(height) - y) / self.radius) ** 2)
+            canvas += (self.levels * down[:, None] * across)[..., None].astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +126,11 @@ class Scene:
 
     `pillars` are boxes in pixels that hide what is behind them. `light` darkens the picture: 1 is
     day, 0.3 night. `size` is (width, height).
+
+    What may trouble a camera: `dimming`, (seconds, share of `light`) with straight lines between
+    them; `rain`, (seconds, streaks in a frame) likewise; `trees`, boxes in pixels full of leaves
+    that `sway` this many pixels to both sides; `shake`, the pixels by which the camera itself does;
+    `beams` of light.
     """
 
     things: tuple[Thing, ...]
@@ -103,6 +139,12 @@ class Scene:
     pillars: tuple[tuple[int, int, int, int], ...] = ()
     light: float = 1.0
     seed: int = 0
+    dimming: tuple[tuple[float, float], ...] = ()
+    rain: tuple[tuple[float, float], ...] = ()
+    trees: tuple[tuple[int, int, int, int], ...] = ()
+    sway: float = 0.0
+    shake: float = 0.0
+    beams: tuple[Beam, ...] = ()
 
     def frames(self, fps: float, camera: str = "scene") -> Iterator[tuple[Frame, tuple[Seen, ...]]]:
         """Every frame from 0 s on, as one read from a file, with what is in it."""
@@ -116,16 +158,30 @@ class Scene:
 
     def at(self, seconds: float) -> tuple[Image, tuple[Seen, ...]]:
         """The picture at one moment, and what is in it."""
+        random = np.random.default_rng((self.seed, round(seconds * 1000)))
+        canvas = self.clean(seconds)
+        noise = random.normal(0, NOISE, canvas.shape).astype(np.float32)
+        image = np.clip(canvas + noise, 0, 255).astype(np.uint8)
+        return image, self._seen(self._placed(seconds))
+
+    def clean(self, seconds: float) -> NDArray[np.float32]:
+        """The picture at one moment without the camera's noise: levels, which may exceed 255."""
         canvas = _street(self.size).astype(np.float32)
-        placed = self._placed(seconds)
-        for thing in placed:
+        for number, tree in enumerate(self.trees):
+            _paint_tree(canvas, tree, self.sway * _wobble(seconds, number))
+        for thing in self._placed(seconds):
             thing.paint(canvas)
         for x1, y1, x2, y2 in self.pillars:
             canvas[y1:y2, x1:x2] = (95, 105, 110)
-        random = np.random.default_rng((self.seed, round(seconds * 1000)))
-        noise = random.normal(0, NOISE, canvas.shape).astype(np.float32)
-        image = np.clip(canvas * self.light + noise, 0, 255).astype(np.uint8)
-        return image, self._seen(placed)
+        for streak in range(round(_along(self.rain, seconds, 0.0))):
+            _paint_streak(canvas, (self.seed, round(seconds * 1000), streak))
+        canvas *= self.light * _along(self.dimming, seconds, 1.0)
+        for beam in self.beams:
+            beam.shine(canvas, seconds)
+        if self.shake:
+            move = [_wobble(seconds, 0) * self.shake, _wobble(seconds, 1) * self.shake]
+            canvas = _moved(canvas, *move)
+        return canvas
 
     def truth(self, fps: float) -> Truth:
         """What happens, to hold events of the same frame rate against."""
@@ -164,7 +220,8 @@ class Scene:
             if (foot := thing.foot(seconds)) is not None
         ]
         there.sort(key=lambda entry: entry[0][1])
-        return [_Placed.of(number, self.things[number], foot) for foot, number in there]
+        placed = (_Placed.of(number, self.things[number], foot) for foot, number in there)
+        return [replace(each, opacity=self.things[each.number].opacity(seconds)) for each in placed]
 
     def _seen(self, placed: Sequence[_Placed]) -> tuple[Seen, ...]:
         """From the nearest to the farthest: what shows is what nothing nearer covers."""
@@ -179,7 +236,8 @@ class Scene:
                 continue
             (x1, y1, x2, y2), inside = shown
             solid, window = thing.cover[inside] > 0.5, free[y1:y2, x1:x2]
-            visible = float((solid & window).sum() / max(1, (thing.cover > 0.5).sum()))
+            share = float((solid & window).sum() / max(1, (thing.cover > 0.5).sum()))
+            visible = share * thing.opacity
             window &= ~solid
             if visible >= LEAST_VISIBLE:
                 name = self.things[thing.number].name
@@ -196,6 +254,7 @@ class _Placed:
     top: int
     levels: _Levels
     cover: _Levels
+    opacity: float = 1.0
 
     @classmethod
     def of(cls, number: int, thing: Thing, foot: tuple[float, float]) -> Self:
@@ -220,7 +279,52 @@ class _Placed:
         if shown is not None:
             (x1, y1, x2, y2), inside = shown
             window = canvas[y1:y2, x1:x2]
-            window += (self.levels[inside] - window) * self.cover[inside][..., None]
+            cover = self.cover[inside] * self.opacity if self.opacity < 1 else self.cover[inside]
+            window += (self.levels[inside] - window) * cover[..., None]
+
+
+def _along(path: tuple[tuple[float, float], ...], seconds: float, otherwise: float) -> float:
+    """The value at that moment, straight between those of the path; `otherwise` without any."""
+    if not path:
+        return otherwise
+    return float(np.interp(seconds, [step[0] for step in path], [step[1] for step in path]))
+
+
+def _wobble(seconds: float, number: int) -> float:
+    """To and fro, -1 to 1: two sines whose periods are no multiples, others for each number."""
+    turns = seconds * (0.43 + 0.07 * number), seconds * (1.07 - 0.09 * number) + 0.3 * number
+    return float(0.7 * np.sin(np.pi * 2 * turns[0]) + 0.3 * np.sin(np.pi * 2 * turns[1]))
+
+
+def _moved(canvas: _Levels, right: float, down: float) -> _Levels:
+    """The picture moved by parts of a pixel too; its edges are repeated."""
+    move = np.array(((1, 0, right), (0, 1, down)), np.float32)
+    size = canvas.shape[1], canvas.shape[0]
+    moved: _Levels = cv2.warpAffine(canvas, move, size, borderMode=cv2.BORDER_REPLICATE)
+    return moved
+
+
+def _paint_tree(canvas: _Levels, box: tuple[int, int, int, int], right: float) -> None:
+    x1, y1, x2, y2 = box
+    canvas[y1:y2, x1:x2] = _moved(_leaves(x2 - x1, y2 - y1), right, right / 3)
+
+
+@cache
+def _leaves(width: int, height: int) -> _Levels:
+    spots = np.random.default_rng(0).normal(0, 1, (height, width)).astype(np.float32)
+    spots = cv2.GaussianBlur(spots, (0, 0), 3)
+    green = np.array((60, 110, 80), np.float32)
+    leaves: _Levels = green + (spots * np.float32(22 / spots.std()))[..., None]
+    return leaves
+
+
+def _paint_streak(canvas: _Levels, seed: tuple[int, ...]) -> None:
+    """A drop of rain, as long as it falls while the shutter is open."""
+    height, width = canvas.shape[:2]
+    place = np.random.default_rng(seed)
+    x, y, length = (int(place.integers(most)) for most in (width, height, 16))
+    strip = canvas[y : y + length + 8, x : x + 1]
+    strip += 0.35 * (225 - strip)
 
 
 @cache
@@ -251,6 +355,24 @@ def _painted(bgr: NDArray[np.uint8], cover: _Levels, hue: int) -> NDArray[np.uin
     hsv[..., 0][near] = (hsv[..., 0][near] - main + hue) % 180
     painted: NDArray[np.uint8] = cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2BGR)
     return painted
+
+
+def encoded(images: Iterator[Image], fps: int, bits: int) -> Iterator[av.VideoFrame]:
+    """The pictures as a camera's stream of so many bits a second gives them back: H.264 with a key
+    frame each 4 seconds, which looks different from the pictures before it."""
+    coder = av.CodecContext.create("libx264", "w")
+    decoder = av.CodecContext.create("h264", "r")
+    coder.options = {"preset": "veryfast", "tune": "zerolatency", "x264-params": "scenecut=0"}
+    coder.time_base, coder.framerate = Fraction(1, fps), Fraction(fps)
+    coder.pix_fmt, coder.bit_rate, coder.gop_size = "yuv420p", bits, 4 * fps
+    for image in images:
+        if not coder.is_open:
+            coder.height, coder.width = image.shape[:2]
+        for packet in coder.encode(av.VideoFrame.from_ndarray(image, "bgr24")):
+            yield from decoder.decode(packet)
+    for packet in coder.encode(None):
+        yield from decoder.decode(packet)
+    yield from decoder.decode(None)
 
 
 @cache
