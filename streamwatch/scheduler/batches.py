@@ -8,6 +8,7 @@ are in seconds of video.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -19,10 +20,12 @@ from streamwatch.scheduler.limit import BatchLimit
 BUSY_FRAMES = 0.5
 """A busy camera's place in the queue is better by so much of the time between two of its frames: it
 comes before cameras that are about as far, and never gets more than they for long."""
-BEHIND_FRAMES = 1.0
-"""A camera that gave no frames, or none that were needed, is at most so many behind when it gives
-some again, so it can't make up for that time at the others' expense. With less, a camera would lose
-its turn when that comes a moment before its frame."""
+ABSENT_FRAMES = 1.5
+"""A camera that gave no frame for so many times the time between two is absent. Before that its
+next frame is on the way, and it keeps its turn."""
+BEHIND_SECONDS = 2.0
+"""A camera may catch up with so much video at most, as one that gives fewer frames than its `fps`
+could after hours."""
 AHEAD_FRAMES = 1.5
 """A camera that is further ahead than this of the one that comes first waits, even if the batch has
 room, since other cameras would pay for it: one frame it has just got, and a half for rounding."""
@@ -68,6 +71,8 @@ class _Place:
     feed: Feed
     position: float
     """Seconds of video."""
+    absent_from: float = math.inf
+    """In seconds of the detector's work; infinite while frames come."""
     served: int = 0
     """The number of its latest batch: of two that are equally far, the longer one waits first."""
 
@@ -86,8 +91,10 @@ class Scheduler:
         self._places = [_Place(feed, 0.0) for feed in feeds]
         self._ready = ready
         self._present = 0.0
-        """How far the camera is that came first in the latest batch."""
+        """How far the camera is that comes next. One that was absent begins here again, so that it
+        can't make up for that time at the others' expense."""
         self._batches = 0
+        self._worked_seconds = 0.0
         self._limit = BatchLimit()
         self._woken = False
 
@@ -108,6 +115,7 @@ class Scheduler:
     def note(self, frames: int, seconds: float) -> None:
         """Learn how long the detector took for a batch of so many frames."""
         self._limit.note(frames, seconds)
+        self._worked_seconds += seconds
 
     def wake(self) -> None:
         """Make the present or next call of `next_batch` return at once; from any thread."""
@@ -123,7 +131,9 @@ class Scheduler:
             for feed in feeds:
                 place = _Place(feed, self._present)
                 if (known := before.get(feed.slot)) is not None:
-                    place.position, place.served = known.position, known.served
+                    # At a new rate it is ahead by a frame of that at most.
+                    place.position = min(known.position, self._present + place.step)
+                    place.served = known.served
                 self._places.append(place)
 
     def _collect(self, held: Collection[FrameSlot]) -> Batch:
@@ -131,39 +141,51 @@ class Scheduler:
         batch = Batch([], [])
         limit = self._limit.frames
         self._batches += 1
+        first = math.inf
         for rank, _, place in self._queue():
             if place.feed.slot in held:
+                place.absent_from = self._worked_seconds
                 continue
-            if batch.frames and rank > self._present + AHEAD_FRAMES * place.step:
+            if batch.frames and rank > first + AHEAD_FRAMES * place.step:
                 continue
             frame = place.feed.slot.take()
             if frame is None:
+                soon = self._worked_seconds + ABSENT_FRAMES * place.step
+                place.absent_from = min(place.absent_from, soon)
+                if self._worked_seconds < place.absent_from:
+                    first = min(first, rank)  # its frame comes soon, so the batch is kept short
                 continue
             if not place.feed.needed(frame):
+                place.absent_from = self._worked_seconds
                 batch.still.append(frame)
                 continue
-            if not batch.frames:
-                self._present = max(self._present, rank)
-            place.position = self._start(place) + place.step
+            first = min(first, rank)
+            place.position = max(place.position, self._present) + place.step
+            place.absent_from = math.inf
             place.served = self._batches
             batch.frames.append(frame)
             if len(batch.frames) == limit:
                 break
+        if batch.frames:
+            self._advance(first)
         return batch
+
+    def _advance(self, first: float) -> None:
+        """Go on to the camera that comes next; `first` is the rank of the one that came first."""
+        next_one = min(
+            place.position for place in self._places if self._worked_seconds < place.absent_from
+        )
+        self._present = max(self._present, next_one, first - BEHIND_SECONDS)
 
     def _queue(self) -> list[tuple[float, int, _Place]]:
         """The places with their rank, in seconds of video, the first one first."""
         ranked = []
         for place in self._places:
-            rank = self._start(place)
+            rank = max(place.position, self._present)
             if place.feed.busy():
                 rank -= BUSY_FRAMES * place.step
             ranked.append((rank, place.served, place))
         return sorted(ranked, key=lambda each: each[:2])
-
-    def _start(self, place: _Place) -> float:
-        """Where the place is in the queue if nothing is better for it."""
-        return max(place.position, self._present - BEHIND_FRAMES * place.step)
 
     def _forget_the_past(self) -> None:
         """Nobody waits and the detector is free: no camera owes another anything."""
