@@ -21,7 +21,7 @@ from streamwatch.geometry import Box
 from streamwatch.pipeline.counts import Counts
 from streamwatch.pixels import Pixels
 from streamwatch.records import Detection, EndReason, Event, Finding, Frame, LookRequest, Vocabulary
-from streamwatch.scheduler.batches import FrameSlot, Scheduler
+from streamwatch.scheduler.batches import Feed, FrameSlot, Scheduler
 from streamwatch.watch.protocol import Watcher
 
 log = logging.getLogger(__name__)
@@ -38,16 +38,18 @@ REMEMBER_SECONDS = 30.0
 class Watched:
     """What the analysis of one camera needs.
 
-    `gone_seconds` is how long the camera has given no frame, 0 while it does; `finished` is true
-    when its file has ended and its last frame was taken. `live` is false for files that are read
-    faster than real time. Each frame that was taken is accepted, or rejected with one sentence.
-    `look` takes a second look in another thread; its future always gives a finding.
+    `fps` is how often a frame is due. `gone_seconds` is how long the camera has given no frame, 0
+    while it does; `finished` is true when its file has ended and its last frame was taken. `live`
+    is false for files that are read faster than real time. Each frame that was taken is accepted,
+    or rejected with one sentence. `look` takes a second look in another thread; its future always
+    gives a finding.
     """
 
     slot: FrameSlot
     watcher: Watcher
     vocabulary: Vocabulary
     crop: Box | None
+    fps: float
     live: bool
     gone_seconds: Callable[[], float]
     finished: Callable[[], bool]
@@ -111,7 +113,7 @@ class Analysis:
         remember: Callable[[Iterable[Event]], None],
     ) -> None:
         """`ready` is what the cameras' slots notify; `remember` is given the open visits."""
-        self._scheduler = Scheduler((camera.slot for camera in cameras.values()), ready)
+        self._scheduler = Scheduler(map(_feed, cameras.values()), ready)
         self._detector = detector
         self._cameras = dict(cameras)
         self._running = set(cameras)
@@ -183,8 +185,8 @@ class Analysis:
                 self.turned_at = time.monotonic()
                 self._change_over_if_asked()
                 batch = self._scheduler.next_batch(TICK_SECONDS, self._held())
-                if batch:
-                    self._search(batch)
+                if batch.frames:
+                    self._search(batch.frames)
                 self._take_findings()
                 self._end_what_is_gone()
                 self._remember_if_due()
@@ -214,7 +216,7 @@ class Analysis:
                 or name not in before
                 or camera.slot is not before[name].slot
             }
-            self._scheduler.replace_slots(camera.slot for camera in self._cameras.values())
+            self._scheduler.replace(map(_feed, self._cameras.values()))
             for name in self._questions.keys() - self._cameras.keys():
                 self._cancel(self._questions_of(name))
             done.set_result(None)
@@ -223,7 +225,9 @@ class Analysis:
         started = time.monotonic()
         found = self._detected(batch)
         self.counts.batches += 1
-        self.counts.inference.observe(time.monotonic() - started)
+        took = time.monotonic() - started
+        self.counts.inference.observe(took)
+        self._scheduler.note(len(batch), took)
         for frame, detections in found:
             camera = self._cameras[frame.camera]
             events = self._guarded(frame.camera, camera.watcher.update, frame, detections)
@@ -385,6 +389,10 @@ class Analysis:
             self._publish(event)
             self.counts.events[event.camera, event.watch, event.type] += 1
             log_event(event)
+
+
+def _feed(camera: Watched) -> Feed:
+    return Feed(camera.slot, camera.fps, busy=lambda: False, needed=lambda _: True)
 
 
 def log_event(event: Event) -> None:

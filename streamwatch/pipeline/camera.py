@@ -64,6 +64,7 @@ class RunningCamera:
             self.watcher,
             vocabulary,
             self.settings.crop,
+            self.settings.fps,
             live=self.live,
             gone_seconds=lambda: self.gone_seconds,
             finished=lambda: self.capture.finished,
