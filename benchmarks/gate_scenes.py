@@ -30,6 +30,7 @@ from rich.console import Console
 from rich.progress import track as progress
 from rich.table import Table
 
+from streamwatch.pixels import Pixels
 from streamwatch.records import Frame
 from streamwatch.scheduler.motion import RESTING_SECONDS, TOGETHER, WIDTH, Motion
 from tests.truth.scenes import NOISE, START, Beam, Scene, Thing, encoded
@@ -94,19 +95,19 @@ class Case:
         if self.bits is None:
             yield from (frame for frame, _ in self.scene.frames(fps))
             return
-        images = (frame.image for frame, _ in self.scene.frames(FULL_FPS))
+        images = (frame.picture.bgr() for frame, _ in self.scene.frames(FULL_FPS))
         for index, frame in enumerate(encoded(images, FULL_FPS, self.bits)):
             if index % (FULL_FPS // fps) == 0:
                 at = index / FULL_FPS
                 image = frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
-                yield Frame("scene", index, START + timedelta(seconds=at), at, at, image)
+                yield Frame("scene", index, START + timedelta(seconds=at), at, at, Pixels(image))
 
     def lumas(self) -> Iterator[Luma]:
         """What the gate gets of each frame, 15 a second, without drawing noise at full size."""
         width, height = self.scene.size
         small = WIDTH, height * WIDTH // width
         if self.bits is not None:
-            images = (frame.image for frame, _ in self.scene.frames(FULL_FPS))
+            images = (frame.picture.bgr() for frame, _ in self.scene.frames(FULL_FPS))
             for frame in encoded(images, FULL_FPS, self.bits):
                 plane = frame.to_ndarray()[:height]
                 yield cv2.resize(plane, small, interpolation=cv2.INTER_AREA).astype(np.uint8)

@@ -61,7 +61,8 @@ class Frame:
     `index` counts the decoded frames of this camera from 0, those not analysed included.
     `seconds` is monotonic and drives every duration; media time over all passes for a file.
     `captured_at` is timezone-aware; for a file the time of opening plus the media position.
-    `position` is seconds into a file, else None.
+    `position` is seconds into a file, else None. `still` says that nothing has moved in it, so that
+    it shows what those before it did.
     """
 
     camera: str
@@ -70,6 +71,7 @@ class Frame:
     seconds: float
     position: float | None
     picture: Picture
+    still: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -129,7 +131,8 @@ class CameraCounts:
     were replaced before it took them, `gated` left out because nothing moved, and `analysed` looked
     at. `corrupt` counts packets, `failures` attempts to open or read that failed, `reconnects` how
     often frames came again after that. `age_seconds` is the age of the newest frame, None before
-    the first; `online` says whether frames arrive.
+    the first; `online` says whether frames arrive. `restless` is the part of the picture, in
+    shares, that keeps the camera awake all the time; None if it is still now and then.
     """
 
     frames: int = 0
@@ -142,6 +145,7 @@ class CameraCounts:
     reconnects: int = 0
     age_seconds: float | None = None
     online: bool = False
+    restless: Box | None = None
 
     def after(self, earlier: CameraCounts) -> CameraCounts:
         """These with those of an earlier capture of the same camera."""

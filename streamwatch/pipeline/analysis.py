@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import ParamSpec
 
 import numpy as np
@@ -40,7 +41,8 @@ class Watched:
 
     `fps` is how often a frame is due. `gone_seconds` is how long the camera has given no frame, 0
     while it does; `finished` is true when its file has ended and its last frame was taken. `live`
-    is false for files that are read faster than real time. Each frame that was taken is accepted,
+    is false for files that are read faster than real time. `moving` says whether something moves
+    in its newest frames. Each frame that was taken is accepted,
     or rejected with one sentence. `look` takes a second look in another thread; its future always
     gives a finding.
     """
@@ -51,6 +53,7 @@ class Watched:
     crop: Box | None
     fps: float
     live: bool
+    moving: Callable[[], bool]
     gone_seconds: Callable[[], float]
     finished: Callable[[], bool]
     accept: Callable[[], None]
@@ -113,9 +116,9 @@ class Analysis:
         remember: Callable[[Iterable[Event]], None],
     ) -> None:
         """`ready` is what the cameras' slots notify; `remember` is given the open visits."""
-        self._scheduler = Scheduler(map(_feed, cameras.values()), ready)
-        self._detector = detector
         self._cameras = dict(cameras)
+        self._scheduler = Scheduler(map(self._feed, self._cameras.values()), ready)
+        self._detector = detector
         self._running = set(cameras)
         self._publish = publish
         self._remember = remember
@@ -185,6 +188,8 @@ class Analysis:
                 self.turned_at = time.monotonic()
                 self._change_over_if_asked()
                 batch = self._scheduler.next_batch(TICK_SECONDS, self._held())
+                for frame in batch.still:
+                    self._repeat(frame)
                 if batch.frames:
                     self._search(batch.frames)
                 self._take_findings()
@@ -216,7 +221,7 @@ class Analysis:
                 or name not in before
                 or camera.slot is not before[name].slot
             }
-            self._scheduler.replace(map(_feed, self._cameras.values()))
+            self._scheduler.replace(map(self._feed, self._cameras.values()))
             for name in self._questions.keys() - self._cameras.keys():
                 self._cancel(self._questions_of(name))
             done.set_result(None)
@@ -230,17 +235,43 @@ class Analysis:
         self._scheduler.note(len(batch), took)
         for frame, detections in found:
             camera = self._cameras[frame.camera]
-            events = self._guarded(frame.camera, camera.watcher.update, frame, detections)
-            if events is None:
-                self._publish_all(self._closed(frame.camera, "lost"))
+            if not self._watch(frame, partial(camera.watcher.update, frame, detections)):
                 continue
             camera.accept()
-            self._publish_all(events)
-            self._observe_latency(camera, [frame.captured_at] * len(events))
             self.counts.analysed[frame.camera] += 1
-            self._look_again(camera)
             for question in self._questions_of(frame.camera):
                 self._answer(question, frame, detections)
+
+    def _repeat(self, frame: Frame) -> None:
+        """Pass on a frame that shows what the last analysed one did."""
+        watcher = self._cameras[frame.camera].watcher
+        if self._watch(frame, partial(watcher.repeat, frame)):
+            self.counts.gated[frame.camera] += 1
+
+    def _watch(self, frame: Frame, watch: Callable[[], tuple[Event, ...]]) -> bool:
+        """Publish what the camera's watches make of a frame; whether they could take it."""
+        events = self._guarded(frame.camera, watch)
+        if events is None:
+            self._publish_all(self._closed(frame.camera, "lost"))
+            return False
+        camera = self._cameras[frame.camera]
+        self._publish_all(events)
+        self._observe_latency(camera, [frame.captured_at] * len(events))
+        self._look_again(camera)
+        return True
+
+    def _feed(self, camera: Watched) -> Feed:
+        """Of the camera's frames those are needed in which something moves, and those that the
+        watches or a question want all the same."""
+
+        def busy() -> bool:
+            return camera.moving() or camera.watcher.engaged
+
+        def needed(frame: Frame) -> bool:
+            asked = frame.camera in self._questions
+            return asked or not frame.still or not camera.watcher.may_repeat(frame)
+
+        return Feed(camera.slot, camera.fps, busy, needed)
 
     def _observe_latency(self, camera: Watched, captured_at: Iterable[datetime]) -> None:
         """Note how long ago the frames were captured that caused the events of now."""
@@ -389,10 +420,6 @@ class Analysis:
             self._publish(event)
             self.counts.events[event.camera, event.watch, event.type] += 1
             log_event(event)
-
-
-def _feed(camera: Watched) -> Feed:
-    return Feed(camera.slot, camera.fps, busy=lambda: False, needed=lambda _: True)
 
 
 def log_event(event: Event) -> None:

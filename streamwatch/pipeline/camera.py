@@ -15,6 +15,7 @@ from ulid import ULID
 from streamwatch.config import CameraSettings, Config
 from streamwatch.pipeline.analysis import Watched
 from streamwatch.records import EndReason, Event, Finding, LookRequest, Remembered, Vocabulary
+from streamwatch.scheduler.gate import Areas, Gate
 from streamwatch.scheduler.rate import Rate
 from streamwatch.source import Capture, Slot
 from streamwatch.watch.camera import CameraRules, CameraWatches
@@ -37,6 +38,7 @@ class RunningCamera:
     settings: CameraSettings
     slot: Slot
     rate: Rate
+    gate: Gate
     capture: Capture
     watcher: CameraWatches
     made_at: float
@@ -66,6 +68,7 @@ class RunningCamera:
             self.settings.crop,
             self.settings.fps,
             live=self.live,
+            moving=lambda: self.gate.moving,
             gone_seconds=lambda: self.gone_seconds,
             finished=lambda: self.capture.finished,
             accept=self.capture.accept,
@@ -109,15 +112,17 @@ class CameraMaker:
     ) -> RunningCamera:
         now = time.monotonic()
         slot, rate = Slot(self._ready), Rate(settings.fps)
+        gate = Gate(_areas(settings), off=settings.motion == "off")
         capture = Capture(
             name,
             settings,
             slot=slot,
             due=rate.due,
             on_problem=partial(self._on_problem, name),
+            gate=gate,
             counted=None if before is None else before.counts(now),
         )
-        return RunningCamera(name, settings, slot, rate, capture, watcher, now)
+        return RunningCamera(name, settings, slot, rate, gate, capture, watcher, now)
 
 
 def take_over(
@@ -130,6 +135,8 @@ def take_over(
     if now.capture is before.capture:
         now.rate.change(now.settings.fps)
         now.capture.change_mask(now.settings.mask)
+        if now.settings.differs(before.settings, ("crop", "mask", "ignore", "motion")):
+            now.gate.change(_areas(now.settings), off=now.settings.motion == "off")
     if now.watcher is not before.watcher:
         return before.watcher.close("changed")
     return now.watcher.adopt(_rules(now.name, config, rivals), partial(_why_gone, config))
@@ -153,6 +160,10 @@ def recall(cameras: Mapping[str, RunningCamera], visits: Iterable[Remembered]) -
         camera = cameras.get(name)
         events += ends(there, "restart") if camera is None else camera.watcher.recall(there)
     return events
+
+
+def _areas(settings: CameraSettings) -> Areas:
+    return Areas(settings.crop, settings.mask, settings.ignore)
 
 
 def _why_gone(config: Config, watch: str) -> EndReason:

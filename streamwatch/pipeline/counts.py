@@ -19,6 +19,8 @@ class Counts:
     batches: int = 0
     analysed: Counter[str] = field(default_factory=Counter)
     """Frames, by camera."""
+    gated: Counter[str] = field(default_factory=Counter)
+    """Frames that were not analysed since nothing moved, by camera."""
     events: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """By camera, watch and type."""
     inference: Durations = field(default_factory=lambda: Durations(BATCH_BOUNDS))

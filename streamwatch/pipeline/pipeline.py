@@ -161,8 +161,13 @@ class Pipeline:
     def camera_counts(self, now: float) -> dict[str, CameraCounts]:
         """Of every enabled camera; `now` in monotonic seconds."""
         return {
-            name: replace(capture.counts(now), analysed=self.counts.analysed[name])
-            for name, capture in self._current.captures.items()
+            name: replace(
+                camera.capture.counts(now),
+                analysed=self.counts.analysed[name],
+                gated=self.counts.gated[name],
+                restless=camera.gate.restless,
+            )
+            for name, camera in self._current.cameras.items()
         }
 
     @property
@@ -304,6 +309,8 @@ class Pipeline:
                 if name in prepared.cameras:
                     rivals = prepared.vocabularies.rivals
                     events += take_over(camera, prepared.cameras[name], prepared.config, rivals)
+                    if _looks_for_other(name, before, prepared):
+                        prepared.cameras[name].gate.wake()
                 else:
                     events += let_go(camera, prepared.config)
             return events
@@ -424,6 +431,18 @@ class Pipeline:
             for name, settings in config.cameras.items()
             if settings.enabled
         }
+
+
+def _looks_for_other(camera: str, before: Setup, now: Setup) -> bool:
+    """Whether what stands before the camera already may be found or count now and didn't before."""
+    return (
+        before.detector is not now.detector
+        or before.vocabularies.of_cameras[camera].prompts
+        != now.vocabularies.of_cameras[camera].prompts
+        or before.config.watches_of(camera) != now.config.watches_of(camera)
+        or before.cameras[camera].settings != now.cameras[camera].settings
+        or before.config.detector != now.config.detector
+    )
 
 
 def _stop(captures: Iterable[Capture]) -> None:

@@ -17,7 +17,7 @@ from streamwatch.source.choice import source_for
 from streamwatch.source.clock import Clock
 from streamwatch.source.mask import Mask
 from streamwatch.source.outage import MOST_SAID, STEADY_SECONDS, Outage, retry_seconds
-from streamwatch.source.protocol import Decoded, Source, as_source_error
+from streamwatch.source.protocol import Decoded, Gate, Source, as_source_error
 from streamwatch.source.slot import Slot
 from streamwatch.source.stillness import STILL_SECONDS, Stillness
 from streamwatch.source.timing import Cadence
@@ -60,12 +60,12 @@ class _Reader:
 class Capture:
     """Reads one camera in its own thread, `capture-<camera>`, and retries without limit.
 
-    Each frame for which `due(seconds)` is true is masked and put into `slot`; for a file
-    with `pace: false` the thread then waits until it is taken. The callbacks `due` and
-    `on_problem` run in the capture thread (`on_problem` also in the thread that calls `recover` or
-    `reject`); `on_problem` gets one sentence without secrets, once per outage. Whatever else than
-    SourceError reading raises is such a problem too. The slot is closed when the thread ends. All
-    methods may be called from any thread.
+    Each frame for which `due(seconds)` is true is masked, shown to the `gate` and put into `slot`;
+    for a file with `pace: false` the thread then waits until it is taken. `due`, `gate` and
+    `on_problem` are called in the capture thread (`on_problem` also in the thread that calls
+    `recover` or `reject`); `on_problem` gets one sentence without secrets, once per outage.
+    Whatever else than SourceError reading raises is such a problem too. The slot is closed when the
+    thread ends. All methods may be called from any thread.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class Capture:
         slot: Slot,
         due: Callable[[float], bool],
         on_problem: Callable[[str], None],
+        gate: Gate | None = None,
         make_source: Callable[[CameraSettings, Clock], Source] = source_for,
         clock: Clock | None = None,
         chance: Callable[[], float] = random.random,
@@ -91,6 +92,7 @@ class Capture:
         self._stillness = None if settings.kind == "file" else Stillness()
         self._slot = slot
         self._due = due
+        self._gate = gate
         self._on_problem = on_problem
         self._chance = chance
         self._failure: BaseException | None = None
@@ -226,7 +228,7 @@ class Capture:
     def counts(self, now: float) -> CameraCounts:
         """The counters at `now`, in monotonic seconds.
 
-        Without `analysed` and `gated`, which the detector counts.
+        Without what the analysis counts and the gate says.
         """
         # Takes the slot's lock, so not under ours: its holder may call us and wait for ours.
         dropped = self._slot.dropped
@@ -258,6 +260,8 @@ class Capture:
 
     def _capture(self, reader: _Reader) -> None:
         while not reader.stop.is_set():
+            if self._gate is not None:
+                self._gate.begin()
             try:
                 with closing(reader.source.frames(reader.stop)) as frames:
                     for decoded in frames:
@@ -284,13 +288,18 @@ class Capture:
             return
         if self._is_frozen(decoded):
             return
+        picture = decoded.unmasked.masked(self._mask)
+        still = self._gate is not None and self._gate.is_still(picture, decoded.seconds)
+        if stop.is_set():  # it hung meanwhile, and another thread reads now
+            return
         frame = Frame(
             camera=self._camera,
             index=self._frames - 1,
             captured_at=decoded.captured_at,
             seconds=decoded.seconds,
             position=decoded.position,
-            picture=decoded.unmasked.masked(self._mask),
+            picture=picture,
+            still=still,
         )
         with self._lock:
             self._offered += 1

@@ -41,6 +41,18 @@ class Decoded:
     unmasked: Unmasked
 
 
+class Gate(Protocol):
+    """What finds the frames in which nothing moves."""
+
+    def begin(self) -> None:
+        """The camera is opened."""
+        ...
+
+    def is_still(self, picture: Picture, seconds: float) -> bool:
+        """Whether nothing moves in this due frame nor did just before. Raises SourceError."""
+        ...
+
+
 class Source(Protocol):
     """The frames of one camera. For one thread; any may read the properties."""
 

@@ -107,8 +107,15 @@ class CameraWatches:
         )
 
     def may_repeat(self, frame: Frame) -> bool:
-        rest_seconds = min((w.rest_seconds for w in self._watches.values()), default=REST_SECONDS)
-        return self._timeline.peek(frame.seconds) - self._analysed_seconds < rest_seconds
+        return self._timeline.peek(frame.seconds) - self._analysed_seconds < self._rest_seconds
+
+    @property
+    def engaged(self) -> bool:
+        return self._rest_seconds < REST_SECONDS
+
+    @property
+    def _rest_seconds(self) -> float:
+        return min((watch.rest_seconds for watch in self._watches.values()), default=REST_SECONDS)
 
     def _timed(self, frame: Frame) -> Frame:
         return replace(frame, seconds=self._timeline.at(frame.seconds))

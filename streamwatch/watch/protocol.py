@@ -24,6 +24,11 @@ class Watcher(Protocol):
         """What `frame` changes, which was not analysed: it shows what the last analysed one did."""
         ...
 
+    @property
+    def engaged(self) -> bool:
+        """Whether something is there or about to appear."""
+        ...
+
     def may_repeat(self, frame: Frame) -> bool:
         """Whether the next frame need not be analysed, if nothing has moved in it."""
         ...

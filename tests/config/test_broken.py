@@ -883,9 +883,9 @@ CAMERAS = [
         id="transport",
     ),
     pytest.param(
-        camera_with("motion: off"),
-        ["3:36: cameras.a.motion: not supported yet; leave it out"],
-        id="motion off",
+        camera_with("motion: on"),
+        ["3:36: cameras.a.motion: 'on' is not allowed; write auto or off"],
+        id="motion on",
     ),
     pytest.param(
         camera_with("motion: false"),

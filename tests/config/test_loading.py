@@ -188,9 +188,7 @@ def test_a_section_with_everything_commented_out_is_left_out(loaded: Load, secti
         "http: null",
     ],
 )
-def test_the_default_of_what_is_not_supported_yet_may_be_written(
-    loaded: Load, section: str
-) -> None:
+def test_a_default_may_be_written(loaded: Load, section: str) -> None:
     assert loaded(f"{RIGHT}{section}\n") == loaded(RIGHT)
 
 

@@ -13,7 +13,6 @@ from jsonschema import Draft202012Validator
 from streamwatch.config import schema
 from streamwatch.config.catalogue import MODELS
 from streamwatch.config.document.reading import read
-from streamwatch.config.sections.base import Settings
 from streamwatch.paths import shipped, starter
 from tests.config import test_broken
 from tests.config.test_loading import ALL, RIGHT
@@ -175,15 +174,3 @@ def test_defaults_are_written_as_people_write_them() -> None:
     assert definitions["OutboxSettings"]["properties"]["max_size"]["default"] == "256MB"
     assert definitions["CameraSettings"]["properties"]["fps"]["default"] == 5.0
     assert {"not", "with", "without"} <= definitions["WatchSettings"]["properties"].keys()
-
-
-def test_descriptions_say_what_is_not_supported_yet() -> None:
-    said = {path for path, form in keys(SCHEMA) if "ot supported yet" in form["description"]}
-    annotated = {
-        f"{model.__name__}.{field.alias or key}".removeprefix("Config.")
-        for model in Settings.__subclasses__()
-        for key, field in model.model_fields.items()
-        if "NotSupportedYet" in str(field.metadata) + str(field.annotation)
-    }
-    assert annotated
-    assert said == annotated

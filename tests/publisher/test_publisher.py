@@ -232,6 +232,7 @@ def test_all_fields_of_info_stats_and_errors(mosquitto: Mosquitto) -> None:
                 "frames": 100,
                 "analysed": 50,
                 "gated": 40,
+                "restless": None,
                 "dropped": 10,
                 "age_s": 0.2,
                 "reconnects": 0,

@@ -1,4 +1,4 @@
-"""What counts as motion in a camera's small pictures: what comes, goes and moves, and nothing else."""
+"""What is motion in a camera's small pictures: what comes, goes and moves, and nothing else."""
 
 from __future__ import annotations
 
@@ -75,6 +75,16 @@ def thing(x: float, y: float, width: float, height: float, levels: float = 40) -
     return draw
 
 
+def after(first: Draw, then: Draw) -> Draw:
+    """What both draw."""
+
+    def draw(picture: Levels, seconds: float) -> None:
+        first(picture, seconds)
+        then(picture, seconds)
+
+    return draw
+
+
 def _covered(start: float, length: float, cells: int) -> Levels:
     """The share of each cell between `start` and `start + length`."""
     edges = np.clip(np.arange(cells + 1), start, start + length)
@@ -135,7 +145,7 @@ def test_rain_is_no_motion_after_some_seconds(fps: int) -> None:
     camera.run(15, rain)
     assert camera.run(35, rain) == []
     draw = thing(60, 40, 8, 12)
-    assert camera.run(36, lambda levels, at: (rain(levels, at), draw(levels, at)))
+    assert camera.run(36, after(rain, draw))
 
 
 @RATES
@@ -148,7 +158,7 @@ def test_a_camera_that_always_shakes_shows_no_motion(fps: int) -> None:
     camera.run(0, shake)
     assert camera.run(20, shake) == []
     draw = thing(60, 50, 8, 12)
-    assert camera.run(21, lambda levels, at: (shake(levels, at), draw(levels, at)))
+    assert camera.run(21, after(shake, draw))
 
 
 # --- what must ------------------------------------------------------------------------------------
@@ -246,7 +256,7 @@ def test_a_clear_thing_is_found_where_all_is_restless(fps: int) -> None:
     camera = Camera(fps)
     camera.run(30, restless)
     draw = thing(60, 50, 6, 8, levels=45)
-    assert camera.run(31, lambda levels, at: (restless(levels, at), draw(levels, at)))
+    assert camera.run(31, after(restless, draw))
 
 
 @RATES

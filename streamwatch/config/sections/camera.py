@@ -19,7 +19,7 @@ from streamwatch.config.values.addresses import (
     camera_kind,
     holds_credentials,
 )
-from streamwatch.config.values.numbers import Number, OneOf, Switch, not_supported_yet
+from streamwatch.config.values.numbers import Number, OneOf, Switch
 from streamwatch.config.values.shapes import Crop, Shape, Shapes
 from streamwatch.config.values.texts import Line, Name, Secret
 from streamwatch.config.wording import Wrong
@@ -46,8 +46,8 @@ class CameraSettings(Settings):
     """Recordings: start again at the end."""
     pace: Switch = True
     """Files: play in real time; `false` goes as fast as the detector and drops no due frame."""
-    motion: Annotated[Literal["auto", "off"], OneOf(), not_supported_yet("auto")] = "auto"
-    """Skip frames in which nothing moves: `auto`; `off` is not supported yet."""
+    motion: Annotated[Literal["auto", "off"], OneOf()] = "auto"
+    """The motion gate: `auto` analyses no frames while nothing moves; `off` analyses all."""
     rotate: Annotated[Literal[0, 90, 180, 270], OneOf()] | None = None
     """Degrees to turn the picture clockwise, in place of what the stream itself says."""
     crop: Crop | None = None

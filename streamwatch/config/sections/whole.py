@@ -1,7 +1,6 @@
 """The structure of the configuration file, as frozen pydantic models.
 
-The docstring of a key is its description in the JSON Schema, which editors show. A key whose
-behaviour is not implemented is annotated `not_supported_yet` and accepts only its default.
+The docstring of a key is its description in the JSON Schema, which editors show.
 
 Validators here check one value, or two of the same section. References between cameras and watches
 are checked by `references.py` on loading, so not in a `Config` made in code.

@@ -115,29 +115,3 @@ def _number(value: object, whole: bool) -> int | float | None:
     if isinstance(value, float) and math.isfinite(value):
         return int(value) if whole and value.is_integer() else None if whole else value
     return value if isinstance(value, int) else None
-
-
-@dataclass(frozen=True, slots=True)
-class NotSupportedYet:
-    """Annotates a key whose behaviour is not implemented: only `accepted` values pass.
-
-    The check comes last, so that an invalid value gets its usual message.
-    """
-
-    accepted: tuple[object, ...]
-
-    def __get_pydantic_core_schema__(
-        self, source: type[Any], handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._check, handler(source))
-
-    def _check(self, value: object) -> object:
-        if value in self.accepted:
-            return value
-        if len(self.accepted) > 1:
-            raise Wrong(f"is not supported yet; write {listing(self.accepted)}")
-        raise Wrong("not supported yet; leave it out", subject=False)
-
-
-def not_supported_yet(*accepted: object) -> NotSupportedYet:
-    return NotSupportedYet(accepted)

@@ -180,6 +180,7 @@ def _camera_fields(counts: CameraCounts) -> dict[str, Any]:
         "frames": counts.frames,
         "analysed": counts.analysed,
         "gated": counts.gated,
+        "restless": None if counts.restless is None else [round(x, 3) for x in counts.restless],
         "dropped": counts.dropped,
         "age_s": None if age is None else round(age, 3),
         "reconnects": counts.reconnects,
