@@ -95,6 +95,9 @@ _Flags = NDArray[np.uint8]
 
 _ALL_LEVELS = np.arange(256, dtype=np.float32)
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
+_FINER = 8
+"""So many times finer than its cells, each way, a picture's masks are drawn."""
+_FRACTION_BITS = 8
 _NOISE_RANGE = (
     LEAST_LEVELS / WEATHER_MARGIN / LEVELS_OF_NOISE,
     (MOST_LEVELS + EDGE_SHARE * 255) / LEVELS_OF_NOISE,
@@ -120,14 +123,16 @@ def valid_cells(
         x2, y2 = floor(crop[2] * width + 1e-6), floor(crop[3] * height + 1e-6)
         valid[:] = 0
         valid[y1:y2, x1:x2] = 1
-    # OpenCV fills every cell that the outline runs through, and those inside it. A cell's middle
-    # has whole coordinates there, its edges those and a half.
-    fraction_bits = 8
+    # Drawn finer than a cell, and wider by one of those finer steps, since OpenCV leaves out some
+    # of what an outline only touches.
+    touched = np.zeros((height * _FINER, width * _FINER), np.uint8)
     for polygon in (*mask, *ignore):
-        points = (np.array(polygon, np.float64) * (width, height) - 0.5) * 2**fraction_bits
-        corners = points.round().astype(np.int32)
-        cv2.fillPoly(valid, [corners], 0, cv2.LINE_8, fraction_bits)
-    return valid.astype(bool)
+        corners = np.array(polygon, np.float64) * (width * _FINER, height * _FINER) - 0.5
+        fixed = (corners * 2**_FRACTION_BITS).round().astype(np.int32)
+        cv2.fillPoly(touched, [fixed], 1, cv2.LINE_8, _FRACTION_BITS)
+    wide: _Flags = cv2.dilate(touched, _NEIGHBOURS)
+    masked = wide.reshape(height, _FINER, width, _FINER).any(axis=(1, 3))
+    return valid.astype(bool) & ~masked
 
 
 class Motion:
