@@ -79,6 +79,9 @@ WEATHER_RISE_SECONDS = 4.0
 WEATHER_FALL_SECONDS = 10.0
 """And shrinks by e in this time without."""
 
+BAD_WEATHER_LEVELS = 4.0
+"""The weather is bad where changes must be greater than that."""
+
 HEAT_COLUMNS, HEAT_ROWS = 8, 6
 HEAT_SECONDS = 300.0
 """How long motion counts in `Motion.where`."""
@@ -95,6 +98,11 @@ _Flags = NDArray[np.uint8]
 
 _ALL_LEVELS = np.arange(256, dtype=np.float32)
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
+_NEAR_BEFORE = np.ones((7, 7), np.uint8)
+"""A person walks no farther between two pictures, 5 or more a second."""
+_FINER = 8
+"""So many times finer than its cells, each way, a picture's masks are drawn."""
+_FRACTION_BITS = 8
 _NOISE_RANGE = (
     LEAST_LEVELS / WEATHER_MARGIN / LEVELS_OF_NOISE,
     (MOST_LEVELS + EDGE_SHARE * 255) / LEVELS_OF_NOISE,
@@ -120,14 +128,16 @@ def valid_cells(
         x2, y2 = floor(crop[2] * width + 1e-6), floor(crop[3] * height + 1e-6)
         valid[:] = 0
         valid[y1:y2, x1:x2] = 1
-    # OpenCV fills every cell that the outline runs through, and those inside it. A cell's middle
-    # has whole coordinates there, its edges those and a half.
-    fraction_bits = 8
+    # Drawn finer than a cell, and wider by one of those finer steps, since OpenCV leaves out some
+    # of what an outline only touches.
+    touched = np.zeros((height * _FINER, width * _FINER), np.uint8)
     for polygon in (*mask, *ignore):
-        points = (np.array(polygon, np.float64) * (width, height) - 0.5) * 2**fraction_bits
-        corners = points.round().astype(np.int32)
-        cv2.fillPoly(valid, [corners], 0, cv2.LINE_8, fraction_bits)
-    return valid.astype(bool)
+        corners = np.array(polygon, np.float64) * (width * _FINER, height * _FINER) - 0.5
+        fixed = (corners * 2**_FRACTION_BITS).round().astype(np.int32)
+        cv2.fillPoly(touched, [fixed], 1, cv2.LINE_8, _FRACTION_BITS)
+    wide: _Flags = cv2.dilate(touched, _NEIGHBOURS)
+    masked = wide.reshape(height, _FINER, width, _FINER).any(axis=(1, 3))
+    return valid.astype(bool) & ~masked
 
 
 class Motion:
@@ -182,12 +192,12 @@ class Motion:
         limit = self._limit(self._mean, difference)
         stirring = _clusters(difference, np.maximum(limit, self._weather))
         self._follow_weather(stirring, past)
-        above_weather = min(self._weather * WEATHER_MARGIN, MOST_LEVELS)
-        changed = _clusters(difference, np.maximum(limit, above_weather))
-        moved = bool(changed.any())
+        changed = _clusters(difference, np.maximum(limit, self._above_weather))
+        told = self._told(changed, difference, limit)
+        moved = bool(told.any())
         self._heat *= exp(-past / HEAT_SECONDS)
         if moved:
-            self._heat += _places(changed) * min(past, 1.0)
+            self._heat += _places(told) * min(past, 1.0)
         around = cv2.dilate(changed, _NEIGHBOURS).view(np.bool_)
         self._stirred_until[around] = seconds + STIRRED_FOR_SECONDS
         # Not at once 0 where it hasn't: what stays may hardly differ from behind here and there.
@@ -202,6 +212,7 @@ class Motion:
         self._mean = luma.astype(np.float32)
         self._noise = np.full(luma.shape, LEAST_LEVELS / LEVELS_OF_NOISE, np.float32)
         self._weather = LEAST_LEVELS / WEATHER_MARGIN
+        self._changed = np.zeros(luma.shape, np.uint8)
         self._heat = np.zeros((HEAT_ROWS, HEAT_COLUMNS), np.float32)
         self._changed_for = np.zeros(luma.shape, np.float32)
         self._stirred_until = np.full(luma.shape, -np.inf)
@@ -260,6 +271,21 @@ class Motion:
             if shaken > 0:
                 limit += span * np.float32(SHAKE_MARGIN * shaken)
         return limit
+
+    @property
+    def _above_weather(self) -> float:
+        return min(self._weather * WEATHER_MARGIN, MOST_LEVELS)
+
+    def _told(self, changed: _Flags, difference: _Levels, limit: _Levels) -> _Flags:
+        """Of the cells that have changed those that are motion: in bad weather, where drops fall
+        together now and then, what is clear or was near there in the picture before too."""
+        before, self._changed = self._changed, changed
+        if self._above_weather < BAD_WEATHER_LEVELS or not changed.any():
+            return changed
+        near = cv2.dilate(before, _NEAR_BEFORE)
+        clear = _clusters(difference, np.maximum(limit, MOST_LEVELS))
+        told: _Flags = (changed & near) | clear
+        return told
 
     def _follow_weather(self, stirring: _Flags, past: float) -> None:
         stirred = np.count_nonzero(_places(stirring)) if stirring.any() else 0
