@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -27,21 +27,26 @@ def show(document: Mapping[str, Any], console: Console) -> None:
     _line(
         console,
         f"detector {document['model']}: {_speed(document['detector']['ms_p50'])}, "
+        f"{_share(document['detector'].get('share'))}"
         f"{document['rss_bytes'] / 1e6:.0f} MB of memory",
     )
     # A daemon that was started before an upgrade does not tell them.
     _line(console, _looks(document.get("second_looks", {})))
-    cameras = _table("camera", "status", "fps", "age", "problem")
+    cameras = _table("camera", "status", "fps", "asleep", "age", "problem")
     for name, camera in document["cameras"].items():
         fps, age = camera.get("fps"), camera.get("age_s")
         cameras.add_row(
             name,
             Text(camera["status"], style=_COLOURS[camera["status"]]),
             "" if fps is None else f"{fps:g}",
+            _asleep(camera),
             "" if age is None else f"{age:.1f} s",
             Text(camera["problem"] or ""),
         )
     console.print(cameras)
+    for name, camera in document["cameras"].items():
+        if part := camera.get("restless"):
+            _line(console, _restless(name, part))
     watches = _table("watch", "prompts", "there now")
     for name, watch in document["watches"].items():
         there = ", ".join(
@@ -70,6 +75,25 @@ def _line(console: Console, text: str, style: str = "") -> None:
 
 def _speed(batch_ms: float | None) -> str:
     return "nothing analysed yet" if batch_ms is None else f"{batch_ms:.0f} ms a batch"
+
+
+def _share(share: float | None) -> str:
+    """How much of what it should look at the detector does; empty where that is all of it."""
+    return "" if share is None or share >= 0.995 else f"{share:.0%} of the frames it should take, "
+
+
+def _asleep(camera: Mapping[str, Any]) -> str:
+    """The share of a camera's due frames since the start in which nothing moved."""
+    due = sum(camera.get(key, 0) for key in ("gated", "analysed", "dropped"))
+    return f"{camera['gated'] / due:.0%}" if due and camera["gated"] else ""
+
+
+def _restless(camera: str, part: Sequence[float]) -> str:
+    left, top, right, bottom = (f"{share:.2g}" for share in part)
+    return (
+        f"{camera} never sleeps: something moves all the time between [{left}, {top}] and"
+        f" [{right}, {bottom}]. If nothing there matters, put that part into its `ignore`.\n"
+    )
 
 
 def _looks(counts: Mapping[str, Any]) -> str:

@@ -239,7 +239,13 @@ def test_all_fields_of_info_stats_and_errors(mosquitto: Mosquitto) -> None:
                 "fps": None,
             }
         },
-        "detector": {"batches": 25, "frames": 50, "ms_p50": 80.0, "ms_p95": 120.0},
+        "detector": {
+            "batches": 25,
+            "frames": 50,
+            "ms_p50": 80.0,
+            "ms_p95": 120.0,
+            "share": None,
+        },
         "second_looks": {
             "looks": 5,
             "confirmed": 3,
@@ -404,3 +410,31 @@ def test_a_crash_of_the_thread_is_kept_and_the_will_is_sent(
     assert isinstance(publisher.failure, RuntimeError)
     assert not publisher.connected
     assert "the publisher has stopped" in caplog.text
+
+
+def counted(analysed: int, dropped: int) -> CameraCounts:
+    return CameraCounts(analysed=analysed, dropped=dropped)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "share"),
+    [
+        ({"a": counted(10, 5)}, {"a": counted(40, 15)}, 0.75),
+        ({"a": counted(0, 0)}, {"a": counted(10, 0), "new": counted(0, 99)}, 1.0),
+        ({"a": counted(0, 0), "b": counted(0, 0)}, {"a": counted(9, 1), "b": counted(1, 9)}, 0.5),
+        ({"a": counted(99, 0)}, {"a": counted(10, 9)}, None),
+        ({"a": counted(10, 5)}, {"a": counted(10, 5)}, None),
+    ],
+    ids=["some", "a new camera", "all alike", "counted anew", "nothing was due"],
+)
+def test_the_share_of_frames_that_the_detector_managed(
+    before: dict[str, CameraCounts], now: dict[str, CameraCounts], share: float | None
+) -> None:
+    stats = [replace(A_STATS, cameras=cameras) for cameras in (before, now)]
+    assert stats[1].fields(stats[0])["detector"]["share"] == share
+
+
+def test_the_part_that_keeps_a_camera_awake_is_in_the_statistics() -> None:
+    cameras = {"tree": CameraCounts(restless=(0.125, 0.5, 1 / 3, 1.0))}
+    fields = replace(A_STATS, cameras=cameras).fields(None)
+    assert fields["cameras"]["tree"]["restless"] == [0.125, 0.5, 0.333, 1.0]

@@ -202,6 +202,32 @@ def test_second_looks_are_on_the_screen_where_there_were_any(
     assert said in capsys.readouterr().out
 
 
+def test_what_the_gate_and_the_detector_do_is_on_the_screen(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asleep = {"analysed": 150, "gated": 800, "dropped": 50, "restless": None}
+    restless = {"analysed": 1000, "gated": 0, "dropped": 0, "restless": [0.125, 0.5, 0.25, 1.0]}
+    document = {
+        "version": "1.0", "config": "c", "uptime_s": 1, "model": "toybox", "outbox": 0,
+        "broker": {"address": "a:1", "connected": True},
+        "detector": {"ms_p50": 5.0, "share": 0.613}, "rss_bytes": 5e8, "watches": {},
+        "problems": [], "cameras": {
+            "yard": {"status": "online", "problem": None, "fps": 0.5, "age_s": 0.1, **asleep},
+            "tree": {"status": "online", "problem": None, "fps": 5.0, "age_s": 0.1, **restless},
+        },
+    }  # fmt: skip
+    show(document, Console(width=100))
+    screen = capsys.readouterr().out
+    assert "toybox: 5 ms a batch, 61% of the frames it should take, 500 MB" in screen
+    assert re.search(r"yard +online +0\.5 +80% +0\.1 s", screen)
+    assert re.search(r"tree +online +5 +0\.1 s", screen)
+    assert (
+        "tree never sleeps: something moves all the time between [0.12, 0.5] and [0.25, 1]. If"
+        " nothing there matters, put that part into its `ignore`." in screen
+    )
+    assert "yard never sleeps" not in screen
+
+
 def test_a_silent_daemon_times_out_and_a_missing_one_gives_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

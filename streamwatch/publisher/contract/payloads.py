@@ -157,12 +157,25 @@ class Stats:
                 name: {**_camera_fields(counts), "fps": self._fps(name, before)}
                 for name, counts in self.cameras.items()
             },
-            "detector": asdict(self.detector),
+            "detector": {**asdict(self.detector), "share": self._share(before)},
             "second_looks": asdict(self.second_looks),
             "latency_ms": asdict(self.latency_ms),
             "outbox": self.outbox,
             "rss_bytes": self.rss_bytes,
         }
+
+    def _share(self, before: Stats | None) -> float | None:
+        """Of the frames since `before` that the detector was to look at, the share that it did."""
+        if before is None:
+            return None
+        analysed = dropped = 0
+        for name, now in self.cameras.items():
+            then = before.cameras.get(name)
+            if then is None or now.analysed < then.analysed or now.dropped < then.dropped:
+                continue  # counted anew
+            analysed += now.analysed - then.analysed
+            dropped += now.dropped - then.dropped
+        return round(analysed / (analysed + dropped), 3) if analysed + dropped else None
 
     def _fps(self, camera: str, before: Stats | None) -> float | None:
         if before is None or camera not in before.cameras:
