@@ -65,7 +65,7 @@ EDGE_LEVELS = 12.0
 differences are a share of the range, as large as the move."""
 LEAST_EDGES = 30
 """In fewer cells of the sample, one thing that moves might look like a shaking camera."""
-SHAKE_MARGIN = 6.0
+SHAKE_MARGIN = 4.0
 """A move may make this many times the median share of a cell's range: some edges are sharper."""
 
 WEATHER_PLACES = 0.25
@@ -275,9 +275,7 @@ class Motion:
     def _above_weather(self) -> float:
         return min(self._weather * WEATHER_MARGIN, MOST_LEVELS)
 
-    def _told(
-        self, changed: _Flags, difference: _Levels, limit: _Levels, past: float
-    ) -> _Flags:
+    def _told(self, changed: _Flags, difference: _Levels, limit: _Levels, past: float) -> _Flags:
         """Of the cells that have changed those that are motion: in bad weather, where drops fall
         together now and then, what is clear or was near there in the picture before too."""
         before, self._changed = self._changed, changed
