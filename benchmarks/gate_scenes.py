@@ -162,6 +162,7 @@ SWINGS = tuple((60 + 4 * number, 1 + 0.08 * (-1) ** number) for number in range(
 TREES = ((0, 60, 150, 235), (470, 90, 620, 235))
 SLOW_DOG = Thing("dog", "dog", 40, ((65, 660, 320), (105, 540, 320)))
 SMALL = walker((65, -10, 230), (105, 650, 230), height=20, flip=True)
+"""Smaller than `toybox` finds a person: for the estimator alone."""
 TRAFFIC = tuple(car((start, 720, 300), (start + 3, -80, 300)) for start in range(2, 100, 8))
 
 SCENES = (
