@@ -7,7 +7,7 @@ frame rate two figures: the share of quiet frames in which something is said to 
 long after each arrival or departure it is first said, in seconds. Quiet are the frames from the
 first minute's end on, but for those while a thing moves, fades, comes or goes, and `CALM_SECONDS`
 after that. `MOG2` is `cv2.createBackgroundSubtractorMOG2` on the same small pictures, with the same
-cells next to each other required; it gets the same time to forget as ours has on a quiet scene.
+cells next to each other required, the same time to forget, and the same limits.
 
 What is lost for good fails the run: an arrival or departure that ours never told of, or told later
 than `LATE_SECONDS` after it could be seen.
@@ -32,7 +32,14 @@ from rich.table import Table
 
 from streamwatch.pixels import Pixels
 from streamwatch.records import Frame
-from streamwatch.scheduler.motion import RESTING_SECONDS, TOGETHER, WIDTH, Motion
+from streamwatch.scheduler.motion import (
+    LEAST_LEVELS,
+    LEVELS_OF_NOISE,
+    RESTING_SECONDS,
+    TOGETHER,
+    WIDTH,
+    Motion,
+)
 from tests.truth.scenes import NOISE, START, Beam, Scene, Thing, encoded
 
 FULL_FPS = 15
@@ -156,13 +163,14 @@ SWINGS = tuple((60 + 4 * number, 1 + 0.08 * (-1) ** number) for number in range(
 TREES = ((0, 60, 150, 235), (470, 90, 620, 235))
 SLOW_DOG = Thing("dog", "dog", 40, ((65, 660, 320), (105, 540, 320)))
 SMALL = walker((65, -10, 230), (105, 650, 230), height=20, flip=True)
+"""Smaller than `toybox` finds a person: for the estimator alone."""
 TRAFFIC = tuple(car((start, 720, 300), (start + 3, -80, 300)) for start in range(2, 100, 8))
 
 SCENES = (
     Case("steady noise", Scene((), 100)),
     Case("light swings by 8 %", Scene((), 110, dimming=((0, 1), (59, 1), *SWINGS))),
     Case("light steps by 14 %", Scene((), 100, dimming=((70, 1), (70.1, 1.14)))),
-    Case("key frames pump", Scene((), 90, light=0.6), bits=PUMPED_BITS),
+    Case("key frames pump", Scene((), 76, light=0.6), bits=PUMPED_BITS),
     Case("rain begins", Scene((), 120, rain=((60, 0), (65, 60)))),
     Case("trees sway", Scene((), 100, trees=TREES, sway=3)),
     Case("camera shakes", Scene((), 100, shake=1.5)),
@@ -210,7 +218,7 @@ SCENES = (
     Case("small walker in rain", Scene((SMALL,), 116, rain=((0, 60),))),
     Case("small walker before swaying trees", Scene((SMALL,), 116, trees=TREES, sway=3)),
     Case("pops up, pops away, camera shakes", Scene((suitcase(70, 100),), 120, shake=1.5)),
-    Case("small walker, key frames pump", Scene((SMALL,), 106, light=0.6), bits=PUMPED_BITS),
+    Case("small walker, key frames pump", Scene((SMALL,), 76, light=0.6), bits=PUMPED_BITS),
 )
 
 
@@ -218,10 +226,16 @@ SCENES = (
 
 
 class Mog2:
-    """OpenCV's mixture of Gaussians, asked as `Motion` is."""
+    """OpenCV's mixture of Gaussians, asked as `Motion` is, and as sensitive.
+
+    Its defaults are for pictures that haven't been averaged: no cell may be quieter than 2 levels.
+    """
 
     def __init__(self) -> None:
-        self._model = cv2.createBackgroundSubtractorMOG2(detectShadows=False)
+        sigmas = LEVELS_OF_NOISE * 0.6745
+        self._model = cv2.createBackgroundSubtractorMOG2(0, sigmas**2, detectShadows=False)
+        self._model.setVarMin((LEAST_LEVELS / sigmas) ** 2)
+        self._model.setVarInit(1.0)
         self._last: float | None = None
 
     def update(self, luma: Luma, seconds: float) -> bool:
@@ -292,11 +306,9 @@ def main() -> int:
     table.add_column("scene", no_wrap=True)
     for heading in ("fps", "quiet %", "MOG2", "delays s", "MOG2"):
         table.add_column(heading, justify="right", no_wrap=True)
-    late, spent = [], {Motion: [0.0], Mog2: [0.0]}
-    names = sys.argv[1:]
+    late: list[str] = []
+    spent: dict[type[Motion | Mog2], list[float]] = {Motion: [], Mog2: []}
     for case in progress(SCENES, transient=True):
-        if names and not any(name in case.name for name in names):
-            continue
         lumas = list(case.lumas())
         for fps in RATES:
             ours, peer = (judge(case, lumas, fps, kind()) for kind in (Motion, Mog2))
@@ -311,10 +323,10 @@ def main() -> int:
             if _late(case, fps, ours.delays):
                 late.append(f"{case.name} at {fps} fps")
         table.add_section()
-    console = Console(width=120)
+    console = Console(width=132)
     console.print(table)
     for kind, each in spent.items():
-        console.print(f"{kind.__name__}: {float(np.median(each[1:])):.2f} ms a frame")
+        console.print(f"{kind.__name__}: {float(np.median(each)):.2f} ms a frame")
     console.print(f"late or never: {', '.join(late) or 'none'}")
     console.print(f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}")
     return 1 if late else 0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+import pytest
 
-from tests.truth.scenes import SPRITES, Scene, Thing
+from tests.truth.scenes import SPRITES, Beam, Scene, Thing, encoded
 
 CAR = Thing("blue car", "automobile", 62, ((1, -60, 300), (5, 700, 300)), color="blue", flip=True)
 SCENE = Scene((CAR,), seconds=6)
@@ -60,6 +62,47 @@ def test_a_scene_can_be_written_as_a_clip(tmp_path: Path) -> None:
         pictures = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
     assert len(pictures) == 5
     assert np.abs(pictures[2].astype(int) - scene.at(0.4)[0]).mean() < 6
+
+
+def test_a_thing_may_fade_in_and_out() -> None:
+    path = ((1.0, 320.0, 300.0), (5.0, 320.0, 300.0))
+    scene = Scene((Thing("suitcase", "luggage", 50, path, fade_in=2, fade_out=1),), 6)
+    empty = Scene((), 6).clean(0)
+    moments = 1.0, 2.0, 3.0, 4.0, 4.5, 5.5
+    shown = [float(np.abs(scene.clean(at) - empty).sum()) for at in moments]
+    assert np.array(shown) / shown[2] == pytest.approx((0, 0.5, 1, 1, 0.5, 0), abs=0.01)
+    assert [seen.visible for at in moments for seen in scene.at(at)[1]] == [0.5, 1, 1, 0.5]
+
+
+def test_the_light_may_change() -> None:
+    scene = Scene((), 6, dimming=((2, 1), (4, 0.5)))
+    empty = Scene((), 6).clean(0)
+    for at, share in ((1, 1), (3, 0.75), (5, 0.5)):
+        assert np.allclose(scene.clean(at), empty * share)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        {"rain": ((0, 40),)},
+        {"trees": ((0, 60, 150, 235),), "sway": 3},
+        {"shake": 1.5},
+        {"beams": (Beam(((0, 0, 200), (6, 640, 200)), 60, 90),)},
+    ],
+)
+def test_what_troubles_a_camera_changes_from_frame_to_frame(trouble: dict[str, Any]) -> None:
+    scene = dataclasses.replace(Scene((), 6), **trouble)
+    first, second = (scene.clean(at) for at in (1.0, 1.2))
+    assert np.abs(first - second).max() > 10
+    assert np.array_equal(first, scene.clean(1.0))
+
+
+def test_an_encoded_scene_has_all_its_frames() -> None:
+    scene = Scene((CAR,), seconds=2)
+    images = [frame.image for frame, _ in scene.frames(15)]
+    pictures = [frame.to_ndarray(format="bgr24") for frame in encoded(iter(images), 15, 150_000)]
+    assert len(pictures) == len(images)
+    assert np.abs(pictures[20].astype(int) - images[20]).mean() < 8
 
 
 def test_the_sprites_have_their_copyright_notice() -> None:

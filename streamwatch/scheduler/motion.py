@@ -57,7 +57,7 @@ than one, since cameras bend the curve, and most give black as 16."""
 LIGHT_CELLS = 256
 """About how many cells a band is measured from."""
 HIGHLIGHT = 224
-"""What is at least so bright may be clipped: it may be brighter in truth. White is 235 for most
+"""What is at least so bright may be clipped, and brighter in truth. White is 235 for most
 cameras."""
 
 EDGE_LEVELS = 12.0
@@ -65,9 +65,7 @@ EDGE_LEVELS = 12.0
 differences are a share of the range, as large as the move."""
 LEAST_EDGES = 30
 """In fewer cells of the sample, one thing that moves might look like a shaking camera."""
-STILL_SHARE = 0.02
-"""The share that noise alone explains."""
-SHAKE_MARGIN = 6.0
+SHAKE_MARGIN = 4.0
 """A move may make this many times the median share of a cell's range: some edges are sharper."""
 
 WEATHER_PLACES = 0.25
@@ -81,6 +79,8 @@ WEATHER_FALL_SECONDS = 10.0
 
 BAD_WEATHER_LEVELS = 4.0
 """The weather is bad where changes must be greater than that."""
+FASTEST_CELLS = 15
+"""What is not clear goes no faster in bad weather, in cells a second: a seventh of the width."""
 
 HEAT_COLUMNS, HEAT_ROWS = 8, 6
 HEAT_SECONDS = 300.0
@@ -98,8 +98,6 @@ _Flags = NDArray[np.uint8]
 
 _ALL_LEVELS = np.arange(256, dtype=np.float32)
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
-_NEAR_BEFORE = np.ones((7, 7), np.uint8)
-"""A person walks no farther between two pictures, 5 or more a second."""
 _FINER = 8
 """So many times finer than its cells, each way, a picture's masks are drawn."""
 _FRACTION_BITS = 8
@@ -193,7 +191,7 @@ class Motion:
         stirring = _clusters(difference, np.maximum(limit, self._weather))
         self._follow_weather(stirring, past)
         changed = _clusters(difference, np.maximum(limit, self._above_weather))
-        told = self._told(changed, difference, limit)
+        told = self._told(changed, difference, limit, past)
         moved = bool(told.any())
         self._heat *= exp(-past / HEAT_SECONDS)
         if moved:
@@ -224,7 +222,7 @@ class Motion:
         self._valid = valid
         counts = np.ones(self._mean.shape, np.uint8) if valid is None else valid.view(np.uint8)
         self._counts = counts
-        self._places = int(np.count_nonzero(_places(counts)))
+        self._places_used = int(np.count_nonzero(_places(counts)))
         cells = np.flatnonzero(counts)
         # An odd step, for an even one may see only every second column.
         cells = cells[:: max(1, cells.size // (LIGHT_BANDS * LIGHT_CELLS)) | 1]
@@ -266,8 +264,9 @@ class Motion:
         spans = span.ravel()[self._sample]
         edges = spans > EDGE_LEVELS
         if np.count_nonzero(edges) >= LEAST_EDGES:
-            shares = difference.ravel()[self._sample][edges] / spans[edges]
-            shaken = float(np.median(shares)) - STILL_SHARE
+            noise = np.median(self._noise.ravel()[self._sample])
+            beyond_noise = difference.ravel()[self._sample][edges] - noise
+            shaken = float(np.median(beyond_noise / spans[edges]))
             if shaken > 0:
                 limit += span * np.float32(SHAKE_MARGIN * shaken)
         return limit
@@ -276,20 +275,21 @@ class Motion:
     def _above_weather(self) -> float:
         return min(self._weather * WEATHER_MARGIN, MOST_LEVELS)
 
-    def _told(self, changed: _Flags, difference: _Levels, limit: _Levels) -> _Flags:
+    def _told(self, changed: _Flags, difference: _Levels, limit: _Levels, past: float) -> _Flags:
         """Of the cells that have changed those that are motion: in bad weather, where drops fall
         together now and then, what is clear or was near there in the picture before too."""
         before, self._changed = self._changed, changed
         if self._above_weather < BAD_WEATHER_LEVELS or not changed.any():
             return changed
-        near = cv2.dilate(before, _NEAR_BEFORE)
+        reach = max(1, round(min(past, 1.0) * FASTEST_CELLS))
+        near = cv2.dilate(before, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
         clear = _clusters(difference, np.maximum(limit, MOST_LEVELS))
         told: _Flags = (changed & near) | clear
         return told
 
     def _follow_weather(self, stirring: _Flags, past: float) -> None:
         stirred = np.count_nonzero(_places(stirring)) if stirring.any() else 0
-        if stirred >= WEATHER_PLACES * self._places:
+        if stirred >= WEATHER_PLACES * self._places_used:
             self._weather *= exp(min(past, 1.0) / WEATHER_RISE_SECONDS)
         else:
             self._weather *= exp(-past / WEATHER_FALL_SECONDS)
