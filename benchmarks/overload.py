@@ -48,8 +48,8 @@ SLOW = 0.2
 TOO_MUCH = 2.0
 """Frames that are due, by those that the detector takes."""
 PASSES = 2
-TRIAL_SECONDS = 15.0
-"""In which the detector's speed is measured."""
+TRIALS, TRIAL_SECONDS = 3, 5.0
+"""In which the detector's speed is measured. The best counts: other work makes it slower only."""
 SETTLE_SECONDS = 5.0
 """After a start or a change of `fps`, before something is measured."""
 GOAL = 0.1
@@ -146,9 +146,7 @@ def run(parts: Mapping[str, float]) -> Result:
         )
         wait_for_all(daemon, port)
         time.sleep(SETTLE_SECONDS)
-        before = counted(port)
-        time.sleep(TRIAL_SECONDS)
-        detector_fps = sum(rates(before, counted(port)).analysed.values())
+        detector_fps = max(trial(port) for _ in range(TRIALS))
 
         due = TOO_MUCH * detector_fps
         fps = {name: min(due * part, CLIP_FPS) for name, part in parts.items()}
@@ -173,6 +171,13 @@ def run(parts: Mapping[str, float]) -> Result:
             [arrived_after(message) for message in told(received)],
             time.monotonic() - stopping,
         )
+
+
+def trial(port: int) -> float:
+    """Frames a second that the detector takes of all cameras."""
+    before = counted(port)
+    time.sleep(TRIAL_SECONDS)
+    return sum(rates(before, counted(port)).analysed.values())
 
 
 def wait_for_all(daemon: Daemon, port: int) -> None:
@@ -234,7 +239,7 @@ def shown(result: Result) -> Table:
         got, due = result.rates.analysed[name], result.rates.due[name]
         table.add_row(f"{name}, frames analysed of those due, a second", f"{got:.2f} of {due:.2f}")
     table.add_row(
-        f"largest deviation of a camera's share from their mean (goal {GOAL:.0%})",
+        f"largest deviation of a share from their mean (goal {GOAL:.0%})",
         f"{result.rates.deviation:.1%}",
     )
     table.add_section()

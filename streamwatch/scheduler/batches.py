@@ -167,15 +167,17 @@ class Scheduler:
             if len(batch.frames) == limit:
                 break
         if batch.frames:
-            self._advance(first)
+            self._advance()
         return batch
 
-    def _advance(self, first: float) -> None:
-        """Go on to the camera that comes next; `first` is the rank of the one that came first."""
-        next_one = min(
-            place.position for place in self._places if self._worked_seconds < place.absent_from
-        )
-        self._present = max(self._present, next_one, first - BEHIND_SECONDS)
+    def _advance(self) -> None:
+        """Go on to the camera that comes next."""
+        there = [place for place in self._places if self._worked_seconds < place.absent_from]
+        next_one = min(place.position for place in there)
+        # So far ahead is a camera that has just had its frame, at most.
+        had = 1 + AHEAD_FRAMES + BUSY_FRAMES
+        fair = max(place.position - had * place.step for place in there)
+        self._present = max(self._present, next_one, fair - BEHIND_SECONDS)
 
     def _queue(self) -> list[tuple[float, int, _Place]]:
         """The places with their rank, in seconds of video, the first one first."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from streamwatch.pixels import Pixels
 from streamwatch.records import Frame
-from streamwatch.scheduler.batches import Feed, Scheduler
+from streamwatch.scheduler.batches import BEHIND_SECONDS, Feed, Scheduler
 from streamwatch.scheduler.limit import MOST_FRAMES
 
 CLOSE = 0.1
@@ -149,11 +150,13 @@ def test_more_cameras_than_a_batch_has_room_for() -> None:
 
 @settings(max_examples=40)
 @given(
-    fps=st.lists(st.sampled_from([1, 2, 5, 10, 15]), min_size=4, max_size=12),
-    too_much=st.floats(1.5, 5),
+    fps=st.lists(st.sampled_from([0.5, 1, 2, 5, 10, 15, 30]), min_size=2, max_size=12),
+    too_much=st.floats(1.3, 6),
     busy=st.sets(st.integers(0, 11)),
 )
-def test_at_any_overload_shares_are_alike(fps: list[int], too_much: float, busy: set[int]) -> None:
+def test_at_any_overload_shares_are_alike(
+    fps: list[float], too_much: float, busy: set[int]
+) -> None:
     world = World(too_much / sum(fps))
     cameras = [Camera(world, f"c{number}", each, number / 17) for number, each in enumerate(fps)]
     for number in busy & set(range(len(fps))):
@@ -199,6 +202,34 @@ def test_after_quiet_hours_no_camera_pays_for_what_it_got() -> None:
     cameras[0].asleep = False
     world.seconds = 0.2
     assert_alike(shares(world.run(there, 10), cameras))
+
+
+@pytest.mark.parametrize("given_fps", [4.5, 2.5, 0.5])
+def test_a_camera_that_gives_less_than_its_fps_takes_nothing_from_the_others(
+    given_fps: float,
+) -> None:
+    world = World(1.5 / 40)
+    cameras = eight(world)
+    cameras[4].fps = given_fps
+    feeds = [replace(camera.feed, fps=5) for camera in cameras]
+    rates = world.run(Scheduler(feeds, threading.Condition()), 120)
+    others = [rates[camera.name] for camera in cameras if camera.name != "c4"]
+    assert_alike(others)
+    assert sum(rates.values()) == pytest.approx(1 / world.seconds, rel=0.05)
+    assert rates["c4"] >= 0.9 * min(given_fps, min(others))
+
+
+def test_a_camera_that_gave_less_for_hours_makes_up_for_two_seconds_at_most() -> None:
+    world = World(1.2 / 40)
+    cameras = eight(world)
+    cameras[4].fps = 4.5
+    there = Scheduler([replace(camera.feed, fps=5) for camera in cameras], threading.Condition())
+    world.run(there, 600)
+    cameras[4].fps = 5
+    rates = world.run(there, 60)
+    share = 5 / 1.2
+    assert rates["c4"] * 60 <= share * 60 + 5 * BEHIND_SECONDS + 2
+    assert_alike(shares(rates, cameras))
 
 
 def test_frames_that_are_not_needed_are_passed_on_and_take_no_room() -> None:
