@@ -99,7 +99,7 @@ def test_what_troubles_a_camera_changes_from_frame_to_frame(trouble: dict[str, A
 
 def test_an_encoded_scene_has_all_its_frames() -> None:
     scene = Scene((CAR,), seconds=2)
-    images = [frame.image for frame, _ in scene.frames(15)]
+    images = [frame.picture.bgr() for frame, _ in scene.frames(15)]
     pictures = [frame.to_ndarray(format="bgr24") for frame in encoded(iter(images), 15, 150_000)]
     assert len(pictures) == len(images)
     assert np.abs(pictures[20].astype(int) - images[20]).mean() < 8
