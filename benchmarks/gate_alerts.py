@@ -2,8 +2,8 @@
 
     python -m benchmarks.gate_alerts [--quick]
 
-The scenes of `benchmarks.gate_scenes` in which something comes or goes, and the bundled clip after a
-minute in which its first picture stands. `toybox` looks at each frame once; the watches then run on
+Drawn scenes in which something comes or goes, and the bundled clip after a minute in which its
+first picture stands. `toybox` looks at each frame once; the watches then run on
 all of it, and with the gate in front of them, at 15, 5 and 1 frames a second. Every prompt has two
 watches, one that alerts at once and one with a dwell of 15 s.
 
@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.progress import track as progress
 from rich.table import Table
 
-from benchmarks.gate_scenes import FULL_FPS, SCENES, Case
+from benchmarks.gate_scenes import FULL_FPS, SCENES, Case, car, suitcase, walker
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.config.sections.watch import WatchSettings
@@ -46,7 +46,7 @@ from streamwatch.watch.camera import CameraRules, CameraWatches
 from streamwatch.watch.watch import REST_SECONDS
 from tests.parts import STREET_CLIP
 from tests.truth import Truth, Visit, street
-from tests.truth.scenes import NOISE, START
+from tests.truth.scenes import NOISE, START, Scene
 
 TOYBOX = DetectorSettings(model="toybox", device="cpu")
 RATES = (15, 5, 1)
@@ -54,6 +54,42 @@ SPARSE_FPS = 5
 """As often the first minute is looked at, in which nothing is gated."""
 STANDING_SECONDS = AFTER_START_SECONDS + 5
 """For so long the bundled clip's first picture stands."""
+LEAST_HEIGHT = 40
+"""In pixels; toybox finds nothing smaller."""
+MORE = (
+    Case("walker of 50 px, far", Scene((walker((65, 680, 260), (80, -40, 260), height=50),), 100)),
+    Case("stood there from the start, leaves", Scene((car((0, 300, 300), (95, 300, 300)),), 115)),
+    Case(
+        "stays 80 s, drives off at night",
+        Scene(
+            (car((62, 720, 300), (65, 300, 300), (145, 300, 300), (148, -80, 300)),),
+            165,
+            light=0.35,
+        ),
+    ),
+    Case(
+        "parcel laid down at dusk",
+        Scene(
+            (
+                suitcase(70, 115),
+                walker((64, -40, 335), (69, 265, 335), (71, 265, 335), (76, -40, 335)),
+            ),
+            130,
+            light=0.5,
+        ),
+    ),
+    Case(
+        "two come one after the other, with a minute between",
+        Scene(
+            (
+                walker((65, -40, 340), (75, 680, 340), flip=True),
+                walker((135, 680, 330), (146, -40, 330)),
+            ),
+            160,
+        ),
+    ),
+    Case("fades in within 20 s", Scene((suitcase(70, 140, fade_in=20),), 150)),
+)
 WATCHES: Mapping[str, Mapping[str, str]] = {"at once": {}, "dwell": {"dwell": "15s"}}
 SLACK_SECONDS = 1.0
 
@@ -260,7 +296,13 @@ def run(number: int, rates: Sequence[int]) -> tuple[str, dict[int, Result]]:
 
 
 def moving() -> list[Case]:
-    return [case for case in SCENES if not case.quiet]
+    """Those of the scenes whose things toybox can find, and some more."""
+    found = [
+        case
+        for case in SCENES
+        if not case.quiet and all(thing.height >= LEAST_HEIGHT for thing in case.scene.things)
+    ]
+    return [*found, *MORE]
 
 
 def main() -> int:
