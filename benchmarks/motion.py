@@ -2,11 +2,11 @@
 
     python -m benchmarks.motion [--rounds N]
 
-Drawn scenes as H.264 files, read as fast as they are taken; the daemon's pipeline with `toybox`, two
-watches and 5 frames a second, in a process of its own each time, which takes turns with one that
-only decodes. Counted is the CPU time of all threads over a part of the recording in which nothing
-comes, from its 75th second on. `steady` scenes must cost a tenth at most; what troubles a camera is
-told as it comes.
+Drawn scenes as H.264 files, read as fast as they are taken; the daemon's pipeline with `toybox`,
+two watches and 5 frames a second, in a process of its own each time, which takes turns with one
+that only decodes. Counted is the CPU time of all threads over a part of the recording in which
+nothing comes, from its 75th second on. `steady` scenes must cost a tenth at most; what troubles a
+camera is told as it comes.
 """
 
 from __future__ import annotations

@@ -34,6 +34,10 @@ room, since other cameras would pay for it: one frame it has just got, and a hal
 class FrameSlot(Protocol):
     """Where a camera leaves its newest frame."""
 
+    def peek(self) -> Frame | None:
+        """What `take` would give."""
+        ...
+
     def take(self) -> Frame | None:
         """The newest frame not taken yet, if there is one; never blocks."""
         ...
@@ -44,8 +48,8 @@ class Feed:
     """A camera's frames, and what decides when it is their turn.
 
     A frame is due `fps` times a second. `busy` says whether an event is open there or something
-    moves. `needed` is asked once for each frame that is taken, in order, and says whether it is to
-    be analysed. Both are called in the thread that calls `next_batch`, while no slot can be filled,
+    moves. `needed` is asked of the newest frame, more than once if it waits, and says whether it is
+    to be analysed. Both are called in the thread that calls `next_batch`, while no slot can be filled,
     so they should take a millisecond at most.
     """
 
@@ -138,7 +142,7 @@ class Scheduler:
 
     def _collect(self, held: Collection[FrameSlot]) -> Batch:
         """What is there, in the order of the queue, until the batch is full."""
-        batch = Batch([], [])
+        batch = Batch([], self._take_still(held))
         limit = self._limit.frames
         self._batches += 1
         first = math.inf
@@ -155,10 +159,6 @@ class Scheduler:
                 if self._worked_seconds < place.absent_from:
                     first = min(first, rank)  # its frame comes soon, so the batch is kept short
                 continue
-            if not place.feed.needed(frame):
-                place.absent_from = self._worked_seconds
-                batch.still.append(frame)
-                continue
             first = min(first, rank)
             place.position = max(place.position, self._present) + place.step
             place.absent_from = math.inf
@@ -169,6 +169,18 @@ class Scheduler:
         if batch.frames:
             self._advance()
         return batch
+
+    def _take_still(self, held: Collection[FrameSlot]) -> list[Frame]:
+        """The frames that need no detector, whoever's turn it is."""
+        still = []
+        for place in self._places:
+            slot = place.feed.slot
+            frame = None if slot in held else slot.peek()
+            if frame is not None and not place.feed.needed(frame):
+                slot.take()
+                still.append(frame)
+                place.absent_from = self._worked_seconds
+        return still
 
     def _advance(self) -> None:
         """Go on to the camera that comes next."""

@@ -53,6 +53,11 @@ class Slot:
             while self._frame is frame and not self._closed and not stop.is_set():
                 self._condition.wait(STOP_CHECK_SECONDS)
 
+    def peek(self) -> Frame | None:
+        """What `take` would give."""
+        with self._condition:
+            return self._frame
+
     def take(self) -> Frame | None:
         """The newest frame, or None if it was taken already; never waits."""
         with self._condition:

@@ -75,12 +75,15 @@ class Camera:
         self.still = False
         self._taken = -1
 
-    def take(self) -> Frame | None:
+    def peek(self) -> Frame | None:
         newest = int((self.world.now - self.phase) * self.fps + 1e-9)
-        if self.asleep or newest <= self._taken:
-            return None
-        self._taken = newest
-        return frame(self.name, newest)
+        return None if self.asleep or newest <= self._taken else frame(self.name, newest)
+
+    def take(self) -> Frame | None:
+        found = self.peek()
+        if found is not None:
+            self._taken = found.index
+        return found
 
     @property
     def feed(self) -> Feed:
@@ -253,6 +256,17 @@ def test_frames_are_passed_on_where_none_is_needed() -> None:
     world.now = 1.0
     batch = scheduler(cameras).next_batch(timeout=600)
     assert (batch.frames, names(batch.still)) == ([], [f"c{number}" for number in range(8)])
+
+
+def test_frames_that_are_not_needed_are_passed_on_beside_a_full_batch() -> None:
+    """Left where they are, they would be replaced and count as frames that there was no time for."""
+    world = World(0.1)
+    cameras = [Camera(world, f"c{number}") for number in range(MOST_FRAMES + 3)]
+    cameras[-1].still = True
+    world.now = 1.0
+    batch = scheduler(cameras).next_batch(timeout=600)
+    assert len(batch.frames) == MOST_FRAMES
+    assert names(batch.still) == [cameras[-1].name]
 
 
 # --- one batch -----------------------------------------------------------------------------------

@@ -24,10 +24,13 @@ def test_the_newest_frame_is_kept_and_older_ones_count_as_dropped() -> None:
     assert slot.take() is None
     for index in range(3):
         slot.put(frame(index))
+    peeked = slot.peek()
     taken = slot.take()
     assert taken is not None
+    assert taken is peeked
     assert taken.index == 2
     assert slot.take() is None
+    assert slot.peek() is None
     assert slot.dropped == 2
 
 
