@@ -49,8 +49,8 @@ class Feed:
 
     A frame is due `fps` times a second. `busy` says whether an event is open there or something
     moves. `needed` is asked of the newest frame, more than once if it waits, and says whether it is
-    to be analysed. Both are called in the thread that calls `next_batch`, while no slot can be filled,
-    so they should take a millisecond at most.
+    to be analysed. Both are called in the thread that calls `next_batch`, while no slot can be
+    filled, so they should take a millisecond at most.
     """
 
     slot: FrameSlot

@@ -154,7 +154,7 @@ def test_more_cameras_than_a_batch_has_room_for() -> None:
 @settings(max_examples=40)
 @given(
     fps=st.lists(st.sampled_from([0.5, 1, 2, 5, 10, 15, 30]), min_size=2, max_size=12),
-    too_much=st.floats(1.3, 6),
+    too_much=st.floats(1.5, 6),
     busy=st.sets(st.integers(0, 11)),
 )
 def test_at_any_overload_shares_are_alike(
@@ -164,7 +164,7 @@ def test_at_any_overload_shares_are_alike(
     cameras = [Camera(world, f"c{number}", each, number / 17) for number, each in enumerate(fps)]
     for number in busy & set(range(len(fps))):
         cameras[number].busy = True
-    rates = world.run(scheduler(cameras), 40 * too_much / min(fps))
+    rates = world.run(scheduler(cameras), max(20, 40 * too_much / min(fps)))
     assert_alike(shares(rates, cameras))
     assert all(len(set(batch)) == len(batch) <= MOST_FRAMES for batch in world.batches)
 
@@ -259,7 +259,7 @@ def test_frames_are_passed_on_where_none_is_needed() -> None:
 
 
 def test_frames_that_are_not_needed_are_passed_on_beside_a_full_batch() -> None:
-    """Left where they are, they would be replaced and count as frames that there was no time for."""
+    """Left where they are, they would be replaced, and count as frames there was no time for."""
     world = World(0.1)
     cameras = [Camera(world, f"c{number}") for number in range(MOST_FRAMES + 3)]
     cameras[-1].still = True
