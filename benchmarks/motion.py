@@ -116,7 +116,9 @@ def written(subject: Subject, path: Path) -> Path:
 
 
 def changes(scene: Scene) -> bool:
-    return bool(scene.dimming or scene.rain or scene.trees or scene.shake or scene.beams)
+    return bool(
+        scene.things or scene.dimming or scene.rain or scene.trees or scene.shake or scene.beams
+    )
 
 
 @dataclass(frozen=True, slots=True)

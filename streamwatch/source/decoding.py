@@ -25,7 +25,7 @@ from streamwatch.errors import CredentialsRefused, SourceError
 from streamwatch.source.bounds import MOST_PIXELS, unfit_size
 from streamwatch.source.certificates import tls_problem
 from streamwatch.source.picture import RawPicture
-from streamwatch.source.upright import CLOCKWISE, orientation, square_size
+from streamwatch.source.upright import CLOCKWISE, Orientation, orientation, square_size
 
 OPEN_SECONDS = 5.0
 """Timeout for connecting, and again for probing the streams."""
@@ -38,6 +38,9 @@ MANY_FAILURES = 1000
 
 About a minute of a file at 15 fps; a live stream is given up sooner, after 5 s.
 """
+
+NOTED_FRAMES = 25
+"""So many frames hold to what was last noted of their orientation, at least."""
 
 _NO_TIMESTAMPS = 0x80
 """AVFMT_NOTIMESTAMPS of libavformat/avformat.h."""
@@ -80,6 +83,15 @@ class Input:
     """Degrees to turn pictures clockwise; None: as they say themselves."""
 
 
+@dataclass(slots=True)
+class _Noted:
+    """What a stream said of its orientation, and how many frames ago."""
+
+    rotation: int
+    turned: Orientation
+    frames: int = 0
+
+
 class Video:
     """An open container and its video stream; for one thread, closed by `opened`."""
 
@@ -90,6 +102,7 @@ class Video:
         self._resumable = target.resumable
         self._read_seconds = target.read_seconds
         self._turned = None if target.rotate is None else CLOCKWISE[target.rotate]
+        self._noted: _Noted | None = None
 
     @property
     def start_seconds(self) -> float:
@@ -168,12 +181,28 @@ class Video:
         """Raises SourceError for a size that is not analysed."""
         # The container's goes before the codec's, as in FFmpeg's av_guess_sample_aspect_ratio.
         aspect = self._stream.sample_aspect_ratio or self._stream.codec_context.sample_aspect_ratio
-        turned = orientation(frame) if self._turned is None else self._turned
+        turned = self._noted_in(frame) if self._turned is None else self._turned
         square = square_size(frame.width, frame.height, aspect)
         _require_fit(frame.width, frame.height, self._shown)
         _require_fit(*square, self._shown)
         codec = self._stream.codec_context.name
         return RawPicture(frame, self._shown, codec, square, turned)
+
+    def _noted_in(self, frame: av.VideoFrame) -> Orientation:
+        """How its stream says that the picture is turned.
+
+        It is read for each rotation, and at some key frames, since a change of what is mirrored
+        shows in no rotation. Reading it makes PyAV keep the frame until Python collects garbage,
+        so that the next are decoded into other memory: half as much again as decoding costs.
+        """
+        noted = self._noted
+        if noted is not None:
+            noted.frames += 1
+            again = frame.key_frame and noted.frames >= NOTED_FRAMES
+            if frame.rotation == noted.rotation and not again:
+                return noted.turned
+        self._noted = _Noted(frame.rotation, orientation(frame))
+        return self._noted.turned
 
     def _count_failure(self, failures: int) -> int:
         if failures >= MANY_FAILURES:
