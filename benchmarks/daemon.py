@@ -198,7 +198,13 @@ class Measured:
 
 
 def files(cameras: int) -> dict[str, Any]:
-    camera = {"url": "bundled:street", "fps": CLIP_FPS, "pace": False, "loop": True}
+    camera = {
+        "url": "bundled:street",
+        "fps": CLIP_FPS,
+        "pace": False,
+        "loop": True,
+        "motion": "off",
+    }
     return {f"street-{number}": camera for number in range(cameras)}
 
 
@@ -448,7 +454,7 @@ def latency_pass(
             told[event.id, event.sequence] = Told(frame.seconds, searched_at, took, handed_at)
         publish(publisher, event)
 
-    live = {"url": url, "fps": LATENCY_FPS}
+    live = {"url": url, "fps": LATENCY_FPS, "motion": "off"}
     config = settings(
         folder,
         {f"street-{number}": live for number in range(cameras)},
@@ -540,7 +546,7 @@ def with_cameras(count: int, url: str, seconds: float) -> Load:
     port = free_port()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        live = {"url": url, "fps": CAMERAS_FPS}
+        live = {"url": url, "fps": CAMERAS_FPS, "motion": "off"}
         cameras = {f"camera-{number:02}": live for number in range(count)}
         with DaemonProcess(folder, settings(folder, cameras, http={"port": port})) as daemon:
             daemon.wait_for_log("first frame")
@@ -666,7 +672,7 @@ class Noting:
     """
 
     def __init__(self, folder: Path, cache: Path, backend: str) -> None:
-        camera = {"url": "bundled:street", "fps": START_FPS, "loop": True}
+        camera = {"url": "bundled:street", "fps": START_FPS, "loop": True, "motion": "off"}
         self._tree = settings(
             folder,
             {"street": camera},

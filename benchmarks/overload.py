@@ -63,7 +63,7 @@ def settings(
     broker: Mosquitto, port: int, fps: Mapping[str, float], folder: Path
 ) -> dict[str, Any]:
     there = {word.replace(" ", "-"): {"prompt": word, "cameras": [STREET]} for word in PRESENT}
-    clip = {"url": "bundled:street", "loop": True}
+    clip = {"url": "bundled:street", "loop": True, "motion": "off"}
     return {
         "mqtt": {"host": broker.host, "port": broker.port},
         "http": {"port": port},

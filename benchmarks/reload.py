@@ -176,7 +176,7 @@ def configuration(url: str, folder: Path, word: str) -> str:
     tree = {
         "mqtt": {"embedded": True, "port": 0},
         "detector": {"model": "toybox"},
-        "cameras": {"street": {"url": url, "fps": FPS}},
+        "cameras": {"street": {"url": url, "fps": FPS, "motion": "off"}},
         "watches": {name: {**watch, "snapshot": False} for name, watch in watches.items()},
         "snapshots": {"path": str(folder / "snapshots")},
     }

@@ -57,6 +57,8 @@ class Gate:
 
     def change(self, areas: Areas, *, off: bool) -> None:
         """Go on with other settings."""
+        if self._off:  # it has not seen what came meanwhile
+            self._begins = True
         self._areas, self._off = areas, off
 
     def wake(self) -> None:
@@ -77,7 +79,8 @@ class Gate:
     def restless(self) -> Box | None:
         """The part of the picture, in shares, whose motion keeps the camera awake nearly always;
         None if it sleeps now and then."""
-        return self._motion.where if self._moving_share >= RESTLESS_SHARE else None
+        awake = self._moving_share >= RESTLESS_SHARE and not self._off
+        return self._motion.where if awake else None
 
     def is_still(self, picture: Picture, seconds: float) -> bool:
         """Whether nothing moves in this frame nor did just before. Raises SourceError.

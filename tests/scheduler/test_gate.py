@@ -148,6 +148,9 @@ def test_it_says_which_part_never_calms_down() -> None:
     assert camera.gate.moving
     part = camera.gate.restless
     assert part is not None
+    camera.gate.change(EVERYWHERE, off=True)
+    assert camera.gate.restless is None
+    camera.gate.change(EVERYWHERE, off=False)
     assert within(part, (0.0, 0.0, 0.4, 0.5))
     camera.run(120)
     assert not camera.gate.moving
