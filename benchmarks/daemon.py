@@ -68,7 +68,6 @@ from streamwatch.publisher.pictures.folder import Gallery
 from streamwatch.records import Detection, Event, Frame, Picture
 from streamwatch.source.decoding import Gap, Input, Video, opened
 from streamwatch.source.mask import Mask
-from streamwatch.source.picture import CameraPicture
 from streamwatch.watch.camera import CameraWatches
 from tests.parts import STREET_CLIP, free_port
 from tests.parts.compiled import compile_toybox
@@ -291,9 +290,8 @@ def spread(values: Sequence[float], digits: int) -> str:
 
 STAGES = {
     "decoding": "decoding",
-    "colour conversion": "colour conversion",
     "capture threads, rest": "handing over of frames",
-    "letterbox": "letterbox",
+    "letterbox": "conversion to colours and size",
     "network": "network, in the detector's thread",
     "native threads": "network, in threads of OpenVINO (and OpenCV)",
     "NMS": "NMS",
@@ -371,7 +369,6 @@ def _rest_of(thread: str) -> str:
 def stages_pass(folder: Path, cameras: int, scale: Scale) -> tuple[Cost, dict[str, float]]:
     clocks = Clocks()
     around: tuple[tuple[Any, str, str], ...] = (
-        (CameraPicture, "bgr", "colour conversion"),
         (detector_module, "draw", "letterbox"),
         (detector_module, "suppress", "NMS"),
         (OpenVinoNetwork, "forward", "network"),
