@@ -109,8 +109,9 @@ class Case:
                 image = frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
                 yield Frame("scene", index, START + timedelta(seconds=at), at, at, Pixels(image))
 
-    def lumas(self) -> Iterator[Luma]:
-        """What the gate gets of each frame, 15 a second, without drawing noise at full size."""
+    def lumas(self, fps: int = FULL_FPS) -> Iterator[Luma]:
+        """What the gate gets of each frame, without drawing noise at full size; of a case with
+        `bits`, 15 a second always."""
         width, height = self.scene.size
         small = WIDTH, height * WIDTH // width
         if self.bits is not None:
@@ -122,8 +123,8 @@ class Case:
         random = np.random.default_rng(self.scene.seed)
         # Of a cell's mean, in which as many pixels' noise is averaged, each of three colours.
         noise = NOISE * float(np.linalg.norm(LUMA_BGR)) * WIDTH / width
-        for index in range(self.scene.count(FULL_FPS)):
-            clean = self.scene.clean(index / FULL_FPS)
+        for index in range(self.scene.count(fps)):
+            clean = self.scene.clean(index / fps)
             np.clip(clean, 0, 255, out=clean)
             grey = cv2.resize(clean, small, interpolation=cv2.INTER_AREA) @ LUMA_BGR
             grey += random.normal(0, noise, grey.shape)
