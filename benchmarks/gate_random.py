@@ -2,10 +2,11 @@
 
     python -m benchmarks.gate_random [--scenes N] [--seed S]
 
-In each something comes after 70 s: it walks, crawls, pops up or fades in; of any size from 24 px on,
-any sprite, colour and light down to 0.25, before trees that sway, in rain, in light that swings or
-by a camera that shakes. The estimator's constants were chosen on other scenes, those of
-`benchmarks.gate_scenes`. Fails if one arrival is never told of, or later than `LATE_SECONDS`.
+In each something comes after 70 s: it walks, crawls, pops up or fades in; of any size from 24 px
+on, any sprite, colour and light down to 0.25, before trees that sway, in rain, in light that swings
+or by a camera that shakes. The estimator's constants were chosen on other scenes, those of
+`benchmarks.gate_scenes`. Fails if more than `MOST_LATE` of the arrivals are told later than
+`LATE_SECONDS` or never, so that a heart-beat must find them.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ COMES_SECONDS, ENDS_SECONDS = 70.0, 112.0
 QUIET_FROM = 60.0
 LATE_SECONDS = 2.5
 """It may fade in within 8 s, or come from the edge in steps of a pixel."""
+MOST_LATE = 0.05
 NAMES = tuple(sorted(path.stem for path in SPRITES.glob("*.png")))
 TROUBLES: tuple[Mapping[str, Any], ...] = (
     {},
@@ -63,10 +65,9 @@ def drawn(seed: int) -> Case:
     came: tuple[float, float, float] = (COMES_SECONDS, x, y)
     path = came, (100.0, x, y)
     if kind in ("walks", "crawls"):
-        left, right = (
-            (-60.0, 700.0) if kind == "walks" else (-float(height), chance.uniform(20, 120))
-        )
-        seconds = chance.uniform(4, 15) if kind == "walks" else 40.0
+        crawls = kind == "crawls"
+        left, right = (-float(height), chance.uniform(20, 120)) if crawls else (-60.0, 700.0)
+        seconds = 40.0 if crawls else chance.uniform(4, 15)
         path = (COMES_SECONDS, left, y), (COMES_SECONDS + seconds, right, y)
     fade = chance.choice((2.0, 4.0, 8.0)) if kind == "fades in" else 0.0
     color = chance.choice((None, *HUES))
@@ -117,7 +118,7 @@ def main() -> int:
         " were taken for motion"
     )
     console.print(f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}")
-    return bool(late)
+    return len(late) > MOST_LATE * len(outcomes)
 
 
 if __name__ == "__main__":
