@@ -13,8 +13,9 @@ from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.records import CameraCounts, Event
 from tests.truth.scenes import Scene, Thing
 
+pytestmark = pytest.mark.slow(seconds=60)
+
 FPS = 5
-LEAVE_SECONDS = 3.0
 HEART_BEAT_SECONDS = 10.0
 SCENE = Scene(
     (

@@ -41,10 +41,9 @@ class Watched:
 
     `fps` is how often a frame is due. `gone_seconds` is how long the camera has given no frame, 0
     while it does; `finished` is true when its file has ended and its last frame was taken. `live`
-    is false for files that are read faster than real time. `moving` says whether something moves
-    in its newest frames. Each frame that was taken is accepted,
-    or rejected with one sentence. `look` takes a second look in another thread; its future always
-    gives a finding.
+    is false for files that are read faster than real time. `moving` says whether something moves in
+    its newest frames. Each frame that was taken is accepted, or rejected with one sentence. `look`
+    takes a second look in another thread; its future always gives a finding.
     """
 
     slot: FrameSlot
