@@ -342,7 +342,8 @@ class Daemon:
     def _report_shortage(self, short: Mapping[str, Short]) -> None:
         """For which cameras the detector is too slow: in the same places."""
         if short:
-            report = too_slow(short)
+            cameras = self._pipeline.current.config.cameras
+            report = too_slow(short, [n for n, each in cameras.items() if each.motion == "off"])
             log.warning("%s", report.message)
             if self._problems.lasts("slow"):
                 self._problems.amend("slow", report)

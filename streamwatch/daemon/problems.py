@@ -3,7 +3,7 @@ looks can't be made, or the detector can't be compiled or is too slow."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -86,8 +86,11 @@ def not_compiled(sentence: str) -> ErrorReport:
     return ErrorReport("detector", sentence, at=datetime.now(UTC))
 
 
-def too_slow(short: Mapping[str, Short]) -> ErrorReport:
-    """The report that these cameras are short of detector time; at least one."""
+def too_slow(short: Mapping[str, Short], ungated: Collection[str] = ()) -> ErrorReport:
+    """The report that these cameras are short of detector time; at least one.
+
+    Of those that are `ungated` the frames are analysed in which nothing moves, too.
+    """
     cameras = [
         f"{name} ({_rate(each.analysed)} of {_rate(each.due)} frames a second)"
         for name, each in short.items()
@@ -95,9 +98,15 @@ def too_slow(short: Mapping[str, Short]) -> ErrorReport:
     return ErrorReport(
         "detector",
         f"the detector is too slow for {listing(cameras, 'and')}: a smaller detector.model or"
-        " detector.image_size, or a lower fps would help",
+        f" detector.image_size, {_less_to_do([n for n in short if n in ungated])} would help",
         at=datetime.now(UTC),
     )
+
+
+def _less_to_do(ungated: Sequence[str]) -> str:
+    if not ungated:
+        return "or a lower fps"
+    return f"a lower fps, or motion: auto for {listing(ungated, 'and')}"
 
 
 def _rate(a_second: float) -> str:

@@ -197,6 +197,11 @@ def test_one_sentence_tells_of_all() -> None:
         "the detector is too slow for porch (2.1 of 5 frames a second): a smaller detector.model"
         " or detector.image_size, or a lower fps would help"
     )
+    gated = too_slow({"porch": Short(2.1, 5), "yard": Short(1, 5)}, ["garden", "yard"])
+    assert gated.message.endswith(
+        ": a smaller detector.model or detector.image_size, a lower fps, or motion: auto for yard"
+        " would help"
+    )
     two = too_slow({"garden": Short(0.053, 0.1), "porch": Short(31.2, 119.6)})
     assert (
         "for garden (0.053 of 0.1 frames a second) and porch (31 of 120 frames a second):"
