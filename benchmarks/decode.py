@@ -74,7 +74,7 @@ def camera(path: Path, *, awake: bool) -> None:
         slot=slot,
         due=rate.due,
         on_problem=print,
-        gate=Gate(Areas(None, (), ()), off=False),
+        gate=Gate(Areas(None, (), ())),
     )
     capture.start()
     while not slot.drained:

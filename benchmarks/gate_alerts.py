@@ -144,7 +144,7 @@ class Player:
         self.told: dict[str, Told] = defaultdict(Told)
         self.late = self.analysed = 0
         """Frames after the first minute, and those of them that were analysed."""
-        self._gate = Gate(Areas(None, (), ()), off=not gated)
+        self._gate = Gate(Areas(None, (), ()) if gated else None)
 
     def see(self, frame: Frame, detections: tuple[Detection, ...]) -> None:
         still = self._gate.is_still(frame.picture, frame.seconds)

@@ -112,7 +112,7 @@ class CameraMaker:
     ) -> RunningCamera:
         now = time.monotonic()
         slot, rate = Slot(self._ready), Rate(settings.fps)
-        gate = Gate(_areas(settings), off=settings.motion == "off")
+        gate = Gate(_waking_areas(settings))
         capture = Capture(
             name,
             settings,
@@ -135,8 +135,7 @@ def take_over(
     if now.capture is before.capture:
         now.rate.change(now.settings.fps)
         now.capture.change_mask(now.settings.mask)
-        if now.settings.differs(before.settings, ("crop", "mask", "ignore", "motion")):
-            now.gate.change(_areas(now.settings), off=now.settings.motion == "off")
+        now.gate.change(_waking_areas(now.settings))
     if now.watcher is not before.watcher:
         return before.watcher.close("changed")
     return now.watcher.adopt(_rules(now.name, config, rivals), partial(_why_gone, config))
@@ -162,7 +161,10 @@ def recall(cameras: Mapping[str, RunningCamera], visits: Iterable[Remembered]) -
     return events
 
 
-def _areas(settings: CameraSettings) -> Areas:
+def _waking_areas(settings: CameraSettings) -> Areas | None:
+    """Where motion counts; None where it is not looked for."""
+    if settings.motion == "off":
+        return None
     return Areas(settings.crop, settings.mask, settings.ignore)
 
 

@@ -436,10 +436,7 @@ class Pipeline:
 def _looks_for_other(camera: str, before: Setup, now: Setup) -> bool:
     """Whether what stands before the camera already may be found or count now and didn't before."""
     return (
-        before.detector is not now.detector
-        or before.vocabularies.of_cameras[camera].prompts
-        != now.vocabularies.of_cameras[camera].prompts
-        or before.config.watches_of(camera) != now.config.watches_of(camera)
+        before.config.watches_of(camera) != now.config.watches_of(camera)
         or before.cameras[camera].settings != now.cameras[camera].settings
         or before.config.detector != now.config.detector
     )

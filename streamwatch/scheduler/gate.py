@@ -38,9 +38,9 @@ class Gate:
     of the frames, so that a file is gated the same way however fast it is read.
     """
 
-    def __init__(self, areas: Areas, *, off: bool) -> None:
+    def __init__(self, areas: Areas | None) -> None:
+        """Without `areas` it is switched off: no frame is still."""
         self._areas = areas
-        self._off = off
         self._motion = Motion()
         self._begins = True
         """Whether all is to be learnt anew with the next frame."""
@@ -55,11 +55,11 @@ class Gate:
         """Of the newest frame."""
         self._moving_share = 0.0
 
-    def change(self, areas: Areas, *, off: bool) -> None:
-        """Go on with other settings."""
-        if self._off:  # it has not seen what came meanwhile
+    def change(self, areas: Areas | None) -> None:
+        """Go on with these."""
+        if self._areas is None:  # it has not seen what came meanwhile
             self._begins = True
-        self._areas, self._off = areas, off
+        self._areas = areas
 
     def wake(self) -> None:
         """Other things are looked for: let the next frames be analysed, for a minute."""
@@ -79,7 +79,7 @@ class Gate:
     def restless(self) -> Box | None:
         """The part of the picture, in shares, whose motion keeps the camera awake nearly always;
         None if it sleeps now and then."""
-        awake = self._moving_share >= RESTLESS_SHARE and not self._off
+        awake = self._moving_share >= RESTLESS_SHARE and self._areas is not None
         return self._motion.where if awake else None
 
     def is_still(self, picture: Picture, seconds: float) -> bool:
@@ -87,7 +87,8 @@ class Gate:
 
         `seconds` is `Frame.seconds`.
         """
-        if self._off:
+        areas = self._areas
+        if areas is None:
             return False
         width, height = picture.size
         if self._begins or self._size != picture.size:
@@ -100,7 +101,6 @@ class Gate:
             self._learning_until = seconds + AFTER_START_SECONDS
         columns = min(WIDTH, width)
         rows = max(1, round(height * columns / width))
-        areas = self._areas
         if areas is not self._valid_areas:
             shape = rows, columns
             self._valid = valid_cells(shape, areas.crop, areas.mask, areas.ignore)

@@ -22,8 +22,8 @@ LEFT: Polygon = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
 class Camera:
     """A gate before a grey wall, and boxes on it."""
 
-    def __init__(self, areas: Areas = EVERYWHERE, *, off: bool = False) -> None:
-        self.gate = Gate(areas, off=off)
+    def __init__(self, areas: Areas | None = EVERYWHERE) -> None:
+        self.gate = Gate(areas)
         self.seconds = 100.0
         self.size = SIZE
         self.converted = 0
@@ -97,9 +97,9 @@ def test_nothing_wakes_it_where_nothing_counts(areas: Areas) -> None:
 def test_other_areas_hold_from_the_next_frame_on() -> None:
     camera = Camera()
     camera.fall_asleep()
-    camera.gate.change(Areas(None, (), (LEFT,)), off=False)
+    camera.gate.change(Areas(None, (), (LEFT,)))
     assert all(camera.run(2, (16, 24, 8, 24)))
-    camera.gate.change(EVERYWHERE, off=False)
+    camera.gate.change(EVERYWHERE)
     camera.run(30)
     assert not all(camera.run(2, (16, 24, 8, 24)))
 
@@ -129,12 +129,12 @@ def test_another_size_wakes_it_for_a_minute() -> None:
 
 
 def test_switched_off_it_is_always_awake_and_converts_nothing() -> None:
-    camera = Camera(off=True)
+    camera = Camera(None)
     assert not any(camera.run(90))
     assert camera.converted == 0
-    camera.gate.change(EVERYWHERE, off=False)
+    camera.gate.change(EVERYWHERE)
     camera.fall_asleep()
-    camera.gate.change(EVERYWHERE, off=True)
+    camera.gate.change(None)
     assert not any(camera.run(2))
 
 
@@ -148,9 +148,9 @@ def test_it_says_which_part_never_calms_down() -> None:
     assert camera.gate.moving
     part = camera.gate.restless
     assert part is not None
-    camera.gate.change(EVERYWHERE, off=True)
+    camera.gate.change(None)
     assert camera.gate.restless is None
-    camera.gate.change(EVERYWHERE, off=False)
+    camera.gate.change(EVERYWHERE)
     assert within(part, (0.0, 0.0, 0.4, 0.5))
     camera.run(120)
     assert not camera.gate.moving
