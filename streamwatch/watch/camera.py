@@ -115,7 +115,9 @@ class CameraWatches:
 
     @property
     def _rest_seconds(self) -> float:
-        return min((watch.rest_seconds for watch in self._watches.values()), default=REST_SECONDS)
+        analysed = self._analysed_seconds
+        rests = (watch.rest_seconds(analysed) for watch in self._watches.values())
+        return min(rests, default=REST_SECONDS)
 
     def _timed(self, frame: Frame) -> Frame:
         return replace(frame, seconds=self._timeline.at(frame.seconds))

@@ -103,8 +103,6 @@ class Watch:
         self._looks: list[LookRequest] = []
         self._seconds = float("-inf")
         """Of the newest frame."""
-        self._analysed_seconds = float("-inf")
-        """Of the newest that was analysed."""
         self._past = RememberedVisits()
         self._quiet_until = float("-inf")
 
@@ -141,8 +139,6 @@ class Watch:
         of `appear`, so that one false detection alone never alerts.
         """
         self._seconds = frame.seconds
-        if not repeated:
-            self._analysed_seconds = frame.seconds
         self._past.pass_time(frame)
         self._rivals_seen = tuple(d for d in detections if d.prompt in self._rivals)
         mine = [
@@ -172,14 +168,15 @@ class Watch:
         sure = detection.confidence >= self._confidence
         return sure and not rules.beaten(detection, self._rivals_seen)
 
-    @property
-    def rest_seconds(self) -> float:
-        """How long after the last analysed frame the next must be, though nothing has moved."""
-        return min(map(self._rest_for, self._visits.values()), default=REST_SECONDS)
+    def rest_seconds(self, analysed_seconds: float) -> float:
+        """How long after the last analysed frame, at `analysed_seconds`, the next must be, though
+        nothing has moved."""
+        rests = (self._rest_for(visit, analysed_seconds) for visit in self._visits.values())
+        return min(rests, default=REST_SECONDS)
 
-    def _rest_for(self, visit: Visit) -> float:
+    def _rest_for(self, visit: Visit, analysed_seconds: float) -> float:
         seen_seconds = visit.last.seconds
-        in_question = not visit.appeared or seen_seconds < self._analysed_seconds
+        in_question = not visit.appeared or seen_seconds < analysed_seconds
         if in_question and self._seconds - seen_seconds <= max(self._within, IN_QUESTION_SECONDS):
             return 0.0
         return OPEN_REST_SECONDS if visit.appeared else REST_SECONDS
