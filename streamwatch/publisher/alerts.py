@@ -13,6 +13,7 @@ import cv2
 
 from streamwatch.config import SnapshotSettings
 from streamwatch.errors import SourceError
+from streamwatch.pixels import Pixels
 from streamwatch.publisher.contract.payloads import OFF, ON, encode, event_fields, rejected_fields
 from streamwatch.publisher.contract.topics import Pair, Topics
 from streamwatch.publisher.elapsed import Elapsed
@@ -198,9 +199,11 @@ class Alerts:
         if event.picture is None:
             return
         try:
-            jpeg = render(event.picture, self._snapshots.quality)
+            # Converted once for both.
+            marked = replace(event.picture, picture=Pixels(event.picture.picture.bgr()))
+            jpeg = render(marked, self._snapshots.quality)
             if self._gallery is not None:
-                self._gallery.keep(event, jpeg, render_crop(event.picture, self._snapshots.quality))
+                self._gallery.keep(event, jpeg, render_crop(marked, self._snapshots.quality))
         except _NOT_DRAWN as error:
             self._complain(f"a snapshot of {event.camera} can't be drawn: {error}")
             return
