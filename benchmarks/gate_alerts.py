@@ -22,7 +22,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 from rich.console import Console
@@ -38,7 +38,7 @@ from streamwatch.detector.protocol import View
 from streamwatch.pixels import Pixels
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.vocabulary import vocabulary
-from streamwatch.records import Detection, Event, Frame
+from streamwatch.records import Detection, Event, Frame, Picture
 from streamwatch.scheduler.gate import AFTER_START_SECONDS, Areas, Gate
 from streamwatch.source.decoding import Gap, Input, opened
 from streamwatch.source.mask import Mask
@@ -101,8 +101,6 @@ class Footage:
     name: str
     frames: Iterator[Frame]
     truth: Truth
-    until: float
-    """Seconds at which what is open has left."""
 
 
 @dataclass(slots=True)
@@ -121,8 +119,8 @@ class Told:
             self.ended[started] = now
 
 
-def _seconds(moment: object) -> float:
-    return (moment - START).total_seconds()  # type: ignore[operator, no-any-return]
+def _seconds(moment: datetime) -> float:
+    return (moment - START).total_seconds()
 
 
 class Player:
@@ -217,7 +215,7 @@ def _found(visit: Visit, player: Player) -> bool:
 
 
 def scene(case: Case) -> Footage:
-    return Footage(case.name, _scene_frames(case), case.scene.truth(FULL_FPS), case.scene.seconds)
+    return Footage(case.name, _scene_frames(case), case.scene.truth(FULL_FPS))
 
 
 def _scene_frames(case: Case) -> Iterator[Frame]:
@@ -247,7 +245,7 @@ def bundled() -> Footage:
         )
         for visit in truth.visits
     )
-    return Footage("street.mp4", _street_frames(), Truth(truth.fps, visits), 130)
+    return Footage("street.mp4", _street_frames(), Truth(truth.fps, visits))
 
 
 def _street_frames() -> Iterator[Frame]:
@@ -261,13 +259,13 @@ def _street_frames() -> Iterator[Frame]:
     for index in range(standing + len(pictures)):
         at = index / FULL_FPS
         if index >= standing:
-            picture: Pixels | object = pictures[index - standing]
+            picture: Picture = pictures[index - standing]
         elif _wanted(index):
             noisy = first + random.normal(0, NOISE, first.shape)
             picture = Pixels(np.clip(noisy, 0, 255).astype(np.uint8))
         else:
             continue
-        yield Frame("camera", index, START + timedelta(seconds=at), at, at, picture)  # type: ignore[arg-type]
+        yield Frame("camera", index, START + timedelta(seconds=at), at, at, picture)
 
 
 # --- the run --------------------------------------------------------------------------------------

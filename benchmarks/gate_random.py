@@ -25,13 +25,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track as progress
 
-from benchmarks.gate_scenes import TREES, Case
+from benchmarks.gate_scenes import QUIET_FROM, TREES, Case
 from streamwatch.scheduler.motion import Motion
 from tests.truth.scenes import HUES, SPRITES, Scene, Thing
 
 FPS = 5
 COMES_SECONDS, ENDS_SECONDS = 70.0, 112.0
-QUIET_FROM = 60.0
 LATE_SECONDS = 2.5
 """It may fade in within 8 s, or come from the edge in steps of a pixel."""
 MOST_LATE = 0.05

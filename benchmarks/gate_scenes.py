@@ -25,13 +25,12 @@ from datetime import timedelta
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track as progress
 from rich.table import Table
 
 from streamwatch.pixels import Pixels
-from streamwatch.records import Frame
+from streamwatch.records import Frame, Luma
 from streamwatch.scheduler.motion import (
     LEAST_LEVELS,
     LEVELS_OF_NOISE,
@@ -54,7 +53,6 @@ LUMA_BGR = np.array((0.114, 0.587, 0.299), np.float32)
 BLACK, WHITE = 16, 235
 """Y levels of most cameras' H.264."""
 
-Luma = NDArray[np.uint8]
 Path = tuple[tuple[float, float, float], ...]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamwatch.geometry import Box, Polygon
+from streamwatch.records import Luma
 
 WIDTH = 128
 """Most cells across. A person 20 px high in a picture of 640x360 is 4 cells high and 2 wide."""
@@ -88,10 +89,8 @@ HEAT_SECONDS = 300.0
 HEAT_SHARE = 0.8
 """`Motion.where` holds this share of the motion."""
 
-Luma = NDArray[np.uint8]
-"""`(height, width)` uint8, the Y plane averaged down to at most `WIDTH` cells across."""
 Valid = NDArray[np.bool_]
-"""`(height, width)` of the same size: the cells that count."""
+"""`(height, width)` of a luma's size: the cells that count."""
 _Levels = NDArray[np.float32]
 _Flags = NDArray[np.uint8]
 """1 or 0 for each cell."""
@@ -170,8 +169,9 @@ class Motion:
     def update(self, luma: Luma, seconds: float, valid: Valid | None) -> bool:
         """Whether something has moved, come or gone in this picture.
 
-        `seconds` is monotonic. `valid` may be another array each time, but none that was given may
-        be written into; None lets all cells count. A picture of another size is a first one.
+        `luma` is the frame's, averaged down to at most `WIDTH` cells across; one of another size is
+        a first one. `seconds` is monotonic. `valid` may be another array each time, but none that
+        was given may be written into; None lets all cells count.
         """
         if self._mean is None or self._mean.shape != luma.shape:
             self._begin(luma, seconds)

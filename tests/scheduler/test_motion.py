@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streamwatch.scheduler.motion import Luma, Motion, Valid, valid_cells
+from streamwatch.records import Luma
+from streamwatch.scheduler.motion import Motion, Valid, valid_cells
 
 SHAPE = 72, 128
 WARM = 45.0
