@@ -177,6 +177,8 @@ class Finding:
     `score` is the share of the watch's prompts among all words; None from a language model, whose
     `answer` is yes or no. `beaten_by` is the word that the crop looks most like, where that is none
     of the prompts. `failure` says in one sentence why it could not look; then all else is None.
+    `vector` is the image tower's of the crop, `(width,)`; `taught_by` the id of a visit that was
+    said to be wrong, and that the crop looks like.
     """
 
     by: LookedBy
@@ -186,11 +188,16 @@ class Finding:
     beaten_by: str | None = None
     milliseconds: float | None = None
     failure: str | None = None
+    taught_by: str | None = None
+    vector: Vectors | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class SecondLook:
-    """What second looks have said of a visit so far: the best of them, and how many there were."""
+    """What second looks have said of a visit so far: the best of them, and how many there were.
+
+    `taught_by` is the id of a visit that was said to be wrong, and that it looks like.
+    """
 
     by: LookedBy
     score: float | None
@@ -199,6 +206,7 @@ class SecondLook:
     looks: int
     decided: Decided
     ms: float | None
+    taught_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ LEVELS = (
     {"records"},
     {"pixels"},
     {"config"},
-    {"models"},
+    {"models", "learning"},
     {"prompts", "second_look", "source", "scheduler", "detector", "watch", "publisher", "web"},
     {"pipeline"},
     {"status", "python"},

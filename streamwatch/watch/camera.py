@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 
 from streamwatch.config import CameraSettings, WatchSettings
+from streamwatch.learning.learnt import Subject
+from streamwatch.learning.lessons import Lessons, Unkept
 from streamwatch.records import Detection, EndReason, Event, Finding, Frame, LookRequest, Remembered
 from streamwatch.watch.remembered import ends
 from streamwatch.watch.watch import REST_SECONDS, Conditions, Watch
@@ -19,7 +21,8 @@ class CameraRules:
 
     `default_confidence` is for watches without their own, `model_floor` the confidence from which
     a weaker sighting keeps a track alive. `zone` is the time zone of `active`, None for the
-    system's. `rivals` are the prompts that each watch must beat, by its name.
+    system's. `rivals` are the prompts that each watch must beat, by its name, and `words` the
+    fingerprints of what each means, as in `Subject`.
     """
 
     settings: CameraSettings
@@ -28,6 +31,7 @@ class CameraRules:
     model_floor: float
     zone: tzinfo | None
     rivals: Mapping[str, Collection[str]]
+    words: Mapping[str, str] = field(default_factory=dict)
 
     def confidence(self, watch: str) -> float:
         own = self.watches[watch].confidence
@@ -35,16 +39,21 @@ class CameraRules:
 
 
 class CameraWatches:
-    """Runs the watches of one camera over its frames. Not thread-safe: one thread owns it.
+    """Runs the watches of one camera over its frames. Not thread-safe: one thread owns it."""
 
-    `floor` is the least confidence that any of the watches can use.
-    """
-
-    def __init__(self, camera: str, rules: CameraRules, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        camera: str,
+        rules: CameraRules,
+        new_id: Callable[[], str],
+        lessons: Lessons | None = None,
+    ) -> None:
+        """`lessons` keeps what is learnt; without it nothing is kept."""
         self._camera = camera
         self._timeline = _Timeline()
         self._tracks = itertools.count(1)
         self._new_id = new_id
+        self._lessons = lessons or Unkept()
         self._watches: dict[str, Watch] = {}
         self._found: tuple[Detection, ...] = ()
         """In the last frame that was analysed."""
@@ -64,7 +73,11 @@ class CameraWatches:
         events: list[Event] = []
         for name, watch in rules.watches.items():
             conditions = Conditions(
-                rules.settings, rules.model_floor, rules.zone, rules.rivals[name]
+                rules.settings,
+                rules.model_floor,
+                rules.zone,
+                rules.rivals[name],
+                Subject(self._camera, name, rules.words.get(name, "")),
             )
             confidence = rules.confidence(name)
             kept = before.get(name)
@@ -73,12 +86,22 @@ class CameraWatches:
                 self._watches[name] = before.pop(name)
                 continue
             self._watches[name] = Watch(
-                self._camera, name, watch, confidence, conditions, self._tracks, self._new_id
+                self._camera,
+                name,
+                watch,
+                confidence,
+                conditions,
+                self._tracks,
+                self._new_id,
+                self._lessons,
             )
         for name, gone in before.items():
             events += gone.close("changed" if name in rules.watches else why_gone(name))
-        self.floor = min((watch.floor for watch in self._watches.values()), default=1.0)
         return tuple(events)
+
+    @property
+    def floor(self) -> float:
+        return min((watch.floor for watch in self._watches.values()), default=1.0)
 
     def recall(self, visits: Sequence[Remembered]) -> tuple[Event, ...]:
         """Continue visits of the previous run when their things are seen again.
@@ -96,7 +119,12 @@ class CameraWatches:
         frame = self._timed(frame)
         self._found = tuple(detections)
         self._analysed_seconds = frame.seconds
-        return tuple(e for watch in self._watches.values() for e in watch.update(frame, detections))
+        sure = [found for watch in self._watches.values() for found in watch.sure(detections)]
+        return tuple(
+            event
+            for watch in self._watches.values()
+            for event in watch.update(frame, detections, sure)
+        )
 
     def repeat(self, frame: Frame) -> tuple[Event, ...]:
         frame = self._timed(frame)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import hypot
 
 from streamwatch.config import WatchSettings
@@ -27,8 +27,25 @@ class Companions:
 
     def __init__(self, settings: WatchSettings, confidence: float) -> None:
         self._near = settings.near
-        self._wanted = _Group(settings.with_, confidence) if settings.with_ else None
-        self._unwanted = _Group(settings.without, confidence) if settings.without else None
+        self._confidence = confidence
+        self._wanted = _Group(settings.with_, self._is_sure) if settings.with_ else None
+        self._unwanted = _Group(settings.without, self._is_sure) if settings.without else None
+
+    def need(self, confidence: float) -> None:
+        """Let companions count from this confidence on."""
+        self._confidence = confidence
+
+    def _is_sure(self, detection: Detection) -> bool:
+        return detection.confidence >= self._confidence
+
+    @property
+    def lacking(self) -> str:
+        """Why a thing does not count that is not in the right company."""
+        if self._unwanted is None:
+            return "nothing of `with` is near"
+        if self._wanted is None:
+            return "something of `without` is near"
+        return "nothing of `with` is near, or something of `without`"
 
     def change_rate(self, fps: float) -> None:
         """The camera's frame rate from now on; call before the first frame."""
@@ -58,11 +75,11 @@ class Companions:
 class _Group:
     """The companions of one key, `with` or `without`."""
 
-    def __init__(self, prompts: Sequence[str], confidence: float) -> None:
+    def __init__(self, prompts: Sequence[str], is_sure: Callable[[Detection], bool]) -> None:
         self._prompts = frozenset(prompts)
         self._memory_seconds = 0.0
         self._tracker = Tracker(
-            strong=lambda detection: detection.confidence >= confidence,
+            strong=is_sure,
             keep_seconds=MEMORY_SECONDS,
             ids=itertools.count(),
         )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from streamwatch.config import listing
 from streamwatch.geometry import Box, Polygon, area, contains, distance, foot, iou
+from streamwatch.learning.learnt import NearMissKind
 from streamwatch.records import Detection, Track
 
 MERGE_IOU = 0.7
@@ -19,6 +21,14 @@ EDGE_PX = 1.0
 a zone that ends at that edge is still inside."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something found does not count, or was not told: in words, for people."""
+
+    kind: NearMissKind
+    text: str
+
+
 def floor(threshold: float, model_floor: float) -> float:
     """The least confidence that a watch with this threshold uses, since sightings below the
     threshold keep a track alive: the model's, or half the threshold where that is lower."""
@@ -27,10 +37,17 @@ def floor(threshold: float, model_floor: float) -> float:
 
 def beaten(found: Detection | Track, rivals: Sequence[Detection]) -> bool:
     """Whether one of `rivals`, all of this frame, finds the same thing with higher confidence."""
-    return any(
-        rival.confidence > found.confidence and iou(rival.box, found.box) >= RIVAL_IOU
+    return beaten_by(found, rivals) is not None
+
+
+def beaten_by(found: Detection | Track, rivals: Sequence[Detection]) -> Detection | None:
+    """The surest of the `rivals` that do."""
+    winners = [
+        rival
         for rival in rivals
-    )
+        if rival.confidence > found.confidence and iou(rival.box, found.box) >= RIVAL_IOU
+    ]
+    return max(winners, key=lambda rival: rival.confidence, default=None)
 
 
 def merge(detections: Sequence[Detection]) -> tuple[Detection, ...]:
@@ -79,29 +96,44 @@ class Counting:
     wanted_zones: frozenset[str] | None
     zones: Zones
 
-    def zones_if_counts(
-        self, track: Track, size: tuple[int, int], held: Collection[str]
-    ) -> tuple[str, ...] | None:
-        """The zones a counting thing stands in; None where it does not count.
+    def judge(
+        self, found: Detection | Track, size: tuple[int, int], held: Collection[str] = ()
+    ) -> tuple[tuple[str, ...], tuple[Reason, ...]]:
+        """The zones it stands in, and why it does not count; no reason where it does.
 
         `held` are those it stood in until now.
         """
-        if track.confidence < self.confidence:
-            return None
+        zones = self.zones.zones_at(found.box, size, held)
+        return zones, tuple(self._reasons(found, size, zones))
+
+    def _reasons(
+        self, found: Detection | Track, size: tuple[int, int], zones: Sequence[str]
+    ) -> Iterator[Reason]:
+        if found.confidence < self.confidence:
+            yield Reason("below", below(found.confidence, self.confidence))
         width, height = size
-        if not self.areas[0] <= area(track.box) / (width * height) <= self.areas[1]:
-            return None
-        if self.zones.ignores(track.box, size):
-            return None
-        zones = self.zones.zones_at(track.box, size, held)
+        share = area(found.box) / (width * height)
+        if share < self.areas[0]:
+            yield Reason("size", "too small")
+        elif share > self.areas[1]:
+            yield Reason("size", "too large")
+        if self.zones.ignores(found.box, size):
+            yield Reason("ignored", "in an ignored area")
         if self.wanted_zones is not None and self.wanted_zones.isdisjoint(zones):
-            return None
-        return zones
+            wanted = [name for name in self.zones.polygons if name in self.wanted_zones]
+            noun = "zone" if len(wanted) == 1 else "zones"
+            yield Reason("zone", f"outside {noun} {listing(wanted, 'and')}")
 
     def deciding(self, zones: Collection[str]) -> dict[str, Polygon]:
         """Those of the `zones` a thing stands in that let it count; none where every place does."""
         wanted = self.wanted_zones or frozenset()
         return {name: self.zones.polygons[name] for name in zones if name in wanted}
+
+
+def below(confidence: float, needed: float) -> str:
+    """`0.24 is below 0.30`, with so many digits that it looks so."""
+    digits = 2 if round(confidence, 2) < round(needed, 2) else 3
+    return f"{confidence:.{digits}f} is below {needed:.{digits}f}"
 
 
 def _in_pixels(polygon: Polygon, size: tuple[int, int]) -> Polygon:

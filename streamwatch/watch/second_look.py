@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from streamwatch.config import SecondLookSettings
 from streamwatch.geometry import Box
-from streamwatch.records import Decided, Finding, LookedBy, MarkedPicture, SecondLook
+from streamwatch.records import Decided, Finding, LookedBy, MarkedPicture, SecondLook, Vectors
+from streamwatch.watch import rules
 
 LEAST_SIDE_PX = 24.0
 """A thing whose longer side is shorter shows too little to be looked at."""
@@ -158,6 +159,25 @@ class Scrutiny:
             self.decided = "rejected" if self._looks else "skipped"
 
     @property
+    def why(self) -> str:
+        """Why the looks reject, in words."""
+        found = self._finding
+        if found is None:
+            return "it could not be looked at"
+        if found.taught_by is not None:
+            return f"like {found.taught_by}, which was taught wrong"
+        if found.answer is not None:
+            return f"the answer was {found.answer}"
+        if found.beaten_by is not None:
+            return f'rather "{found.beaten_by}"'
+        return rules.below(found.score or 0.0, self._settings.at_least)
+
+    @property
+    def vector(self) -> Vectors | None:
+        """The image tower's of the crop that `result` tells of."""
+        return None if self._finding is None else self._finding.vector
+
+    @property
     def result(self) -> SecondLook | None:
         """What to tell; None before the first look."""
         found = self._finding
@@ -172,6 +192,7 @@ class Scrutiny:
             self._looks,
             self.decided or "rejected",
             None if found is None else found.milliseconds,
+            None if found is None else found.taught_by,
         )
 
 

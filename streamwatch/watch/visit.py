@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from streamwatch.learning.learnt import Other
 from streamwatch.records import MarkedPicture, SecondLook, Track
 from streamwatch.watch.second_look import Scrutiny
 
@@ -23,6 +24,16 @@ class Sighting:
 
 
 @dataclass(slots=True)
+class Beside:
+    """What was found on a visit's box in so many `frames`, with the sums of the confidences: the
+    visit's own, and that of the other."""
+
+    frames: int = 0
+    own: float = 0.0
+    other: float = 0.0
+
+
+@dataclass(slots=True)
 class Visit:
     """One thing's stay, from its first counting frame on; it has an `id` once `new` was published.
 
@@ -30,6 +41,8 @@ class Visit:
     `first_seconds` is of this run. `changes` are sightings in other zones than before, not yet
     published. `scrutiny` is None where the thing is not looked at again; `earlier_look` is what was
     told of looks before a restart. `look_is_news` says that no event has told the newest look yet.
+    `reach` is the greatest confidence at which it would have appeared; `beside` is what was found
+    on its box, in some of the `frames` in which it counted; `learnt` says that both were noted.
     """
 
     track: int
@@ -50,6 +63,10 @@ class Visit:
     scrutiny: Scrutiny | None = None
     earlier_look: SecondLook | None = None
     look_is_news: bool = False
+    reach: float = 0.0
+    frames: int = 0
+    beside: dict[Other, Beside] = field(default_factory=dict)
+    learnt: bool = False
 
     @property
     def second_look(self) -> SecondLook | None:

@@ -8,6 +8,8 @@ from datetime import tzinfo
 
 from streamwatch.config import CameraSettings, WatchSettings
 from streamwatch.geometry import Box
+from streamwatch.learning.learnt import Subject
+from streamwatch.learning.lessons import Lessons
 from streamwatch.records import (
     Detection,
     EndReason,
@@ -23,8 +25,10 @@ from streamwatch.records import (
 from streamwatch.watch import rules
 from streamwatch.watch.active_hours import ActiveHours
 from streamwatch.watch.companions import Companions
+from streamwatch.watch.learner import Learner
 from streamwatch.watch.remembered import MEMORY_SECONDS, RememberedVisits, ends
 from streamwatch.watch.second_look import Scrutiny, View, is_cut
+from streamwatch.watch.things import MOST_FOLLOWED, Found, Things
 from streamwatch.watch.tracker import Tracker
 from streamwatch.watch.visit import Sighting, Visit
 
@@ -52,18 +56,20 @@ class Conditions:
 
     `model_floor` is the confidence from which a sighting below the threshold keeps a track alive,
     `zone` the time zone of `active`, None for the system's. A thing that one of the prompts
-    `rivals` finds with higher confidence does not count.
+    `rivals` finds with higher confidence does not count. What is learnt, is learnt of `subject`.
     """
 
     camera: CameraSettings
     model_floor: float
     zone: tzinfo | None
     rivals: Collection[str]
+    subject: Subject
 
 
 class Watch:
     """The rules of one watch applied to one camera's frames. Not thread-safe.
 
+    `confidence` is what things need to count; where that is learnt, from the beginning.
     `ids` numbers the camera's tracks; `new_id` makes the id of a visit.
     """
 
@@ -76,13 +82,18 @@ class Watch:
         conditions: Conditions,
         ids: Iterator[int],
         new_id: Callable[[], str],
+        lessons: Lessons,
     ) -> None:
         self._camera = camera
         self._name = name
         self._settings = settings
-        self._confidence = confidence
+        self._start = self._confidence = confidence
         self._prompts = frozenset(settings.prompt)
         self._company = Companions(settings, confidence)
+        self._lessons = lessons
+        self._visits: dict[int, Visit] = {}
+        """By the number of their track, as far as this run knows it."""
+        self._learner = self._made_learner(conditions)
         self.move(conditions)
         self._hits = settings.appear.hits
         self._dwell = settings.dwell.total_seconds()
@@ -96,8 +107,6 @@ class Watch:
             keep_seconds=max(self._leave, TRACK_SECONDS),
             ids=ids,
         )
-        self._visits: dict[int, Visit] = {}
-        """By the number of their track, as far as this run knows it."""
         self._leaving: dict[int, tuple[Visit, EndReason]] = {}
         """Visits that are over while a look decides whether they are told at all."""
         self._looks: list[LookRequest] = []
@@ -108,36 +117,76 @@ class Watch:
 
     def is_of(self, settings: WatchSettings, confidence: float) -> bool:
         """Whether these are its settings; its display name may differ."""
-        return confidence == self._confidence and settings == self._settings.model_copy(
+        return confidence == self._start and settings == self._settings.model_copy(
             update={"name": settings.name}
         )
 
     def move(self, conditions: Conditions) -> None:
         """Continue under other conditions."""
         camera = conditions.camera
-        self.floor = rules.floor(self._confidence, conditions.model_floor)
+        self._conditions = conditions
         self._rivals = frozenset(conditions.rivals)
         self._rivals_seen: tuple[Detection, ...] = ()
         self._crop = camera.crop or (0.0, 0.0, 1.0, 1.0)
         self._schedule = ActiveHours(self._settings.active, conditions.zone)
         self._company.change_rate(camera.fps)
-        self._counting = rules.Counting(
-            self._confidence,
-            (self._settings.min_area, self._settings.max_area),
-            None if self._settings.zones is None else frozenset(self._settings.zones),
-            rules.Zones(camera.zones, camera.ignore),
-        )
         # Frames come every 1/fps with some jitter: half a frame's time more lets the last be late.
         self._within = self._settings.appear.within.total_seconds() + 0.5 / camera.fps
+        if conditions.subject != self._learner.subject:
+            self._learner.conclude()
+            self._learner = self._made_learner(conditions)
+        self._learner.move(conditions.model_floor, self._within)
+        self._need(self._learner.threshold)
+
+    def _made_learner(self, conditions: Conditions) -> Learner:
+        settings = self._settings
+        return Learner(
+            self._lessons.memory(conditions.subject),
+            self._lessons,
+            Things(max(settings.leave.total_seconds(), TRACK_SECONDS), settings.appear.hits),
+            start=self._start,
+            fixed=settings.confidence != "auto",
+            why_untold=self._why_untold,
+            picture=lambda frame, found: MarkedPicture(frame.picture, found.box, ""),
+        )
+
+    def _need(self, confidence: float) -> None:
+        """Let things count from this confidence on."""
+        conditions = self._conditions
+        self._confidence = confidence
+        self.floor = rules.floor(confidence, conditions.model_floor)
+        self._company.need(confidence)
+        self._counting = rules.Counting(
+            confidence,
+            (self._settings.min_area, self._settings.max_area),
+            None if self._settings.zones is None else frozenset(self._settings.zones),
+            rules.Zones(conditions.camera.zones, conditions.camera.ignore),
+        )
+
+    def sure(self, detections: Sequence[Detection]) -> list[tuple[str, Detection]]:
+        """Those of the detections that are this watch's and sure enough to count, with its name."""
+        return [
+            (self._name, found)
+            for found in detections
+            if found.prompt in self._prompts and found.confidence >= self._confidence
+        ]
 
     def update(
-        self, frame: Frame, detections: Sequence[Detection], *, repeated: bool = False
+        self,
+        frame: Frame,
+        detections: Sequence[Detection],
+        others: Sequence[tuple[str, Detection]] = (),
+        *,
+        repeated: bool = False,
     ) -> list[Event]:
         """The events that `frame` causes; `detections` may hold other watches' prompts.
 
-        `repeated` are those of an earlier frame, which this one looks like: they are no further hit
-        of `appear`, so that one false detection alone never alerts.
+        `others` are those that are `sure` for watches of the camera. `repeated` are those of an
+        earlier frame, which this one looks like: they are no further hit of `appear`, so that one
+        false detection alone never alerts, and nothing is learnt of them.
         """
+        if self._learner.threshold != self._confidence:
+            self._need(self._learner.threshold)
         self._seconds = frame.seconds
         self._past.pass_time(frame)
         self._rivals_seen = tuple(d for d in detections if d.prompt in self._rivals)
@@ -146,22 +195,71 @@ class Watch:
             for detection in detections
             if detection.prompt in self._prompts and detection.confidence >= self.floor
         ]
-        things = self._tracker.update(frame.seconds, frame.size, rules.merge(mine))
-        others = [
+        merged = rules.merge(mine)
+        things = self._tracker.update(frame.seconds, frame.size, merged)
+        in_sight = [
             detection
             for detection in detections
             if not self._counting.zones.ignores(detection.box, frame.size)
         ]
-        in_company = self._company.update(frame.seconds, frame.size, others, things)
+        in_company = self._company.update(frame.seconds, frame.size, in_sight, things)
+        found = []
         for track in things:
-            if track.id not in in_company or rules.beaten(track, self._rivals_seen):
-                continue
-            zones = self._counting.zones_if_counts(track, frame.size, self._held(track, frame.size))
-            if zones is not None:
+            zones, reasons = self._judge(track, frame.size, self._held(track, frame.size))
+            if track.id not in in_company:
+                reasons = *reasons, rules.Reason("company", self._company.lacking)
+            if not reasons:
                 self._sight(frame, track, zones, repeated=repeated)
+            seen = Detection(track.prompt, track.confidence, track.box)
+            found.append(Found(seen, reasons, self._visits.get(track.id)))
+        if repeated:
+            self._learner.stay(frame.seconds)
+        else:
+            found += self._untracked(frame, merged, things)
+            foreign = [other for other in others if other[0] != self._name]
+            self._learner.see(frame, found, foreign)
         events = self._go_on(frame)
         events += (e for visit in self._visits.values() for e in self._due(visit, frame.seconds))
         return events + self._end_left(frame.seconds)
+
+    def _judge(
+        self, found: Detection | Track, size: tuple[int, int], held: Collection[str] = ()
+    ) -> tuple[tuple[str, ...], tuple[rules.Reason, ...]]:
+        """The zones it stands in, and why it does not count."""
+        zones, reasons = self._counting.judge(found, size, held)
+        rival = rules.beaten_by(found, self._rivals_seen)
+        if rival is not None:
+            by = f'beaten by "{rival.prompt}" ({rival.confidence:.2f})'
+            reasons = *reasons, rules.Reason("beaten", by)
+        return zones, reasons
+
+    def _untracked(
+        self, frame: Frame, merged: Sequence[Detection], things: Sequence[Track]
+    ) -> list[Found]:
+        """The surest of what begins no track, since it is too weak or beaten."""
+        tracked = {track.box for track in things}
+        return [
+            Found(found, self._judge(found, frame.size)[1], visit=None)
+            for found in merged[:MOST_FOLLOWED]
+            if found.box not in tracked
+        ]
+
+    def _why_untold(self, visit: Visit, hits: int) -> rules.Reason | None:
+        """Why no alert has told of a visit, whose thing counted in at most so many frames of those
+        that `appear` asks for; None if that is not decided."""
+        scrutiny = visit.scrutiny
+        if not visit.appeared:
+            return rules.Reason("frames", f"seen in {hits} frames of {self._hits}")
+        if scrutiny is not None and scrutiny.begun:
+            if scrutiny.under_way or scrutiny.decided is None:
+                return None
+            return rules.Reason("look", f"second look: {scrutiny.why}")
+        stayed = visit.last.seconds - visit.first_seconds
+        if stayed < self._dwell:
+            return rules.Reason("dwell", f"there for {stayed:.0f} s of {self._dwell:.0f} s")
+        if not self._schedule.active(visit.last.captured_at):
+            return rules.Reason("hours", "not in active hours")
+        return rules.Reason("cooldown", "in the cooldown after another visit")
 
     def _may_start(self, detection: Detection) -> bool:
         """Whether a detection of this frame may begin a track."""
@@ -228,6 +326,8 @@ class Watch:
 
     def lost(self, gone_seconds: float) -> list[Event]:
         """End the open visits if the camera has been gone for longer than `leave`."""
+        if gone_seconds > self._leave:
+            self._learner.conclude()
         events = self._end_all("lost") if gone_seconds > self._leave else []
         return events + ends(self._past.take_lost(gone_seconds), "restart")
 
@@ -236,7 +336,9 @@ class Watch:
         self._looks.clear()
         if reason not in _OVER:
             self._leaving.clear()
-        return self._end_all(reason) + ends(self._past.take_all(), reason)
+        events = self._end_all(reason) + ends(self._past.take_all(), reason)
+        self._learner.conclude()
+        return events
 
     def _held(self, track: Track, size: tuple[int, int]) -> tuple[str, ...]:
         """The zones that a thing is in until it has clearly left them: none before it appeared,
@@ -331,6 +433,7 @@ class Watch:
     def _begin(self, visit: Visit) -> Event:
         visit.id = self._new_id()
         visit.published_at = visit.last.seconds
+        self._learner.tell_visit(visit)
         return self._event(visit, "new", visit.last, with_picture=True)
 
     def _go_on(self, frame: Frame) -> list[Event]:
@@ -414,6 +517,7 @@ class Watch:
 
     def _end(self, visit: Visit, reason: EndReason) -> Event:
         self._keep_quiet(visit.last.seconds)
+        self._learner.tell_visit(visit)
         return self._event(visit, "end", visit.last, reason=reason)
 
     def _keep_quiet(self, ended_seconds: float) -> None:

@@ -1,0 +1,189 @@
+"""Follows whatever a watch finds, told or not, to learn from it: how sure it gets, and why it was
+not told."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from math import hypot
+
+from streamwatch.geometry import Box, center, iou
+from streamwatch.records import Detection, Frame, MarkedPicture
+from streamwatch.watch.rules import Reason
+from streamwatch.watch.visit import Visit
+
+MOST_FOLLOWED = 8
+"""At once, the surest: a low threshold finds a lot of noise."""
+MOST_PICTURES = 2
+"""Of a watch's things so many hold the frame they were seen best in, the surest ones: a frame may
+take some MB."""
+SAME_IOU = 0.3
+REACH_DIAGONALS = 0.75
+"""What is found is the same thing as before if its box overlaps that one's so much, or if it is so
+many of the box's diagonals away. Coarser than the tracker, which decides what is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Something found in a frame, and why it does not count. `visit` is the one it belongs to."""
+
+    detection: Detection
+    reasons: tuple[Reason, ...]
+    visit: Visit | None
+
+    @property
+    def would_count(self) -> bool:
+        """Whether it counts, or only its confidence is in the way."""
+        return all(reason.kind == "below" for reason in self.reasons)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sight:
+    """A thing in the frame in which it was surest; its picture is None where that is not held."""
+
+    found: Found
+    frame_size: tuple[int, int]
+    captured_at: datetime
+    picture: MarkedPicture | None
+
+
+@dataclass(slots=True, eq=False)
+class Thing:
+    """Something that was found in one frame or in many.
+
+    `hits` is the most frames that counted within the time of `appear`. `reach` is the greatest
+    confidence at which it would have appeared: it was that sure in as many frames as that asks for.
+    """
+
+    box: Box
+    seen_seconds: float
+    best: Sight
+    since_seconds: float
+    reported: bool = False
+    reach: float = 0.0
+    hits: int = 0
+    visit: Visit | None = None
+    _recent: deque[tuple[float, float]] = field(default_factory=deque)
+    """Seconds and confidence of each frame in which it would count."""
+
+    @property
+    def confidence(self) -> float:
+        return self.best.found.detection.confidence
+
+    @property
+    def told(self) -> bool:
+        return self.visit is not None and self.visit.id is not None
+
+    def is_at(self, box: Box) -> float:
+        """How well a box fits: above 0 where it may be the same thing."""
+        overlap = iou(self.box, box)
+        if overlap >= SAME_IOU:
+            return 1.0 + overlap
+        x1, y1, x2, y2 = self.box
+        reach = REACH_DIAGONALS * hypot(x2 - x1, y2 - y1)
+        (x, y), (a, b) = center(self.box), center(box)
+        return max(0.0, 1.0 - hypot(x - a, y - b) / reach) if reach else 0.0
+
+    def note(
+        self, seconds: float, found: Found, threshold: float, within: float, hits: int
+    ) -> None:
+        if found.visit is not None and not self.told:
+            self.visit = found.visit
+        if not found.would_count:
+            return
+        self._recent.append((seconds, found.detection.confidence))
+        while seconds - self._recent[0][0] > within:
+            self._recent.popleft()
+        counted = sum(confidence >= threshold for _, confidence in self._recent)
+        self.hits = max(self.hits, counted)
+        if len(self._recent) >= hits:
+            surest = heapq.nlargest(hits, (confidence for _, confidence in self._recent))
+            self.reach = max(self.reach, surest[-1])
+        if self.visit is not None:
+            self.visit.reach = max(self.visit.reach, self.reach)
+
+
+class Things:
+    """The things of one watch on one camera. Not thread-safe."""
+
+    def __init__(self, keep_seconds: float, hits: int) -> None:
+        """A thing not found for `keep_seconds` is gone; `hits` are those of `appear`."""
+        self._keep_seconds = keep_seconds
+        self.within_seconds = 0.0
+        """The time of `appear`."""
+        self._hits = hits
+        self._things: list[Thing] = []
+        self._last_seconds = float("-inf")
+
+    def __iter__(self) -> Iterator[Thing]:
+        return iter(self._things)
+
+    def see(
+        self,
+        frame: Frame,
+        found: Sequence[Found],
+        threshold: float,
+        picture: Callable[[Found], MarkedPicture | None],
+    ) -> None:
+        """Follow what was found in a frame; `picture` gives what may be held of it."""
+        surest = sorted(found, key=lambda each: each.detection.confidence, reverse=True)
+        free = list(self._things)
+        for each in surest[:MOST_FOLLOWED]:
+            thing = _same(free, each)
+            if thing is None:
+                if len(self._things) >= MOST_FOLLOWED:
+                    continue
+                thing = Thing(each.detection.box, frame.seconds, _sight(frame, each), frame.seconds)
+                self._things.append(thing)
+                is_best = True
+            else:
+                free.remove(thing)
+                is_best = each.detection.confidence > thing.confidence
+            thing.box, thing.seen_seconds = each.detection.box, frame.seconds
+            thing.note(frame.seconds, each, threshold, self.within_seconds, self._hits)
+            if is_best:
+                thing.best = _sight(frame, each, None if thing.told else picture(each))
+        self._last_seconds = frame.seconds
+        self._hold_few_pictures()
+
+    def stay(self, seconds: float) -> None:
+        """A frame that shows what the last one did: what was there is there."""
+        for thing in self._things:
+            if thing.seen_seconds == self._last_seconds:
+                thing.seen_seconds = seconds
+        self._last_seconds = seconds
+
+    def take_gone(self, seconds: float) -> list[Thing]:
+        """Those that are gone at `seconds`, which are forgotten now."""
+        gone = [one for one in self._things if seconds - one.seen_seconds >= self._keep_seconds]
+        self._things = [one for one in self._things if one not in gone]
+        return gone
+
+    def take_all(self) -> list[Thing]:
+        gone, self._things = self._things, []
+        return gone
+
+    def _hold_few_pictures(self) -> None:
+        held = [one for one in self._things if one.best.picture is not None]
+        held.sort(key=lambda one: (not one.told, one.confidence), reverse=True)
+        for place, thing in enumerate(held):
+            if thing.told or place >= MOST_PICTURES:
+                thing.best = replace(thing.best, picture=None)
+
+
+def _sight(frame: Frame, found: Found, picture: MarkedPicture | None = None) -> Sight:
+    return Sight(found, frame.size, frame.captured_at, picture)
+
+
+def _same(things: Sequence[Thing], found: Found) -> Thing | None:
+    """The one of these that was found again, if any."""
+    if found.visit is not None:
+        for thing in things:
+            if thing.visit is found.visit:
+                return thing
+    fits = [(thing.is_at(found.detection.box), number) for number, thing in enumerate(things)]
+    best, number = max(fits, default=(0.0, 0))
+    return things[number] if best > 0 else None
