@@ -25,7 +25,9 @@ from streamwatch.config.sections.whole import (
     Config,
     HttpSettings,
     LogSettings,
+    NearMissSettings,
     SnapshotSettings,
+    near_miss_folder,
     snapshot_folder,
 )
 from streamwatch.config.summary import describe
@@ -57,6 +59,7 @@ __all__ = [
     "HttpSettings",
     "LogSettings",
     "MqttSettings",
+    "NearMissSettings",
     "OutboxSettings",
     "Put",
     "Remove",
@@ -85,6 +88,7 @@ __all__ = [
     "mask_secrets_in",
     "mask_url",
     "model_advice",
+    "near_miss_folder",
     "normalised",
     "persist",
     "placed",

@@ -242,7 +242,8 @@ def _is(path: Path, kind: Callable[[Path], bool]) -> bool:
 def _watch(config: Config, name: str) -> Iterator[tuple[str, str]]:
     """(key below the watch, message)."""
     watch = config.watches[name]
-    yield from ((".confidence", said) for said in _confidence(watch.confidence, config))
+    if watch.confidence != "auto":
+        yield from ((".confidence", said) for said in _confidence(watch.confidence, config))
     if config.detector.model == "toybox":
         for prompt in watch.prompt:
             if len(prompt.split()) > TOYBOX_WORDS:

@@ -18,7 +18,7 @@ from streamwatch.config.document.reading import Document
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.config.sections.watch import WatchSettings
-from streamwatch.config.sections.whole import Config
+from streamwatch.config.sections.whole import Config, NearMissSettings, SnapshotSettings
 from streamwatch.errors import ConfigError, Problem, UnavailableSetting
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -97,23 +97,25 @@ def _without_own_keys(content: object) -> object:
 def _reference_faults(
     content: object, folder: Path, lost: list[Loc], entries: Mapping[Loc, Entry]
 ) -> Iterator[Fault]:
-    """Errors in the references between cameras and watches, as far as each could be parsed."""
+    """Errors in what the sections say together, as far as each could be parsed."""
+    written = content if isinstance(content, dict) else {}
 
     def parsed(
         section: str, read: Callable[[object, Path], _Model | None]
     ) -> dict[str, _Model | None]:
-        values = content.get(section) if isinstance(content, dict) else None
+        values = written.get(section)
         return {
             name: None if any(_below((section, name), loc) for loc in lost) else read(value, folder)
             for name, value in (values if isinstance(values, dict) else {}).items()
         }
 
-    written = content.get("detector") if isinstance(content, dict) else None
-    detector = _validated(DetectorSettings, written, folder)
+    detector = _validated(DetectorSettings, written.get("detector"), folder)
     cameras = parsed("cameras", _camera)
     watches = parsed("watches", _watch)
     valid_watches = {name: watch for name, watch in watches.items() if watch is not None}
-    for loc, wrong in references.mistakes(detector, cameras, valid_watches):
+    snapshots = _validated(SnapshotSettings, written.get("snapshots"), folder)
+    near_misses = _validated(NearMissSettings, written.get("near_misses"), folder)
+    for loc, wrong in references.mistakes(detector, cameras, valid_watches, snapshots, near_misses):
         yield problems.fault(loc, wrong, entries)
 
 

@@ -1,4 +1,4 @@
-"""Checks the references between watches and cameras."""
+"""Checks what several sections say together: references between watches and cameras, folders."""
 
 from __future__ import annotations
 
@@ -12,21 +12,32 @@ from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.config.sections.second_look import SecondLookSettings
 from streamwatch.config.sections.watch import WatchSettings
+from streamwatch.config.sections.whole import (
+    NearMissSettings,
+    SnapshotSettings,
+    near_miss_folder,
+    snapshot_folder,
+)
 from streamwatch.config.values.phrases import folded
 from streamwatch.config.values.units import duration_text
 from streamwatch.config.wording import Wrong, did_you_mean, listing
+from streamwatch.errors import StreamwatchError
 
 
 def mistakes(
     detector: DetectorSettings | None,
     cameras: Mapping[str, CameraSettings | None],
     watches: Mapping[str, WatchSettings],
+    snapshots: SnapshotSettings | None,
+    near_misses: NearMissSettings | None,
 ) -> Iterator[tuple[Loc, Wrong]]:
     """All errors, each with the loc it is at.
 
     None stands for an invalid camera: it exists, but its zones and fps are not checked. So it does
-    for an invalid detector.
+    for an invalid detector, `snapshots` or `near_misses`.
     """
+    if (shared := _shared_folder(snapshots, near_misses)) is not None:
+        yield ("near_misses", "path"), shared
     for name, watch in watches.items():
         at: Loc = ("watches", name)
         unknown = dict(_unknown_cameras(watch, cameras))
@@ -43,6 +54,21 @@ def mistakes(
             yield (*at, "second_look"), blind
         if (own := _against_itself(watch)) is not None:
             yield (*at, "second_look", "against"), own
+
+
+def _shared_folder(
+    snapshots: SnapshotSettings | None, near_misses: NearMissSettings | None
+) -> Wrong | None:
+    """An error if both are kept in one folder, where each would delete by its own limits."""
+    if snapshots is None or near_misses is None:
+        return None
+    try:
+        shared = near_miss_folder(near_misses) == snapshot_folder(snapshots)
+    except StreamwatchError:  # one is in the state folder, and there is none
+        shared = False
+    if not shared:
+        return None
+    return Wrong("is the folder of snapshots too; write another", subject=False)
 
 
 def _unknown_cameras(

@@ -62,6 +62,8 @@ def _property(form: JsonSchemaValue) -> JsonSchemaValue:
         described["default"] = default
     alone = {key: value for key, value in form.items() if key not in _OF_A_KEY}
     options = form.get("anyOf") or form.get("oneOf") or [alone]
+    # Of a choice that may be left out, pydantic makes a choice within a choice.
+    options = [inner for option in options for inner in option.get("oneOf", [option])]
     forms = [_named(option) for option in options if option != {"type": "null"}]
     if any(map(_wants_reference, forms)) and not any(map(_is_free_text, forms)):
         forms.append(_REFERENCE)
@@ -83,4 +85,4 @@ def _wants_reference(form: JsonSchemaValue) -> bool:
 
 
 def _is_free_text(form: JsonSchemaValue) -> bool:
-    return form.get("type") == "string" and not {"pattern", "enum"} & form.keys()
+    return form.get("type") == "string" and not {"pattern", "enum", "const"} & form.keys()

@@ -22,8 +22,8 @@ def describe(config: Config, models: Sequence[str] = ()) -> list[str]:
         lines += ["", f"camera {name}  {mask_url(camera.url)}, {_pace(camera)}"]
         if camera.enabled:
             lines += [
-                f"    watch {watch_name}  {_watch_line(config, watch)}"
-                for watch_name, watch in config.watches_of(name).items()
+                f"    watch {watch_name}  {_watch_line(config, watch_name)}"
+                for watch_name in config.watches_of(name)
             ] or ["    nothing is watched for"]
     return lines
 
@@ -61,9 +61,9 @@ def _pace(camera: CameraSettings) -> str:
     return f"{camera.fps:g} fps"
 
 
-def _watch_line(config: Config, watch: WatchSettings) -> str:
+def _watch_line(config: Config, name: str) -> str:
+    watch = config.watches[name]
     prompts = listing([f'"{prompt}"' for prompt in watch.prompt])
-    confidence = watch.confidence or config.detector.threshold
     zones = f" in {listing(watch.zones)}" if watch.zones else ""
     company = "".join(
         f" {word} {listing(wanted)} within {watch.near:g}"
@@ -72,8 +72,10 @@ def _watch_line(config: Config, watch: WatchSettings) -> str:
     )
     dwell = f", there for {duration_text(watch.dwell)}" if watch.dwell else ""
     active = _hours(watch, config.timezone) if watch.active else ""
+    learnt = "learnt, starting at " if watch.confidence == "auto" else ""
+    confidence = f"{learnt}{config.confidence_of(name):g}"
     look = _second_look(watch)
-    return f"{prompts}{zones}{company}{dwell}{active}, confidence {confidence:g}{look}"
+    return f"{prompts}{zones}{company}{dwell}{active}, confidence {confidence}{look}"
 
 
 def _second_look(watch: WatchSettings) -> str:

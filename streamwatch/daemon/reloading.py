@@ -437,7 +437,7 @@ def differences(before: Config, now: Config) -> tuple[str, ...]:
         found += (
             f"{word} {name} changed" for name in new if name in old and old[name] != new[name]
         )
-    for section in ("mqtt", "detector", "snapshots", "http", "timezone", "log"):
+    for section in ("mqtt", "detector", "snapshots", "near_misses", "http", "timezone", "log"):
         if getattr(before, section) != getattr(now, section):
             found.append(f"{section} changed")
     return tuple(found)

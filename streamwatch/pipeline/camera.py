@@ -186,4 +186,5 @@ def _rules(camera: str, config: Config, rivals: Rivals) -> CameraRules:
         config.detector.floor,
         config.zone,
         rivals,
+        config.detector.usual_confidence,
     )

@@ -55,7 +55,7 @@ def info(
                 prompts=watch.prompt,
                 rivals=watch.not_,
                 cameras=config.cameras_of(name),
-                confidence=watch.confidence or config.detector.threshold,
+                confidence=config.confidence_of(name),
             )
             for name, watch in config.watches.items()
             if watch.enabled

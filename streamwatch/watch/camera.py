@@ -22,7 +22,8 @@ class CameraRules:
     `default_confidence` is for watches without their own, `model_floor` the confidence from which
     a weaker sighting keeps a track alive. `zone` is the time zone of `active`, None for the
     system's. `rivals` are the prompts that each watch must beat, by its name, and `words` the
-    fingerprints of what each means, as in `Subject`.
+    fingerprints of what each means, as in `Subject`. `start_confidence` is for watches that learn
+    theirs, `default_confidence` where it is None.
     """
 
     settings: CameraSettings
@@ -32,9 +33,12 @@ class CameraRules:
     zone: tzinfo | None
     rivals: Mapping[str, Collection[str]]
     words: Mapping[str, str] = field(default_factory=dict)
+    start_confidence: float | None = None
 
     def confidence(self, watch: str) -> float:
         own = self.watches[watch].confidence
+        if own == "auto":
+            own = self.start_confidence
         return self.default_confidence if own is None else own
 
 

@@ -2,7 +2,7 @@
 
     python -m tests.chaos.fuzzed_config [--mutations 1000] [--seed 1]
 
-The file is the project's config.yaml, with a real broker and the clip in a loop. A mutation inserts
+The file is the project's config.yaml, with a real broker, the clip in a loop and `near_misses`. A mutation inserts
 text, deletes, repeats, swaps or indents lines, or cuts off the end. Each is saved while the daemon
 runs. A mutation that still loads runs for a moment, then the right file is restored. Printed are
 the alerts and the frames analysed before and meanwhile. The exit code is 1 if the daemon ended,
@@ -35,7 +35,7 @@ from tests.parts.mosquitto import Mosquitto, Received, Subscriber
 BITS = (
     *("{", "}", "[", "]", ":", "- ", "\t", "\n", '"', "'", "#", "&a ", "*a", "!!int ", "!x ", "|"),
     *("${X}", "${file:.}", "$$", "<<: ", "? ", "~", ".nan", "-.inf", "0x1f", "9" * 400, "true"),
-    *("\x00", "é", "\u2028", "---\n", "%YAML 1.2\n", "null", "-1", "1e999"),
+    *("\x00", "é", "\u2028", "---\n", "%YAML 1.2\n", "null", "-1", "1e999", "auto"),
 )
 NOTICE_SECONDS = 0.3
 """The daemon reads a file once it hasn't changed for 0.1 s."""
@@ -135,7 +135,7 @@ def configuration(broker: Mosquitto) -> str:
     ):
         assert before in text
         text = text.replace(before, now)
-    return text
+    return text + "near_misses: {path: missed, a_day: 5, keep: 1d, max_size: 10MB}\n"
 
 
 def main() -> int:

@@ -46,6 +46,7 @@ def text(**sections: str) -> str:
         {"cameras": "{a: {url: bundled:street}, b: {url: rtsp://cam/, enabled: false}}"},
         {"watches": "{w: {prompt: a dog on the green grass}}"},
         {"watches": "{w: {prompt: dog, confidence: 0.15, leave: 200ms}}"},
+        {"watches": "{w: {prompt: dog, confidence: auto}}"},
         {"detector": "{model: yoloe-26n-seg, confidence: 0.05}"},
         {
             "detector": "{model: yolov8s-worldv2}",
@@ -371,6 +372,7 @@ def test_the_summary(loaded: Load, tmp_path: Path) -> None:
             "(Europe/Berlin's time), confidence 0.3",
         ),
         ("active: sat", "", '"bag", sat (the system\'s time), confidence 0.3'),
+        ("confidence: auto", "UTC", '"bag", confidence learnt, starting at 0.3'),
     ],
 )
 def test_the_summary_of_a_watch(loaded: Load, keys: str, timezone: str, said: str) -> None:

@@ -70,14 +70,14 @@ YAML = [
     pytest.param(
         "- a\n",
         [
-            "1:1: a list can't stand here; write `key: value` below it; allowed are mqtt, detector, cameras, watches, snapshots, http, timezone, log"
+            "1:1: a list can't stand here; write `key: value` below it; allowed are mqtt, detector, cameras, watches, snapshots, near_misses, http, timezone, log"
         ],
         id="top list",
     ),
     pytest.param(
         "hello\n",
         [
-            "1:1: 'hello' can't stand here; write `key: value` below it; allowed are mqtt, detector, cameras, watches, snapshots, http, timezone, log"
+            "1:1: 'hello' can't stand here; write `key: value` below it; allowed are mqtt, detector, cameras, watches, snapshots, near_misses, http, timezone, log"
         ],
         id="top text",
     ),
@@ -174,7 +174,7 @@ YAML = [
     pytest.param(
         "base: &b {fps: 2}\ndetector: {model: toybox}\ncameras:\n  a:\n    <<: *b\n    url: bundled:street\n",
         [
-            "1:1: base: unknown key; allowed are mqtt, detector, cameras, watches, snapshots, http, timezone, log; one of your own starts with x-",
+            "1:1: base: unknown key; allowed are mqtt, detector, cameras, watches, snapshots, near_misses, http, timezone, log; one of your own starts with x-",
         ],
         id="own key",
     ),
@@ -1236,6 +1236,60 @@ WATCHES = [
         ["4:30: watches.w.snapshot: 'no' is neither true nor false; write true or false"],
         id="snapshot",
     ),
+    pytest.param(
+        watch_with("confidence: high"),
+        [
+            "4:32: watches.w.confidence: 'high' is not a number above 0 and at most 1; write one, or auto"
+        ],
+        id="watch confidence word",
+    ),
+    pytest.param(
+        watch_with("confidence: Auto"),
+        [
+            "4:32: watches.w.confidence: 'Auto' is not a number above 0 and at most 1; write one, or auto"
+        ],
+        id="watch confidence in upper case",
+    ),
+    pytest.param(
+        watch_with("confidence: true"),
+        [
+            "4:32: watches.w.confidence: true is not a number above 0 and at most 1; write one, or auto"
+        ],
+        id="watch confidence switch",
+    ),
+    pytest.param(
+        watch_with("confidence: 0"),
+        ["4:32: watches.w.confidence: 0 is not a number above 0 and at most 1; write one, or auto"],
+        id="watch confidence 0",
+    ),
+    pytest.param(
+        watch_with("confidence: 1.5"),
+        [
+            "4:32: watches.w.confidence: 1.5 is not a number above 0 and at most 1; write one, or auto"
+        ],
+        id="watch confidence above 1",
+    ),
+    pytest.param(
+        watch_with("confidence: 30%"),
+        [
+            "4:32: watches.w.confidence: '30%' is not a number above 0 and at most 1; write one, or auto"
+        ],
+        id="watch confidence percent",
+    ),
+    pytest.param(
+        watch_with("confidence: [0.3]"),
+        [
+            "4:32: watches.w.confidence: a list is not a number above 0 and at most 1; write one, or auto"
+        ],
+        id="watch confidence list",
+    ),
+    pytest.param(
+        watch_with("confidence: {learn: true}"),
+        [
+            "4:32: watches.w.confidence: a mapping is not a number above 0 and at most 1; write one, or auto"
+        ],
+        id="watch confidence settings",
+    ),
 ]
 SECOND_LOOK = [
     pytest.param(
@@ -1530,6 +1584,58 @@ REST = [
         also("snapshots: {path: 3}"),
         ["3:19: snapshots.path: 3 is not a text as it stands; put it in quotes"],
         id="path number",
+    ),
+    pytest.param(
+        also("near_misses: {a_day: -1}"),
+        ["3:22: near_misses.a_day: -1 is not a whole number from 0 to 1000"],
+        id="a_day negative",
+    ),
+    pytest.param(
+        also("near_misses: {a_day: 1001}"),
+        ["3:22: near_misses.a_day: 1001 is not a whole number from 0 to 1000"],
+        id="a_day high",
+    ),
+    pytest.param(
+        also("near_misses: {a_day: few}"),
+        ["3:22: near_misses.a_day: 'few' is not a whole number from 0 to 1000"],
+        id="a_day text",
+    ),
+    pytest.param(
+        also("near_misses: {keep: 0d}"),
+        ["3:21: near_misses.keep: '0d' is too short; write a duration above 0s"],
+        id="near_misses keep nothing",
+    ),
+    pytest.param(
+        also("near_misses: {keep: 3}"),
+        ["3:21: near_misses.keep: 3 lacks a unit; write 3s, or ms, m, h or d in place of s"],
+        id="near_misses keep number",
+    ),
+    pytest.param(
+        also("near_misses: {max_size: 200}"),
+        ["3:25: near_misses.max_size: 200 lacks a unit; write it as 500KB, 10MB or 1GB"],
+        id="near_misses size",
+    ),
+    pytest.param(
+        also("near_misses: {path: 3}"),
+        ["3:21: near_misses.path: 3 is not a text as it stands; put it in quotes"],
+        id="near_misses path number",
+    ),
+    pytest.param(
+        also("near_misses: {quality: 85}"),
+        ["3:15: near_misses.quality: unknown key; allowed are path, a_day, keep, max_size"],
+        id="near_misses key",
+    ),
+    pytest.param(
+        also("near_misses: false"),
+        [
+            "3:14: near_misses: false can't stand here; write `key: value` below it; allowed are path, a_day, keep, max_size"
+        ],
+        id="near_misses off",
+    ),
+    pytest.param(
+        also("snapshots: {path: shots}\nnear_misses: {path: ./shots}"),
+        ["4:21: near_misses.path: is the folder of snapshots too; write another"],
+        id="one folder for both",
     ),
     pytest.param(
         also("http: true"),

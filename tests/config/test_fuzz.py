@@ -18,6 +18,7 @@ BITS = [
     *("{", "}", "[", "]", ":", "- ", "\t", "\n", '"', "'", "#", "&a ", "*a", "!!int ", "!x ", "|"),
     *("${X}", "${file:.}", "$$", "<<: ", "? ", "~", ".nan", "-.inf", "0x1f", "9" * 400, "true"),
     *(
+        "auto",
         "\\U00110000",
         "\x00",
         "\ud800",
@@ -30,12 +31,15 @@ BITS = [
         "1e999",
     ),
 ]
-STARTER = starter().replace("# ", "  ")  # the keys it shows in comments are worth breaking too
+NEAR_MISSES = "near_misses:\n  path: missed\n  a_day: 20\n  keep: 3d\n  max_size: 200MB\n"
+STARTER = (  # the keys that it shows in comments, and those that it doesn't, are worth breaking too
+    starter().replace("# ", "  ") + NEAR_MISSES
+)
 
 
 @st.composite
 def mutations(draw: st.DrawFn) -> str:
-    text = draw(st.sampled_from([starter(), STARTER]))
+    text = draw(st.sampled_from([starter(), starter() + NEAR_MISSES, STARTER]))
     for _ in range(draw(st.integers(min_value=1, max_value=6))):
         start = draw(st.integers(min_value=0, max_value=len(text)))
         length = draw(st.integers(min_value=0, max_value=30))
@@ -47,8 +51,9 @@ def mutations(draw: st.DrawFn) -> str:
 KEYS = [
     *("mqtt", "detector", "cameras", "watches", "snapshots", "model", "url", "fps", "mask"),
     *("zones", "crop", "prompt", "appear", "dwell", "tls", "http", "a"),
-    *("second_look", "mode", "against", "ask", "looks"),
+    *("second_look", "mode", "against", "ask", "looks", "near_misses", "a_day", "confidence"),
 ]
+SECTIONS = ["detector", "cameras", "watches", "mqtt", "near_misses"]
 TREES = st.recursive(
     st.one_of(
         st.none(),
@@ -56,7 +61,7 @@ TREES = st.recursive(
         st.integers(),
         st.floats(),
         st.text(max_size=10),
-        st.just("toybox"),
+        st.sampled_from(["toybox", "auto"]),
     ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=4),
@@ -107,7 +112,7 @@ def test_mutations_of_the_starter(text: str) -> None:
 
 
 @settings(max_examples=100)
-@given(st.dictionaries(st.sampled_from(["detector", "cameras", "watches", "mqtt"]), TREES))
+@given(st.dictionaries(st.sampled_from(SECTIONS), TREES))
 def test_trees_of_anything(tree: dict[str, object]) -> None:
     check(json.dumps(tree).encode())
 

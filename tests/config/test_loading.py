@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from streamwatch import files
 from streamwatch.config import (
     MqttSettings,
+    NearMissSettings,
     SecondLookSettings,
     SnapshotSettings,
     WatchSettings,
@@ -66,7 +67,9 @@ watches:
     cooldown: 1h
     snapshot: false
   dog: {prompt: " dog "}
+  cat: {prompt: cat, confidence: auto}
 snapshots: {path: pictures, keep: 1d, max_size: 10MB, quality: 70}
+near_misses: {path: missed, a_day: 5, keep: 12h, max_size: 1MB}
 log: {level: debug, format: json}
 """
 
@@ -86,6 +89,10 @@ def test_the_shortest_file_has_all_the_defaults(loaded: Load) -> None:
     assert config.snapshots == SnapshotSettings()
     assert config.snapshots.keep == timedelta(days=7)
     assert (config.snapshots.max_size, config.snapshots.quality) == (1_000_000_000, 85)
+    assert config.near_misses == NearMissSettings()
+    assert (config.near_misses.path, config.near_misses.a_day) == (None, 20)
+    assert config.near_misses.keep == timedelta(days=3)
+    assert config.near_misses.max_size == 200_000_000
     assert (config.log.level, config.log.format) == ("info", "auto")
 
 
@@ -111,6 +118,40 @@ def test_where_confidence_is_left_out_it_is_the_models_own(
     )
     assert config.detector.confidence == detector.get("confidence")
     assert (config.detector.threshold, config.detector.floor) == (threshold, floor)
+
+
+def test_how_sure_a_watch_must_be(loaded: Load) -> None:
+    config = loaded("""\
+detector: {model: toybox, confidence: 0.5}
+cameras: {a: {url: bundled:street}}
+watches:
+  its-own: {prompt: dog, confidence: 0.2}
+  of-the-detector: {prompt: cat}
+  learnt: {prompt: cow, confidence: auto}
+""")
+    found = {name: config.confidence_of(name) for name in config.watches}
+    assert found == {"its-own": 0.2, "of-the-detector": 0.5, "learnt": 0.3}
+
+
+def test_snapshots_may_not_be_where_near_misses_are_by_default(
+    loaded: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    with pytest.raises(ConfigError) as caught:
+        loaded(f"{RIGHT}snapshots: {{path: near-misses}}\n")
+    (problem,) = caught.value.problems
+    assert problem.path == "near_misses.path"
+    assert problem.message == "is the folder of snapshots too; write another"
+
+
+def test_without_a_home_folder_a_file_still_loads(
+    loaded: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", unknown)
+    assert loaded(RIGHT).near_misses == NearMissSettings()
 
 
 def test_the_defaults_of_a_watch() -> None:
@@ -147,6 +188,10 @@ def test_every_key_arrives(loaded: Load, tmp_path: Path) -> None:
     assert config.watches["dog"].prompt == ("dog",)
     assert config.snapshots.path == tmp_path / "pictures"
     assert config.snapshots.max_size == 10_000_000
+    assert config.watches["cat"].confidence == "auto"
+    assert config.near_misses == NearMissSettings(
+        path=tmp_path / "missed", a_day=5, keep=timedelta(hours=12), max_size=1_000_000
+    )
 
 
 @pytest.mark.parametrize(
@@ -173,7 +218,16 @@ def test_settings_can_not_be_changed(loaded: Load) -> None:
 
 @pytest.mark.parametrize(
     "section",
-    ["mqtt:", "watches:", "snapshots:", "log:", "http:", "timezone:", "mqtt: {username: }"],
+    [
+        "mqtt:",
+        "watches:",
+        "snapshots:",
+        "near_misses:",
+        "log:",
+        "http:",
+        "timezone:",
+        "mqtt: {username: }",
+    ],
 )
 def test_a_section_with_everything_commented_out_is_left_out(loaded: Load, section: str) -> None:
     assert loaded(f"{RIGHT}{section}\n") == loaded(RIGHT)

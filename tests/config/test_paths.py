@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from streamwatch import paths
-from streamwatch.config import SnapshotSettings, snapshot_folder
+from streamwatch.config import (
+    NearMissSettings,
+    SnapshotSettings,
+    near_miss_folder,
+    snapshot_folder,
+)
 from streamwatch.errors import StreamwatchError
 from streamwatch.paths import (
     cache_dir,
@@ -55,10 +60,12 @@ def test_without_a_home_folder_there_is_a_clear_error(monkeypatch: pytest.Monkey
     ]
 
 
-def test_snapshots_are_in_the_state_folder_unless_configured(tmp_path: Path) -> None:
+def test_pictures_are_in_the_state_folder_unless_configured(tmp_path: Path) -> None:
     state = tmp_path / "home/.local/state/streamwatch"
     assert snapshot_folder(SnapshotSettings()) == state / "snapshots"
     assert snapshot_folder(SnapshotSettings(path=Path("/pictures"))) == Path("/pictures")
+    assert near_miss_folder(NearMissSettings()) == state / "near-misses"
+    assert near_miss_folder(NearMissSettings(path=Path("/missed"))) == Path("/missed")
 
 
 def test_shipped_files_are_found_in_a_checkout_and_in_a_wheel(

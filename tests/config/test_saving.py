@@ -316,7 +316,7 @@ WATCH = st.fixed_dictionaries(
     optional={
         "name": TEXTS,
         "enabled": st.booleans(),
-        "confidence": st.floats(0.01, 1),
+        "confidence": st.floats(0.01, 1) | st.just("auto"),
         "min_area": st.floats(0, 1e-5) | st.just(0),
         "leave": st.sampled_from(["500ms", "1m30s"]),
         "appear": st.just({"hits": 2, "within": "1m"}),

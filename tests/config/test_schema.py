@@ -75,10 +75,13 @@ def test_the_threshold_shown_in_a_comment_is_the_models_own(text: str) -> None:
     [
         "mqtt: {port: '${PORT}', embedded: '${EMBEDDED}'}",
         "watches: {w: {prompt: '${A}', dwell: '${B}', confidence: '${C}'}}",
+        "watches: {w: {prompt: dog, confidence: auto}}",
         "snapshots: {max_size: '${file:size}'}",
         "log: {level: '${LEVEL}'}",
+        "near_misses: {a_day: '${A_DAY}', max_size: '${file:size}'}",
         "watches:",
         "mqtt:",
+        "near_misses:",
     ],
 )
 def test_references_and_empty_sections_match_the_schema(section: str) -> None:
@@ -171,6 +174,7 @@ def test_defaults_are_written_as_people_write_them() -> None:
     assert definitions["WatchSettings"]["properties"]["leave"]["default"] == "3s"
     assert definitions["SnapshotSettings"]["properties"]["max_size"]["default"] == "1GB"
     assert definitions["SnapshotSettings"]["properties"]["keep"]["default"] == "7d"
+    assert definitions["NearMissSettings"]["properties"]["max_size"]["default"] == "200MB"
     assert definitions["OutboxSettings"]["properties"]["max_size"]["default"] == "256MB"
     assert definitions["CameraSettings"]["properties"]["fps"]["default"] == 5.0
     assert {"not", "with", "without"} <= definitions["WatchSettings"]["properties"].keys()

@@ -640,10 +640,12 @@ def test_a_wrong_command_changes_nothing_and_answers_why(
 def test_a_command_with_persist_is_written_to_the_file(bench: Bench, client: CommandClient) -> None:
     bench.path.write_text(f"# mine\n{bench.path.read_text()}")
     before = bench.path.read_text()
-    command = {"name": "bag", "watch": {"prompt": "bag"}, "persist": True}
+    watch = {"prompt": "bag", "confidence": "auto"}
+    command = {"name": "bag", "watch": watch, "persist": True}
     assert client("watch/add", command)["ok"]
     assert bench.path.read_text().startswith(before.partition("snapshots:")[0])
-    assert load(bench.path).watches["bag"].prompt == ("bag",)
+    written = load(bench.path).watches["bag"]
+    assert (written.prompt, written.confidence) == (("bag",), "auto")
     bench.wait_for_events("new", watch="bag")
 
 

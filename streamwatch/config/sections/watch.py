@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import (
     Discriminator,
@@ -21,6 +21,11 @@ from streamwatch.config.values.phrases import folded
 from streamwatch.config.values.texts import Line, Names, Prompts
 from streamwatch.config.values.units import Duration, LastingDuration
 from streamwatch.config.wording import Wrong
+
+
+def _learnt_or_number(value: object) -> str:
+    """Discriminator of `confidence`, so that a wrong value is one error and not one a branch."""
+    return "(learnt)" if value == "auto" else "(number)"
 
 
 class AppearSettings(Settings):
@@ -49,8 +54,17 @@ class WatchSettings(Settings):
     """Cameras to watch; all where left out."""
     zones: Names | None = None
     """Zones in which it counts; anywhere where left out. Cameras without them are skipped."""
-    confidence: Annotated[float, Number(above=0, at_most=1)] | None = None
-    """How sure it must be; `detector.confidence` where left out."""
+    confidence: (
+        Annotated[
+            Annotated[Literal["auto"], Tag("(learnt)")]
+            | Annotated[
+                float, Number(above=0, at_most=1, remark="; write one, or auto"), Tag("(number)")
+            ],
+            Discriminator(_learnt_or_number),
+        ]
+        | None
+    ) = None
+    """How sure it must be, or `auto`: learnt by camera; `detector.confidence` where left out."""
     min_area: Annotated[float, Number(at_least=0, at_most=1)] = 0.0
     """Smallest size, as a share of the frame."""
     max_area: Annotated[float, Number(at_least=0, at_most=1)] = 1.0

@@ -51,6 +51,22 @@ def snapshot_folder(settings: SnapshotSettings) -> Path:
     return settings.path or state_dir() / "snapshots"
 
 
+class NearMissSettings(Settings):
+    path: FilePath | None = None
+    """Folder of the pictures; in the state folder where left out."""
+    a_day: Annotated[int, Number(at_least=0, at_most=1000)] = 20
+    """How many are kept a day, per camera and watch; 0 keeps none."""
+    keep: LastingDuration = timedelta(days=3)
+    """How long pictures stay."""
+    max_size: Size = 200_000_000
+    """Room for all of them; the oldest go first."""
+
+
+def near_miss_folder(settings: NearMissSettings) -> Path:
+    """The folder of the near misses; it is not created here."""
+    return settings.path or state_dir() / "near-misses"
+
+
 class HttpSettings(Settings):
     host: Host = "127.0.0.1"
     """Address to listen on."""
@@ -98,6 +114,8 @@ class Config(Settings):
     """What to watch for, by name."""
     snapshots: SnapshotSettings = SnapshotSettings()
     """Pictures kept on disk."""
+    near_misses: NearMissSettings = NearMissSettings()
+    """What did not alert, and why: the best few pictures a day, kept on disk."""
     http: HttpSettings | None = None
     """Health and metrics over HTTP: `{host, port, token}`; off where left out."""
     timezone: Annotated[Line, AfterValidator(_time_zone)] | None = None
@@ -109,6 +127,13 @@ class Config(Settings):
     def zone(self) -> zoneinfo.ZoneInfo | None:
         """The time zone of `active`; None for the system's."""
         return zoneinfo.ZoneInfo(self.timezone) if self.timezone else None
+
+    def confidence_of(self, watch: str) -> float:
+        """How sure a watch must be; where it learns that, the confidence it starts from."""
+        own = self.watches[watch].confidence
+        if own == "auto":
+            return self.detector.usual_confidence
+        return self.detector.threshold if own is None else own
 
     def watches_of(self, camera: str) -> dict[str, WatchSettings]:
         """The enabled watches that apply to `camera` (even if that is disabled), by name."""

@@ -200,7 +200,7 @@ class Commands:
         settings = self._config.watches_of(camera).get(watch)
         if settings is None:
             raise StreamwatchError(f"{watch} is not watched for on {camera}")
-        return settings.prompt, settings.confidence or self._config.detector.threshold
+        return settings.prompt, self._config.confidence_of(watch)
 
     def _look(
         self,
