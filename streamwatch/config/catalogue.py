@@ -75,12 +75,14 @@ FOLDER_NETWORK: NetworkKind = "world"
 class ImageTower:
     """What turns the picture of a thing into a vector in the space of a text encoder's.
 
-    From the cosine `near` on, two words may mean the same: see `second_look.kinds`.
+    From the cosine `near` on, two words may mean the same: see `second_look.kinds`. From the cosine
+    `same` on, two crops may show the same thing.
     """
 
     kind: ImageKind
     source: Source
     near: float
+    same: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +195,8 @@ _CLIP = _of_clip("clip-vit-base-patch32", ("model.safetensors", "pytorch_model.b
 """The whole model: text and image tower."""
 _NEAR_FOR_CLIP = 0.8
 """A cautious guess, not measured: unrelated words often have 0.7 and more with CLIP."""
+_SAME_FOR_CLIP = 0.9
+"""A cautious guess, not measured: crops of other things of one kind often have 0.8 with CLIP."""
 
 _BACKGROUNDS = ("tree", "building", "wall", "shadow")
 """Backgrounds that are often detected as something else. Not measured with the CLIP family, nor is
@@ -237,6 +241,7 @@ ENCODERS: dict[str, Encoder] = {
             "glance",
             Bundled(DISTRIBUTION, "streamwatch", "models/toybox/glance.safetensors"),
             near=0.3,
+            same=0.8,
         ),
     ),
     "clip": Encoder(
@@ -250,7 +255,7 @@ ENCODERS: dict[str, Encoder] = {
         # where it was left out (AILab-CVC/YOLO-World, docs/update_20250123.md; issues 237, 361).
         # Their demo appends it always. Cited, not measured: the weights have to be fetched.
         padding=" ",
-        image=ImageTower("clip", _CLIP, _NEAR_FOR_CLIP),
+        image=ImageTower("clip", _CLIP, _NEAR_FOR_CLIP, _SAME_FOR_CLIP),
     ),
     # The first file holds the whole model, the second only the text tower's 63 M parameters.
     "mobileclip": _mobileclip("yoloe-11", "mobileclip_blt.ts", 600),

@@ -3,11 +3,15 @@ on them. Pure."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
+import numpy as np
+
+from streamwatch.config import DetectorSettings, WatchSettings
 from streamwatch.geometry import Box
 from streamwatch.records import MarkedPicture, Vectors
 
@@ -144,6 +148,39 @@ class NearMiss:
     frame_size: tuple[int, int]
     captured_at: datetime
     picture: MarkedPicture | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taught:
+    """The crops of a watch's visits on which people have voted, `(visits, width)` each.
+
+    `ids` are those of the visits that were `wrong`.
+    """
+
+    ids: tuple[str, ...] = ()
+    wrong: Vectors = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    right: Vectors = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+
+    def wrong_like(self, image: Vectors, own: Vectors, least: float) -> str | None:
+        """The id of the wrong visit that a crop is nearer to than to the watch's words and to the
+        right ones; None if there is none, or if none has a cosine of `least` with it.
+
+        `image` is a unit vector, `(width,)`, `own` those of the words, `(words, width or more)`.
+        """
+        if not self.ids or self.wrong.shape[1] != len(image):
+            return None
+        cosines = self.wrong @ image
+        nearest = int(cosines.argmax())
+        rivals = [least, *(own[:, : len(image)] @ image)]
+        if len(self.right):
+            rivals += [*(self.right @ image)]
+        return self.ids[nearest] if cosines[nearest] >= max(rivals) else None
+
+
+def words_of(watch: WatchSettings, detector: DetectorSettings) -> str:
+    """The fingerprint of what a watch means, as in `Subject`."""
+    meant = (detector.model, detector.encoder_name, detector.template, *watch.prompt)
+    return hashlib.sha256("\n".join(meant).encode()).hexdigest()[:16]
 
 
 def bin_of(confidence: float) -> int:

@@ -13,6 +13,7 @@ from streamwatch.learning.learnt import (
     NearMissKind,
     Other,
     Subject,
+    Taught,
     ToldVisit,
     Vote,
 )
@@ -49,6 +50,10 @@ class Lessons(Protocol):
         """What was said of its visits."""
         ...
 
+    def taught(self, watch: str, words: str, /) -> Taught:
+        """The crops of what was said of a watch's visits on all cameras."""
+        ...
+
     def wants(
         self, subject: Subject, kind: NearMissKind, confidence: float, at: datetime, /
     ) -> bool:
@@ -77,6 +82,9 @@ class Unkept:
 
     def votes(self, _subject: Subject, /) -> Sequence[Vote]:
         return ()
+
+    def taught(self, _watch: str, _words: str, /) -> Taught:
+        return Taught()
 
     def wants(
         self, _subject: Subject, _kind: NearMissKind, _confidence: float, _at: datetime, /

@@ -443,6 +443,8 @@ def _why(event: Event) -> str:
     look = event.second_look
     if look is None or look.decided == "skipped":
         return "it could not be looked at again"
+    if look.taught_by is not None:
+        return f"it looks like {look.taught_by}, which was taught wrong"
     if look.answer is not None:
         return f"the answer was {look.answer}"
     beaten = "" if look.beaten_by is None else f", it looks more like {look.beaten_by}"

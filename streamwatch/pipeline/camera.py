@@ -13,6 +13,8 @@ from functools import partial
 from ulid import ULID
 
 from streamwatch.config import CameraSettings, Config
+from streamwatch.learning.learnt import words_of
+from streamwatch.learning.lessons import Lessons
 from streamwatch.pipeline.analysis import Watched
 from streamwatch.records import EndReason, Event, Finding, LookRequest, Remembered, Vocabulary
 from streamwatch.scheduler.gate import Areas, Gate
@@ -83,14 +85,20 @@ class CameraMaker:
     `rivals` are the prompts that each watch must beat, by its name.
     """
 
-    def __init__(self, ready: threading.Condition, on_problem: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        ready: threading.Condition,
+        on_problem: Callable[[str, str], None],
+        lessons: Lessons,
+    ) -> None:
         """`ready` is notified for every frame; `on_problem` is called with (camera, sentence)."""
         self._ready = ready
         self._on_problem = on_problem
+        self._lessons = lessons
 
     def opened(self, name: str, config: Config, rivals: Rivals) -> RunningCamera:
         """A new camera."""
-        return self._reading(name, config.cameras[name], _watches(name, config, rivals))
+        return self._reading(name, config.cameras[name], self._watches(name, config, rivals))
 
     def changed(self, camera: RunningCamera, config: Config, rivals: Rivals) -> RunningCamera:
         """The camera with its new settings; it keeps its capture if possible."""
@@ -100,8 +108,12 @@ class CameraMaker:
             return replace(camera, settings=settings)
         watcher = camera.watcher
         if camera.settings.differs(settings, _SEEN_ELSEWHERE) or settings.kind == "file":
-            watcher = _watches(camera.name, config, rivals)
+            watcher = self._watches(camera.name, config, rivals)
         return self._reading(camera.name, settings, watcher, camera.capture)
+
+    def _watches(self, camera: str, config: Config, rivals: Rivals) -> CameraWatches:
+        rules = _rules(camera, config, rivals)
+        return CameraWatches(camera, rules, lambda: str(ULID()), self._lessons)
 
     def _reading(
         self,
@@ -174,17 +186,15 @@ def _why_gone(config: Config, watch: str) -> EndReason:
     return "changed" if config.watches[watch].enabled else "disabled"
 
 
-def _watches(camera: str, config: Config, rivals: Rivals) -> CameraWatches:
-    return CameraWatches(camera, _rules(camera, config, rivals), lambda: str(ULID()))
-
-
 def _rules(camera: str, config: Config, rivals: Rivals) -> CameraRules:
+    watches = config.watches_of(camera)
     return CameraRules(
         config.cameras[camera],
-        config.watches_of(camera),
+        watches,
         config.detector.threshold,
         config.detector.floor,
         config.zone,
         rivals,
-        config.detector.usual_confidence,
+        words={name: words_of(watch, config.detector) for name, watch in watches.items()},
+        start_confidence=config.detector.usual_confidence,
     )

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from streamwatch.config import Config, DetectorSettings, SecondLookSettings, mask_url
 from streamwatch.config.catalogue import ImageTower
 from streamwatch.errors import DetectorError, UnavailableSetting
+from streamwatch.learning.learnt import words_of
+from streamwatch.learning.lessons import Lessons
 from streamwatch.models.provision import image_tower
 from streamwatch.records import Detection, Finding, Frame, LookRequest, Vectors
 from streamwatch.second_look.contrast import contrast
@@ -38,11 +41,12 @@ _Key = tuple[ImageTower, Path] | _Server
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Looker:
-    """`near` is `catalogue.ImageTower.near`; of no use to a language model."""
+    """`near` and `same` are those of `catalogue.ImageTower`; of no use to a language model."""
 
     lane: Lane
     by: TowerProcess | LanguageModel
     near: float = 1.0
+    same: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,17 +102,22 @@ def start_looking(config: Config, before: Lookers | None, on_problem: OnProblem)
     return Lookers(by_key, {name: by_key[key] for name, key in keys.items()})
 
 
-def with_words(config: Config, lookers: Lookers, vectors: Mapping[str, Vectors]) -> Looks:
+def with_words(
+    config: Config, lookers: Lookers, vectors: Mapping[str, Vectors], lessons: Lessons
+) -> Looks:
     """What looks, and how.
 
-    `vectors` has those of the watches' prompts and of `texts.words_of_looks`.
+    `vectors` has those of the watches' prompts and of `texts.words_of_looks`. What people have said
+    of a watch's visits is asked of `lessons` at each look.
     """
     by_watch: dict[str, tuple[Lane, Look]] = {}
     for name, look in _looks(config):
         watch, looker = config.watches[name], lookers.of_watch[name]
         if isinstance(looker.by, TowerProcess):
             words = contrast(watch.prompt, (*watch.not_, *look.against), vectors, looker.near)
-            by_watch[name] = looker.lane, ByWords(looker.by, words, look.at_least)
+            taught = partial(lessons.taught, name, words_of(watch, config.detector))
+            look_by_words = ByWords(looker.by, words, look.at_least, taught, looker.same)
+            by_watch[name] = looker.lane, look_by_words
         else:
             assert look.ask is not None
             by_watch[name] = looker.lane, ByQuestion(looker.by, look.ask, look.expect)
@@ -174,4 +183,4 @@ def _looker(key: _Key, on_problem: OnProblem) -> _Looker:
         start=process.start,
         end=process.stop,
     )
-    return _Looker(lane, process, tower.near)
+    return _Looker(lane, process, tower.near, tower.same)

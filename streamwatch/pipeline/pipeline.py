@@ -22,6 +22,7 @@ from streamwatch.config import Config, DetectorSettings
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import Detector
 from streamwatch.errors import StreamwatchError, first_line
+from streamwatch.learning.lessons import Lessons, Unkept
 from streamwatch.models.provision import image_tower
 from streamwatch.pipeline.analysis import Analysis, Answer, Changeover, Watched, try_out
 from streamwatch.pipeline.camera import CameraMaker, RunningCamera, let_go, recall, take_over
@@ -103,6 +104,7 @@ class Pipeline:
     when the camera can't be read, and `on_look_problem` with (who looks, sentence) in a thread of
     its own when second looks begin to fail, with None for the sentence when that is over.
     `on_detector` is called in a thread of its own when `current.detector.running` has changed.
+    `lessons` keeps what the watches learn; without it that is forgotten at the end.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class Pipeline:
         on_problem: Callable[[str, str], None] = lambda _camera, _sentence: None,
         on_look_problem: OnProblem = lambda _who, _sentence: None,
         on_detector: Callable[[], None] = lambda: None,
+        lessons: Lessons | None = None,
     ) -> None:
         """Load the model and run the detector once, so that errors show now.
 
@@ -121,7 +124,8 @@ class Pipeline:
         UnavailableSetting.
         """
         ready = threading.Condition()
-        self._maker = CameraMaker(ready, on_problem)
+        self.lessons = lessons or Unkept()
+        self._maker = CameraMaker(ready, on_problem, self.lessons)
         self._on_look_problem = on_look_problem
         self._on_detector = on_detector
         self._lock = threading.Lock()
@@ -286,7 +290,7 @@ class Pipeline:
             detector,
             embeddings,
             words,
-            with_words(config, lookers, words.vectors),
+            with_words(config, lookers, words.vectors, self.lessons),
             self._cameras(config, words, before.cameras),
         )
 
@@ -404,7 +408,7 @@ class Pipeline:
             time.monotonic() - since,
             len(words.named),
         )
-        looks = with_words(config, lookers, words.vectors)
+        looks = with_words(config, lookers, words.vectors, self.lessons)
         cameras = self._cameras(config, words, before={})
         return Setup(config, detector, embeddings, words, looks, cameras)
 

@@ -24,6 +24,11 @@ class Contrast:
     rivals: tuple[str, ...]
     vectors: Vectors
 
+    @property
+    def own(self) -> Vectors:
+        """The vectors of the prompts, `(prompts, 512)`."""
+        return self.vectors[: len(self.prompts)]
+
     def share(self, image: Vectors, scale: float) -> tuple[float, str | None]:
         """The share of the prompts in a softmax over all words, and the rival that comes first.
 

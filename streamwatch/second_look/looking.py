@@ -16,6 +16,7 @@ from typing import Protocol
 import cv2
 
 from streamwatch.errors import first_line
+from streamwatch.learning.learnt import Taught
 from streamwatch.records import Finding, Image, LookedBy, LookRequest
 from streamwatch.second_look.contrast import Contrast
 from streamwatch.second_look.crops import crop_around
@@ -44,16 +45,29 @@ class Look(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ByWords:
-    """Compares a crop with words."""
+    """Compares a crop with words, and with what people have said to be wrong.
+
+    A crop is like a wrong one from the cosine `same` on.
+    """
 
     tower: TowerProcess
     contrast: Contrast
     at_least: float
+    taught: Callable[[], Taught] = Taught
+    same: float = 1.0
 
     def __call__(self, request: LookRequest) -> Finding:
         vector, scale = self.tower.encode(crop_around(request.picture.bgr(), request.box))
         share, beaten_by = self.contrast.share(vector, scale)
-        return Finding("clip", share >= self.at_least, score=share, beaten_by=beaten_by)
+        taught_by = self.taught().wrong_like(vector, self.contrast.own, self.same)
+        return Finding(
+            "clip",
+            share >= self.at_least and taught_by is None,
+            score=share,
+            beaten_by=beaten_by,
+            taught_by=taught_by,
+            vector=vector,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -236,7 +236,10 @@ def event_fields(
     if event.continues is not None:
         fields["continues"] = event.continues
     if event.second_look is not None:
-        fields["second_look"] = _look_fields(event.second_look)
+        fields["second_look"] = {
+            **_look_fields(event.second_look),
+            **_taught_fields(event.second_look),
+        }
     if delayed:
         fields["delayed"] = True
     return fields
@@ -253,6 +256,7 @@ def rejected_fields(event: Event, crop_path: Path | None) -> dict[str, Any]:
         "frame": list(event.frame_size),
         "captured_at": timestamp(event.captured_at),
         "second_look": _look_fields(event.second_look),
+        **_taught_fields(event.second_look),
         "crop_path": None if crop_path is None else _text(crop_path),
     }
 
@@ -270,6 +274,11 @@ def _look_fields(look: SecondLook) -> dict[str, Any]:
     if look.by == "vlm":
         fields["answer"] = look.answer
     return fields
+
+
+def _taught_fields(look: SecondLook) -> dict[str, Any]:
+    """By which visit, if it was held back because that was said to be wrong."""
+    return {} if look.taught_by is None else {"taught_by": look.taught_by}
 
 
 def _text(path: Path) -> str:

@@ -19,6 +19,7 @@ FORMAT = 1
 _FIELDS = tuple(field.name for field in fields(Event) if field.name != "picture")
 _ADDED: Mapping[str, object] = {"second_look": None}
 """What earlier versions did not write, and what it stands for there."""
+_ADDED_TO_LOOKS: Mapping[str, object] = {"taught_by": None}
 _TUPLES = ("box", "frame_size", "zones")
 
 
@@ -63,7 +64,8 @@ def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
         typed[name] = typed[name] and datetime.fromisoformat(typed[name])
     for name in _TUPLES:
         typed[name] = tuple(typed[name])
-    typed["second_look"] = typed["second_look"] and SecondLook(**typed["second_look"])
+    look = typed["second_look"]
+    typed["second_look"] = look and SecondLook(**{**_ADDED_TO_LOOKS, **look})
     return typed
 
 
@@ -102,10 +104,11 @@ def _or_none(is_fit: Callable[[object], bool]) -> Callable[[object], bool]:
 
 
 def _is_second_look(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and value.keys() == _LOOK_CHECKS.keys()
-        and all(is_fit(value[name]) for name, is_fit in _LOOK_CHECKS.items())
+    if not isinstance(value, dict):
+        return False
+    look = {**_ADDED_TO_LOOKS, **value}
+    return look.keys() == _LOOK_CHECKS.keys() and all(
+        is_fit(look[name]) for name, is_fit in _LOOK_CHECKS.items()
     )
 
 
@@ -117,6 +120,7 @@ _LOOK_CHECKS: dict[str, Callable[[object], bool]] = {
     "looks": _is_count,
     "decided": lambda value: value in get_args(Decided),
     "ms": _or_none(_is_number),
+    "taught_by": _or_none(_is_text),
 }
 _CHECKS: dict[str, Callable[[object], bool]] = {
     "id": _is_text,
