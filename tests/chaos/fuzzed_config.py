@@ -2,11 +2,11 @@
 
     python -m tests.chaos.fuzzed_config [--mutations 1000] [--seed 1]
 
-The file is the project's config.yaml, with a real broker, the clip in a loop and `near_misses`. A mutation inserts
-text, deletes, repeats, swaps or indents lines, or cuts off the end. Each is saved while the daemon
-runs. A mutation that still loads runs for a moment, then the right file is restored. Printed are
-the alerts and the frames analysed before and meanwhile. The exit code is 1 if the daemon ended,
-printed a traceback, sent no alerts for too long, or left an alert open.
+The file is the project's config.yaml, with a real broker, the clip in a loop and `near_misses`. A
+mutation inserts text, deletes, repeats, swaps or indents lines, or cuts off the end. Each is saved
+while the daemon runs. A mutation that still loads runs for a moment, then the right file is
+restored. Printed are the alerts and the frames analysed before and meanwhile. The exit code is 1 if
+the daemon ended, printed a traceback, sent no alerts for too long, or left an alert open.
 """
 
 from __future__ import annotations
