@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from streamwatch.config import config_hash, describe, load, warnings
 from streamwatch.errors import ConfigError, Problem
 from streamwatch.paths import starter
+from tests.config.test_schema import uncommented
 
 BITS = [
     *("{", "}", "[", "]", ":", "- ", "\t", "\n", '"', "'", "#", "&a ", "*a", "!!int ", "!x ", "|"),
@@ -33,7 +34,11 @@ BITS = [
 ]
 NEAR_MISSES = "near_misses:\n  path: missed\n  a_day: 20\n  keep: 3d\n  max_size: 200MB\n"
 STARTER = (  # the keys that it shows in comments, and those that it doesn't, are worth breaking too
-    starter().replace("# ", "  ") + NEAR_MISSES
+    uncommented()
+    .replace("  embedded: true", "  # embedded: true")  # which goes without TLS
+    .replace("  model: toybox", "  # model: toybox")
+    .replace("${PORCH_PASSWORD}", "x")
+    + NEAR_MISSES
 )
 
 
@@ -103,6 +108,10 @@ def problems(content: bytes) -> tuple[Problem, ...]:
         assert config_hash(config)
         warnings(config, file)
         return ()
+
+
+def test_the_starter_with_all_its_keys_is_right_before_it_is_broken() -> None:
+    assert problems(STARTER.encode()) == ()
 
 
 @settings(max_examples=150)

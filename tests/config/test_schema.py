@@ -49,14 +49,14 @@ def test_the_shipped_configuration_matches_the_schema() -> None:
     assert errors(shipped("config.yaml").read_text(encoding="utf-8")) == []
 
 
-def _uncommented() -> str:
+def uncommented() -> str:
     """The starter with every key that it shows in comments."""
     text = starter().replace("# password: ${MQTT_PASSWORD}", '# password: "x"')
     return re.sub(r"^(\s*)# (?=( *)(\w+:|- \[\[))", r"\1\2", text, flags=re.MULTILINE)
 
 
 def test_the_commented_keys_of_the_starter_match_the_schema() -> None:
-    shown = _uncommented()
+    shown = uncommented()
     assert shown.count("\n  embedded: true") == 1
     assert errors(shown) == []
 

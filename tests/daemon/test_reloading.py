@@ -23,10 +23,18 @@ import numpy as np
 import pytest
 import yaml
 
-from streamwatch.config import Config, Edit, SavedFile, config_hash, keep_last_good, load
+from streamwatch.config import (
+    Config,
+    Edit,
+    NearMissSettings,
+    SavedFile,
+    config_hash,
+    keep_last_good,
+    load,
+)
 from streamwatch.daemon.commands.places import MOST_ENCODED, MOST_LOOKS_OF_ONE
 from streamwatch.daemon.daemon import Daemon
-from streamwatch.daemon.reloading import Followed, start
+from streamwatch.daemon.reloading import Followed, differences, start
 from streamwatch.detector.protocol import Running, View
 from streamwatch.errors import ConfigError, DetectorError
 from streamwatch.pipeline import pipeline as pipeline_module
@@ -647,6 +655,12 @@ def test_a_command_with_persist_is_written_to_the_file(bench: Bench, client: Com
     written = load(bench.path).watches["bag"]
     assert (written.prompt, written.confidence) == (("bag",), "auto")
     bench.wait_for_events("new", watch="bag")
+
+
+def test_what_changed_names_the_section(bench: Bench) -> None:
+    before = load(bench.path)
+    now = before.model_copy(update={"near_misses": NearMissSettings(a_day=0)})
+    assert differences(before, now) == ("near_misses changed",)
 
 
 def test_a_command_stays_in_effect_after_an_edit_of_the_file(

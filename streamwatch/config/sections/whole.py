@@ -2,8 +2,8 @@
 
 The docstring of a key is its description in the JSON Schema, which editors show.
 
-Validators here check one value, or two of the same section. References between cameras and watches
-are checked by `references.py` on loading, so not in a `Config` made in code.
+Validators here check one value, or two of the same section. What several sections say together is
+checked by `references.py` on loading, so not in a `Config` made in code.
 """
 
 from __future__ import annotations
