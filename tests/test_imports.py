@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "streamwatch"
 LEVELS = (
     {"masking"},
     {"errors"},
-    {"geometry", "tls", "paths", "logs", "files", "processes"},
+    {"geometry", "tls", "paths", "logs", "files", "databases", "processes"},
     {"records"},
     {"pixels"},
     {"config"},

@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
+from streamwatch.databases import is_broken, move_aside, reason
 from streamwatch.publisher.elapsed import Elapsed
 from streamwatch.publisher.outbox.outbox import Waiting
 from streamwatch.publisher.outbox.salvage import readable
@@ -19,11 +20,6 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 30.0
 """How often a disk that failed is tried again."""
-_NOT_THE_FILE = {
-    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR),
-    *(sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY),
-}
-"""SQLite's error codes that say nothing of the file's content."""
 FAR_BEYOND = 1 << 40
 """A number above that of any event on disk."""
 
@@ -162,7 +158,7 @@ class DurableOutbox:
         try:
             outbox = self._outbox(self._file)
         except sqlite3.Error as error:
-            if not _is_broken(error):
+            if not is_broken(error):
                 raise
             outbox = self._renewed(error)
         if outbox.of_a_newer_version:
@@ -174,12 +170,12 @@ class DurableOutbox:
 
     def _renewed(self, error: Exception) -> SqliteOutbox:
         """A new file in the place of a broken one, with what can be read of that."""
-        aside = self._move_aside()
+        aside = move_aside(self._file)
         outbox = self._outbox(self._file)
         events, visits = readable(aside)
         outbox.put_back(events, visits)
         self._complain(
-            f"the outbox {self._file} is broken ({_reason(error)}); it is kept as {aside.name}, "
+            f"the outbox {self._file} is broken ({reason(error)}); it is kept as {aside.name}, "
             f"alerts read of it: {len(events):,}"
         )
         return outbox
@@ -189,29 +185,19 @@ class DurableOutbox:
             file, max_bytes=self._max_bytes, max_age=self._max_age, elapsed=self._elapsed
         )
 
-    def _move_aside(self) -> Path:
-        number = 1
-        while (aside := self._file.with_suffix(f".broken-{number}")).exists():
-            number += 1
-        self._file.rename(aside)
-        for suffix in ("-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                Path(f"{self._file}{suffix}").rename(f"{aside}{suffix}")
-        return aside
-
     def _fail(self, error: Exception) -> None:
         """Continue in a new file if this one is broken, else in memory."""
         if self._memory is not None:
             return
         due = self._seconds() >= self._try_again_at
         self._try_again_at = self._seconds() + RETRY_SECONDS
-        if self._disk is not None and due and _is_broken(error) and self._opens_anew(self._disk):
+        if self._disk is not None and due and is_broken(error) and self._opens_anew(self._disk):
             return
         self._memory = self._outbox(None)
         # Events on disk come first, also if it can't be read to count them.
         self._memory.next_number = self._disk.next_number if self._disk else FAR_BEYOND
         self._complain(
-            f"the outbox {self._file} can't be written ({_reason(error)}): alerts wait in memory "
+            f"the outbox {self._file} can't be written ({reason(error)}): alerts wait in memory "
             "and would be lost with the process"
         )
 
@@ -254,19 +240,3 @@ class DurableOutbox:
         for number in tuple(self._removed):
             disk.remove(number)
             self._removed.discard(number)
-
-
-def _is_broken(error: Exception) -> bool:
-    """Whether the file itself is at fault, rather than the disk or another process."""
-    if not isinstance(error, sqlite3.DatabaseError):
-        return False
-    code = getattr(error, "sqlite_errorcode", None)  # None for errors raised by ourselves
-    if code is None:
-        return not isinstance(error, sqlite3.OperationalError)
-    return code & 0xFF not in _NOT_THE_FILE
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return str(error)

@@ -1,0 +1,518 @@
+"""Keeps what is learnt: in memory, and written to its file by a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import partial
+from pathlib import Path
+
+from ulid import ULID
+
+from streamwatch.config import Config, NearMissSettings
+from streamwatch.databases import reason
+from streamwatch.errors import StreamwatchError
+from streamwatch.learning import rows
+from streamwatch.learning.learnt import (
+    Counts,
+    Learnt,
+    NearMiss,
+    NearMissKind,
+    Subject,
+    Taught,
+    ToldVisit,
+    Vote,
+    words_of,
+)
+from streamwatch.learning.lessons import Memory
+from streamwatch.learning.near_misses import Day, Kept
+from streamwatch.learning.saving import Saving
+from streamwatch.learning.store import Store
+from streamwatch.learning.thresholds import suggested
+from streamwatch.learning.votes import MOST_VOTES, Votes
+
+log = logging.getLogger(__name__)
+
+SAVE_SECONDS = 30.0
+"""How often what has changed is written; so much may be lost to a kill, but nothing that people
+have taught."""
+MOST_WAITING = 256
+"""Near misses and visits that wait for the thread; more are left out."""
+MOST_VISITS = 100
+"""The newest alerts of a camera and watch that can be taught."""
+MOST_FORMER = 100
+"""Subjects that no watch needs any more: it may be written again as it was."""
+
+OnNearMiss = Callable[[NearMiss, str | None, str | None], None]
+"""Is called with a near miss that is kept, the name for its picture, and the name of the picture
+that goes for it, if any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What came of a vote: the visit it was on, and what is to be said of it, in sentences."""
+
+    visit: ToldVisit
+    right: bool
+    remarks: tuple[str, ...]
+
+
+class Learning:
+    """See `Lessons`. Every method may be called from any thread, and none but `stop` waits.
+
+    A file that is broken, or a newer version's, is moved aside; while it can't be written,
+    everything goes on in memory. `complain` is called with one sentence of that, `on_change` when
+    `P/info` would say something else. All three callbacks are called in the thread `learning`.
+    """
+
+    def __init__(
+        self,
+        file: Path | None,
+        config: Config,
+        *,
+        on_near_miss: OnNearMiss,
+        on_change: Callable[[], None],
+        complain: Callable[[str], None],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Reads the file; without one nothing outlives the process."""
+        self._on_near_miss = on_near_miss
+        self._on_change = on_change
+        self._now = now
+        self._lock = threading.Lock()
+        """Held while one of these is read or changed as a whole."""
+        self._memories: dict[Subject, Memory] = {}
+        self._visits: dict[str, ToldVisit] = {}
+        self._votes = Votes()
+        self._days: dict[tuple[str, str], Day] = {}
+        self._saved: dict[Subject, Learnt] = {}
+        """As they are in the file."""
+        self._unsaved_visits: dict[str, ToldVisit] = {}
+        self._gone_visits: list[str] = []
+        self._suggested: Mapping[str, float] = {}
+        self._tasks: queue.Queue[Callable[[], None]] = queue.Queue()
+        self._left_out = 0
+        self._stopping = threading.Event()
+        self.change(config)
+        self._saving: Saving | None = None
+        if file is not None:
+            self._saving = Saving(file, self._write_everything, complain)
+            self._take_what_was_saved()
+        self._thread = threading.Thread(target=self._run, name="learning", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """Write what is left and end the thread."""
+        self._stopping.set()
+        self._tasks.put(lambda: None)
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+
+    def change(self, config: Config) -> None:
+        """Continue with another configuration."""
+        self._config = config
+        self._settings: NearMissSettings = config.near_misses
+        self._zone: tzinfo | None = config.zone
+        self._tasks.put(self._forget_former)
+
+    # --- Lessons ----------------------------------------------------------------------------------
+
+    def memory(self, subject: Subject, /) -> Memory:
+        with self._lock:
+            return self._memories.setdefault(subject, Memory(subject))
+
+    def votes(self, subject: Subject, /) -> Sequence[Vote]:
+        return self._votes.of(subject)
+
+    def taught(self, watch: str, words: str, /) -> Taught:
+        return self._votes.taught(watch, words)
+
+    def wants(
+        self, subject: Subject, kind: NearMissKind, confidence: float, at: datetime, /
+    ) -> bool:
+        most = self._settings.a_day
+        with self._lock:
+            day = self._days.get((subject.camera, subject.watch))
+            if day is None or day.day != self._day(at):
+                return most > 0
+            return day.wants(kind, confidence, most)
+
+    def near_miss(self, miss: NearMiss, /) -> None:
+        if self.wants(miss.subject, miss.kind, miss.confidence, miss.captured_at):
+            self._offer(partial(self._take_near_miss, miss))
+
+    def told(self, visit: ToldVisit, /) -> None:
+        with self._lock:
+            # What a crash has left open is told again under the same id, without a look.
+            before = self._visits.pop(visit.id, None)
+            if before is not None and visit.vector is None:
+                visit = replace(visit, vector=before.vector)
+            self._visits[visit.id] = visit
+        self._offer(partial(self._take_visit, visit))
+
+    def stepped(self, subject: Subject, before: float, now: float, /) -> None:
+        log.info(
+            "%s: %s: the confidence it needs was learnt anew: %.2f, it was %.2f",
+            subject.camera,
+            subject.watch,
+            now,
+            before,
+            extra={"camera": subject.camera, "watch": subject.watch},
+        )
+        self._tasks.put(self._on_change)
+
+    # --- what people teach and ask ----------------------------------------------------------------
+
+    def teach(
+        self,
+        visit: str | tuple[str, str],
+        *,
+        right: bool,
+        then: Callable[[Lesson | StreamwatchError], None],
+    ) -> None:
+        """Take a vote on a visit, by its id, or on the newest of a camera and watch.
+
+        `then` is called in the thread `learning`, once it is on the disk.
+        """
+        self._tasks.put(partial(self._teach, visit, right, then))
+
+    def forget(self, id: str, then: Callable[[StreamwatchError | None], None]) -> None:
+        """Take back the vote on a visit; `then` is called with what is wrong, if anything."""
+        self._tasks.put(partial(self._forget, id, then))
+
+    @property
+    def all_votes(self) -> tuple[Vote, ...]:
+        """In the order in which they were taught."""
+        return tuple(self._votes)
+
+    def suggestions(self) -> dict[str, float]:
+        """By watch, the threshold that what its cameras have seen suggests, where any is."""
+        found = {}
+        for watch, subjects in self._subjects().items():
+            visits, weak = self._counts(subjects)
+            votes = [vote for subject in subjects for vote in self.votes(subject)]
+            suggestion = suggested(visits, weak, votes)
+            if suggestion is not None:
+                found[watch] = suggestion
+        return found
+
+    def in_force(self, watch: str) -> dict[str, float]:
+        """By camera, the threshold that a watch has learnt."""
+        thresholds = {
+            subject.camera: learnt.threshold
+            for subject, learnt in self._learnt_of(self._subjects().get(watch, ())).items()
+        }
+        return {camera: found for camera, found in thresholds.items() if found is not None}
+
+    def learnt(self) -> dict[Subject, Learnt]:
+        """What is known of the watches of the configuration, on each of their cameras."""
+        subjects = self._subjects().values()
+        return self._learnt_of([subject for of_watch in subjects for subject in of_watch])
+
+    def of_camera(self, camera: str) -> str:
+        """All that was learnt of a camera, as text for `take_over` on another machine; without near
+        misses, whose pictures stay here."""
+        learnt = {key: it for key, it in self._learnt_now().items() if key.camera == camera}
+        with self._lock:
+            visits = [each for each in self._visits.values() if each.subject.camera == camera]
+        votes = [each for each in self._votes if each.visit.subject.camera == camera]
+        return rows.handing_over(camera, learnt, visits, votes)
+
+    def take_over(self, text: str) -> None:
+        """Continue with what another machine has learnt of a camera, in place of what is known of
+        it here. Call before the camera runs. Raises NotUnderstood, and changes nothing then."""
+        camera, learnt, visits, votes = rows.handed_over(text)
+        with self._lock:
+            gone = [subject for subject in self._memories if subject.camera == camera]
+            for subject in gone:
+                del self._memories[subject]
+            gone_visits = [id for id, each in self._visits.items() if each.subject.camera == camera]
+            for id in gone_visits:
+                del self._visits[id]
+            self._votes.drop([v.visit.id for v in self._votes if v.visit.subject.camera == camera])
+            for subject, found in learnt.items():
+                self._memories[subject] = Memory(subject, found)
+            self._visits |= {visit.id: visit for visit in visits}
+            self._votes.put(votes)
+
+        def write(store: Store) -> None:
+            store.forget(subjects=gone)
+            store.save(learnt, visits, votes)
+
+        self._put_write(write)
+
+    def _put_write(self, write: Callable[[Store], None]) -> None:
+        def task() -> None:
+            self._write(write)
+
+        self._tasks.put(task)
+
+    # --- in the thread `learning` -----------------------------------------------------------------
+
+    def _run(self) -> None:
+        next_save = time.monotonic() + SAVE_SECONDS
+        while True:
+            try:
+                task = self._tasks.get(timeout=max(0.0, next_save - time.monotonic()))
+            except queue.Empty:
+                pass
+            else:
+                self._guarded(task)
+            if time.monotonic() >= next_save:
+                next_save = time.monotonic() + SAVE_SECONDS
+                self._guarded(self._save)
+            if self._stopping.is_set() and self._tasks.empty():
+                break
+        self._guarded(self._save)
+        if self._saving is not None:
+            self._saving.close()
+
+    def _guarded(self, task: Callable[[], None]) -> None:
+        """What is learnt is worth less than the alerts: whatever fails here stays here."""
+        try:
+            task()
+        except Exception as error:
+            log.debug("the learning thread failed", exc_info=True)
+            log.error("what was just seen is not learnt (%s)", reason(error))
+
+    def _offer(self, task: Callable[[], None]) -> None:
+        """Queue what may be left out where too much comes."""
+        if self._tasks.qsize() < MOST_WAITING:
+            self._tasks.put(task)
+            return
+        self._left_out += 1
+        if self._left_out == 1:
+            log.warning("more comes than can be learnt; some of it is left out")
+
+    def _take_visit(self, visit: ToldVisit) -> None:
+        self._unsaved_visits[visit.id] = visit
+        with self._lock:
+            same = [id for id, each in self._visits.items() if each.subject == visit.subject]
+            for id in same[:-MOST_VISITS]:
+                del self._visits[id]
+                self._gone_visits.append(id)
+            voted = self._votes.get(visit.id)
+            if voted is None:
+                return
+            # It was voted on while it lasted.
+            vote = Vote(visit, voted.right, voted.at)
+            self._votes.update(vote)
+        self._write(lambda store: store.save({}, votes=[vote]))
+
+    def _take_near_miss(self, miss: NearMiss) -> None:
+        pair = miss.subject.camera, miss.subject.watch
+        today = self._day(miss.captured_at)
+        with self._lock:
+            day = self._days.get(pair)
+            if day is None or day.day < today:
+                day = self._days[pair] = Day(today)
+                self._tidy(today)
+            if day.day != today or not day.wants(miss.kind, miss.confidence, self._settings.a_day):
+                return
+            full = len(day.kept) >= self._settings.a_day
+            outdone = day.outdone(miss.kind, miss.confidence) if full else None
+        name = None if miss.picture is None else f"{ULID()}"
+        number, gone = -1 - len(day.kept), None
+
+        def write(store: Store) -> None:
+            nonlocal number, gone
+            number = store.keep_near_miss(miss, today, name)
+            if outdone is not None:
+                gone = store.drop_near_miss(outdone.number)
+
+        self._write(write)
+        with self._lock:
+            if outdone is not None:
+                day.kept.remove(outdone)
+            day.kept.append(Kept(number, miss.kind, miss.confidence))
+        self._on_near_miss(miss, name, gone)
+
+    def _tidy(self, today: date) -> None:
+        """Delete the rows of the days before those that are kept."""
+        first = today - self._settings.keep - timedelta(days=1)
+        self._put_write(lambda store: store.drop_near_misses_before(first))
+
+    def _teach(
+        self,
+        which: str | tuple[str, str],
+        right: bool,
+        then: Callable[[Lesson | StreamwatchError], None],
+    ) -> None:
+        try:
+            lesson = self._taken(which, right)
+        except StreamwatchError as error:
+            then(error)
+            return
+        then(lesson)
+        self._tell_if_other()
+
+    def _taken(self, which: str | tuple[str, str], right: bool) -> Lesson:
+        """Raises StreamwatchError where there is no such visit."""
+        with self._lock:
+            visit = self._visit(which)
+            before = self._votes.get(visit.id)
+            vote = Vote(visit, right, self._now().timestamp())
+            gone = self._votes.put([vote])
+
+        def write(store: Store) -> None:
+            store.save({}, votes=[vote])
+            store.forget(votes=gone)
+
+        self._write(write)
+        remarks = []
+        if before is not None:
+            already = _said(before.right)
+            remarks.append(
+                f"it was taught {already} before"
+                + (" already" if before.right == right else f"; now it is {_said(right)}")
+            )
+        if visit.vector is None:
+            remarks.append(
+                "no second look was taken at it, so its crop is not learnt, only how sure it was"
+            )
+        if gone:
+            remarks.append(f"the oldest of more than {MOST_VOTES} was forgotten for it")
+        if self._saving is not None and self._saving.failing:
+            remarks.append("it can't be saved and would be lost at a restart")
+        return Lesson(visit, right, tuple(remarks))
+
+    def _visit(self, which: str | tuple[str, str]) -> ToldVisit:
+        if isinstance(which, str):
+            if which in self._visits:
+                return self._visits[which]
+            if (vote := self._votes.get(which)) is not None:
+                return vote.visit
+            raise StreamwatchError(
+                f"there is no alert {which}; the newest {MOST_VISITS} of each camera and watch can"
+                " be taught"
+            )
+        camera, watch = which
+        if watch not in self._config.watches or camera not in self._config.cameras:
+            unknown = watch if watch not in self._config.watches else camera
+            noun = "watches" if unknown == watch else "cameras"
+            raise StreamwatchError(f"{unknown} is none of the {noun}")
+        for visit in reversed(self._visits.values()):
+            if (visit.subject.camera, visit.subject.watch) == which:
+                return visit
+        raise StreamwatchError(f"there was no alert of {watch} on {camera} yet")
+
+    def _forget(self, id: str, then: Callable[[StreamwatchError | None], None]) -> None:
+        with self._lock:
+            gone = self._votes.get(id)
+            self._votes.drop([id])
+        if gone is None:
+            then(StreamwatchError(f"nothing was taught of {id}"))
+            return
+        self._write(lambda store: store.forget(votes=[id]))
+        then(None)
+        self._tell_if_other()
+
+    def _tell_if_other(self) -> None:
+        now = self.suggestions()
+        if now != self._suggested:
+            self._suggested = now
+            self._on_change()
+
+    # --- the configuration's subjects -------------------------------------------------------------
+
+    def _subjects(self) -> dict[str, list[Subject]]:
+        """By watch, those of the configuration."""
+        config = self._config
+        return {
+            name: [
+                Subject(camera, name, words_of(watch, config.detector))
+                for camera in config.cameras_of(name)
+            ]
+            for name, watch in config.watches.items()
+            if watch.enabled
+        }
+
+    def _learnt_of(self, subjects: Iterable[Subject]) -> dict[Subject, Learnt]:
+        with self._lock:
+            return {
+                subject: self._memories[subject].learnt
+                for subject in subjects
+                if subject in self._memories
+            }
+
+    def _counts(self, subjects: Iterable[Subject]) -> tuple[Counts, Counts]:
+        """What the subjects have seen, together."""
+        learnt = self._learnt_of(subjects).values()
+        none = Learnt()
+        visits = [none.visits, *(each.visits for each in learnt)]
+        weak = [none.weak, *(each.weak for each in learnt)]
+        return tuple(map(sum, zip(*visits, strict=True))), tuple(map(sum, zip(*weak, strict=True)))
+
+    def _forget_former(self) -> None:
+        """Leave no more than some of the subjects that no watch needs any more."""
+        needed = {subject for of_watch in self._subjects().values() for subject in of_watch}
+        with self._lock:
+            former = [subject for subject in self._memories if subject not in needed]
+            gone = former[:-MOST_FORMER]
+            for subject in gone:
+                del self._memories[subject]
+                self._saved.pop(subject, None)
+            for id in [id for id, each in self._visits.items() if each.subject in gone]:
+                del self._visits[id]
+            self._votes.drop([vote.visit.id for vote in self._votes if vote.visit.subject in gone])
+        if gone:
+            self._write(lambda store: store.forget(subjects=gone))
+
+    def _day(self, at: datetime) -> date:
+        return at.astimezone(self._zone).date()
+
+    # --- the file ---------------------------------------------------------------------------------
+
+    def _take_what_was_saved(self) -> None:
+        assert self._saving is not None
+        found = self._saving.found
+        self._saved = dict(found.learnt)
+        self._memories = {subject: Memory(subject, it) for subject, it in found.learnt.items()}
+        self._visits = {visit.id: visit for visit in found.visits}
+        self._votes.put(found.votes)
+        self._days = found.days
+
+    def _save(self) -> None:
+        """Write what has changed."""
+        now = self._learnt_now()
+        changed = {
+            subject: learnt
+            for subject, learnt in now.items()
+            if learnt is not self._saved.get(subject) and learnt != Learnt()
+        }
+        visits, gone = self._unsaved_visits, self._gone_visits
+
+        def write(store: Store) -> None:
+            store.save(changed, visits.values())
+            store.forget(visits=gone)
+
+        if (changed or visits or gone) and self._write(write):
+            self._saved |= changed
+            self._unsaved_visits, self._gone_visits = {}, []
+        self._tell_if_other()
+
+    def _write(self, write: Callable[[Store], None]) -> bool:
+        return self._saving is not None and self._saving.write(write)
+
+    def _write_everything(self, store: Store) -> None:
+        with self._lock:
+            visits = list(self._visits.values())
+        now = self._learnt_now()
+        store.save(now, visits, self._votes)
+        self._saved = now
+        self._unsaved_visits, self._gone_visits = {}, []
+
+    def _learnt_now(self) -> dict[Subject, Learnt]:
+        with self._lock:
+            return {subject: memory.learnt for subject, memory in self._memories.items()}
+
+
+def _said(right: bool) -> str:
+    return "right" if right else "wrong"

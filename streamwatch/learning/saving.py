@@ -1,0 +1,113 @@
+"""The file of what is learnt, as long as it can be written, and everything again after that."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from streamwatch.databases import is_broken, move_aside, reason
+from streamwatch.learning.store import Contents, NewerVersion, Store
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 30.0
+"""How often a file that could not be written is tried again."""
+
+
+class Saving:
+    """Writes to a `Store`; what goes wrong is told to `complain`, and never raised.
+
+    A file that is broken, or a newer version's, is moved aside. After a failure everything that
+    `everything` gives is written. For one thread at a time.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        everything: Callable[[Store], None],
+        complain: Callable[[str], None],
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._file = file
+        self._everything = everything
+        self._complain = complain
+        self._seconds = seconds
+        self._store: Store | None = None
+        self._try_again_at = 0.0
+        self.failing = False
+        """Whether the last attempt to write it failed."""
+        self.found = Contents()
+        """What the file held at first."""
+        try:
+            self._store = self._opened()
+            self.found = self._store.load()
+        except (OSError, sqlite3.Error) as error:
+            self._fail(error)
+        if self.found.set_aside:
+            complain(
+                f"what is learnt in {file} is not understood by this version of streamwatch:"
+                f" {self.found.set_aside:,} rows; they are kept there, in the table set_aside"
+            )
+
+    def write(self, write: Callable[[Store], None]) -> bool:
+        """Whether it could be written."""
+        if self._store is None and not self._mended():
+            return False
+        assert self._store is not None
+        try:
+            write(self._store)
+        except (OSError, sqlite3.Error) as error:
+            self._fail(error)
+            return False
+        return True
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+
+    def _fail(self, error: Exception) -> None:
+        self._try_again_at = self._seconds() + RETRY_SECONDS
+        self.close()
+        self._store = None
+        if not self.failing:
+            self.failing = True
+            self._complain(
+                f"what is learnt can't be written to {self._file} ({reason(error)});"
+                " it would be lost with the process"
+            )
+
+    def _mended(self) -> bool:
+        """Whether the file can be opened again, and all that is known was written."""
+        if self._seconds() < self._try_again_at:
+            return False
+        self._try_again_at = self._seconds() + RETRY_SECONDS
+        try:
+            store = self._opened()
+            self._everything(store)
+        except (OSError, sqlite3.Error) as error:
+            log.debug("%s still can't be written: %s", self._file, error)
+            return False
+        self._store, self.failing = store, False
+        log.info("what is learnt can be written to %s again", self._file)
+        return True
+
+    def _opened(self) -> Store:
+        """The file, or a new one in its place. Raises OSError or sqlite3.Error."""
+        try:
+            return Store(self._file)
+        except NewerVersion:
+            aside = move_aside(self._file, "newer")
+            why = "is a newer version's"
+        except sqlite3.Error as error:
+            if not is_broken(error):
+                raise
+            aside = move_aside(self._file)
+            why = f"is broken ({reason(error)})"
+        self._complain(
+            f"the file {self._file} of what is learnt {why}; it is kept as {aside.name}, and"
+            " learning begins anew"
+        )
+        return Store(self._file)

@@ -1,0 +1,275 @@
+"""The file in which what is learnt outlives the daemon: an SQLite database, a few MB at most."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import get_args
+
+from streamwatch.files import PRIVATE
+from streamwatch.learning import rows
+from streamwatch.learning.learnt import Learnt, NearMiss, NearMissKind, Subject, ToldVisit, Vote
+from streamwatch.learning.near_misses import Day, Kept
+from streamwatch.learning.rows import FORMAT, NotUnderstood
+
+VERSION = 1
+"""SQLite's `user_version`."""
+LOCK_SECONDS = 0.5
+"""How long to wait for a process that is just closing the file."""
+MOST_SET_ASIDE = 1000
+
+_TABLES = """
+CREATE TABLE subjects (
+    number INTEGER PRIMARY KEY, camera TEXT NOT NULL, watch TEXT NOT NULL, words TEXT NOT NULL,
+    format INTEGER NOT NULL, row TEXT NOT NULL, UNIQUE (camera, watch, words)
+);
+CREATE TABLE visits (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+    subject INTEGER NOT NULL REFERENCES subjects ON DELETE CASCADE,
+    format INTEGER NOT NULL, row TEXT NOT NULL
+);
+CREATE TABLE votes (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+    subject INTEGER NOT NULL REFERENCES subjects ON DELETE CASCADE,
+    format INTEGER NOT NULL, row TEXT NOT NULL
+);
+CREATE INDEX visits_by_subject ON visits (subject);
+CREATE INDEX votes_by_subject ON votes (subject);
+CREATE TABLE near_misses (
+    number INTEGER PRIMARY KEY, camera TEXT NOT NULL, watch TEXT NOT NULL, day TEXT NOT NULL,
+    kind TEXT NOT NULL, confidence REAL NOT NULL, needed REAL NOT NULL, prompt TEXT NOT NULL,
+    reason TEXT NOT NULL, captured_at TEXT NOT NULL, file TEXT
+);
+CREATE TABLE set_aside (number INTEGER PRIMARY KEY, of TEXT, row TEXT, reason TEXT);
+"""
+
+
+class NewerVersion(Exception):  # noqa: N818 - reads as what happened
+    """The file was written by a newer version of streamwatch."""
+
+
+@dataclass(slots=True)
+class Contents:
+    """All that is learnt. `set_aside` rows were not understood."""
+
+    learnt: dict[Subject, Learnt] = field(default_factory=dict)
+    visits: list[ToldVisit] = field(default_factory=list)
+    votes: list[Vote] = field(default_factory=list)
+    days: dict[tuple[str, str], Day] = field(default_factory=dict)
+    set_aside: int = 0
+
+
+class Store:
+    """For one thread at a time. Every method may raise sqlite3.Error.
+
+    A transaction is whole or not there at all, a kill or a power cut included; the last few may be
+    lost to a power cut (`synchronous=NORMAL` in WAL mode).
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Raises OSError too, and NewerVersion."""
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE))
+        file.chmod(PRIVATE)  # SQLite gives its other files the same mode
+        # Opened by one thread and then owned by another.
+        self._database = sqlite3.connect(
+            file, isolation_level=None, check_same_thread=False, timeout=LOCK_SECONDS
+        )
+        try:
+            self._prepare()
+        except BaseException:
+            self._database.close()
+            raise
+
+    def _prepare(self) -> None:
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = NORMAL")
+        self._database.execute("PRAGMA foreign_keys = ON")
+        (found,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(str(found).splitlines()[0])
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise NewerVersion
+        if version < VERSION:
+            with self._transaction():
+                for statement in _TABLES.split(";"):
+                    self._database.execute(statement)
+                self._database.execute(f"PRAGMA user_version = {VERSION}")
+
+    def load(self) -> Contents:
+        """Everything; what is not understood is set aside in a table of its own."""
+        contents = Contents()
+        odd: list[tuple[str, int, str]] = []
+        subjects: dict[int, Subject] = {}
+        for number, camera, watch, words, format, row in self._database.execute(
+            "SELECT number, camera, watch, words, format, row FROM subjects"
+        ):
+            subject = subjects[number] = Subject(str(camera), str(watch), str(words))
+            try:
+                contents.learnt[subject] = rows.learnt_of(_fields(row, format))
+            except NotUnderstood as reason:
+                odd.append(("subjects", number, str(reason)))
+        for number, of, format, row in self._database.execute(
+            "SELECT number, subject, format, row FROM visits ORDER BY number"
+        ):
+            try:
+                contents.visits.append(rows.visit_of(subjects[of], _fields(row, format)))
+            except (NotUnderstood, KeyError) as reason:
+                odd.append(("visits", number, str(reason)))
+        for number, of, format, row in self._database.execute(
+            "SELECT number, subject, format, row FROM votes ORDER BY number"
+        ):
+            try:
+                contents.votes.append(rows.vote_of(subjects[of], _fields(row, format)))
+            except (NotUnderstood, KeyError) as reason:
+                odd.append(("votes", number, str(reason)))
+        contents.days = self._days()
+        with self._transaction():
+            for table, number, why in odd:
+                self._set_aside(table, number, why)
+        contents.set_aside = len(odd)
+        return contents
+
+    def save(
+        self,
+        learnt: Mapping[Subject, Learnt],
+        visits: Iterable[ToldVisit] = (),
+        votes: Iterable[Vote] = (),
+    ) -> None:
+        """Write these over what is known of the same subjects and visits."""
+        with self._transaction():
+            for subject, found in learnt.items():
+                self._database.execute(
+                    "UPDATE subjects SET format = ?, row = ? WHERE number = ?",
+                    (FORMAT, rows.text(rows.learnt_row(found)), self._number(subject)),
+                )
+            for visit in visits:
+                self._put("visits", visit, rows.text(rows.visit_row(visit)))
+            for vote in votes:
+                self._put("votes", vote.visit, rows.text(rows.vote_row(vote)))
+
+    def forget(
+        self,
+        *,
+        visits: Iterable[str] = (),
+        votes: Iterable[str] = (),
+        subjects: Iterable[Subject] = (),
+    ) -> None:
+        """Delete visits and votes by the visits' ids, and subjects with all that is theirs."""
+        with self._transaction():
+            self._database.executemany("DELETE FROM visits WHERE id = ?", [(id,) for id in visits])
+            self._database.executemany("DELETE FROM votes WHERE id = ?", [(id,) for id in votes])
+            self._database.executemany(
+                "DELETE FROM subjects WHERE camera = ? AND watch = ? AND words = ?",
+                [(each.camera, each.watch, each.words) for each in subjects],
+            )
+
+    def keep_near_miss(self, miss: NearMiss, day: date, file: str | None) -> int:
+        """Its number; `file` is the name of its picture."""
+        with self._transaction():
+            cursor = self._database.execute(
+                "INSERT INTO near_misses (camera, watch, day, kind, confidence, needed, prompt,"
+                " reason, captured_at, file) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(miss.subject.camera, miss.subject.watch, day.isoformat(), miss.kind),
+                    *(miss.confidence, miss.needed, miss.prompt, miss.reason),
+                    *(miss.captured_at.isoformat(), file),
+                ),
+            )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def drop_near_miss(self, number: int) -> str | None:
+        """The name of its picture, which nobody needs any more."""
+        with self._transaction():
+            found = self._database.execute(
+                "DELETE FROM near_misses WHERE number = ? RETURNING file", (number,)
+            ).fetchone()
+        return None if found is None else found[0]
+
+    def drop_near_misses_before(self, day: date) -> None:
+        with self._transaction():
+            self._database.execute("DELETE FROM near_misses WHERE day < ?", (day.isoformat(),))
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _days(self) -> dict[tuple[str, str], Day]:
+        """The newest day of each camera and watch."""
+        found: dict[tuple[str, str], dict[str, list[Kept]]] = defaultdict(dict)
+        for number, camera, watch, day, kind, confidence in self._database.execute(
+            "SELECT number, camera, watch, day, kind, confidence FROM near_misses ORDER BY day"
+        ):
+            if kind in get_args(NearMissKind) and isinstance(confidence, float):
+                kept = found[camera, watch].setdefault(day, [])
+                kept.append(Kept(number, kind, confidence))
+        days = {}
+        for pair, of_pair in found.items():
+            newest = max(of_pair)
+            try:
+                days[pair] = Day(date.fromisoformat(newest), of_pair[newest])
+            except ValueError:
+                continue
+        return days
+
+    def _put(self, table: str, visit: ToldVisit, row: str) -> None:
+        self._database.execute(
+            f"INSERT INTO {table} (id, subject, format, row) VALUES (?1, ?2, ?3, ?4)"
+            " ON CONFLICT (id) DO UPDATE SET subject = ?2, format = ?3, row = ?4",
+            (visit.id, self._number(visit.subject), FORMAT, row),
+        )
+
+    def _number(self, subject: Subject) -> int:
+        key = subject.camera, subject.watch, subject.words
+        self._database.execute(
+            "INSERT OR IGNORE INTO subjects (camera, watch, words, format, row)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (*key, FORMAT, rows.text(rows.learnt_row(Learnt()))),
+        )
+        (number,) = self._database.execute(
+            "SELECT number FROM subjects WHERE camera = ? AND watch = ? AND words = ?", key
+        ).fetchone()
+        return int(number)
+
+    def _set_aside(self, table: str, number: int, reason: str) -> None:
+        self._database.execute(
+            f"INSERT INTO set_aside (of, row, reason) SELECT ?, row, ? FROM {table}"
+            " WHERE number = ?",
+            (table, reason, number),
+        )
+        # A subject's row is begun anew: its visits and votes go on.
+        if table == "subjects":
+            self._database.execute(
+                "UPDATE subjects SET format = ?, row = ? WHERE number = ?",
+                (FORMAT, rows.text(rows.learnt_row(Learnt())), number),
+            )
+        else:
+            self._database.execute(f"DELETE FROM {table} WHERE number = ?", (number,))
+        self._database.execute(
+            "DELETE FROM set_aside WHERE number <= (SELECT max(number) FROM set_aside) - ?",
+            (MOST_SET_ASIDE,),
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+
+
+def _fields(row: object, format: object) -> dict[str, object]:
+    if not isinstance(format, int) or format > FORMAT:
+        raise NotUnderstood("it is of another version")
+    return rows.fields(row)
