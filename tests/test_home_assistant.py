@@ -101,6 +101,9 @@ def test_it_creates_devices_and_updates_their_entities(
         assert states["binary_sensor.porch_dog"]["state"] == "unavailable"  # not running
         assert states["binary_sensor.yard_car"]["state"] == "unavailable"
         assert states["switch.yard_enabled"]["state"] == "off"
+        assert states["button.porch_car_was_wrong"]["state"] == "unknown"  # never pressed
+        assert states["button.porch_dog_was_wrong"]["state"] == "unavailable"  # not running
+        assert states["sensor.streamwatch_car_suggested_confidence"]["state"] == "unknown"
         assert states["switch.streamwatch_car"]["state"] == "on"
         assert states["switch.streamwatch_dog"]["state"] == "off"
         told.event(end_event(event.id))
@@ -113,7 +116,7 @@ def test_it_creates_devices_and_updates_their_entities(
     assert home.complaints == []
 
 
-def test_its_switches_send_commands(
+def test_its_switches_and_buttons_send_commands(
     tmp_path: Path, start_mosquitto: StartMosquitto, start_home_assistant: StartHomeAssistant
 ) -> None:
     broker = start_mosquitto()
@@ -126,10 +129,16 @@ def test_its_switches_send_commands(
         wait_until(lambda: state(home, "switch.streamwatch_car") == "on", home)
         home.call("switch.turn_off", "switch.streamwatch_car")
         home.call("switch.turn_on", "switch.yard_enabled")
-        messages = subscriber.wait_for(lambda messages: len(messages) == 2)
+        home.call("button.press", "button.porch_car_was_wrong")
+        messages = subscriber.wait_for(lambda messages: len(messages) == 3)
         assert [(m.topic, m.json, m.retain) for m in messages] == [
             ("streamwatch/command/watch/switch", {"name": "car", "enabled": False}, False),
             ("streamwatch/command/camera/switch", {"name": "yard", "enabled": True}, False),
+            (
+                "streamwatch/command/teach",
+                {"camera": "porch", "watch": "car", "is": "wrong"},
+                False,
+            ),
         ]
         told.info(replace(an_info(), watches={}))
         wait_until(lambda: state(home, "switch.streamwatch_car") == "off", home)

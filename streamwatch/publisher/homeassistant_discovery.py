@@ -89,9 +89,13 @@ class Discovery:
         prefix = self.topics.prefix
         title = "streamwatch" if prefix == "streamwatch" else f"streamwatch {prefix}"
         components = dict(self._about_the_daemon())
-        if self.commands:
-            for watch, called in roster.watches.items():
-                components[f"watches/{watch}"] = self._watch_switch(watch, _title(watch, called))
+        for watch, called in roster.watches.items():
+            watch_title = _title(watch, called)
+            if self.commands:
+                components[f"watches/{watch}"] = self._watch_switch(watch, watch_title)
+            components[f"watches/{watch}/suggested_confidence"] = self._suggested(
+                watch, watch_title
+            )
         return self._device(
             self._id,
             {"name": title, "sw_version": roster.version},
@@ -198,7 +202,8 @@ class Discovery:
             ("waiting_alerts", "Waiting alerts", "value_json.outbox", None),
             ("alerts_held_back", "Alerts held back", "value_json.second_looks.held_back", None),
         ):
-            yield name, self._measured(self._entity("sensor", name), title, value, unit)
+            entity_id = self._entity("sensor", name)
+            yield name, self._measured(entity_id, title, self.topics.stats, value, unit)
 
     def _about_the_camera(self, camera: str) -> Iterator[tuple[str, Component]]:
         yield (
@@ -221,10 +226,13 @@ class Discovery:
             ("age_of_newest_frame", "Age of newest frame", f"{counted}.get('age_s')", "s"),
         ):
             entity_id = _entity_id("sensor", camera, name)
-            yield name, self._measured(entity_id, title, value, unit)
+            yield name, self._measured(entity_id, title, self.topics.stats, value, unit)
 
-    def _measured(self, entity_id: str, title: str, value: str, unit: str | None) -> Component:
-        """A number of `P/stats`: the template `value` gives it, None while there is none."""
+    def _measured(
+        self, entity_id: str, title: str, topic: str, value: str, unit: str | None
+    ) -> Component:
+        """A number in a topic's payload: the template `value` gives it, None while there is
+        none."""
         component: Component = {
             "platform": "sensor",
             "name": title,
@@ -232,7 +240,7 @@ class Discovery:
             "state_class": "measurement",
             "entity_category": "diagnostic",
             "availability": [self._daemon_online],
-            "state_topic": self.topics.stats,
+            "state_topic": topic,
             "value_template": f"{{{{ {value} }}}}",
         }
         if unit is not None:
@@ -244,19 +252,12 @@ class Discovery:
 
     def _of_a_watch(self, camera: str, watch: str, title: str) -> dict[str, Component]:
         """Whether something is there, available only while the camera is online and the watch
-        exists; and the newest alert, which stays available when the camera goes offline.
+        exists; the newest alert, which stays available when the camera goes offline; and, with
+        commands, what to say of that alert.
         """
         place = camera, watch
-        running = [
-            self._daemon_online,
-            self._camera_online(camera),
-            {
-                "topic": self.topics.info,
-                "value_template": (
-                    f"{{{{ 'online' if '{watch}' in value_json.watches else 'offline' }}}}"
-                ),
-            },
-        ]
+        running = [self._daemon_online, self._camera_online(camera), self._watch_runs(watch)]
+        buttons = self._teaching(camera, watch, title) if self.commands else {}
         return {
             f"{watch}/presence": {
                 "platform": "binary_sensor",
@@ -298,7 +299,42 @@ class Discovery:
                 "state_topic": self.topics.event(*place),
                 "value_template": "{{ (value_json.confidence * 100) | round(1) }}",
             },
+            **buttons,
         }
+
+    def _watch_runs(self, watch: str) -> dict[str, str]:
+        return {
+            "topic": self.topics.info,
+            "value_template": (
+                f"{{{{ 'online' if '{watch}' in value_json.watches else 'offline' }}}}"
+            ),
+        }
+
+    def _teaching(self, camera: str, watch: str, title: str) -> dict[str, Component]:
+        """Buttons that say whether the newest alert was right, which may be about a camera that is
+        offline by now."""
+        return {
+            f"{watch}/{said}": {
+                "platform": "button",
+                "name": f"{title} was {said}",
+                "default_entity_id": _entity_id("button", camera, watch, "was", said),
+                "icon": icon,
+                "availability": [self._daemon_online, self._watch_runs(watch)],
+                "qos": 1,
+                "command_topic": self.topics.command("teach"),
+                "payload_press": json.dumps({"camera": camera, "watch": watch, "is": said}),
+            }
+            for said, icon in (("wrong", "mdi:thumb-down"), ("right", "mdi:thumb-up"))
+        }
+
+    def _suggested(self, watch: str, title: str) -> Component:
+        return self._measured(
+            self._entity("sensor", f"{watch}_suggested_confidence"),
+            f"{title} suggested confidence",
+            self.topics.info,
+            f"value_json.watches.get('{watch}', {{}}).get('suggested_confidence')",
+            None,
+        )
 
     def _watch_switch(self, watch: str, title: str) -> Component:
         return {

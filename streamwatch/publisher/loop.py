@@ -368,6 +368,12 @@ class PublisherLoop:
             self.alerts.note_left_out()
         self.alerts.take(event, came_at, self._topics)
 
+    def take_near_miss(self, pair: Pair, fields: Mapping[str, Any]) -> None:
+        topic = self._topics.near(*pair)
+        payload = self._encode(topic, fields)
+        if payload is not None:
+            self._delivery.pass_on(Message(topic, payload))
+
     def take_camera_status(self, camera: str, state: CameraState) -> None:
         self._delivery.retain("camera", self._topics.camera_status(camera), state.encode())
 

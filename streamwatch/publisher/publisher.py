@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from streamwatch.config import MqttSettings, OutboxSettings, SnapshotSettings
+from streamwatch.learning.learnt import NearMiss
 from streamwatch.publisher.alerts import RawPictures
 from streamwatch.publisher.contract.payloads import (
     CameraState,
@@ -21,6 +22,7 @@ from streamwatch.publisher.contract.payloads import (
     Info,
     Stats,
     encode,
+    near_fields,
 )
 from streamwatch.publisher.contract.requests import Command, Reply, answer_fields
 from streamwatch.publisher.contract.topics import Pair
@@ -180,6 +182,14 @@ class Publisher:
                 self._raw_pictures.free(size)
 
         self._tasks.put(take)
+
+    def near_miss(self, miss: NearMiss, crop_path: Path | None) -> None:
+        """Publish what was found and not told, with where its picture is kept, if anywhere;
+        dropped while the broker is away."""
+        # Without the picture, which must not stay in memory while this waits.
+        fields = near_fields(miss, crop_path)
+        pair = miss.subject.camera, miss.subject.watch
+        self._tasks.put(partial(self._loop.take_near_miss, pair, fields))
 
     def remember(self, visits: Iterable[Event]) -> None:
         """Store the open visits, each as its newest event, to be continued after a crash."""

@@ -17,6 +17,7 @@ from streamwatch.daemon.commands.parsing import (
     ReloadRequest,
     Request,
     SnapshotRequest,
+    TeachRequest,
     id_of,
     parse,
 )
@@ -89,6 +90,23 @@ def read(verb: str, payload: bytes | str | dict[str, Any] = b"") -> Request | Re
             DetectRequest(None, "porch", ("a", "b"), False),
         ),
         ("detect", {"camera": "a", "look": True}, DetectRequest(None, "a", None, True)),
+        ("teach", {"id": "01M", "is": "wrong"}, TeachRequest("01M", "01M", None, None, False)),
+        ("teach", {"id": "01M", "is": "right"}, TeachRequest("01M", "01M", None, None, True)),
+        (
+            "teach",
+            {"id": "01M", "is": "wrong", "camera": None, "watch": None},
+            TeachRequest("01M", "01M", None, None, False),
+        ),
+        (
+            "teach",
+            {"camera": "porch", "watch": "dog", "is": "wrong"},
+            TeachRequest(None, None, "porch", "dog", False),
+        ),
+        (
+            "teach",
+            {"id": 7, "camera": "porch", "watch": "dog", "is": "right"},
+            TeachRequest(7, None, "porch", "dog", True),
+        ),
     ],
 )
 def test_valid_commands_become_requests(verb: str, payload: Any, request_: Request) -> None:
@@ -168,11 +186,53 @@ def test_valid_commands_become_requests(verb: str, payload: Any, request_: Reque
             {"id": "a", "camera": "porch", "prompts": ["a\nb"]},
             "a prompt holds a line break or another control character",
         ),
+        ("teach", {"id": "a"}, 'is must be "wrong" or "right"'),
+        ("teach", {"id": "a", "is": "Wrong"}, 'is must be "wrong" or "right"'),
+        ("teach", {"id": "a", "is": False}, 'is must be "wrong" or "right"'),
+        ("teach", {"id": "a", "is": ["wrong"]}, 'is must be "wrong" or "right"'),
+        (
+            "teach",
+            {"is": "wrong"},
+            "id is missing; write that of an alert, or a camera and a watch",
+        ),
+        (
+            "teach",
+            {"id": 7, "is": "wrong"},
+            "id is not a text as it stands; put it in quotes",
+        ),
+        ("teach", {"id": " ", "is": "wrong"}, "id is empty; write a text"),
+        (
+            "teach",
+            {"id": "a", "is": "wrong", "camera": "porch"},
+            "watch is missing; the newest alert is that of a camera and a watch",
+        ),
+        (
+            "teach",
+            {"id": "a", "is": "wrong", "watch": "dog"},
+            "camera is missing; the newest alert is that of a camera and a watch",
+        ),
+        (
+            "teach",
+            {"id": "a", "is": "wrong", "camera": 7, "watch": "dog"},
+            "camera is not a text as it stands; put it in quotes",
+        ),
+        (
+            "teach",
+            {"id": "a", "is": "wrong", "wach": "dog"},
+            "unknown key 'wach'; did you mean 'watch'?",
+        ),
+        (
+            "teach",
+            {"id": "a", "is": "wrong", "visit": "b"},
+            "unknown key 'visit'; allowed are id, is, camera, watch",
+        ),
+        ("teach", "wrong", "the payload is not JSON (line 1, column 1)"),
     ],
 )
 def test_invalid_commands_are_refused_with_a_reason(verb: str, payload: Any, refusal: str) -> None:
-    known = isinstance(payload, dict) and payload.get("id") == "a" and verb != "watch/ad"
-    assert read(verb, payload) == Rejected("a" if known else None, refusal)
+    id = payload.get("id") if isinstance(payload, dict) and verb != "watch/ad" else None
+    repeated = id if isinstance(id, (str, int)) and not isinstance(id, bool) else None
+    assert read(verb, payload) == Rejected(repeated, refusal)
 
 
 @pytest.mark.parametrize(
@@ -196,6 +256,7 @@ VALUES = (
     | st.integers()
     | st.floats(allow_nan=False)
     | st.text(st.characters(codec=None), max_size=5)
+    | st.sampled_from(["wrong", "right"])
 )
 
 
@@ -205,15 +266,18 @@ def test_an_unknown_verb_gets_the_list_of_commands() -> None:
     assert refusal.message.startswith(f"'{'x' * 59}…' is not a command; there is watch/set, watch/")
 
 
-@given(st.sampled_from(["watch/set", "watch/remove", "reload", "detect", "", "\0"]), st.binary())
+@given(
+    st.sampled_from(["watch/set", "watch/remove", "reload", "detect", "teach", "", "\0"]),
+    st.binary(),
+)
 def test_any_bytes_are_parsed_or_refused(verb: str, payload: bytes) -> None:
     assert read(verb, payload)
 
 
 @given(
-    st.sampled_from(["watch/set", "watch/remove", "reload", "snapshot", "detect"]),
+    st.sampled_from(["watch/set", "watch/remove", "reload", "snapshot", "detect", "teach"]),
     st.dictionaries(
-        st.sampled_from(["id", "name", "watch", "persist", "camera", "prompts", "x"]),
+        st.sampled_from(["id", "name", "watch", "persist", "camera", "prompts", "is", "x"]),
         VALUES | st.lists(VALUES, max_size=2) | st.dictionaries(st.text(max_size=3), VALUES),
     ),
 )

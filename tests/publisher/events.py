@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from ulid import ULID
 
+from streamwatch.learning.learnt import NearMiss, Subject
 from streamwatch.pixels import Pixels
 from streamwatch.records import Event, MarkedPicture
 
@@ -52,3 +53,19 @@ def end_event(visit: str, sequence: int = 1, **changes: Any) -> Event:
     return new_event(
         id=visit, type="end", sequence=sequence, reason="left", ended_at=MOMENT, **changes
     )
+
+
+def near_miss(**changes: Any) -> NearMiss:
+    fields: dict[str, Any] = {
+        "subject": Subject("porch", "car", "f00d"),
+        "kind": "below",
+        "reason": "0.21, and 0.3 is needed",
+        "prompt": "red car",
+        "confidence": 0.21,
+        "needed": 0.3,
+        "box": (100.0, 120.0, 200.0, 300.0),
+        "frame_size": (640, 360),
+        "captured_at": MOMENT,
+        "picture": None,
+    }
+    return NearMiss(**{**fields, **changes})

@@ -12,7 +12,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jsonschema import Draft202012Validator
 
 from streamwatch.config import Edit, Switch
-from streamwatch.daemon.commands.parsing import EditRequest, parse
+from streamwatch.daemon.commands.parsing import EditRequest, TeachRequest, parse
 from streamwatch.publisher import AnnouncedCamera, Command, Info, Reply, Roster, Stats
 from streamwatch.publisher.contract.payloads import encode, event_fields
 from streamwatch.publisher.contract.topics import Topics
@@ -42,7 +42,7 @@ DAEMON_TOPIC = "homeassistant/device/streamwatch/config"
 PORCH_TOPIC = "homeassistant/device/streamwatch/porch/config"
 
 # --- Home Assistant's schema, but strict: the real one ignores unknown keys of components -------
-# From https://www.home-assistant.io/integrations/mqtt/ and the pages of the five platforms there.
+# From https://www.home-assistant.io/integrations/mqtt/ and the pages of the six platforms there.
 
 TEXT = {"type": "string", "minLength": 1}
 TEMPLATE = {"type": "string", "pattern": r"^\{\{ .+ \}\}$"}
@@ -89,6 +89,7 @@ PLATFORMS: dict[str, dict[str, Any]] = {
         "command_topic": TOPIC,
         **dict.fromkeys(("payload_on", "payload_off", "state_on", "state_off"), TEXT),
     },
+    "button": {"command_topic": TOPIC, "payload_press": TEXT},
 }
 REQUIRED = {
     "binary_sensor": ["state_topic"],
@@ -96,6 +97,7 @@ REQUIRED = {
     "event": ["state_topic", "event_types"],
     "image": ["image_topic"],
     "switch": ["command_topic"],
+    "button": ["command_topic"],
 }
 
 
@@ -225,7 +227,7 @@ def test_each_camera_is_a_device_below_the_daemons_device() -> None:
     assert devices[PORCH_TOPIC]["origin"] == {"name": "streamwatch", "sw_version": "0.1"}
 
 
-def test_a_watch_has_presence_alert_picture_and_confidence_entities() -> None:
+def test_a_watch_has_presence_alert_picture_confidence_and_two_buttons() -> None:
     components = DISCOVERY.devices(ROSTER)[PORCH_TOPIC]["components"]
     mine = [component for name, component in components.items() if name.startswith("red-bag/")]
     assert [(c["platform"], c["name"], c["default_entity_id"]) for c in mine] == [
@@ -233,8 +235,10 @@ def test_a_watch_has_presence_alert_picture_and_confidence_entities() -> None:
         ("event", "Red bag alert", "event.porch_red_bag_alert"),
         ("image", "Red bag picture", "image.porch_red_bag_picture"),
         ("sensor", "Red bag confidence", "sensor.porch_red_bag_confidence"),
+        ("button", "Red bag was wrong", "button.porch_red_bag_was_wrong"),
+        ("button", "Red bag was right", "button.porch_red_bag_was_right"),
     ]
-    presence, alert, picture, _ = mine
+    presence, alert, picture, *_ = mine
     assert presence["state_topic"] == "streamwatch/state/porch/red-bag"
     assert alert["state_topic"] == "streamwatch/events/porch/red-bag"
     assert alert["event_types"] == ["new", "update", "end"]
@@ -256,22 +260,28 @@ def test_a_watch_of_another_camera_has_no_entities() -> None:
     assert "red-bag/alert" not in yard["components"]
 
 
-def test_without_commands_there_are_no_switches() -> None:
-    def switches(discovery: Discovery) -> list[str]:
+def test_without_commands_there_are_no_switches_and_buttons() -> None:
+    def commanding(discovery: Discovery) -> list[str]:
         return [
             component["unique_id"]
             for device in discovery.devices(ROSTER).values()
             for component in device["components"].values()
-            if component["platform"] == "switch"
+            if component["platform"] in ("switch", "button")
         ]
 
-    assert switches(DISCOVERY) == [
+    assert commanding(DISCOVERY) == [
         "streamwatch/watches/car",
         "streamwatch/watches/red-bag",
         "streamwatch/cameras/porch/enabled",
+        "streamwatch/cameras/porch/car/wrong",
+        "streamwatch/cameras/porch/car/right",
+        "streamwatch/cameras/porch/red-bag/wrong",
+        "streamwatch/cameras/porch/red-bag/right",
         "streamwatch/cameras/yard/enabled",
+        "streamwatch/cameras/yard/car/wrong",
+        "streamwatch/cameras/yard/car/right",
     ]
-    assert switches(replace(DISCOVERY, commands=False)) == []
+    assert commanding(replace(DISCOVERY, commands=False)) == []
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -288,6 +298,14 @@ def test_the_payloads_of_switches_are_valid_commands(enabled: bool) -> None:
     asked = Command("camera/switch", camera[payload].encode(), Reply(None, None))
     edit = Edit("cameras", "porch", Switch(enabled))
     assert parse(asked) == EditRequest(None, edit, persist=False)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_what_a_button_sends_is_a_valid_command(right: bool) -> None:
+    button = porch("red-bag/right" if right else "red-bag/wrong")
+    assert button["command_topic"] == "streamwatch/command/teach"
+    pressed = Command("teach", button["payload_press"].encode(), Reply(None, None))
+    assert parse(pressed) == TeachRequest(None, None, "porch", "red-bag", right)
 
 
 # --- templates, rendered with real payloads -----------------------------------------------------
@@ -361,6 +379,10 @@ def test_a_watch_is_available_while_it_runs() -> None:
     ):
         assert rendered(daemon("watches/car"), payload) == switch
         assert rendered(porch("car/presence")["availability"][2], payload) == available
+        for button in ("car/wrong", "car/right"):
+            daemon_online, runs = porch(button)["availability"]
+            assert daemon_online == {"topic": "streamwatch/status"}
+            assert rendered(runs, payload) == available
 
 
 def test_alert_picture_and_confidence_stay_available_while_the_camera_is_offline() -> None:
@@ -389,6 +411,15 @@ def test_measurements_are_numbers_or_unknown() -> None:
     assert rendered(daemon("alerts_held_back"), stats()) == "2"
 
 
+def test_a_suggested_confidence_is_unknown_until_there_is_one() -> None:
+    suggested = daemon("watches/car/suggested_confidence")
+    assert suggested["state_topic"] == "streamwatch/info"
+    watch = replace(an_info().watches["car"], suggested_confidence=0.35)
+    assert rendered(suggested, info(watches={"car": watch})) == "0.35"
+    assert rendered(suggested, info()) == "None"
+    assert rendered(suggested, info(watches={})) == "None"
+
+
 def templates() -> Iterator[str]:
     for device in DISCOVERY.devices(ROSTER).values():
         for component in device["components"].values():
@@ -410,13 +441,15 @@ def test_removed_components_keep_only_their_platform_and_come_first() -> None:
     fewer = replace(ROSTER, cameras={"porch": AnnouncedCamera(None, ["car"])})
     now = DISCOVERY.devices(fewer)[PORCH_TOPIC]
     told = replacing(now, former)
-    assert list(told["components"].items())[:4] == [
+    assert list(told["components"].items())[:6] == [
         ("red-bag/presence", {"platform": "binary_sensor"}),
         ("red-bag/alert", {"platform": "event"}),
         ("red-bag/picture", {"platform": "image"}),
         ("red-bag/confidence", {"platform": "sensor"}),
+        ("red-bag/wrong", {"platform": "button"}),
+        ("red-bag/right", {"platform": "button"}),
     ]
-    assert list(told["components"].items())[4:] == list(now["components"].items())
+    assert list(told["components"].items())[6:] == list(now["components"].items())
     assert replacing(now, told) == now  # removed components are announced once
     assert replacing(former, now) == former
 

@@ -15,14 +15,16 @@ from streamwatch.publisher.contract.payloads import (
     LatencyStats,
     SecondLookStats,
     Stats,
+    WatchInfo,
     encode,
     event_fields,
+    near_fields,
     rejected_fields,
     timestamp,
 )
 from streamwatch.publisher.contract.topics import Topics
 from streamwatch.records import CameraCounts, Event, SecondLook
-from tests.publisher.events import MOMENT, end_event, new_event
+from tests.publisher.events import MOMENT, end_event, near_miss, new_event
 
 
 def fields_of(
@@ -129,6 +131,43 @@ def test_what_was_held_back_is_told_with_its_look_and_its_crop() -> None:
     assert json.loads(encode(fields)) == fields
 
 
+def test_the_wrong_visit_that_a_crop_looks_like_is_told() -> None:
+    event = new_event(second_look=replace(LOOK, taught_by="01M"))
+    assert fields_of(event)["second_look"]["taught_by"] == "01M"
+    fields = rejected_fields(event, None)
+    assert list(fields)[-3:] == ["second_look", "taught_by", "crop_path"]
+    assert fields["taught_by"] == "01M"
+
+
+def test_a_near_miss_is_told_with_what_it_needed_and_its_crop() -> None:
+    box = tuple(np.array([1.04, 2.05001, 3.0, 4.96], np.float32))
+    miss = near_miss(confidence=np.float32(0.21456), needed=0.29996, box=box)
+    fields = near_fields(miss, Path("/var/a.jpg"))
+    assert list(fields.items()) == [
+        ("prompt", "red car"),
+        ("confidence", 0.215),
+        ("needed", 0.3),
+        ("reason", "0.21, and 0.3 is needed"),
+        ("box", [1.0, 2.1, 3.0, 5.0]),
+        ("frame", [640, 360]),
+        ("captured_at", "2026-01-02T03:04:05.678Z"),
+        ("crop_path", "/var/a.jpg"),
+    ]
+    assert near_fields(miss, None)["crop_path"] is None
+    assert json.loads(encode(fields)) == fields
+
+
+def test_what_is_learnt_of_a_watch_is_told_once_there_is_something() -> None:
+    watch = WatchInfo(["red car"], [], ["porch", "yard"], 0.1)
+    assert list(watch.fields()) == ["prompts", "not", "cameras", "confidence"]
+    learnt = replace(watch, suggested_confidence=0.27, by_camera={"porch": 0.15, "yard": 0.1})
+    assert learnt.fields() == {
+        **watch.fields(),
+        "suggested_confidence": 0.27,
+        "confidence_by_camera": {"porch": 0.15, "yard": 0.1},
+    }
+
+
 def test_the_snapshot_field_is_its_topic_or_null() -> None:
     assert fields_of(snapshot=True)["snapshot"] == "home/sw/snapshot/porch/car"
     assert fields_of(snapshot=False)["snapshot"] is None
@@ -188,3 +227,5 @@ def test_topics() -> None:
     assert topics.event("porch", "car") == "home/sw/events/porch/car"
     assert topics.state("porch", "car") == "home/sw/state/porch/car"
     assert topics.snapshot("porch", "car") == "home/sw/snapshot/porch/car"
+    assert topics.rejected("porch", "car") == "home/sw/rejected/porch/car"
+    assert topics.near("porch", "car") == "home/sw/near/porch/car"

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -30,7 +31,14 @@ from streamwatch.publisher.mqtt import connection
 from streamwatch.publisher.mqtt.delivery import Delivery
 from streamwatch.records import CameraCounts, Event, MarkedPicture
 from tests.parts.mosquitto import Mosquitto, Received, Subscriber
-from tests.publisher.events import MOMENT, end_event, new_event, picture, update_event
+from tests.publisher.events import (
+    MOMENT,
+    end_event,
+    near_miss,
+    new_event,
+    picture,
+    update_event,
+)
 from tests.publisher.running import make, running
 
 
@@ -371,6 +379,39 @@ def test_the_memory_for_undrawn_frames_is_bounded(
         subscriber.wait_for(lambda _: len(subscriber.of("raw/snapshot/porch/car")) == 2)
     (report,) = subscriber.of("raw/errors")
     assert "faster than they can be drawn" in report.json["message"]
+
+
+def test_a_near_miss_is_told_once_and_not_while_the_broker_is_away(mosquitto: Mosquitto) -> None:
+    told = make(mosquitto, "missed")
+    told.near_miss(near_miss(reason="before it was connected"), None)
+    with Subscriber(mosquitto.port, "missed/#") as subscriber, running(told) as publisher:
+        publisher.near_miss(near_miss(), Path("/var/a.jpg"))
+        subscriber.wait_for(lambda _: subscriber.of("missed/near/porch/car"))
+        publisher.error(ErrorReport("camera", "gone"))
+        subscriber.wait_for(lambda _: subscriber.of("missed/errors"))
+    (message,) = subscriber.of("missed/near/porch/car")
+    assert (message.qos, message.retain) == (0, False)
+    assert message.json == {
+        "prompt": "red car",
+        "confidence": 0.21,
+        "needed": 0.3,
+        "reason": "0.21, and 0.3 is needed",
+        "box": [100.0, 120.0, 200.0, 300.0],
+        "frame": [640, 360],
+        "captured_at": "2026-01-02T03:04:05.678Z",
+        "crop_path": "/var/a.jpg",
+    }
+
+
+def test_a_near_miss_that_waits_keeps_no_picture_in_memory(mosquitto: Mosquitto) -> None:
+    publisher = make(mosquitto, "unstarted")
+    image = np.zeros((360, 640, 3), np.uint8)
+    remains = weakref.ref(image)
+    publisher.near_miss(near_miss(picture=replace(picture(), picture=Pixels(image))), None)
+    del image
+    assert remains() is None
+    with running(publisher):  # so that it is closed
+        pass
 
 
 @pytest.mark.expects_errors

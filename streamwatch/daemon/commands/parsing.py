@@ -71,7 +71,21 @@ class DetectRequest:
     look: bool
 
 
-Request = EditRequest | ReloadRequest | SnapshotRequest | DetectRequest
+@dataclass(frozen=True, slots=True)
+class TeachRequest:
+    """Say of a visit whether its alert was right.
+
+    Either `visit` names it, or `camera` and `watch` do: then it is the newest of these.
+    """
+
+    id: Id
+    visit: str | None
+    camera: str | None
+    watch: str | None
+    right: bool
+
+
+Request = EditRequest | ReloadRequest | SnapshotRequest | DetectRequest | TeachRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +230,14 @@ class _Fields:
             raise _Rejection(f"prompts must be a text, or a list of 1 to {MOST_PROMPTS}")
         return tuple(dict.fromkeys(_line(prompt, "a prompt").strip() for prompt in prompts))
 
+    @property
+    def right(self) -> bool:
+        """Checked here also for being there: "is is missing" can't be read."""
+        value = self.fields.get("is")
+        if value not in ("wrong", "right"):
+            raise _Rejection('is must be "wrong" or "right"')
+        return value == "right"
+
     def text(self, key: str) -> str:
         return _line(self.fields[key], key)
 
@@ -282,6 +304,21 @@ def _detect(fields: _Fields) -> DetectRequest:
     return DetectRequest(fields.id, fields.text("camera"), fields.prompts, look)
 
 
+def _teach(fields: _Fields) -> TeachRequest:
+    """Buttons know no visit, only a camera and a watch. Elsewhere the id is the visit's, and the
+    answer repeats it as it does any other."""
+    right = fields.right
+    camera, watch = fields.optional_text("camera"), fields.optional_text("watch")
+    if (camera is None) != (watch is None):
+        missing = "camera" if camera is None else "watch"
+        raise _Rejection(f"{missing} is missing; the newest alert is that of a camera and a watch")
+    if camera is not None:
+        return TeachRequest(fields.id, None, camera, watch, right)
+    if fields.id is None:
+        raise _Rejection("id is missing; write that of an alert, or a camera and a watch")
+    return TeachRequest(fields.id, fields.text("id"), None, None, right)
+
+
 _VERBS = {
     "watch/set": _put(new=False),
     "watch/add": _put(new=True),
@@ -295,4 +332,5 @@ _VERBS = {
     "reload": _Verb(_reload),
     "snapshot": _Verb(_snapshot, ("camera",), ("watch",)),
     "detect": _Verb(_detect, ("camera",), ("prompts", "look")),
+    "teach": _Verb(_teach, optional=("is", "camera", "watch")),
 }

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from streamwatch.errors import Problem
+from streamwatch.learning.learnt import NearMiss
 from streamwatch.publisher.contract.topics import Topics
 from streamwatch.records import CameraCounts, Event, SecondLook
 
@@ -52,12 +53,32 @@ class ErrorReport:
 
 @dataclass(frozen=True, slots=True)
 class WatchInfo:
-    """One enabled watch. `rivals` is `not` of the configuration."""
+    """One enabled watch. `rivals` is `not` of the configuration.
+
+    `suggested_confidence` is what its histograms suggest, None while they say too little. Where the
+    confidence is learnt, `confidence` is what it starts from, and `by_camera` gives what each
+    camera needs now; else that is empty.
+    """
 
     prompts: Sequence[str]
     rivals: Sequence[str]
     cameras: Sequence[str]
     confidence: float
+    suggested_confidence: float | None = None
+    by_camera: Mapping[str, float] = field(default_factory=dict)
+
+    def fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = {
+            "prompts": list(self.prompts),
+            "not": list(self.rivals),
+            "cameras": list(self.cameras),
+            "confidence": self.confidence,
+        }
+        if self.suggested_confidence is not None:
+            fields["suggested_confidence"] = self.suggested_confidence
+        if self.by_camera:
+            fields["confidence_by_camera"] = dict(self.by_camera)
+        return fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +111,7 @@ class Info:
             "config_hash": self.config_hash,
             "started_at": timestamp(self.started_at),
             "cameras": list(self.cameras),
-            "watches": {
-                name: {
-                    "prompts": list(watch.prompts),
-                    "not": list(watch.rivals),
-                    "cameras": list(watch.cameras),
-                    "confidence": watch.confidence,
-                }
-                for name, watch in self.watches.items()
-            },
+            "watches": {name: watch.fields() for name, watch in self.watches.items()},
             "problems": [problem.fields() for problem in self.problems],
         }
 
@@ -257,6 +270,20 @@ def rejected_fields(event: Event, crop_path: Path | None) -> dict[str, Any]:
         "captured_at": timestamp(event.captured_at),
         "second_look": _look_fields(event.second_look),
         **_taught_fields(event.second_look),
+        "crop_path": None if crop_path is None else _text(crop_path),
+    }
+
+
+def near_fields(miss: NearMiss, crop_path: Path | None) -> dict[str, Any]:
+    """The payload of what was found and not told; `crop_path` is None if none is kept."""
+    return {
+        "prompt": miss.prompt,
+        "confidence": round(float(miss.confidence), 3),
+        "needed": round(float(miss.needed), 3),
+        "reason": miss.reason,
+        "box": [round(float(edge), 1) for edge in miss.box],
+        "frame": list(miss.frame_size),
+        "captured_at": timestamp(miss.captured_at),
         "crop_path": None if crop_path is None else _text(crop_path),
     }
 

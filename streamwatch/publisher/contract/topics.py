@@ -62,5 +62,9 @@ class Topics:
     def rejected(self, camera: str, watch: str) -> str:
         return f"{self.prefix}/rejected/{camera}/{watch}"
 
+    def near(self, camera: str, watch: str) -> str:
+        """Of near misses: what was found and not told."""
+        return f"{self.prefix}/near/{camera}/{watch}"
+
     def command(self, verb: str) -> str:
         return f"{self.prefix}/command/{verb}"
