@@ -60,11 +60,11 @@ from streamwatch.detector.compiled.network import OpenVinoNetwork
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import Detector, Running, View
 from streamwatch.paths import cache_dir
+from streamwatch.pictures.folder import Gallery
 from streamwatch.pipeline import pipeline as pipeline_module
 from streamwatch.pipeline.analysis import Analysis
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.publisher import Publisher, alerts
-from streamwatch.publisher.pictures.folder import Gallery
 from streamwatch.records import Detection, Event, Frame, Picture
 from streamwatch.source.decoding import Gap, Input, Video, opened
 from streamwatch.source.mask import Mask

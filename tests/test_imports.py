@@ -11,10 +11,11 @@ PACKAGE = Path(__file__).parents[1] / "streamwatch"
 LEVELS = (
     {"masking"},
     {"errors"},
-    {"geometry", "tls", "paths", "logs", "files", "databases", "processes"},
+    {"geometry", "tls", "paths", "logs", "files", "databases", "elapsed", "processes"},
     {"records"},
     {"pixels"},
     {"config"},
+    {"pictures"},
     {"models", "learning"},
     {"prompts", "second_look", "source", "scheduler", "detector", "watch", "publisher", "web"},
     {"pipeline"},

@@ -43,6 +43,7 @@ from streamwatch.daemon.reloading import (
 from streamwatch.daemon.starting import shown_alive
 from streamwatch.daemon.supervision import Supervision
 from streamwatch.errors import StreamwatchError, first_line
+from streamwatch.learning.learning import Learning
 from streamwatch.paths import state_file, status_socket
 from streamwatch.pipeline.analysis import log_event
 from streamwatch.pipeline.pipeline import Pipeline
@@ -118,6 +119,15 @@ class Daemon:
             started.callback(self._publisher.stop, DRAIN_SECONDS)
             started.enter_context(self._published_if_unforeseen())
             self._problems = Problems(self._publisher)
+            self._learning = Learning(
+                None
+                if self._followed is None
+                else state_file("learnt", self._followed.path, ".sqlite3"),
+                config,
+                on_near_miss=self._publisher.near_miss,
+                on_change=self._declare_later,
+                complain=self._report_learning,
+            )
             with shown_alive(self._publisher, config, self._instance, self._started_at):
                 self._pipeline = Pipeline(
                     config,
@@ -125,11 +135,14 @@ class Daemon:
                     remember=self._publisher.remember,
                     on_problem=self._report_camera,
                     on_look_problem=self._report_looks,
-                    on_detector=self._detector_changed,
+                    on_detector=self._declare_later,
+                    lessons=self._learning,
                 )
             self._advising.look_at(config, self._right_file())
             if self._reloading is not None:
-                self._commands = Commands(self._reloading, self._publisher, self._pipeline)
+                self._commands = Commands(
+                    self._reloading, self._publisher, self._pipeline, self._learning
+                )
             self._supervision = Supervision(
                 self._pipeline,
                 self._publisher,
@@ -179,6 +192,7 @@ class Daemon:
                     else:
                         self._on_outcome(Outcome(error=self._followed.error))
                     status = StatusServer(status_socket(self._followed.path), self._pages)
+                self._learning.start()
                 self._pipeline.start()
                 if self._reloading is not None:
                     self._reloading.start()
@@ -232,6 +246,7 @@ class Daemon:
                 setup.detector.running,
                 self._started_at,
                 self._problems.lasting,
+                self._learning,
             )
         )
 
@@ -241,6 +256,7 @@ class Daemon:
             self._reloading.request_stop()
         if not self._pipeline.stop(DRAIN_SECONDS):
             log.error("the detector is still busy after %.0f s; leaving it", DRAIN_SECONDS)
+        self._learning.stop(DRAIN_SECONDS)
         self._supervision.say_offline()
         self._supervision.publish_stats()
         self._publisher.stop(DRAIN_SECONDS)
@@ -265,6 +281,7 @@ class Daemon:
             raise
         if before.http != config.http:
             self._web.change(before.http, config.http)
+        self._learning.change(config)
         live_at = self._pipeline.exchange(prepared)
         self._supervision.forget(
             before.cameras.keys() - config.cameras.keys(), _pairs(before) - _pairs(config)
@@ -336,8 +353,7 @@ class Daemon:
             self._problems.begin(kind, report)
         else:
             self._problems.end(kind)
-        if self._reloading is not None:
-            self._reloading.do(self._declare)
+        self._declare_later()
 
     def _report_shortage(self, short: Mapping[str, Short]) -> None:
         """For which cameras the detector is too slow: in the same places."""
@@ -352,11 +368,15 @@ class Daemon:
         else:
             self._problems.end("slow")
             log.info("the detector keeps up with its cameras again")
-        if self._reloading is not None:
-            self._reloading.do(self._declare)
+        self._declare_later()
 
-    def _detector_changed(self) -> None:
-        """That it runs compiled now, or that it can't be."""
+    def _report_learning(self, sentence: str) -> None:
+        """What can't be kept of what is learnt: alerts go on without."""
+        log.error("%s", sentence)
+        self._publisher.error(ErrorReport("detector", sentence))
+
+    def _declare_later(self) -> None:
+        """Publish `P/info` again: the detector runs compiled now, or something was learnt."""
         if self._reloading is not None:
             self._reloading.do(self._declare)
 

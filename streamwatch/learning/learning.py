@@ -14,8 +14,9 @@ from pathlib import Path
 
 from ulid import ULID
 
-from streamwatch.config import Config, NearMissSettings
+from streamwatch.config import Config, NearMissSettings, near_miss_folder
 from streamwatch.databases import reason
+from streamwatch.elapsed import Elapsed
 from streamwatch.errors import StreamwatchError
 from streamwatch.learning import rows
 from streamwatch.learning.learnt import (
@@ -35,6 +36,8 @@ from streamwatch.learning.saving import Saving
 from streamwatch.learning.store import Store
 from streamwatch.learning.thresholds import suggested
 from streamwatch.learning.votes import MOST_VOTES, Votes
+from streamwatch.pictures.drawing import NOT_DRAWN, render_crop
+from streamwatch.pictures.folder import Gallery, SnapshotFolder, named
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +51,8 @@ MOST_VISITS = 100
 MOST_FORMER = 100
 """Subjects that no watch needs any more: it may be written again as it was."""
 
-OnNearMiss = Callable[[NearMiss, str | None, str | None], None]
-"""Is called with a near miss that is kept, the name for its picture, and the name of the picture
-that goes for it, if any."""
+OnNearMiss = Callable[[NearMiss, Path | None], None]
+"""Is called with a near miss that is kept, and with where its picture is, if it has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,11 @@ class Learning:
         """Reads the file; without one nothing outlives the process."""
         self._on_near_miss = on_near_miss
         self._on_change = on_change
+        self._complain = complain
         self._now = now
+        self._elapsed = Elapsed(time.monotonic, now)
+        self._kept_by: NearMissSettings | None = None
+        self._gallery: Gallery | None = None
         self._lock = threading.Lock()
         """Held while one of these is read or changed as a whole."""
         self._memories: dict[Subject, Memory] = {}
@@ -121,6 +127,7 @@ class Learning:
         self._settings: NearMissSettings = config.near_misses
         self._zone: tzinfo | None = config.zone
         self._tasks.put(self._forget_former)
+        self._tasks.put(partial(self._keep_pictures, config.near_misses))
 
     # --- Lessons ----------------------------------------------------------------------------------
 
@@ -204,7 +211,10 @@ class Learning:
         return found
 
     def in_force(self, watch: str) -> dict[str, float]:
-        """By camera, the threshold that a watch has learnt."""
+        """By camera, the threshold that a watch has learnt, where it is to be learnt."""
+        settings = self._config.watches.get(watch)
+        if settings is None or settings.confidence != "auto":
+            return {}
         thresholds = {
             subject.camera: learnt.threshold
             for subject, learnt in self._learnt_of(self._subjects().get(watch, ())).items()
@@ -265,6 +275,8 @@ class Learning:
                 pass
             else:
                 self._guarded(task)
+            if self._gallery is not None:
+                self._gallery.clean_if_due()
             if time.monotonic() >= next_save:
                 next_save = time.monotonic() + SAVE_SECONDS
                 self._guarded(self._save)
@@ -318,21 +330,52 @@ class Learning:
                 return
             full = len(day.kept) >= self._settings.a_day
             outdone = day.outdone(miss.kind, miss.confidence) if full else None
-        name = None if miss.picture is None else f"{ULID()}"
-        number, gone = -1 - len(day.kept), None
+        path = self._pictured(miss)
+        name = None if path is None else path.name
+        number = None
 
         def write(store: Store) -> None:
-            nonlocal number, gone
+            nonlocal number
             number = store.keep_near_miss(miss, today, name)
-            if outdone is not None:
-                gone = store.drop_near_miss(outdone.number)
+            if outdone is not None and outdone.number is not None:
+                store.drop_near_miss(outdone.number)
 
         self._write(write)
         with self._lock:
             if outdone is not None:
                 day.kept.remove(outdone)
-            day.kept.append(Kept(number, miss.kind, miss.confidence))
-        self._on_near_miss(miss, name, gone)
+            day.kept.append(Kept(number, name, miss.kind, miss.confidence))
+        if outdone is not None and outdone.file is not None and self._gallery is not None:
+            self._gallery.delete(outdone.file)
+        self._on_near_miss(miss, path)
+
+    def _pictured(self, miss: NearMiss) -> Path | None:
+        """Where the picture of its box is, which is drawn and kept now; None if it has none."""
+        if miss.picture is None or self._gallery is None:
+            return None
+        subject = miss.subject
+        name = named(miss.captured_at, subject.camera, subject.watch, str(ULID()))
+        try:
+            crop = render_crop(miss.picture, self._config.snapshots.quality)
+        except NOT_DRAWN as error:
+            self._complain(f"a near miss of {subject.camera} can't be drawn: {error}")
+            return None
+        return self._gallery.keep_as(name, crop)
+
+    def _keep_pictures(self, settings: NearMissSettings) -> None:
+        """Keep pictures as these settings say."""
+        if settings == self._kept_by:
+            return
+        self._kept_by = settings
+        folder = near_miss_folder(settings)
+        self._gallery = Gallery(
+            SnapshotFolder(folder, keep=settings.keep, max_bytes=settings.max_size),
+            noun="near misses",
+            complain=self._complain,
+            now=self._now,
+            seconds=time.monotonic,
+            elapsed=self._elapsed,
+        )
 
     def _tidy(self, today: date) -> None:
         """Delete the rows of the days before those that are kept."""

@@ -11,9 +11,10 @@ from streamwatch.learning.learnt import NearMissKind
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A near miss that is kept, by the number of its row."""
+    """A near miss that is kept: the number of its row, and the name of its picture."""
 
-    number: int
+    number: int | None
+    file: str | None
     kind: NearMissKind
     confidence: float
 

@@ -186,13 +186,9 @@ class Store:
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
-    def drop_near_miss(self, number: int) -> str | None:
-        """The name of its picture, which nobody needs any more."""
+    def drop_near_miss(self, number: int) -> None:
         with self._transaction():
-            found = self._database.execute(
-                "DELETE FROM near_misses WHERE number = ? RETURNING file", (number,)
-            ).fetchone()
-        return None if found is None else found[0]
+            self._database.execute("DELETE FROM near_misses WHERE number = ?", (number,))
 
     def drop_near_misses_before(self, day: date) -> None:
         with self._transaction():
@@ -204,12 +200,13 @@ class Store:
     def _days(self) -> dict[tuple[str, str], Day]:
         """The newest day of each camera and watch."""
         found: dict[tuple[str, str], dict[str, list[Kept]]] = defaultdict(dict)
-        for number, camera, watch, day, kind, confidence in self._database.execute(
-            "SELECT number, camera, watch, day, kind, confidence FROM near_misses ORDER BY day"
+        for number, file, camera, watch, day, kind, confidence in self._database.execute(
+            "SELECT number, file, camera, watch, day, kind, confidence FROM near_misses"
         ):
-            if kind in get_args(NearMissKind) and isinstance(confidence, float):
+            file_fits = file is None or isinstance(file, str)
+            if kind in get_args(NearMissKind) and isinstance(confidence, float) and file_fits:
                 kept = found[camera, watch].setdefault(day, [])
-                kept.append(Kept(number, kind, confidence))
+                kept.append(Kept(number, file, kind, confidence))
         days = {}
         for pair, of_pair in found.items():
             newest = max(of_pair)

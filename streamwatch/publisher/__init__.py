@@ -7,6 +7,8 @@ publisher.event(event)                        # from any thread; never blocks
 lost = publisher.stop()
 """
 
+from streamwatch.pictures.areas import areas_of
+from streamwatch.pictures.drawing import render_all
 from streamwatch.publisher.contract.payloads import (
     STATS_SECONDS,
     CameraState,
@@ -28,8 +30,6 @@ from streamwatch.publisher.mqtt.embedded_broker import EmbeddedBroker, EmbeddedB
 from streamwatch.publisher.mqtt.trial import try_broker
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox
-from streamwatch.publisher.pictures.areas import areas_of
-from streamwatch.publisher.pictures.drawing import render_all
 from streamwatch.publisher.publisher import Publisher
 
 __all__ = [

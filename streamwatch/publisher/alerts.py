@@ -9,19 +9,16 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-import cv2
-
 from streamwatch.config import SnapshotSettings
-from streamwatch.errors import SourceError
+from streamwatch.elapsed import Elapsed
+from streamwatch.pictures.drawing import NOT_DRAWN, render, render_crop
+from streamwatch.pictures.folder import Gallery, SnapshotFolder
 from streamwatch.pixels import Pixels
 from streamwatch.publisher.contract.payloads import OFF, ON, encode, event_fields, rejected_fields
 from streamwatch.publisher.contract.topics import Pair, Topics
-from streamwatch.publisher.elapsed import Elapsed
 from streamwatch.publisher.mqtt.delivery import Delivery
 from streamwatch.publisher.mqtt.steps import Message
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
-from streamwatch.publisher.pictures.drawing import render, render_crop
-from streamwatch.publisher.pictures.folder import Gallery, SnapshotFolder
 from streamwatch.records import Event, Remembered
 
 logger = logging.getLogger(__name__)
@@ -29,10 +26,6 @@ logger = logging.getLogger(__name__)
 DELAYED_SECONDS = 60.0
 MAX_RAW_BYTES = 256_000_000
 """Limit for frames that wait to be drawn; beyond it an event is published without its picture."""
-
-
-_NOT_DRAWN = (ValueError, cv2.error, SourceError)
-"""What drawing raises: SourceError where the frame can't be converted."""
 
 
 class RawPictures:
@@ -188,7 +181,7 @@ class Alerts:
         if event.picture is not None and self._gallery is not None:
             try:
                 crop = render_crop(event.picture, self._snapshots.quality)
-            except _NOT_DRAWN as error:
+            except NOT_DRAWN as error:
                 self._complain(f"a picture of {event.camera} can't be drawn: {error}")
             else:
                 path = self._gallery.keep_crop(event, crop)
@@ -204,7 +197,7 @@ class Alerts:
             jpeg = render(marked, self._snapshots.quality)
             if self._gallery is not None:
                 self._gallery.keep(event, jpeg, render_crop(marked, self._snapshots.quality))
-        except _NOT_DRAWN as error:
+        except NOT_DRAWN as error:
             self._complain(f"a snapshot of {event.camera} can't be drawn: {error}")
             return
         pair = event.camera, event.watch

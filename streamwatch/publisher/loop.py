@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from streamwatch.config import MqttSettings, SnapshotSettings
+from streamwatch.elapsed import Elapsed
 from streamwatch.errors import PublisherError
 from streamwatch.publisher.alerts import Alerts
 from streamwatch.publisher.contract.payloads import (
@@ -25,7 +26,6 @@ from streamwatch.publisher.contract.payloads import (
 )
 from streamwatch.publisher.contract.requests import Command, Reply, answers
 from streamwatch.publisher.contract.topics import Pair, Topics
-from streamwatch.publisher.elapsed import Elapsed
 from streamwatch.publisher.homeassistant_announcer import Announcer
 from streamwatch.publisher.homeassistant_discovery import Device
 from streamwatch.publisher.mqtt.admission import Admission

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from streamwatch.config import MqttSettings, OutboxSettings, SnapshotSettings
+from streamwatch.elapsed import Elapsed, this_boot
 from streamwatch.learning.learnt import NearMiss
 from streamwatch.publisher.alerts import RawPictures
 from streamwatch.publisher.contract.payloads import (
@@ -26,7 +27,6 @@ from streamwatch.publisher.contract.payloads import (
 )
 from streamwatch.publisher.contract.requests import Command, Reply, answer_fields
 from streamwatch.publisher.contract.topics import Pair
-from streamwatch.publisher.elapsed import Elapsed, this_boot
 from streamwatch.publisher.homeassistant_discovery import Roster
 from streamwatch.publisher.loop import PublisherLoop
 from streamwatch.publisher.mqtt.sweep import Declared

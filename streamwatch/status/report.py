@@ -13,6 +13,7 @@ import psutil
 from streamwatch import __version__
 from streamwatch.config import Config, config_hash
 from streamwatch.detector.protocol import Running
+from streamwatch.learning.learning import Learning
 from streamwatch.pipeline.counts import Counts
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.publisher import (
@@ -38,8 +39,11 @@ def info(
     running: Running | None,
     started_at: datetime,
     problems: Sequence[ErrorReport],
+    learning: Learning | None = None,
 ) -> Info:
-    """`P/info`, with the present problems; `running` is None while the detector is loaded."""
+    """`P/info`, with the present problems; `running` and `learning` are None while the detector is
+    loaded."""
+    suggestions = {} if learning is None else learning.suggestions()
     return Info(
         version=__version__,
         instance=instance,
@@ -56,6 +60,8 @@ def info(
                 rivals=watch.not_,
                 cameras=config.cameras_of(name),
                 confidence=config.confidence_of(name),
+                suggested_confidence=suggestions.get(name),
+                by_camera={} if learning is None else learning.in_force(name),
             )
             for name, watch in config.watches.items()
             if watch.enabled

@@ -82,6 +82,9 @@ class Scrutiny:
         self._looks = 0
         self._finding: Finding | None = None
         """The best of those that are none of a failure."""
+        self.vector: Vectors | None = None
+        """The image tower's of the last crop that showed the whole thing; a thing that is cut off
+        looks like too many others."""
         self._not_before = float("-inf")
         self.begun = False
         """Whether an alert was due, so that it is told how this ends."""
@@ -130,6 +133,8 @@ class Scrutiny:
             self._take_failure(seconds)
             return False
         self._looks += 1
+        if self._looked is not None and self._looked.whole:
+            self.vector = finding.vector
         if self._finding is None or finding.confirms or _share(finding) > _share(self._finding):
             self._finding = finding
         if finding.confirms:
@@ -171,11 +176,6 @@ class Scrutiny:
         if found.beaten_by is not None:
             return f'rather "{found.beaten_by}"'
         return rules.below(found.score or 0.0, self._settings.at_least)
-
-    @property
-    def vector(self) -> Vectors | None:
-        """The image tower's of the crop that `result` tells of."""
-        return None if self._finding is None else self._finding.vector
 
     @property
     def result(self) -> SecondLook | None:

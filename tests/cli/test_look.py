@@ -22,8 +22,8 @@ from streamwatch.cli.app import app
 from streamwatch.config import CameraSettings, Config
 from streamwatch.daemon.frames import look
 from streamwatch.errors import StreamwatchError
+from streamwatch.pictures.areas import IGNORE_BGR, ZONE_BGR
 from streamwatch.pipeline.pipeline import Pipeline
-from streamwatch.publisher.pictures.areas import IGNORE_BGR, ZONE_BGR
 from streamwatch.records import Image
 from tests.parts import STREET_CLIP, free_port
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon, private_environment

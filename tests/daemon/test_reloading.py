@@ -37,11 +37,11 @@ from streamwatch.daemon.daemon import Daemon
 from streamwatch.daemon.reloading import Followed, differences, start
 from streamwatch.detector.protocol import Running, View
 from streamwatch.errors import ConfigError, DetectorError
+from streamwatch.pictures.areas import ZONE_BGR
+from streamwatch.pictures.drawing import PLATE_BGR
 from streamwatch.pipeline import pipeline as pipeline_module
 from streamwatch.pipeline.analysis import Answer
 from streamwatch.prompts.embeddings import Embeddings
-from streamwatch.publisher.pictures.areas import ZONE_BGR
-from streamwatch.publisher.pictures.drawing import PLATE_BGR
 from streamwatch.records import Detection, Vectors
 from tests.parts import STREET_CLIP, TOYBOX
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber

@@ -10,8 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from streamwatch.config.sections.camera import CameraSettings
-from streamwatch.pixels import Pixels
-from streamwatch.publisher.pictures.areas import (
+from streamwatch.pictures.areas import (
     CROP_BGR,
     GRID_BGR,
     IGNORE_BGR,
@@ -19,8 +18,9 @@ from streamwatch.publisher.pictures.areas import (
     ZONE_BGR,
     areas_of,
 )
-from streamwatch.publisher.pictures.drawing import render, render_all
-from streamwatch.publisher.pictures.lettering import Colour
+from streamwatch.pictures.drawing import render, render_all
+from streamwatch.pictures.lettering import Colour
+from streamwatch.pixels import Pixels
 from streamwatch.records import Image, MarkedPicture
 
 LEFT_HALF = [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from streamwatch.geometry import Box
+from streamwatch.pictures.drawing import PLATE_BGR, render, render_crop
 from streamwatch.pixels import Pixels
-from streamwatch.publisher.pictures.drawing import PLATE_BGR, render, render_crop
 from streamwatch.records import Image, MarkedPicture
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from streamwatch.publisher.elapsed import Elapsed
+from streamwatch.elapsed import Elapsed
 from streamwatch.publisher.outbox.durable import RETRY_SECONDS, DurableOutbox
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox
 from tests.publisher.events import MOMENT, end_event, new_event, update_event

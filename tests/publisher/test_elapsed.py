@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamwatch.publisher.elapsed import SETTLED_SECONDS, Elapsed
+from streamwatch.elapsed import SETTLED_SECONDS, Elapsed
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox
 from tests.publisher.events import end_event, new_event, update_event
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamwatch.publisher.elapsed import Elapsed
+from streamwatch.elapsed import Elapsed
 from streamwatch.publisher.outbox.rows import FORMAT, NotUnderstood, event_of, row_of
 from streamwatch.publisher.outbox.schema import VERSION
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from streamwatch.config.sections.whole import SnapshotSettings
-from streamwatch.publisher import EmbeddedBroker, Publisher
-from streamwatch.publisher.elapsed import Elapsed
-from streamwatch.publisher.pictures.folder import (
+from streamwatch.elapsed import Elapsed
+from streamwatch.pictures.folder import (
     CLEANING_SECONDS,
     Gallery,
     SnapshotFolder,
     file_name,
 )
+from streamwatch.publisher import EmbeddedBroker, Publisher
 from tests.parts.mosquitto import Mosquitto, Subscriber
 from tests.publisher.events import MOMENT, end_event, new_event, picture, update_event
 from tests.publisher.running import Clock, make, running, settings

@@ -20,6 +20,7 @@ from streamwatch.daemon.commands.parsing import (
     ReloadRequest,
     Request,
     SnapshotRequest,
+    TeachRequest,
     id_of,
     parse,
 )
@@ -34,6 +35,7 @@ from streamwatch.daemon.commands.places import (
 from streamwatch.daemon.frames import FRAME_SECONDS, GONE, none_came
 from streamwatch.daemon.reloading import Outcome, Reloading
 from streamwatch.errors import StreamwatchError, foreseen
+from streamwatch.learning.learning import Learning, Lesson
 from streamwatch.logs import Seldom
 from streamwatch.pipeline.analysis import Answer
 from streamwatch.pipeline.pipeline import Pipeline
@@ -52,10 +54,17 @@ _Result = TypeVar("_Result")
 class Commands:
     """Takes commands from the publisher, and gives it the answers."""
 
-    def __init__(self, reloading: Reloading, publisher: Publisher, pipeline: Pipeline) -> None:
+    def __init__(
+        self,
+        reloading: Reloading,
+        publisher: Publisher,
+        pipeline: Pipeline,
+        learning: Learning,
+    ) -> None:
         self._reloading = reloading
         self._publisher = publisher
         self._pipeline = pipeline
+        self._learning = learning
         self._changes = Places(MOST_ENCODED, of_one=MOST_ENCODED)
         """Of commands that change something and wait for the text encoder."""
         self._encodings = Places(MOST_ENCODED, of_one=MOST_ENCODED)
@@ -99,6 +108,33 @@ class Commands:
                 self._detect(request, asked)
             case SnapshotRequest():
                 self._snapshot(request, asked)
+            case TeachRequest():
+                self._teach(request, asked)
+
+    def _teach(self, request: TeachRequest, asked: _Asked) -> None:
+        which: str | tuple[str, str]
+        if request.visit is not None:
+            which = request.visit
+        else:
+            assert request.camera is not None
+            assert request.watch is not None
+            which = request.camera, request.watch
+
+        def tell(lesson: Lesson | StreamwatchError) -> None:
+            if isinstance(lesson, StreamwatchError):
+                asked.refuse(str(lesson))
+                return
+            asked.answer(
+                {
+                    "visit": lesson.visit.id,
+                    "camera": lesson.visit.subject.camera,
+                    "watch": lesson.visit.subject.watch,
+                    "is": "right" if lesson.right else "wrong",
+                },
+                message="; ".join(lesson.remarks) or None,
+            )
+
+        self._learning.teach(which, right=request.right, then=tell)
 
     def _take_a_change(self, asked: _Asked) -> None:
         self._changes.take(_ANYBODY)
@@ -200,7 +236,8 @@ class Commands:
         settings = self._config.watches_of(camera).get(watch)
         if settings is None:
             raise StreamwatchError(f"{watch} is not watched for on {camera}")
-        return settings.prompt, self._config.confidence_of(watch)
+        usual = self._config.confidence_of(watch)
+        return settings.prompt, self._learning.in_force(watch).get(camera, usual)
 
     def _look(
         self,
@@ -273,9 +310,9 @@ class _Asked:
         self.cancelled = ""
         self.afterwards: Callable[[], None] = lambda: None
 
-    def answer(self, result: Mapping[str, Any]) -> None:
+    def answer(self, result: Mapping[str, Any], message: str | None = None) -> None:
         self._said.done("did what was asked for by the command %s", self._verb)
-        self._answer(ok=True, result=result)
+        self._answer(ok=True, result=result, message=message)
         self.afterwards()
 
     def refuse(self, message: str) -> None:

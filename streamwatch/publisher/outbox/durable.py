@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from streamwatch.databases import is_broken, move_aside, reason
-from streamwatch.publisher.elapsed import Elapsed
+from streamwatch.elapsed import Elapsed
 from streamwatch.publisher.outbox.outbox import Waiting
 from streamwatch.publisher.outbox.salvage import readable
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from streamwatch.publisher.elapsed import STEP_SECONDS, Elapsed
+from streamwatch.elapsed import STEP_SECONDS, Elapsed
 
 CAME = "LEFT JOIN runs USING (run)"
 CAME_AT = "(since + coalesce(before, 0))"

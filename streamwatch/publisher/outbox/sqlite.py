@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from streamwatch.elapsed import Elapsed
 from streamwatch.files import PRIVATE
-from streamwatch.publisher.elapsed import Elapsed
 from streamwatch.publisher.outbox.outbox import Waiting
 from streamwatch.publisher.outbox.rows import FORMAT, NotUnderstood, event_of, row_of
 from streamwatch.publisher.outbox.runs import CAME, CAME_AT, Runs

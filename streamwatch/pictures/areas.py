@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from streamwatch.config import CameraSettings
 from streamwatch.geometry import Box, Polygon, intersection
-from streamwatch.publisher.pictures.lettering import Colour, Lettering, lettering, write
+from streamwatch.pictures.lettering import Colour, Lettering, lettering, write
 from streamwatch.records import Image
 
 ZONE_BGR = (230, 210, 70)

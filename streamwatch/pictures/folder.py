@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from streamwatch import files
-from streamwatch.publisher.elapsed import Elapsed
+from streamwatch.elapsed import Elapsed
 from streamwatch.records import Event
 
 logger = logging.getLogger(__name__)
@@ -37,10 +37,15 @@ class _Kept:
 
 
 def file_name(event: Event) -> str:
-    """`20260102T030405.678Z_porch_parcel_01J….jpg`: when the visit began, so one name a visit."""
-    moment = event.started_at.astimezone(UTC)
+    """The name of the whole picture: when the visit began, so one name a visit."""
+    return named(event.started_at, event.camera, event.watch, event.id)
+
+
+def named(moment: datetime, camera: str, watch: str, id: str) -> str:
+    """`20260102T030405.678Z_porch_parcel_01J….jpg`."""
+    moment = moment.astimezone(UTC)
     stamp = f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z"
-    return f"{stamp}_{event.camera}_{event.watch}_{event.id}.jpg"
+    return f"{stamp}_{camera}_{watch}_{id}.jpg"
 
 
 class SnapshotFolder:
@@ -83,10 +88,22 @@ class SnapshotFolder:
 
     def save_crop(self, event: Event, crop: bytes) -> Path:
         """Write the picture of the thing alone; returns its path."""
+        return self.save_as(self.path_of(event).with_suffix(".crop.jpg").name, crop)
+
+    def save_as(self, name: str, jpeg: bytes) -> Path:
+        """Write a picture under a name as of `named`; returns its path."""
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        target = self.path_of(event).with_suffix(".crop.jpg")
-        self._write(target, crop)
+        target = self._path / name
+        self._write(target, jpeg)
         return target
+
+    def delete(self, name: str) -> None:
+        """Delete the picture of this name, if it is one of these."""
+        if _OURS.fullmatch(name):
+            with suppress(FileNotFoundError):
+                size = (self._path / name).stat().st_size
+                (self._path / name).unlink()
+                self._bytes = max(0, self._bytes - size)
 
     def _write(self, target: Path, jpeg: bytes) -> None:
         files.replace(target, jpeg, part=self._path / f".{target.name}.part")
@@ -130,19 +147,21 @@ class SnapshotFolder:
 class Gallery:
     """A snapshot folder whose errors are reported instead of raised: once, and when they are over.
 
-    Not thread-safe. `complain` is called with one sentence.
+    Not thread-safe. `complain` is called with one sentence, which calls the pictures `noun`.
     """
 
     def __init__(
         self,
         folder: SnapshotFolder,
         *,
+        noun: str = "snapshots",
         complain: Callable[[str], None],
         now: Callable[[], datetime],
         seconds: Callable[[], float],
         elapsed: Elapsed,
     ) -> None:
         self._folder = folder
+        self._noun = noun
         self._complain = complain
         self._elapsed = elapsed
         self._now = now
@@ -166,6 +185,15 @@ class Gallery:
         """Where the picture of the thing alone is; None if it could not be saved."""
         return self._save(partial(self._folder.save_crop, event, crop))
 
+    def keep_as(self, name: str, jpeg: bytes) -> Path | None:
+        """Where the picture of this name is; None if it could not be saved."""
+        return self._save(partial(self._folder.save_as, name, jpeg))
+
+    def delete(self, name: str) -> None:
+        """Delete the picture of this name; what can't be deleted now goes with its age."""
+        with suppress(OSError):
+            self._folder.delete(name)
+
     def _save(self, save: Callable[[], Path]) -> Path | None:
         try:
             path = save()
@@ -173,13 +201,16 @@ class Gallery:
             self._unsaved += 1
             if self._unsaved == 1:
                 self._complain(
-                    f"snapshots can't be saved in {self._folder.path} ({_reason(error)});"
+                    f"{self._noun} can't be saved in {self._folder.path} ({_reason(error)});"
                     " alerts go on without"
                 )
             return None
         if self._unsaved:
             logger.info(
-                "snapshots are saved in %s again; %d were not", self._folder.path, self._unsaved
+                "%s are saved in %s again; %d were not",
+                self._noun,
+                self._folder.path,
+                self._unsaved,
             )
             self._unsaved = 0
         return path
@@ -198,7 +229,7 @@ class Gallery:
             if not self._uncleaned:
                 self._uncleaned = True
                 self._complain(
-                    f"old snapshots in {self._folder.path} can't be deleted ({_reason(error)})"
+                    f"old {self._noun} in {self._folder.path} can't be deleted ({_reason(error)})"
                 )
         else:
             self._uncleaned = False

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 import cv2
 
+from streamwatch.errors import SourceError
 from streamwatch.geometry import Box
-from streamwatch.publisher.pictures.areas import Area, draw_areas, zones
-from streamwatch.publisher.pictures.lettering import lettering, write
+from streamwatch.pictures.areas import Area, draw_areas, zones
+from streamwatch.pictures.lettering import lettering, write
 from streamwatch.records import Image, MarkedPicture
 
 PLATE_BGR = (64, 200, 255)
@@ -18,6 +19,8 @@ LINE_SHARE = 1 / 270
 """Width of the box's line as a share of the picture's height: 2 px to 540p, 8 px at 4K."""
 CROP_MARGIN = 0.2
 """Around the box on each side, as a share of its longer side: enough to see where the thing is."""
+NOT_DRAWN = (ValueError, cv2.error, SourceError)
+"""What drawing raises: SourceError where the frame can't be converted."""
 
 
 def render(marked: MarkedPicture, quality: int) -> bytes:
