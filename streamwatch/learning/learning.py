@@ -18,6 +18,7 @@ from streamwatch.config import Config, NearMissSettings, near_miss_folder
 from streamwatch.databases import reason
 from streamwatch.elapsed import Elapsed
 from streamwatch.errors import StreamwatchError
+from streamwatch.geometry import Box
 from streamwatch.learning import rows
 from streamwatch.learning.learnt import (
     Counts,
@@ -142,17 +143,17 @@ class Learning:
         return self._votes.taught(watch, words)
 
     def wants(
-        self, subject: Subject, kind: NearMissKind, confidence: float, at: datetime, /
+        self, subject: Subject, kind: NearMissKind, confidence: float, box: Box, at: datetime, /
     ) -> bool:
         most = self._settings.a_day
         with self._lock:
             day = self._days.get((subject.camera, subject.watch))
             if day is None or day.day != self._day(at):
                 return most > 0
-            return day.wants(kind, confidence, most)
+            return day.place(kind, confidence, box, most).wanted
 
     def near_miss(self, miss: NearMiss, /) -> None:
-        if self.wants(miss.subject, miss.kind, miss.confidence, miss.captured_at):
+        if self.wants(miss.subject, miss.kind, miss.confidence, miss.box, miss.captured_at):
             self._offer(partial(self._take_near_miss, miss))
 
     def told(self, visit: ToldVisit, /) -> None:
@@ -211,15 +212,16 @@ class Learning:
         return found
 
     def in_force(self, watch: str) -> dict[str, float]:
-        """By camera, the threshold that a watch has learnt, where it is to be learnt."""
-        settings = self._config.watches.get(watch)
-        if settings is None or settings.confidence != "auto":
+        """By camera, the threshold of a watch, where it is learnt."""
+        config = self._config
+        if watch not in config.watches or config.watches[watch].confidence != "auto":
             return {}
-        thresholds = {
-            subject.camera: learnt.threshold
-            for subject, learnt in self._learnt_of(self._subjects().get(watch, ())).items()
+        subjects = self._subjects().get(watch, [])
+        learnt = self._learnt_of(subjects)
+        start = config.confidence_of(watch)
+        return {
+            subject.camera: learnt.get(subject, Learnt()).threshold or start for subject in subjects
         }
-        return {camera: found for camera, found in thresholds.items() if found is not None}
 
     def learnt(self) -> dict[Subject, Learnt]:
         """What is known of the watches of the configuration, on each of their cameras."""
@@ -326,10 +328,10 @@ class Learning:
             if day is None or day.day < today:
                 day = self._days[pair] = Day(today)
                 self._tidy(today)
-            if day.day != today or not day.wants(miss.kind, miss.confidence, self._settings.a_day):
+            place = day.place(miss.kind, miss.confidence, miss.box, self._settings.a_day)
+            if day.day != today or not place.wanted:
                 return
-            full = len(day.kept) >= self._settings.a_day
-            outdone = day.outdone(miss.kind, miss.confidence) if full else None
+        outdone = place.outdone
         path = self._pictured(miss)
         name = None if path is None else path.name
         number = None
@@ -344,7 +346,7 @@ class Learning:
         with self._lock:
             if outdone is not None:
                 day.kept.remove(outdone)
-            day.kept.append(Kept(number, name, miss.kind, miss.confidence))
+            day.kept.append(Kept(number, name, miss.kind, miss.confidence, miss.box))
         if outdone is not None and outdone.file is not None and self._gallery is not None:
             self._gallery.delete(outdone.file)
         self._on_near_miss(miss, path)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
+from streamwatch.geometry import Box
 from streamwatch.learning.learnt import (
     Learnt,
     NearMiss,
@@ -55,7 +56,7 @@ class Lessons(Protocol):
         ...
 
     def wants(
-        self, subject: Subject, kind: NearMissKind, confidence: float, at: datetime, /
+        self, subject: Subject, kind: NearMissKind, confidence: float, box: Box, at: datetime, /
     ) -> bool:
         """Whether a near miss would be among the best of its day."""
         ...
@@ -87,7 +88,13 @@ class Unkept:
         return Taught()
 
     def wants(
-        self, _subject: Subject, _kind: NearMissKind, _confidence: float, _at: datetime, /
+        self,
+        _subject: Subject,
+        _kind: NearMissKind,
+        _confidence: float,
+        _box: Box,
+        _at: datetime,
+        /,
     ) -> bool:
         return False
 

@@ -6,7 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date
 
+from streamwatch.geometry import Box, iou
 from streamwatch.learning.learnt import NearMissKind
+
+SAME_PLACE_IOU = 0.8
+"""With this IoU and the same kind of reason they are the same thing, which has not moved: a statue
+would fill a day alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +22,15 @@ class Kept:
     file: str | None
     kind: NearMissKind
     confidence: float
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Whether a near miss is to be kept, and the one that goes for it, if any."""
+
+    wanted: bool
+    outdone: Kept | None = None
 
 
 @dataclass(slots=True)
@@ -30,20 +44,27 @@ class Day:
     day: date
     kept: list[Kept] = field(default_factory=list)
 
-    def outdone(self, kind: NearMissKind, confidence: float) -> Kept | None:
-        """The one whose place another takes; None if it takes none. Only where there is no room."""
-        counts = Counter(each.kind for each in self.kept)
-        counts[kind] += 1
-        largest = max(counts.values(), default=0)
-        common = [each for each in self.kept if counts[each.kind] == largest]
-        if counts[kind] == largest:
-            common = [each for each in common if each.kind == kind] or common
+    def place(self, kind: NearMissKind, confidence: float, box: Box, most: int) -> Place:
+        """The place of one more, where there is room for so many."""
+        for each in self.kept:
+            if each.kind == kind and iou(each.box, box) >= SAME_PLACE_IOU:
+                return Place(confidence > each.confidence, each)
+        if len(self.kept) < most:
+            return Place(wanted=True)
+        outdone = self._weakest(kind, confidence) if most else None
+        return Place(outdone is not None, outdone)
+
+    def _weakest(self, kind: NearMissKind, confidence: float) -> Kept | None:
+        """The one that goes for another; None if that is the weakest itself."""
+        counts = Counter([kind, *(each.kind for each in self.kept)])
+        largest = max(counts.values())
+        own = counts[kind] == largest
+        common = [
+            each
+            for each in self.kept
+            if (each.kind == kind if own else counts[each.kind] == largest)
+        ]
         weakest = min(common, key=lambda each: each.confidence, default=None)
-        if weakest is None or (weakest.kind == kind and weakest.confidence >= confidence):
+        if weakest is None or (own and weakest.confidence >= confidence):
             return None
         return weakest
-
-    def wants(self, kind: NearMissKind, confidence: float, most: int) -> bool:
-        if len(self.kept) < most:
-            return True
-        return most > 0 and self.outdone(kind, confidence) is not None

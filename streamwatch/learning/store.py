@@ -44,7 +44,8 @@ CREATE INDEX votes_by_subject ON votes (subject);
 CREATE TABLE near_misses (
     number INTEGER PRIMARY KEY, camera TEXT NOT NULL, watch TEXT NOT NULL, day TEXT NOT NULL,
     kind TEXT NOT NULL, confidence REAL NOT NULL, needed REAL NOT NULL, prompt TEXT NOT NULL,
-    reason TEXT NOT NULL, captured_at TEXT NOT NULL, file TEXT
+    reason TEXT NOT NULL, captured_at TEXT NOT NULL, x1 REAL NOT NULL, y1 REAL NOT NULL,
+    x2 REAL NOT NULL, y2 REAL NOT NULL, file TEXT
 );
 CREATE TABLE set_aside (number INTEGER PRIMARY KEY, of TEXT, row TEXT, reason TEXT);
 """
@@ -176,11 +177,12 @@ class Store:
         with self._transaction():
             cursor = self._database.execute(
                 "INSERT INTO near_misses (camera, watch, day, kind, confidence, needed, prompt,"
-                " reason, captured_at, file) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " reason, captured_at, x1, y1, x2, y2, file)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(miss.subject.camera, miss.subject.watch, day.isoformat(), miss.kind),
                     *(miss.confidence, miss.needed, miss.prompt, miss.reason),
-                    *(miss.captured_at.isoformat(), file),
+                    *(miss.captured_at.isoformat(), *map(float, miss.box), file),
                 ),
             )
         assert cursor.lastrowid is not None
@@ -200,13 +202,16 @@ class Store:
     def _days(self) -> dict[tuple[str, str], Day]:
         """The newest day of each camera and watch."""
         found: dict[tuple[str, str], dict[str, list[Kept]]] = defaultdict(dict)
-        for number, file, camera, watch, day, kind, confidence in self._database.execute(
-            "SELECT number, file, camera, watch, day, kind, confidence FROM near_misses"
+        for number, file, camera, watch, day, kind, confidence, *box in self._database.execute(
+            "SELECT number, file, camera, watch, day, kind, confidence, x1, y1, x2, y2"
+            " FROM near_misses"
         ):
             file_fits = file is None or isinstance(file, str)
-            if kind in get_args(NearMissKind) and isinstance(confidence, float) and file_fits:
+            numbers = all(isinstance(value, float) for value in (confidence, *box))
+            if kind in get_args(NearMissKind) and numbers and file_fits:
+                x1, y1, x2, y2 = box
                 kept = found[camera, watch].setdefault(day, [])
-                kept.append(Kept(number, file, kind, confidence))
+                kept.append(Kept(number, file, kind, confidence, (x1, y1, x2, y2)))
         days = {}
         for pair, of_pair in found.items():
             newest = max(of_pair)

@@ -10,7 +10,7 @@ from streamwatch.learning.lessons import Lessons, Memory
 from streamwatch.learning.thresholds import THINGS_PER_STEP, next_threshold, suggested
 from streamwatch.records import Detection, Frame, MarkedPicture
 from streamwatch.watch.rules import RIVAL_IOU, Reason
-from streamwatch.watch.things import Found, Thing, Things
+from streamwatch.watch.things import SOON_SECONDS, Found, Thing, Things
 from streamwatch.watch.visit import Beside, Visit
 
 REPORT_SECONDS = 60.0
@@ -57,10 +57,11 @@ class Learner:
     def subject(self) -> Subject:
         return self._memory.subject
 
-    def move(self, floor: float, within_seconds: float) -> None:
-        """Continue with a model of this least threshold, and another time of `appear`."""
+    def move(self, floor: float, within_seconds: float, fps: float) -> None:
+        """Continue with a model of this least threshold, another time of `appear` and pace."""
         self._floor = floor
         self._things.within_seconds = within_seconds
+        self._things.soon_seconds = max(SOON_SECONDS, 1.5 / fps)
         learnt = self._memory.learnt.threshold
         if not self._fixed and learnt is not None:
             self.threshold = max(floor, learnt)
@@ -73,7 +74,8 @@ class Learner:
         def picture(each: Found) -> MarkedPicture | None:
             kind = each.reasons[0].kind if each.reasons else "frames"
             sure = each.detection.confidence
-            wanted = self._lessons.wants(self.subject, kind, sure, frame.captured_at)
+            box = each.detection.box
+            wanted = self._lessons.wants(self.subject, kind, sure, box, frame.captured_at)
             return self._picture(frame, each.detection) if wanted else None
 
         self._things.see(frame, found, self.threshold, picture)

@@ -20,10 +20,14 @@ MOST_FOLLOWED = 8
 MOST_PICTURES = 2
 """Of a watch's things so many hold the frame they were seen best in, the surest ones: a frame may
 take some MB."""
+STAYED_IOU = 0.7
+"""What is found is the same thing as before if their boxes overlap so much: it has stayed."""
 SAME_IOU = 0.3
 REACH_DIAGONALS = 0.75
-"""What is found is the same thing as before if its box overlaps that one's so much, or if it is so
-many of the box's diagonals away. Coarser than the tracker, which decides what is told."""
+"""Soon after, it is so too if they overlap so much, or if it is so many of the box's diagonals
+away. Coarser than the tracker, which decides what is told."""
+SOON_SECONDS = 1.0
+"""A frame's time and a half, if that is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +81,16 @@ class Thing:
     def told(self) -> bool:
         return self.visit is not None and self.visit.id is not None
 
-    def is_at(self, box: Box) -> float:
-        """How well a box fits: above 0 where it may be the same thing."""
+    def likeness(self, found: Found, soon: bool) -> float:
+        """How well what was found fits: above 0 where it may be the same thing."""
+        if self.visit is not None and found.visit is not None:
+            return 2.0 if self.visit is found.visit else 0.0
+        box = found.detection.box
         overlap = iou(self.box, box)
-        if overlap >= SAME_IOU:
+        if overlap >= (SAME_IOU if soon else STAYED_IOU):
             return 1.0 + overlap
+        if not soon:
+            return 0.0
         x1, y1, x2, y2 = self.box
         reach = REACH_DIAGONALS * hypot(x2 - x1, y2 - y1)
         (x, y), (a, b) = center(self.box), center(box)
@@ -114,6 +123,7 @@ class Things:
         self._keep_seconds = keep_seconds
         self.within_seconds = 0.0
         """The time of `appear`."""
+        self.soon_seconds = SOON_SECONDS
         self._hits = hits
         self._things: list[Thing] = []
         self._last_seconds = float("-inf")
@@ -132,7 +142,7 @@ class Things:
         surest = sorted(found, key=lambda each: each.detection.confidence, reverse=True)
         free = list(self._things)
         for each in surest[:MOST_FOLLOWED]:
-            thing = _same(free, each)
+            thing = self._same(free, each, frame.seconds)
             if thing is None:
                 if len(self._things) >= MOST_FOLLOWED:
                     continue
@@ -166,6 +176,15 @@ class Things:
         gone, self._things = self._things, []
         return gone
 
+    def _same(self, things: Sequence[Thing], found: Found, seconds: float) -> Thing | None:
+        """The one of these that was found again, if any."""
+        fits = [
+            (thing.likeness(found, seconds - thing.seen_seconds <= self.soon_seconds), number)
+            for number, thing in enumerate(things)
+        ]
+        best, number = max(fits, default=(0.0, 0))
+        return things[number] if best > 0 else None
+
     def _hold_few_pictures(self) -> None:
         held = [one for one in self._things if one.best.picture is not None]
         held.sort(key=lambda one: (not one.told, one.confidence), reverse=True)
@@ -176,14 +195,3 @@ class Things:
 
 def _sight(frame: Frame, found: Found, picture: MarkedPicture | None = None) -> Sight:
     return Sight(found, frame.size, frame.captured_at, picture)
-
-
-def _same(things: Sequence[Thing], found: Found) -> Thing | None:
-    """The one of these that was found again, if any."""
-    if found.visit is not None:
-        for thing in things:
-            if thing.visit is found.visit:
-                return thing
-    fits = [(thing.is_at(found.detection.box), number) for number, thing in enumerate(things)]
-    best, number = max(fits, default=(0.0, 0))
-    return things[number] if best > 0 else None

@@ -135,7 +135,7 @@ class Watch:
         if conditions.subject != self._learner.subject:
             self._learner.conclude()
             self._learner = self._made_learner(conditions)
-        self._learner.move(conditions.model_floor, self._within)
+        self._learner.move(conditions.model_floor, self._within, camera.fps)
         self._need(self._learner.threshold)
 
     def _made_learner(self, conditions: Conditions) -> Learner:
