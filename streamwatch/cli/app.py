@@ -334,6 +334,46 @@ def look(
 
 
 @app.command(cls=Command)
+def taught(
+    config: ConfigOption = None,
+    forget: Annotated[
+        str | None,
+        typer.Option(
+            "--forget",
+            metavar="ID",
+            help="Take back what was said of this alert.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """List the alerts that were said to be wrong or right, or take one back.
+
+    Exit codes: 0 done; 3 nothing was said of that alert, or it can't be read.
+    """
+    from rich.console import Console
+
+    from streamwatch.cli.taught import forget as take_back
+    from streamwatch.cli.taught import known, show
+    from streamwatch.config import find
+
+    try:
+        path = find(config)
+        with _asking_the_daemon_of(path):
+            if forget is not None:
+                take_back(path, forget)
+                typer.echo(f"Forgot what was said of {forget}.")
+                return
+            votes = known(path)
+    except StreamwatchError as error:
+        _fail(error)
+    if as_json:
+        output.print_json(votes)
+    else:
+        show(votes, Console(highlight=False))
+
+
+@app.command(cls=Command)
 def demo(
     config: Annotated[
         Path | None,

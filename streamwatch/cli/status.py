@@ -47,15 +47,18 @@ def show(document: Mapping[str, Any], console: Console) -> None:
     for name, camera in document["cameras"].items():
         if part := camera.get("restless"):
             _line(console, _restless(name, part))
-    watches = _table("watch", "prompts", "there now")
+    watches = _table("watch", "prompts", "confidence", "there now")
     for name, watch in document["watches"].items():
         there = ", ".join(
             camera if count == 1 else f"{camera} ({count})"
             for camera, count in watch["open"].items()
         )
         now = Text(there) if watch["enabled"] else Text("disabled", style="dim")
-        watches.add_row(name, Text(", ".join(watch["prompts"])), now)
+        watches.add_row(name, Text(", ".join(watch["prompts"])), _needed(watch), now)
     console.print(watches)
+    for pair in document.get("together", ()):
+        if pair["settled_by"] is not None:
+            _line(console, _together(pair))
     for problem in document["problems"]:
         _line(console, problem, style="red")
 
@@ -93,6 +96,28 @@ def _restless(camera: str, part: Sequence[float]) -> str:
     return (
         f"{camera} never sleeps: something moves all the time between [{left}, {top}] and"
         f" [{right}, {bottom}]. If nothing there matters, put that part into its `ignore`.\n"
+    )
+
+
+def _needed(watch: Mapping[str, Any]) -> str:
+    """The confidence that a watch needs, and the one that what it saw suggests."""
+    if "confidence" not in watch:
+        return ""
+    learnt = sorted(set(watch["confidence_by_camera"].values()))
+    if learnt:
+        span = f"{learnt[0]:.2g}" if len(learnt) == 1 else f"{learnt[0]:.2g} to {learnt[-1]:.2g}"
+        return f"{span}, learnt"
+    suggested = watch["suggested_confidence"]
+    hint = "" if suggested is None else f", suggested {suggested:.2g}"
+    return f"{watch['confidence']:.2g}{hint}"
+
+
+def _together(pair: Mapping[str, Any]) -> str:
+    return (
+        f"{pair['watch']} on {pair['camera']}: {pair['times']} of {pair['of']} alerts lay on what"
+        f' "{pair["other_prompt"]}" of {pair["other_watch"]} found more surely'
+        f" ({pair['other_confidence']:.2f} against {pair['confidence']:.2f}). If they were wrong,"
+        f" write `not: {pair['settled_by']}` into watches.{pair['watch']}.\n"
     )
 
 

@@ -44,6 +44,7 @@ from streamwatch.daemon.starting import shown_alive
 from streamwatch.daemon.supervision import Supervision
 from streamwatch.errors import StreamwatchError, first_line
 from streamwatch.learning.learning import Learning
+from streamwatch.learning.votes import shown
 from streamwatch.paths import state_file, status_socket
 from streamwatch.pipeline.analysis import log_event
 from streamwatch.pipeline.pipeline import Pipeline
@@ -150,6 +151,7 @@ class Daemon:
                 self._instance,
                 self._failed,
                 self._report_shortage,
+                self._learning,
             )
             self._pages = Pages(
                 self._supervision.what_is_stuck,
@@ -157,6 +159,8 @@ class Daemon:
                 exposition(self._metrics),
                 self._status,
                 partial(look, self._pipeline),
+                lambda: [shown(vote) for vote in self._learning.all_votes],
+                self._learning.forget_now,
             )
             self._web = Web(self._pages, self._web_changed)
             started.callback(self._web.close)

@@ -12,6 +12,7 @@ from typing import Any
 from streamwatch.config import too_slow
 from streamwatch.daemon.reloading import Reloading
 from streamwatch.errors import StreamwatchError
+from streamwatch.learning.learning import Learning
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.publisher import STATS_SECONDS, CameraState, ErrorReport, Publisher, Stats
 from streamwatch.status import report, systemd
@@ -41,6 +42,7 @@ class Supervision:
         instance: str,
         failed: Callable[[], Iterable[tuple[BaseException, ErrorReport]]],
         on_shortage: Callable[[Mapping[str, Short]], None],
+        learning: Learning,
     ) -> None:
         self._pipeline = pipeline
         self._publisher = publisher
@@ -48,6 +50,7 @@ class Supervision:
         self._instance = instance
         self._failed = failed
         self._on_shortage = on_shortage
+        self._learning = learning
         self._started = time.monotonic()
         self._statuses: dict[str, CameraState] = {}
         self._status_lock = threading.Lock()
@@ -202,6 +205,7 @@ class Supervision:
             self._stats_now(),
             tuple(problems),
             self.what_is_stuck(),
+            self._learning,
         )
 
     def _stats_now(self) -> Stats:

@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import partial
@@ -45,6 +46,8 @@ log = logging.getLogger(__name__)
 SAVE_SECONDS = 30.0
 """How often what has changed is written; so much may be lost to a kill, but nothing that people
 have taught."""
+FORGET_SECONDS = 5.0
+"""How long somebody waits until a vote is forgotten."""
 MOST_WAITING = 256
 """Near misses and visits that wait for the thread; more are left out."""
 MOST_VISITS = 100
@@ -66,7 +69,7 @@ class Lesson:
 
 
 class Learning:
-    """See `Lessons`. Every method may be called from any thread, and none but `stop` waits.
+    """See `Lessons`. For any thread; none of its methods but `stop` and `forget_now` waits.
 
     A file that is broken, or a newer version's, is moved aside; while it can't be written,
     everything goes on in memory. `complain` is called with one sentence of that, `on_change` when
@@ -194,6 +197,17 @@ class Learning:
     def forget(self, id: str, then: Callable[[StreamwatchError | None], None]) -> None:
         """Take back the vote on a visit; `then` is called with what is wrong, if anything."""
         self._tasks.put(partial(self._forget, id, then))
+
+    def forget_now(self, id: str) -> None:
+        """The same, and wait for it. Raises StreamwatchError."""
+        done: Future[StreamwatchError | None] = Future()
+        self.forget(id, done.set_result)
+        try:
+            error = done.result(FORGET_SECONDS)
+        except TimeoutError:
+            raise StreamwatchError("what is learnt can't be reached; try later") from None
+        if error is not None:
+            raise error
 
     @property
     def all_votes(self) -> tuple[Vote, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +15,22 @@ MOST_VOTES = 64
 """The newest wrong ones of a watch, and the newest right ones."""
 
 _NOTHING = Taught()
+
+
+def shown(vote: Vote) -> dict[str, Any]:
+    """A vote for people: `crop` says whether its crop is learnt."""
+    visit = vote.visit
+    return {
+        "id": visit.id,
+        "is": "right" if vote.right else "wrong",
+        "camera": visit.subject.camera,
+        "watch": visit.subject.watch,
+        "prompt": visit.prompt,
+        "confidence": round(visit.confidence, 3),
+        "captured_at": visit.captured_at.isoformat(timespec="seconds"),
+        "taught_at": datetime.fromtimestamp(vote.at, UTC).isoformat(timespec="seconds"),
+        "crop": visit.vector is not None,
+    }
 
 
 class Votes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from streamwatch import __version__
 from streamwatch.config import Config, config_hash
 from streamwatch.detector.protocol import Running
 from streamwatch.learning.learning import Learning
+from streamwatch.learning.pairs import pairs
 from streamwatch.pipeline.counts import Counts
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.publisher import (
@@ -184,12 +186,14 @@ def status_document(
     now: Stats,
     problems: Sequence[ErrorReport],
     stuck: Sequence[str],
+    learning: Learning,
 ) -> dict[str, Any]:
     """The document for `streamwatch status`; frames per second are measured since `before`."""
     config, captures = pipeline.current.config, pipeline.current.captures
     fields = now.fields(before)
     moment = time.monotonic()
     visits = publisher.open_visits
+    suggestions, learnt = learning.suggestions(), learning.learnt()
     cameras = {}
     for name in config.cameras:
         capture = captures.get(name)
@@ -223,8 +227,24 @@ def status_document(
                     for camera in config.cameras_of(name)
                     if visits.get((camera, name))
                 },
+                "confidence": config.confidence_of(name),
+                "confidence_by_camera": learning.in_force(name),
+                "suggested_confidence": suggestions.get(name),
+                "seen": {
+                    subject.camera: {"alerts": sum(it.visits), "weak": sum(it.weak)}
+                    for subject, it in learnt.items()
+                    if subject.watch == name
+                },
             }
             for name, watch in config.watches.items()
         },
+        "together": [
+            {
+                **asdict(pair),
+                "confidence": round(pair.confidence, 3),
+                "other_confidence": round(pair.other_confidence, 3),
+            }
+            for pair in pairs(config, learnt)
+        ],
         "problems": [*stuck, *(problem.message for problem in problems)],
     }

@@ -54,7 +54,37 @@ def look(paths: Iterable[Path], camera: str) -> bytes | None:
     raise TimeoutError(f"it answered {code}")
 
 
-def _asked(paths: Iterable[Path], page: str, patience: float) -> tuple[int, bytes] | None:
+def taught(paths: Iterable[Path]) -> list[dict[str, Any]] | None:
+    """The votes on alerts that this daemon knows; None if none listens. Raises what `ask` does."""
+    answer = _asked(paths, "/taught", PATIENCE_SECONDS)
+    if answer is None:
+        return None
+    code, content = answer
+    if code != HTTPStatus.OK:
+        raise TimeoutError(f"it answered {code}")
+    return cast(list[dict[str, Any]], json.loads(content))
+
+
+def forget(paths: Iterable[Path], id: str) -> bool:
+    """Have that daemon take back the vote on an alert; False if none listens.
+
+    Raises StreamwatchError if there is no such vote, and else what `ask` raises.
+    """
+    answer = _asked(paths, f"/forget?{urlencode({'id': id})}", LOOK_SECONDS, method="POST")
+    if answer is None:
+        return False
+    code, content = answer
+    match code:
+        case HTTPStatus.OK:
+            return True
+        case HTTPStatus.NOT_FOUND:
+            raise StreamwatchError(content.decode().strip())
+    raise TimeoutError(f"it answered {code}")
+
+
+def _asked(
+    paths: Iterable[Path], page: str, patience: float, method: str = "GET"
+) -> tuple[int, bytes] | None:
     """The code and the content of a page; None if nobody listens."""
     for path in paths:
         if os.access(path.parent, os.X_OK) and not path.exists():
@@ -66,14 +96,14 @@ def _asked(paths: Iterable[Path], page: str, patience: float) -> tuple[int, byte
                 raise
             except OSError:
                 continue
-            return _answer(connection, page)
+            return _answer(connection, page, method)
     return None
 
 
-def _answer(connection: HTTPConnection, page: str) -> tuple[int, bytes]:
+def _answer(connection: HTTPConnection, page: str, method: str) -> tuple[int, bytes]:
     """Raises TimeoutError, also if it hangs up."""
     try:
-        connection.request("GET", page)
+        connection.request(method, page)
         response = connection.getresponse()
         return response.status, response.read()
     except (OSError, HTTPException) as error:

@@ -29,7 +29,8 @@ class Pages:
     """The content of the pages; called in any of a few threads. `stuck` gives sentences.
 
     `look` gives a JPEG of a camera's next frame, or None for a camera that is not read; it raises
-    StreamwatchError where no frame comes.
+    StreamwatchError where no frame comes. `taught` lists the votes on alerts; `forget` takes one
+    back, by the alert's id, and raises StreamwatchError where there is none.
     """
 
     stuck: Callable[[], tuple[str, ...]]
@@ -37,10 +38,13 @@ class Pages:
     metrics: Callable[[], bytes]
     status: Callable[[], dict[str, Any]]
     look: Callable[[str], bytes | None]
+    taught: Callable[[], list[dict[str, Any]]] = list
+    forget: Callable[[str], None] = lambda _: None
 
 
 class App:
-    """Answers with the pages; with the status document and pictures only where it is `local`.
+    """Answers with the pages; with the status document, pictures and votes only where it is
+    `local`.
 
     If there is a `token`, `/metrics` requires it (`Authorization: Bearer …`).
     """
@@ -53,9 +57,12 @@ class App:
         self._threads = _Threads(THREADS)
         made = {"/healthz": self._health, "/readyz": self._readiness, "/metrics": self._metrics}
         if local:
-            made |= {"/status": self._status, "/look": self._look}
+            made |= {"/status": self._status, "/look": self._look, "/taught": self._taught}
+        routes = [Route(path, self._endpoint(make)) for path, make in made.items()]
+        if local:
+            routes.append(Route("/forget", self._endpoint(self._forget), methods=["POST"]))
         self._starlette = Starlette(
-            routes=[Route(path, self._endpoint(make)) for path, make in made.items()],
+            routes=routes,
             exception_handlers={404: _not_found},
         )
         self._starlette.router.redirect_slashes = False
@@ -110,6 +117,17 @@ class App:
         if jpeg is None:
             return _text(f"{camera} is not read", 404)
         return Response(jpeg, media_type="image/jpeg")
+
+    def _taught(self, _request: Request) -> Response:
+        return JSONResponse(self._pages.taught())
+
+    def _forget(self, request: Request) -> Response:
+        """The vote that the query names: `/forget?id=01J…`."""
+        try:
+            self._pages.forget(request.query_params.get("id", ""))
+        except StreamwatchError as error:
+            return _text(str(error), 404)
+        return _text("forgotten", 200)
 
     def _lets_in(self, authorization: str) -> bool:
         if self._token is None:
