@@ -132,7 +132,7 @@ class Counting:
 
 def below(confidence: float, needed: float) -> str:
     """`0.24 is below 0.30`, with so many digits that it looks so."""
-    digits = 2 if round(confidence, 2) < round(needed, 2) else 3
+    digits = 2 if round(confidence, 2) < needed == round(needed, 2) else 3
     return f"{confidence:.{digits}f} is below {needed:.{digits}f}"
 
 
