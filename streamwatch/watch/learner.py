@@ -86,12 +86,13 @@ class Learner:
             lasting = frame.seconds - thing.since_seconds >= REPORT_SECONDS
             if lasting and thing.visit is None and not thing.reported:
                 self._tell_near_miss(thing)
-        for thing in self._things.take_gone(frame.seconds):
-            self._conclude(thing)
 
     def stay(self, seconds: float) -> None:
         """A frame that shows what the last one did."""
         self._things.stay(seconds)
+
+    def settle(self, seconds: float) -> None:
+        """Note what came of the things that are gone, once their visits have ended."""
         for thing in self._things.take_gone(seconds):
             self._conclude(thing)
 

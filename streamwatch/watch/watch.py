@@ -220,7 +220,9 @@ class Watch:
             self._learner.see(frame, found, foreign)
         events = self._go_on(frame)
         events += (e for visit in self._visits.values() for e in self._due(visit, frame.seconds))
-        return events + self._end_left(frame.seconds)
+        events += self._end_left(frame.seconds)
+        self._learner.settle(frame.seconds)
+        return events
 
     def _judge(
         self, found: Detection | Track, size: tuple[int, int], held: Collection[str] = ()

@@ -13,6 +13,8 @@ import numpy as np
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.geometry import Box
+from streamwatch.learning.learnt import Learnt, NearMiss, Subject, ToldVisit
+from streamwatch.learning.lessons import Lessons, Unkept
 from streamwatch.pixels import Pixels
 from streamwatch.records import Detection, Event, Frame
 from streamwatch.watch.camera import CameraRules, CameraWatches
@@ -68,12 +70,44 @@ def camera_watches(
     watches: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     life: int = 1,
+    lessons: Lessons | None = None,
     **rules: Any,
 ) -> CameraWatches:
     """The watches of `camera_rules`; the visits are numbered, apart in each `life` of a daemon."""
     name = "visit" if life == 1 else f"life-{life}-visit"
     ids = (f"{name}-{number}" for number in itertools.count(1))
-    return CameraWatches("porch", camera_rules(watches, **rules), lambda: next(ids))
+    return CameraWatches("porch", camera_rules(watches, **rules), lambda: next(ids), lessons)
+
+
+class Notes(Unkept):
+    """What the watches tell of what they learn. It wants every near miss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.misses: list[NearMiss] = []
+        self.visits: list[ToldVisit] = []
+        self.steps: list[tuple[float, float]] = []
+
+    @property
+    def learnt(self) -> dict[str, Learnt]:
+        """By watch."""
+        return {subject.watch: memory.learnt for subject, memory in self._memories.items()}
+
+    @property
+    def reasons(self) -> list[tuple[str, str]]:
+        return [(miss.kind, miss.reason) for miss in self.misses]
+
+    def wants(self, *_: object) -> bool:
+        return True
+
+    def near_miss(self, miss: NearMiss, /) -> None:
+        self.misses.append(miss)
+
+    def told(self, visit: ToldVisit, /) -> None:
+        self.visits.append(visit)
+
+    def stepped(self, _subject: Subject, before: float, now: float, /) -> None:
+        self.steps.append((before, now))
 
 
 def play(watches: CameraWatches, seen: Seen, until: float, fps: float = 5) -> list[Event]:
