@@ -118,5 +118,7 @@ def demo(config: Config, own: Path | None, console: Console) -> None:
 def with_pictures_at_home(config: Config) -> Config:
     """The shipped configuration, with its pictures in the user's state folder: beside its file,
     where they would go, is the installed package. Raises StreamwatchError."""
-    snapshots = config.snapshots.model_copy(update={"path": state_dir() / "demo"})
-    return config.model_copy(update={"snapshots": snapshots})
+    folder = state_dir() / "demo"
+    snapshots = config.snapshots.model_copy(update={"path": folder})
+    near_misses = config.near_misses.model_copy(update={"path": folder / "near-misses"})
+    return config.model_copy(update={"snapshots": snapshots, "near_misses": near_misses})

@@ -228,6 +228,41 @@ def test_what_the_gate_and_the_detector_do_is_on_the_screen(
     assert "yard never sleeps" not in screen
 
 
+def test_what_is_learnt_is_on_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    def watch(**learnt: Any) -> dict[str, Any]:
+        plain = {"confidence": 0.3, "confidence_by_camera": {}, "suggested_confidence": None}
+        return {"prompts": ["x"], "enabled": True, "open": {}, **plain, **learnt}
+
+    pair = {
+        "camera": "yard", "watch": "giraffe", "prompt": "giraffe", "other_watch": "plants",
+        "other_prompt": "potted plant", "times": 5, "of": 5, "confidence": 0.34,
+        "other_confidence": 0.77, "settled_by": "potted plant",
+    }  # fmt: skip
+    document = {
+        "version": "1.0", "config": "c", "uptime_s": 1, "model": "toybox", "outbox": 0,
+        "broker": {"address": "a:1", "connected": True}, "detector": {"ms_p50": 5.0},
+        "rss_bytes": 5e8, "cameras": {}, "problems": [],
+        "watches": {
+            "fixed": watch(),
+            "known": watch(suggested_confidence=0.42),
+            "same": watch(confidence_by_camera={"a": 0.35, "b": 0.35}, suggested_confidence=0.42),
+            "apart": watch(confidence_by_camera={"a": 0.35, "b": 0.3}),
+        },
+        "together": [pair, {**pair, "watch": "plants", "settled_by": None}],
+    }  # fmt: skip
+    show(document, Console(width=100))
+    screen = capsys.readouterr().out
+    assert re.search(r"fixed +x +0\.3 *\n", screen)
+    assert re.search(r"known +x +0\.3, suggested 0\.42", screen)
+    assert re.search(r"same +x +0\.35, learnt", screen)
+    assert re.search(r"apart +x +0\.3 to 0\.35, learnt", screen)
+    assert (
+        'giraffe on yard: 5 of 5 alerts lay on what "potted plant" of plants found more surely'
+        " (0.77 against 0.34). If they were wrong, write `not: potted plant` into watches.giraffe."
+    ) in screen
+    assert screen.count("alerts lay on") == 1
+
+
 def test_a_silent_daemon_times_out_and_a_missing_one_gives_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -303,8 +338,8 @@ def test_health_metrics_and_status_of_a_daemon(
         assert re.search(r"street +online", screen)
         assert re.search(r"gate +offline .*nothing listens there", screen)
         assert re.search(r"shed +disabled", screen)
-        assert re.search(r"car +red car +street", screen)
-        assert re.search(r"dog +dog +disabled", screen)
+        assert re.search(r"car +red car +0\.3 +street", screen)
+        assert re.search(r"dog +dog +0\.3 +disabled", screen)
         exit_code, document, _ = status(tmp_path, "--json", "-c", str(daemon.config))
         assert exit_code == 1
         assert "s3cr3t" not in metrics + screen + document

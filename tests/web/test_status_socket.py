@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from stat import S_IMODE
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from streamwatch.errors import StreamwatchError
-from streamwatch.status.socket import ask, look
+from streamwatch.status.socket import ask, forget, look, taught
 from streamwatch.web.app import Pages
 from streamwatch.web.status_socket import StatusServer
 
@@ -141,3 +142,22 @@ def test_a_picture_that_fails_unforeseen_is_no_answer(path: Path) -> None:
     with pytest.raises(TimeoutError, match="it answered 500"):
         look([path], "porch")
     server.close()
+
+
+def test_votes_are_listed_and_taken_back(path: Path) -> None:
+    votes = {"01J A&B": {"id": "01J A&B", "is": "wrong"}}
+
+    def take_back(id: str) -> None:
+        if votes.pop(id, None) is None:
+            raise StreamwatchError(f"nothing was taught of {id}")
+
+    served = replace(pages(), taught=lambda: list(votes.values()), forget=take_back)
+    server = StatusServer(path, served)
+    assert taught([path]) == [{"id": "01J A&B", "is": "wrong"}]
+    assert forget([path], "01J A&B")
+    assert taught([path]) == []
+    with pytest.raises(StreamwatchError, match="nothing was taught of 01J A&B"):
+        forget([path], "01J A&B")
+    server.close()
+    assert taught([path]) is None
+    assert not forget([path], "x")
