@@ -118,7 +118,7 @@ def test_too_high_a_confidence_gives_near_misses_in_place_of_silence(room: Room)
             assert best.confidence < needed
             assert best.reason.endswith("is below 0.95") or best.reason.endswith("is below 0.950")
         else:
-            assert best.reason in ("seen in 1 frames of 3", "seen in 2 frames of 3")
+            assert best.reason in ("seen in 1 frame of 3", "seen in 2 frames of 3")
 
 
 def test_a_confidence_to_be_learnt_finds_every_visit_from_the_first_pass_on(room: Room) -> None:

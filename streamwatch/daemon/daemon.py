@@ -129,6 +129,7 @@ class Daemon:
                 on_change=self._declare_later,
                 complain=self._report_learning,
             )
+            started.callback(self._learning.stop, DRAIN_SECONDS)
             with shown_alive(self._publisher, config, self._instance, self._started_at):
                 self._pipeline = Pipeline(
                     config,

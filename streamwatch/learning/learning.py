@@ -119,11 +119,14 @@ class Learning:
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
-        """Write what is left and end the thread."""
+        """Write what is left and end the thread; waits for at most so many seconds. A second call
+        does nothing."""
         self._stopping.set()
         self._tasks.put(lambda: None)
         if self._thread.ident is not None:
             self._thread.join(timeout)
+        elif self._saving is not None:
+            self._saving.close()
 
     def change(self, config: Config) -> None:
         """Continue with another configuration."""

@@ -251,7 +251,8 @@ class Watch:
         that `appear` asks for; None if that is not decided."""
         scrutiny = visit.scrutiny
         if not visit.appeared:
-            return rules.Reason("frames", f"seen in {hits} frames of {self._hits}")
+            noun = "frame" if hits == 1 else "frames"
+            return rules.Reason("frames", f"seen in {hits} {noun} of {self._hits}")
         if scrutiny is not None and scrutiny.begun:
             if scrutiny.under_way or scrutiny.decided is None:
                 return None
