@@ -105,11 +105,11 @@ def handing_over(
         {
             "watch": subject.watch,
             "words": subject.words,
-            "learnt": learnt_row(it),
+            "learnt": learnt_row(learnt.get(subject, Learnt())),
             "visits": visits_of[subject],
             "votes": votes_of[subject],
         }
-        for subject, it in learnt.items()
+        for subject in dict.fromkeys([*learnt, *visits_of, *votes_of])
     ]
     return text({"format": FORMAT, "camera": camera, "subjects": subjects})
 

@@ -241,12 +241,8 @@ def test_a_threshold_stays_at_the_floor() -> None:
     assert next_threshold(0.1, 0.02, 0.1) == 0.1
 
 
-@given(
-    now=st.floats(0.05, 1), suggestion=st.floats(0.02, 0.98), floor=st.floats(0.001, 0.3)
-)
-def test_any_step_is_short_and_above_the_floor(
-    now: float, suggestion: float, floor: float
-) -> None:
+@given(now=st.floats(0.05, 1), suggestion=st.floats(0.02, 0.98), floor=st.floats(0.001, 0.3))
+def test_any_step_is_short_and_above_the_floor(now: float, suggestion: float, floor: float) -> None:
     step = next_threshold(max(now, floor), suggestion, floor)
     assert step >= round(floor, 3)
     assert abs(step - max(now, floor)) <= STEP + 0.0005
