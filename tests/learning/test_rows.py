@@ -101,31 +101,39 @@ def test_a_vector_that_was_read_may_be_written_to() -> None:
 
 # --- broken ---------------------------------------------------------------------------------------
 
+
+def encoded(value: float) -> str:
+    """A vector of this value alone."""
+    return base64.b64encode(np.full(4, value, np.float32).tobytes()).decode()
+
+
 NO_NUMBERS: list[object] = [None, "0.5", True, [0.5], {}, float("nan"), float("inf"), 10**400]
 NO_SHARES: list[object] = [*NO_NUMBERS, -0.1, 1.1]
 NO_TEXTS: list[object] = [None, 3, ["a"], {}, True]
 NO_COUNTS: list[object] = [
     *(None, 3, {}, "0" * BINS, [0] * (BINS - 1), [0] * (BINS + 1), [0.5] * BINS),
-    *([-1] * BINS, [True] * BINS, [None] * BINS),
+    *([-1] * BINS, [True] * BINS, [None] * BINS, [MOST_COUNTED + 1] * BINS, [10**400] * BINS),
 ]
 NO_PAIRS: list[object] = [
     *(3, {}, "text", [3], ["sixsix"], [["car", "dogs", "dog", 1, 2]]),
     *([["car", "dogs", 3, 1, 2, 3]], [["car", "dogs", "dog", 1, 2, "3"]], [None], None),
-    [["car", "dogs", "dog", 1, 2, 3, 4]],
+    *([["car", "dogs", "dog", 1, 2, 3, 4]], [["car", "dogs", "dog", -1, 2, 3]]),
 ]
+NO_VISITS: list[object] = [None, 3, [], "visit", {}]
+NO_SWITCHES: list[object] = [None, 1, 0, "true", []]
 NO_TIMES: list[object] = ["", "now", "2026-01-02T03:04:05", 3, None, [], "9999-99-99T00:00:00Z"]
 NO_VECTORS: list[object] = [
     *(3, [1.0], "", "?", "abc", "Grüße", base64.b64encode(b"abcde").decode()),
-    *(base64.b64encode(np.zeros(4, np.float32)).decode(), True, {}),
-    *(base64.b64encode(np.full(4, value, np.float32)).decode() for value in (np.nan, np.inf, 2)),
+    *(encoded(0), True, {}),
+    *map(encoded, (np.nan, np.inf, 2)),
 ]
 
 BROKEN_LEARNT = [
     *(("visits", value) for value in NO_COUNTS),
     *(("weak", value) for value in NO_COUNTS),
-    *(("told", value) for value in NO_NUMBERS),
+    *(("told", value) for value in [*NO_NUMBERS, -1]),
     *(("together", value) for value in NO_PAIRS),
-    *(("threshold", value) for value in NO_SHARES if value is not None),
+    *(("threshold", value) for value in NO_SHARES[1:]),
 ]
 BROKEN_VISIT = [
     *(("id", value) for value in NO_TEXTS),
@@ -136,8 +144,8 @@ BROKEN_VISIT = [
     *(("vector", value) for value in NO_VECTORS),
 ]
 BROKEN_VOTE = [
-    *(("visit", value) for value in (None, 3, [], "visit", {})),
-    *(("right", value) for value in (None, 1, 0, "true", [])),
+    *(("visit", value) for value in NO_VISITS),
+    *(("right", value) for value in NO_SWITCHES),
     *(("at", value) for value in NO_NUMBERS),
 ]
 
