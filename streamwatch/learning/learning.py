@@ -35,7 +35,7 @@ from streamwatch.learning.learnt import (
 from streamwatch.learning.lessons import Memory
 from streamwatch.learning.near_misses import Day, Kept
 from streamwatch.learning.saving import Saving
-from streamwatch.learning.store import Store
+from streamwatch.learning.store import Contents, Store
 from streamwatch.learning.thresholds import suggested
 from streamwatch.learning.votes import MOST_VOTES, Votes
 from streamwatch.pictures.drawing import NOT_DRAWN, render_crop
@@ -104,6 +104,8 @@ class Learning:
         """As they are in the file."""
         self._unsaved_visits: dict[str, ToldVisit] = {}
         self._gone_visits: list[str] = []
+        self._gone_votes: list[str] = []
+        """Forgotten while the file could not be written."""
         self._suggested: Mapping[str, float] = {}
         self._tasks: queue.Queue[Callable[[], None]] = queue.Queue()
         self._left_out = 0
@@ -111,8 +113,7 @@ class Learning:
         self.change(config)
         self._saving: Saving | None = None
         if file is not None:
-            self._saving = Saving(file, self._write_everything, complain)
-            self._take_what_was_saved()
+            self._saving = Saving(file, self._take_what_was_saved, self._write_everything, complain)
         self._thread = threading.Thread(target=self._run, name="learning", daemon=True)
 
     def start(self) -> None:
@@ -166,8 +167,9 @@ class Learning:
         with self._lock:
             # What a crash has left open is told again under the same id, without a look.
             before = self._visits.pop(visit.id, None)
-            if before is not None and visit.vector is None:
-                visit = replace(visit, vector=before.vector)
+            if before is not None:
+                vector = before.vector if visit.vector is None else visit.vector
+                visit = replace(visit, vector=vector, reach=max(before.reach, visit.reach))
             self._visits[visit.id] = visit
         self._offer(partial(self._take_visit, visit))
 
@@ -265,21 +267,24 @@ class Learning:
             gone_visits = [id for id, each in self._visits.items() if each.subject.camera == camera]
             for id in gone_visits:
                 del self._visits[id]
-            self._votes.drop([v.visit.id for v in self._votes if v.visit.subject.camera == camera])
+            gone_votes = [v.visit.id for v in self._votes if v.visit.subject.camera == camera]
+            self._votes.drop(gone_votes)
             for subject, found in learnt.items():
                 self._memories[subject] = Memory(subject, found)
             self._visits |= {visit.id: visit for visit in visits}
-            self._votes.put(votes)
+            too_many = self._votes.put(votes)
 
         def write(store: Store) -> None:
-            store.forget(subjects=gone)
+            store.forget(subjects=gone, visits=gone_visits, votes=gone_votes)
             store.save(learnt, visits, votes)
+            store.forget(votes=too_many)
 
-        self._put_write(write)
-
-    def _put_write(self, write: Callable[[Store], None]) -> None:
         def task() -> None:
-            self._write(write)
+            for id in gone_visits:
+                self._unsaved_visits.pop(id, None)
+            if not self._write(write):
+                self._gone_visits += gone_visits
+                self._gone_votes += [*gone_votes, *too_many]
 
         self._tasks.put(task)
 
@@ -342,7 +347,9 @@ class Learning:
         today = self._day(miss.captured_at)
         with self._lock:
             day = self._days.get(pair)
-            if day is None or day.day < today:
+            # One that lies ahead is of a clock that was wrong then, but for what was seen just
+            # before midnight.
+            if day is None or not timedelta(0) <= day.day - today <= timedelta(days=1):
                 day = self._days[pair] = Day(today)
                 self._tidy(today)
             place = day.place(miss.kind, miss.confidence, miss.box, self._settings.a_day)
@@ -399,7 +406,11 @@ class Learning:
     def _tidy(self, today: date) -> None:
         """Delete the rows of the days before those that are kept."""
         first = today - self._settings.keep - timedelta(days=1)
-        self._put_write(lambda store: store.drop_near_misses_before(first))
+
+        def task() -> None:
+            self._write(lambda store: store.drop_near_misses_before(first))
+
+        self._tasks.put(task)  # not now: nothing is written while the lock is held
 
     def _teach(
         self,
@@ -427,7 +438,8 @@ class Learning:
             store.save({}, votes=[vote])
             store.forget(votes=gone)
 
-        self._write(write)
+        if not self._write(write):
+            self._gone_votes += gone
         remarks = []
         if before is not None:
             already = _said(before.right)
@@ -472,7 +484,8 @@ class Learning:
         if gone is None:
             then(StreamwatchError(f"nothing was taught of {id}"))
             return
-        self._write(lambda store: store.forget(votes=[id]))
+        if not self._write(lambda store: store.forget(votes=[id])):
+            self._gone_votes.append(id)
         then(None)
         self._tell_if_other()
 
@@ -532,14 +545,18 @@ class Learning:
 
     # --- the file ---------------------------------------------------------------------------------
 
-    def _take_what_was_saved(self) -> None:
-        assert self._saving is not None
-        found = self._saving.found
+    def _take_what_was_saved(self, found: Contents) -> None:
+        """Something may have been learnt before, where the file could not be read at first: of a
+        subject goes on what was seen more of."""
         self._saved = dict(found.learnt)
-        self._memories = {subject: Memory(subject, it) for subject, it in found.learnt.items()}
-        self._visits = {visit.id: visit for visit in found.visits}
-        self._votes.put(found.votes)
-        self._days = found.days
+        with self._lock:
+            for subject, learnt in found.learnt.items():
+                memory = self._memories.setdefault(subject, Memory(subject))
+                if _entries(memory.learnt) <= _entries(learnt):
+                    memory.learnt = learnt
+            self._visits = {visit.id: visit for visit in found.visits} | self._visits
+            self._votes.put([*found.votes, *self._votes])
+            self._days = found.days | self._days
 
     def _save(self) -> None:
         """Write what has changed."""
@@ -567,13 +584,18 @@ class Learning:
         with self._lock:
             visits = list(self._visits.values())
         now = self._learnt_now()
+        store.forget(visits=self._gone_visits, votes=self._gone_votes)
         store.save(now, visits, self._votes)
         self._saved = now
-        self._unsaved_visits, self._gone_visits = {}, []
+        self._unsaved_visits, self._gone_visits, self._gone_votes = {}, [], []
 
     def _learnt_now(self) -> dict[Subject, Learnt]:
         with self._lock:
             return {subject: memory.learnt for subject, memory in self._memories.items()}
+
+
+def _entries(learnt: Learnt) -> int:
+    return sum(learnt.visits) + sum(learnt.weak)
 
 
 def _said(right: bool) -> str:

@@ -94,7 +94,8 @@ class Learnt:
         if told > MOST_COUNTED:
             told /= 2
             together = {other: found.halved() for other, found in together.items()}
-        most = sorted(together, key=lambda other: together[other].times, reverse=True)[:MOST_PAIRS]
+        # Of those seen as often the newest stay, else there would be no place for another.
+        most = sorted(together, key=lambda key: (together[key].times, key in others))[-MOST_PAIRS:]
         return replace(
             self,
             visits=noted(self.visits, reach),

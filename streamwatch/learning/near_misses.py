@@ -46,12 +46,14 @@ class Day:
 
     def place(self, kind: NearMissKind, confidence: float, box: Box, most: int) -> Place:
         """The place of one more, where there is room for so many."""
+        if not most:
+            return Place(wanted=False)
         for each in self.kept:
             if each.kind == kind and iou(each.box, box) >= SAME_PLACE_IOU:
                 return Place(confidence > each.confidence, each)
         if len(self.kept) < most:
             return Place(wanted=True)
-        outdone = self._weakest(kind, confidence) if most else None
+        outdone = self._weakest(kind, confidence)
         return Place(outdone is not None, outdone)
 
     def _weakest(self, kind: NearMissKind, confidence: float) -> Kept | None:

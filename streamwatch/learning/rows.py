@@ -15,6 +15,7 @@ import numpy as np
 
 from streamwatch.learning.learnt import (
     BINS,
+    MOST_COUNTED,
     MOST_PAIRS,
     Counts,
     Learnt,
@@ -105,11 +106,11 @@ def handing_over(
         {
             "watch": subject.watch,
             "words": subject.words,
-            "learnt": learnt_row(it),
+            "learnt": learnt_row(learnt.get(subject, Learnt())),
             "visits": visits_of[subject],
             "votes": votes_of[subject],
         }
-        for subject, it in learnt.items()
+        for subject in dict.fromkeys([*learnt, *visits_of, *votes_of])
     ]
     return text({"format": FORMAT, "camera": camera, "subjects": subjects})
 
@@ -163,12 +164,12 @@ def _understood(read: Callable[[Mapping[str, Any]], _Read], row: Mapping[str, An
 def _learnt(row: Mapping[str, Any]) -> Learnt:
     together = {
         Other(_text(prompt), _text(watch), _text(other_prompt)): Together(
-            _number(times), _number(own), _number(other)
+            _amount(times), _amount(own), _amount(other)
         )
         for prompt, watch, other_prompt, times, own, other in row["together"][:MOST_PAIRS]
     }
     threshold = None if row["threshold"] is None else _share(row["threshold"])
-    told = _number(row["told"])
+    told = _amount(row["told"])
     return Learnt(_counts(row["visits"]), _counts(row["weak"]), told, together, threshold)
 
 
@@ -198,7 +199,9 @@ def _vector(content: Any) -> Vectors | None:
 
 def _counts(value: Any) -> Counts:
     counts = tuple(value)
-    if len(counts) != BINS or any(type(count) is not int or count < 0 for count in counts):
+    if len(counts) != BINS or any(
+        type(count) is not int or not 0 <= count <= MOST_COUNTED for count in counts
+    ):
         raise NotUnderstood("it holds no histogram")
     return counts
 
@@ -207,6 +210,13 @@ def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise NotUnderstood(f"{value!r} is no number")
     return float(value)
+
+
+def _amount(value: Any) -> float:
+    number = _number(value)
+    if number < 0:
+        raise NotUnderstood(f"{number} is below 0")
+    return number
 
 
 def _share(value: Any) -> float:

@@ -20,37 +20,33 @@ RETRY_SECONDS = 30.0
 class Saving:
     """Writes to a `Store`; what goes wrong is told to `complain`, and never raised.
 
-    A file that is broken, or a newer version's, is moved aside. After a failure everything that
-    `everything` gives is written. For one thread at a time.
+    `take` is called once with what the file held at first: now, or later where it can't be read
+    now. A file that is broken, or a newer version's, is moved aside. After a failure everything
+    that `everything` gives is written. For one thread at a time.
     """
 
     def __init__(
         self,
         file: Path,
+        take: Callable[[Contents], None],
         everything: Callable[[Store], None],
         complain: Callable[[str], None],
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._file = file
+        self._take = take
         self._everything = everything
         self._complain = complain
         self._seconds = seconds
         self._store: Store | None = None
+        self._was_read = False
         self._try_again_at = 0.0
         self.failing = False
         """Whether the last attempt to write it failed."""
-        self.found = Contents()
-        """What the file held at first."""
         try:
             self._store = self._opened()
-            self.found = self._store.load()
         except (OSError, sqlite3.Error) as error:
             self._fail(error)
-        if self.found.set_aside:
-            complain(
-                f"what is learnt in {file} is not understood by this version of streamwatch:"
-                f" {self.found.set_aside:,} rows; they are kept there, in the table set_aside"
-            )
 
     def write(self, write: Callable[[Store], None]) -> bool:
         """Whether it could be written."""
@@ -86,7 +82,11 @@ class Saving:
         self._try_again_at = self._seconds() + RETRY_SECONDS
         try:
             store = self._opened()
-            self._everything(store)
+            try:
+                self._everything(store)
+            except BaseException:
+                store.close()
+                raise
         except (OSError, sqlite3.Error) as error:
             log.debug("%s still can't be written: %s", self._file, error)
             return False
@@ -97,7 +97,7 @@ class Saving:
     def _opened(self) -> Store:
         """The file, or a new one in its place. Raises OSError or sqlite3.Error."""
         try:
-            return Store(self._file)
+            return self._opened_as_it_is()
         except NewerVersion:
             aside = move_aside(self._file, "newer")
             why = "is a newer version's"
@@ -110,4 +110,23 @@ class Saving:
             f"the file {self._file} of what is learnt {why}; it is kept as {aside.name}, and"
             " learning begins anew"
         )
-        return Store(self._file)
+        return self._opened_as_it_is()
+
+    def _opened_as_it_is(self) -> Store:
+        """Raises NewerVersion too."""
+        store = Store(self._file)
+        if self._was_read:
+            return store
+        try:
+            found = store.load()
+        except BaseException:
+            store.close()
+            raise
+        self._was_read = True
+        self._take(found)
+        if found.set_aside:
+            self._complain(
+                f"what is learnt in {self._file} is not understood by this version of streamwatch:"
+                f" {found.set_aside:,} rows; they are kept there, in the table set_aside"
+            )
+        return store

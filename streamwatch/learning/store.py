@@ -116,6 +116,7 @@ class Store:
             try:
                 contents.learnt[subject] = rows.learnt_of(_fields(row, format))
             except NotUnderstood as reason:
+                contents.learnt[subject] = Learnt()
                 odd.append(("subjects", number, str(reason)))
         for number, of, format, row in self._database.execute(
             "SELECT number, subject, format, row FROM visits ORDER BY number"

@@ -8,7 +8,8 @@ valley.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +23,16 @@ LEAST_NOISE = 5
 LEAST_SEPARATION = 0.8
 """Of the variance, the share that must lie between the two classes. Splitting one class at its best
 gives 0.64 where it is normal, and 0.75 where it is uniform."""
+LUCK = 0.35
+"""The share must be greater by this, divided by the root of how many were counted: few of one class
+fall into two by chance. Of 300 uniform samples of 20, 98 are split without it, and 5 with it."""
 VALLEY = 0.5
 """The threshold's bins must hold less than this share of what the lower of the two peaks does."""
 NOISE_FOR_A_VISIT = 2.0
 """Weak sightings count at most this often for each visit: there may be thousands."""
 VOTE_WEIGHT = 5.0
-"""What somebody said of a visit counts as so many of them."""
+"""A visit that was said to be wrong counts as so many more of what lies below the threshold. Right
+ones count no more than others: that some are very sure says nothing against the rest."""
 INTO_THE_VALLEY = 1 / 3
 """How far into an empty valley the threshold lies, from its lower end: a missed visit is worse than
 a false one."""
@@ -49,16 +54,19 @@ def suggested(visits: Counts, weak: Counts, votes: Iterable[Vote] = ()) -> float
     weights = np.array(visits, np.float64) + scale * np.array(weak, np.float64)
     right, wrong = np.zeros(BINS), np.zeros(BINS)
     for vote in votes:
-        (right if vote.right else wrong)[bin_of(vote.visit.reach)] += 1
-    weights += VOTE_WEIGHT * (right + wrong)
-    places = _valleys(weights)
-    if not places:
+        if vote.visit.reach > 0:  # else it was told before a restart, and how sure is not known
+            (right if vote.right else wrong)[bin_of(vote.visit.reach)] += 1
+    valleys = _valleys(weights, wrong)
+    # Where more were right than wrong, what lies below are visits too, if weaker ones.
+    against = {
+        place: wrong[place:].sum() + right[:place].sum()
+        for place in valleys
+        if right[:place].sum() <= wrong[:place].sum()
+    }
+    if not against:
         return None
-    against = {place: wrong[place:].sum() + right[:place].sum() for place in places}
-    least = min(against.values())
-    separation = _separation(weights)
-    best = max((place for place in places if against[place] == least), key=lambda p: separation[p])
-    first, last = _plateau(weights, best)
+    best = min(against, key=lambda place: (against[place], -valleys[place]))
+    first, last = _plateau(weights + right + wrong, best)
     return round((first + INTO_THE_VALLEY * (last - first)) / BINS, 2)
 
 
@@ -67,32 +75,33 @@ def next_threshold(now: float, suggestion: float, floor: float) -> float:
     return round(max(floor, min(now + STEP, max(now - STEP, suggestion))), 3)
 
 
-def _valleys(weights: _Weights) -> list[int]:
-    """The bins at which the lower and the upper class are clearly apart."""
-    separation = _separation(weights)
-    smooth = np.convolve(weights, np.ones(3) / 3, mode="same")
-    return [
-        place
-        for place in range(1, BINS)
-        if separation[place] >= LEAST_SEPARATION
-        and weights[:place].sum() >= LEAST_NOISE
-        and smooth[place] <= VALLEY * min(smooth[:place].max(), smooth[place:].max())
-    ]
+def _valleys(weights: _Weights, wrong: _Weights) -> dict[int, float]:
+    """The bins at which the lower and the upper class are clearly apart, and how far."""
+    valleys = {}
+    for place in range(1, BINS):
+        # A wrong one above a threshold is no reason for it.
+        whole = weights + VOTE_WEIGHT * np.where(np.arange(BINS) < place, wrong, 0.0)
+        smooth = np.convolve(whole, np.ones(3) / 3, mode="same")
+        separation = _separation(whole, place)
+        if (
+            separation >= LEAST_SEPARATION + LUCK / math.sqrt(whole.sum())
+            and whole[:place].sum() >= LEAST_NOISE
+            and smooth[place] <= VALLEY * min(smooth[:place].max(), smooth[place:].max())
+        ):
+            valleys[place] = separation
+    return valleys
 
 
-def _separation(weights: _Weights) -> Sequence[float]:
-    """For each bin, the share of the variance that lies between what is below it and the rest."""
+def _separation(weights: _Weights, place: int) -> float:
+    """The share of the variance that lies between what is below this bin and the rest."""
     values = (np.arange(BINS) + 0.5) / BINS
-    total = weights.sum()
+    total, below = weights.sum(), weights[:place].sum()
+    if not 0 < below < total:
+        return 0.0
     mean = (weights * values).sum() / total
     variance = (weights * (values - mean) ** 2).sum() / total
-    below = np.concatenate(([0.0], np.cumsum(weights)[:-1])) / total
-    below_sum = np.concatenate(([0.0], np.cumsum(weights * values)[:-1])) / total
-    apart = below * (1 - below)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = np.where(apart > 0, (mean * below - below_sum) ** 2 / apart, 0.0)
-        shares = between / variance if variance > 0 else np.zeros(BINS)
-    return [float(share) for share in shares]
+    mean_below = (weights * values)[:place].sum() / below
+    return float(below / (total - below) * (mean - mean_below) ** 2 / variance)
 
 
 def _plateau(weights: _Weights, place: int) -> tuple[int, int]:

@@ -62,8 +62,10 @@ class Votes:
         for vote in votes:
             self._votes.pop(vote.visit.id, None)
             self._votes[vote.visit.id] = vote
-            gone += self._too_many(vote)
-        self.drop(gone)
+            for id in self._too_many(vote):
+                del self._votes[id]
+                gone.append(id)
+        self._sort()
         return gone
 
     def update(self, vote: Vote) -> None:
