@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 
 from streamwatch.config import Config
@@ -184,3 +185,27 @@ def test_what_lies_on_one_box_is_named_and_one_wrong_silences_the_false_one(room
     for event in held_back:
         assert event.second_look is not None
         assert event.second_look.taught_by == wrong.id
+
+
+def test_the_picture_of_a_near_miss_is_masked_and_private(room: Room) -> None:
+    """A cat sits at the edge of a mask: its crop shows what is beside it, and black behind it."""
+    clip = DOGS_AND_CATS.write(room.folder / "scene.mp4", fps=FPS)
+    cat = (512, 312)  # where the first sits, in a picture of 640x360
+    left = (cat[0] + 22) / 640
+    beside = ((left, 0.0), (1.0, 0.0), (1.0, 1.0), (left, 1.0))
+    config = recording(clip, room, cats={"prompt": "cat", "confidence": 0.999})
+    camera = config.cameras["yard"].model_copy(update={"mask": (beside,)})
+    events = room.watched(config.model_copy(update={"cameras": {"yard": camera}}))
+    assert told(events) == []
+
+    at_the_edge = [
+        (miss, path) for miss, path in room.misses if abs(miss.box[0] - (cat[0] - 18)) < 12
+    ]
+    _, path = max(at_the_edge, key=lambda found: found[0].confidence)
+    assert path is not None
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert path.stat().st_mode & 0o777 == 0o600
+    crop = cv2.imread(str(path))
+    assert crop is not None
+    assert crop[:, -3:].max() < 24, "what is behind the mask shows"
+    assert crop[:, :10].mean() > 40

@@ -49,7 +49,7 @@ class Learner:
         self._why_untold = why_untold
         self._picture = picture
         self._since_step = 0
-        """How many things were noted since the last step of the threshold."""
+        """How many things were noted since a step of the threshold was due."""
         self.threshold = start
         """The confidence that things need to count."""
 
@@ -160,6 +160,7 @@ class Learner:
         self._since_step += 1
         if self._fixed or self._since_step < THINGS_PER_STEP:
             return
+        self._since_step = 0
         learnt = self._memory.learnt
         suggestion = suggested(learnt.visits, learnt.weak, self._lessons.votes(self.subject))
         if suggestion is None:
@@ -167,7 +168,7 @@ class Learner:
         now = next_threshold(self.threshold, suggestion, self._floor)
         if now == self.threshold:
             return
-        before, self.threshold, self._since_step = self.threshold, now, 0
+        before, self.threshold = self.threshold, now
         self._memory.note_threshold(now)
         self._lessons.stepped(self.subject, before, now)
 
