@@ -9,18 +9,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from ulid import ULID
-
-from streamwatch.config import Config, NearMissSettings, near_miss_folder
+from streamwatch.config import Config
 from streamwatch.databases import reason
-from streamwatch.elapsed import Elapsed
 from streamwatch.errors import StreamwatchError
 from streamwatch.geometry import Box
 from streamwatch.learning import rows
+from streamwatch.learning.album import Album
 from streamwatch.learning.learnt import (
     Counts,
     Learnt,
@@ -33,13 +31,10 @@ from streamwatch.learning.learnt import (
     words_of,
 )
 from streamwatch.learning.lessons import Memory
-from streamwatch.learning.near_misses import Day, Kept
 from streamwatch.learning.saving import Saving
 from streamwatch.learning.store import Contents, Store
 from streamwatch.learning.thresholds import suggested
 from streamwatch.learning.votes import MOST_VOTES, Votes
-from streamwatch.pictures.drawing import NOT_DRAWN, render_crop
-from streamwatch.pictures.folder import Gallery, SnapshotFolder, named
 
 log = logging.getLogger(__name__)
 
@@ -89,17 +84,13 @@ class Learning:
         """Reads the file; without one nothing outlives the process."""
         self._on_near_miss = on_near_miss
         self._on_change = on_change
-        self._complain = complain
         self._now = now
-        self._elapsed = Elapsed(time.monotonic, now)
-        self._kept_by: NearMissSettings | None = None
-        self._gallery: Gallery | None = None
+        self._album = Album(config, write=self._write, complain=complain, now=now)
         self._lock = threading.Lock()
         """Held while one of these is read or changed as a whole."""
         self._memories: dict[Subject, Memory] = {}
         self._visits: dict[str, ToldVisit] = {}
         self._votes = Votes()
-        self._days: dict[tuple[str, str], Day] = {}
         self._saved: dict[Subject, Learnt] = {}
         """As they are in the file."""
         self._unsaved_visits: dict[str, ToldVisit] = {}
@@ -132,10 +123,8 @@ class Learning:
     def change(self, config: Config) -> None:
         """Continue with another configuration."""
         self._config = config
-        self._settings: NearMissSettings = config.near_misses
-        self._zone: tzinfo | None = config.zone
+        self._album.change(config)
         self._tasks.put(self._forget_former)
-        self._tasks.put(partial(self._keep_pictures, config.near_misses))
 
     # --- Lessons ----------------------------------------------------------------------------------
 
@@ -152,12 +141,7 @@ class Learning:
     def wants(
         self, subject: Subject, kind: NearMissKind, confidence: float, box: Box, at: datetime, /
     ) -> bool:
-        most = self._settings.a_day
-        with self._lock:
-            day = self._days.get((subject.camera, subject.watch))
-            if day is None or day.day != self._day(at):
-                return most > 0
-            return day.place(kind, confidence, box, most).wanted
+        return self._album.wants((subject.camera, subject.watch), kind, confidence, box, at)
 
     def near_miss(self, miss: NearMiss, /) -> None:
         if self.wants(miss.subject, miss.kind, miss.confidence, miss.box, miss.captured_at):
@@ -299,8 +283,7 @@ class Learning:
                 pass
             else:
                 self._guarded(task)
-            if self._gallery is not None:
-                self._gallery.clean_if_due()
+            self._guarded(self._album.clean_if_due)
             if time.monotonic() >= next_save:
                 next_save = time.monotonic() + SAVE_SECONDS
                 self._guarded(self._save)
@@ -343,74 +326,9 @@ class Learning:
         self._write(lambda store: store.save({}, votes=[vote]))
 
     def _take_near_miss(self, miss: NearMiss) -> None:
-        pair = miss.subject.camera, miss.subject.watch
-        today = self._day(miss.captured_at)
-        with self._lock:
-            day = self._days.get(pair)
-            # One that lies ahead is of a clock that was wrong then, but for what was seen just
-            # before midnight.
-            if day is None or not timedelta(0) <= day.day - today <= timedelta(days=1):
-                day = self._days[pair] = Day(today)
-                self._tidy(today)
-            place = day.place(miss.kind, miss.confidence, miss.box, self._settings.a_day)
-            if day.day != today or not place.wanted:
-                return
-        outdone = place.outdone
-        path = self._pictured(miss)
-        name = None if path is None else path.name
-        number = None
-
-        def write(store: Store) -> None:
-            nonlocal number
-            number = store.keep_near_miss(miss, today, name)
-            if outdone is not None and outdone.number is not None:
-                store.drop_near_miss(outdone.number)
-
-        self._write(write)
-        with self._lock:
-            if outdone is not None:
-                day.kept.remove(outdone)
-            day.kept.append(Kept(number, name, miss.kind, miss.confidence, miss.box))
-        if outdone is not None and outdone.file is not None and self._gallery is not None:
-            self._gallery.delete(outdone.file)
-        self._on_near_miss(miss, path)
-
-    def _pictured(self, miss: NearMiss) -> Path | None:
-        """Where the picture of its box is, which is drawn and kept now; None if it has none."""
-        if miss.picture is None or self._gallery is None:
-            return None
-        subject = miss.subject
-        name = named(miss.captured_at, subject.camera, subject.watch, str(ULID()))
-        try:
-            crop = render_crop(miss.picture, self._config.snapshots.quality)
-        except NOT_DRAWN as error:
-            self._complain(f"a near miss of {subject.camera} can't be drawn: {error}")
-            return None
-        return self._gallery.keep_as(name, crop)
-
-    def _keep_pictures(self, settings: NearMissSettings) -> None:
-        """Keep pictures as these settings say."""
-        if settings == self._kept_by:
-            return
-        self._kept_by = settings
-        folder = near_miss_folder(settings)
-        self._gallery = Gallery(
-            SnapshotFolder(folder, keep=settings.keep, max_bytes=settings.max_size),
-            noun="near misses",
-            complain=self._complain,
-            now=self._now,
-            seconds=time.monotonic,
-            elapsed=self._elapsed,
-        )
-
-    def _tidy(self, today: date) -> None:
-        """Delete the rows of the days before those that are kept."""
-        first = today - self._settings.keep - timedelta(days=1)
-
-        def task() -> None:
-            self._write(lambda store: store.drop_near_misses_before(first))
-
-        self._tasks.put(task)  # not now: nothing is written while the lock is held
+        kept, path = self._album.keep(miss)
+        if kept:
+            self._on_near_miss(miss, path)
 
     def _teach(
         self,
@@ -442,14 +360,15 @@ class Learning:
             self._gone_votes += gone
         remarks = []
         if before is not None:
-            already = _said(before.right)
             remarks.append(
-                f"it was taught {already} before"
-                + (" already" if before.right == right else f"; now it is {_said(right)}")
+                f"it was taught {_said(right)} already"
+                if before.right == right
+                else f"it was taught {_said(before.right)} before; now it is {_said(right)}"
             )
         if visit.vector is None:
             remarks.append(
-                "no second look was taken at it, so its crop is not learnt, only how sure it was"
+                "no second look was taken at the whole of it, so its crop is not learnt, only how"
+                " sure it was"
             )
         if gone:
             remarks.append(f"the oldest of more than {MOST_VOTES} was forgotten for it")
@@ -540,9 +459,6 @@ class Learning:
         if gone:
             self._write(lambda store: store.forget(subjects=gone))
 
-    def _day(self, at: datetime) -> date:
-        return at.astimezone(self._zone).date()
-
     # --- the file ---------------------------------------------------------------------------------
 
     def _take_what_was_saved(self, found: Contents) -> None:
@@ -556,7 +472,7 @@ class Learning:
                     memory.learnt = learnt
             self._visits = {visit.id: visit for visit in found.visits} | self._visits
             self._votes.put([*found.votes, *self._votes])
-            self._days = found.days | self._days
+        self._album.recall(found.days)
 
     def _save(self) -> None:
         """Write what has changed."""

@@ -303,14 +303,15 @@ def test_what_can_not_be_taught_is_said(school: School) -> None:
 def test_without_a_second_look_a_lesson_says_what_is_not_learnt(school: School) -> None:
     school.learning.told(told_visit("a", subject=CAR))
     assert school.taught("a", right=False).remarks == (
-        "no second look was taken at it, so its crop is not learnt, only how sure it was",
+        "no second look was taken at the whole of it, so its crop is not learnt, only how sure it"
+        " was",
     )
 
 
 def test_the_same_vote_again_says_so(school: School) -> None:
     school.learning.told(told_visit("a", subject=CAR, vector=vector(1, 2)))
     school.taught("a", right=False)
-    assert school.taught("a", right=False).remarks == ("it was taught wrong before already",)
+    assert school.taught("a", right=False).remarks == ("it was taught wrong already",)
     assert school.votes == [("a", False)]
 
 
