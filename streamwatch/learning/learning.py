@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,8 +17,8 @@ from streamwatch.config import Config
 from streamwatch.databases import reason
 from streamwatch.errors import StreamwatchError
 from streamwatch.geometry import Box
-from streamwatch.learning import rows
 from streamwatch.learning.album import Album
+from streamwatch.learning.known import MOST_VISITS, Known
 from streamwatch.learning.learnt import (
     Counts,
     Learnt,
@@ -31,10 +31,9 @@ from streamwatch.learning.learnt import (
     words_of,
 )
 from streamwatch.learning.lessons import Memory
-from streamwatch.learning.saving import Saving
 from streamwatch.learning.store import Contents, Store
 from streamwatch.learning.thresholds import suggested
-from streamwatch.learning.votes import MOST_VOTES, Votes
+from streamwatch.learning.votes import MOST_VOTES
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +44,6 @@ FORGET_SECONDS = 5.0
 """How long somebody waits until a vote is forgotten."""
 MOST_WAITING = 256
 """Near misses and visits that wait for the thread; more are left out."""
-MOST_VISITS = 100
-"""The newest alerts of a camera and watch that can be taught."""
-MOST_FORMER = 100
-"""Subjects that no watch needs any more: it may be written again as it was."""
-
 OnNearMiss = Callable[[NearMiss, Path | None], None]
 """Is called with a near miss that is kept, and with where its picture is, if it has one."""
 
@@ -86,25 +80,12 @@ class Learning:
         self._on_change = on_change
         self._now = now
         self._album = Album(config, write=self._write, complain=complain, now=now)
-        self._lock = threading.Lock()
-        """Held while one of these is read or changed as a whole."""
-        self._memories: dict[Subject, Memory] = {}
-        self._visits: dict[str, ToldVisit] = {}
-        self._votes = Votes()
-        self._saved: dict[Subject, Learnt] = {}
-        """As they are in the file."""
-        self._unsaved_visits: dict[str, ToldVisit] = {}
-        self._gone_visits: list[str] = []
-        self._gone_votes: list[str] = []
-        """Forgotten while the file could not be written."""
+        self._known = Known(file, recall=self._recall, complain=complain)
         self._suggested: Mapping[str, float] = {}
         self._tasks: queue.Queue[Callable[[], None]] = queue.Queue()
         self._left_out = 0
         self._stopping = threading.Event()
         self.change(config)
-        self._saving: Saving | None = None
-        if file is not None:
-            self._saving = Saving(file, self._take_what_was_saved, self._write_everything, complain)
         self._thread = threading.Thread(target=self._run, name="learning", daemon=True)
 
     def start(self) -> None:
@@ -117,8 +98,8 @@ class Learning:
         self._tasks.put(lambda: None)
         if self._thread.ident is not None:
             self._thread.join(timeout)
-        elif self._saving is not None:
-            self._saving.close()
+        else:
+            self._known.close()
 
     def change(self, config: Config) -> None:
         """Continue with another configuration."""
@@ -129,14 +110,13 @@ class Learning:
     # --- Lessons ----------------------------------------------------------------------------------
 
     def memory(self, subject: Subject, /) -> Memory:
-        with self._lock:
-            return self._memories.setdefault(subject, Memory(subject))
+        return self._known.memory(subject)
 
     def votes(self, subject: Subject, /) -> Sequence[Vote]:
-        return self._votes.of(subject)
+        return self._known.votes.of(subject)
 
     def taught(self, watch: str, words: str, /) -> Taught:
-        return self._votes.taught(watch, words)
+        return self._known.votes.taught(watch, words)
 
     def wants(
         self, subject: Subject, kind: NearMissKind, confidence: float, box: Box, at: datetime, /
@@ -148,14 +128,8 @@ class Learning:
             self._offer(partial(self._take_near_miss, miss))
 
     def told(self, visit: ToldVisit, /) -> None:
-        with self._lock:
-            # What a crash has left open is told again under the same id, without a look.
-            before = self._visits.pop(visit.id, None)
-            if before is not None:
-                vector = before.vector if visit.vector is None else visit.vector
-                visit = replace(visit, vector=vector, reach=max(before.reach, visit.reach))
-            self._visits[visit.id] = visit
-        self._offer(partial(self._take_visit, visit))
+        visit = self._known.tell(visit)
+        self._offer(lambda: self._known.settle(visit))
 
     def stepped(self, subject: Subject, before: float, now: float, /) -> None:
         log.info(
@@ -201,7 +175,7 @@ class Learning:
     @property
     def all_votes(self) -> tuple[Vote, ...]:
         """In the order in which they were taught."""
-        return tuple(self._votes)
+        return tuple(self._known.votes)
 
     def suggestions(self) -> dict[str, float]:
         """By watch, the threshold that what its cameras have seen suggests, where any is."""
@@ -220,7 +194,7 @@ class Learning:
         if watch not in config.watches or config.watches[watch].confidence != "auto":
             return {}
         subjects = self._subjects().get(watch, [])
-        learnt = self._learnt_of(subjects)
+        learnt = self._known.learnt(subjects)
         start = config.confidence_of(watch)
         return {
             subject.camera: learnt.get(subject, Learnt()).threshold or start for subject in subjects
@@ -229,48 +203,17 @@ class Learning:
     def learnt(self) -> dict[Subject, Learnt]:
         """What is known of the watches of the configuration, on each of their cameras."""
         subjects = self._subjects().values()
-        return self._learnt_of([subject for of_watch in subjects for subject in of_watch])
+        return self._known.learnt([subject for of_watch in subjects for subject in of_watch])
 
     def of_camera(self, camera: str) -> str:
         """All that was learnt of a camera, as text for `take_over` on another machine; without near
         misses, whose pictures stay here."""
-        learnt = {key: it for key, it in self._learnt_now().items() if key.camera == camera}
-        with self._lock:
-            visits = [each for each in self._visits.values() if each.subject.camera == camera]
-        votes = [each for each in self._votes if each.visit.subject.camera == camera]
-        return rows.handing_over(camera, learnt, visits, votes)
+        return self._known.of_camera(camera)
 
     def take_over(self, text: str) -> None:
         """Continue with what another machine has learnt of a camera, in place of what is known of
         it here. Call before the camera runs. Raises NotUnderstood, and changes nothing then."""
-        camera, learnt, visits, votes = rows.handed_over(text)
-        with self._lock:
-            gone = [subject for subject in self._memories if subject.camera == camera]
-            for subject in gone:
-                del self._memories[subject]
-            gone_visits = [id for id, each in self._visits.items() if each.subject.camera == camera]
-            for id in gone_visits:
-                del self._visits[id]
-            gone_votes = [v.visit.id for v in self._votes if v.visit.subject.camera == camera]
-            self._votes.drop(gone_votes)
-            for subject, found in learnt.items():
-                self._memories[subject] = Memory(subject, found)
-            self._visits |= {visit.id: visit for visit in visits}
-            too_many = self._votes.put(votes)
-
-        def write(store: Store) -> None:
-            store.forget(subjects=gone, visits=gone_visits, votes=gone_votes)
-            store.save(learnt, visits, votes)
-            store.forget(votes=too_many)
-
-        def task() -> None:
-            for id in gone_visits:
-                self._unsaved_visits.pop(id, None)
-            if not self._write(write):
-                self._gone_visits += gone_visits
-                self._gone_votes += [*gone_votes, *too_many]
-
-        self._tasks.put(task)
+        self._tasks.put(self._known.take_over(text))
 
     # --- in the thread `learning` -----------------------------------------------------------------
 
@@ -290,8 +233,7 @@ class Learning:
             if self._stopping.is_set() and self._tasks.empty():
                 break
         self._guarded(self._save)
-        if self._saving is not None:
-            self._saving.close()
+        self._known.close()
 
     def _guarded(self, task: Callable[[], None]) -> None:
         """What is learnt is worth less than the alerts: whatever fails here stays here."""
@@ -309,21 +251,6 @@ class Learning:
         self._left_out += 1
         if self._left_out == 1:
             log.warning("more comes than can be learnt; some of it is left out")
-
-    def _take_visit(self, visit: ToldVisit) -> None:
-        self._unsaved_visits[visit.id] = visit
-        with self._lock:
-            same = [id for id, each in self._visits.items() if each.subject == visit.subject]
-            for id in same[:-MOST_VISITS]:
-                del self._visits[id]
-                self._gone_visits.append(id)
-            voted = self._votes.get(visit.id)
-            if voted is None:
-                return
-            # It was voted on while it lasted.
-            vote = Vote(visit, voted.right, voted.at)
-            self._votes.update(vote)
-        self._write(lambda store: store.save({}, votes=[vote]))
 
     def _take_near_miss(self, miss: NearMiss) -> None:
         kept, path = self._album.keep(miss)
@@ -346,18 +273,8 @@ class Learning:
 
     def _taken(self, which: str | tuple[str, str], right: bool) -> Lesson:
         """Raises StreamwatchError where there is no such visit."""
-        with self._lock:
-            visit = self._visit(which)
-            before = self._votes.get(visit.id)
-            vote = Vote(visit, right, self._now().timestamp())
-            gone = self._votes.put([vote])
-
-        def write(store: Store) -> None:
-            store.save({}, votes=[vote])
-            store.forget(votes=gone)
-
-        if not self._write(write):
-            self._gone_votes += gone
+        visit = self._visit(which)
+        before, gone = self._known.vote(Vote(visit, right, self._now().timestamp()))
         remarks = []
         if before is not None:
             remarks.append(
@@ -372,16 +289,14 @@ class Learning:
             )
         if gone:
             remarks.append(f"the oldest of more than {MOST_VOTES} was forgotten for it")
-        if self._saving is not None and self._saving.failing:
+        if self._known.failing:
             remarks.append("it can't be saved and would be lost at a restart")
         return Lesson(visit, right, tuple(remarks))
 
     def _visit(self, which: str | tuple[str, str]) -> ToldVisit:
         if isinstance(which, str):
-            if which in self._visits:
-                return self._visits[which]
-            if (vote := self._votes.get(which)) is not None:
-                return vote.visit
+            if (found := self._known.visit(which)) is not None:
+                return found
             raise StreamwatchError(
                 f"there is no alert {which}; the newest {MOST_VISITS} of each camera and watch can"
                 " be taught"
@@ -391,20 +306,14 @@ class Learning:
             unknown = watch if watch not in self._config.watches else camera
             noun = "watches" if unknown == watch else "cameras"
             raise StreamwatchError(f"{unknown} is none of the {noun}")
-        for visit in reversed(self._visits.values()):
-            if (visit.subject.camera, visit.subject.watch) == which:
-                return visit
+        if (found := self._known.newest_visit(camera, watch)) is not None:
+            return found
         raise StreamwatchError(f"there was no alert of {watch} on {camera} yet")
 
     def _forget(self, id: str, then: Callable[[StreamwatchError | None], None]) -> None:
-        with self._lock:
-            gone = self._votes.get(id)
-            self._votes.drop([id])
-        if gone is None:
+        if not self._known.forget_vote(id):
             then(StreamwatchError(f"nothing was taught of {id}"))
             return
-        if not self._write(lambda store: store.forget(votes=[id])):
-            self._gone_votes.append(id)
         then(None)
         self._tell_if_other()
 
@@ -428,90 +337,27 @@ class Learning:
             if watch.enabled
         }
 
-    def _learnt_of(self, subjects: Iterable[Subject]) -> dict[Subject, Learnt]:
-        with self._lock:
-            return {
-                subject: self._memories[subject].learnt
-                for subject in subjects
-                if subject in self._memories
-            }
-
     def _counts(self, subjects: Iterable[Subject]) -> tuple[Counts, Counts]:
         """What the subjects have seen, together."""
-        learnt = self._learnt_of(subjects).values()
+        learnt = self._known.learnt(subjects).values()
         none = Learnt()
         visits = [none.visits, *(each.visits for each in learnt)]
         weak = [none.weak, *(each.weak for each in learnt)]
         return tuple(map(sum, zip(*visits, strict=True))), tuple(map(sum, zip(*weak, strict=True)))
 
     def _forget_former(self) -> None:
-        """Leave no more than some of the subjects that no watch needs any more."""
-        needed = {subject for of_watch in self._subjects().values() for subject in of_watch}
-        with self._lock:
-            former = [subject for subject in self._memories if subject not in needed]
-            gone = former[:-MOST_FORMER]
-            for subject in gone:
-                del self._memories[subject]
-                self._saved.pop(subject, None)
-            for id in [id for id, each in self._visits.items() if each.subject in gone]:
-                del self._visits[id]
-            self._votes.drop([vote.visit.id for vote in self._votes if vote.visit.subject in gone])
-        if gone:
-            self._write(lambda store: store.forget(subjects=gone))
+        subjects = self._subjects().values()
+        self._known.forget_former({subject for of_watch in subjects for subject in of_watch})
 
-    # --- the file ---------------------------------------------------------------------------------
-
-    def _take_what_was_saved(self, found: Contents) -> None:
-        """Something may have been learnt before, where the file could not be read at first: of a
-        subject goes on what was seen more of."""
-        self._saved = dict(found.learnt)
-        with self._lock:
-            for subject, learnt in found.learnt.items():
-                memory = self._memories.setdefault(subject, Memory(subject))
-                if _entries(memory.learnt) <= _entries(learnt):
-                    memory.learnt = learnt
-            self._visits = {visit.id: visit for visit in found.visits} | self._visits
-            self._votes.put([*found.votes, *self._votes])
+    def _recall(self, found: Contents) -> None:
         self._album.recall(found.days)
 
-    def _save(self) -> None:
-        """Write what has changed."""
-        now = self._learnt_now()
-        changed = {
-            subject: learnt
-            for subject, learnt in now.items()
-            if learnt is not self._saved.get(subject) and learnt != Learnt()
-        }
-        visits, gone = self._unsaved_visits, self._gone_visits
-
-        def write(store: Store) -> None:
-            store.save(changed, visits.values())
-            store.forget(visits=gone)
-
-        if (changed or visits or gone) and self._write(write):
-            self._saved |= changed
-            self._unsaved_visits, self._gone_visits = {}, []
-        self._tell_if_other()
-
     def _write(self, write: Callable[[Store], None]) -> bool:
-        return self._saving is not None and self._saving.write(write)
+        return self._known.write(write)
 
-    def _write_everything(self, store: Store) -> None:
-        with self._lock:
-            visits = list(self._visits.values())
-        now = self._learnt_now()
-        store.forget(visits=self._gone_visits, votes=self._gone_votes)
-        store.save(now, visits, self._votes)
-        self._saved = now
-        self._unsaved_visits, self._gone_visits, self._gone_votes = {}, [], []
-
-    def _learnt_now(self) -> dict[Subject, Learnt]:
-        with self._lock:
-            return {subject: memory.learnt for subject, memory in self._memories.items()}
-
-
-def _entries(learnt: Learnt) -> int:
-    return sum(learnt.visits) + sum(learnt.weak)
+    def _save(self) -> None:
+        self._known.save()
+        self._tell_if_other()
 
 
 def _said(right: bool) -> str:

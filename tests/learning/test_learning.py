@@ -19,9 +19,10 @@ import pytest
 from streamwatch.config import Config
 from streamwatch.errors import SourceError, StreamwatchError
 from streamwatch.geometry import Box
+from streamwatch.learning import known, saving
 from streamwatch.learning import learning as module
-from streamwatch.learning import saving
-from streamwatch.learning.learning import MOST_VISITS, Learning, Lesson
+from streamwatch.learning.known import MOST_VISITS, Known
+from streamwatch.learning.learning import Learning, Lesson
 from streamwatch.learning.learnt import Learnt, NearMiss, Subject, words_of
 from streamwatch.learning.rows import NotUnderstood
 from streamwatch.learning.store import Store
@@ -253,7 +254,7 @@ def test_a_watch_written_with_other_words_begins_anew_and_goes_on_when_it_is_as_
 def test_of_words_that_no_watch_uses_any_more_so_many_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MOST_FORMER", 2)
+    monkeypatch.setattr(known, "MOST_FORMER", 2)
     former = [Subject("porch", "car", f"words {number}") for number in range(4)]
     with open_school(tmp_path) as school:
         for each in [*former, CAR]:
@@ -559,7 +560,7 @@ def test_what_fails_unexpectedly_does_not_end_the_thread(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(school.learning, "_take_visit", fail)
+    monkeypatch.setattr(Known, "settle", fail)
     school.learning.told(told_visit("a", subject=CAR))
     school.settle()
     assert "what was just seen is not learnt (division by zero)" in caplog.text
