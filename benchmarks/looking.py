@@ -31,11 +31,15 @@ class Tower:
         return Finding("clip", share >= at_least, score=share, beaten_by=beaten_by, milliseconds=0)
 
     def share(self, image: Image, box: Box, contrast: Contrast) -> tuple[float, str | None]:
+        return contrast.share(self.vector(image, box), self._tower.scale)
+
+    def vector(self, image: Image, box: Box) -> Vectors:
+        """Of the crop around a box, `(width,)`."""
         key = id(image), box
         if key not in self._seen:
             crop = resized(crop_around(image, box), self._tower.size)
             self._seen[key] = self._tower.encode(crop[None])[0]
-        return contrast.share(self._seen[key], self._tower.scale)
+        return self._seen[key]
 
     def forget(self) -> None:
         """To be called before images that it was given go away."""

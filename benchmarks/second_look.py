@@ -166,7 +166,7 @@ class Bench:
     """The detector, the text encoder and the image tower."""
 
     def __init__(self, settings: DetectorSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self.threshold = settings.threshold
         self.floor = floor(settings.threshold, settings.floor)
         self._detector = load_detector(settings)
@@ -175,7 +175,7 @@ class Bench:
 
     def vectors(self, words: Iterable[str]) -> Mapping[str, Vectors]:
         looking = WatchSettings.model_validate({"prompt": "thing", "second_look": "require"})
-        more = (*distractors(self._settings), *words_for([looking]))
+        more = (*distractors(self.settings), *words_for([looking]))
         return self._embeddings.vectors(tuple(dict.fromkeys((*words, *more))))
 
     def search(
@@ -190,7 +190,7 @@ class Bench:
         """What each variant makes of what is found in some footage."""
         names = tuple(chain.from_iterable(footage.named))
         vectors = self.vectors((*footage.meant, *names))
-        prompts = (*footage.meant, *names, *distractors(self._settings))
+        prompts = (*footage.meant, *names, *distractors(self.settings))
         detections = self.search(footage.frames, prompts, vectors)
         found = tuple(zip(footage.frames, detections, strict=True))
         first = self._events(footage, found, OFF, vectors, {})
@@ -214,7 +214,7 @@ class Bench:
             word: _watch(word, variant, rivals.get(word, ()) if variant.with_not else ())
             for word in footage.meant
         }
-        settings = self._settings
+        settings = self.settings
         near = self.tower.near if variant.near is None else variant.near
         compared = {
             word: contrast(watch.prompt, watch.not_, vectors, near)

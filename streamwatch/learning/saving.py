@@ -68,12 +68,11 @@ class Saving:
         self._try_again_at = self._seconds() + RETRY_SECONDS
         self.close()
         self._store = None
-        if not self.failing:
-            self.failing = True
-            self._complain(
-                f"what is learnt can't be written to {self._file} ({reason(error)});"
-                " it would be lost with the process"
-            )
+        self.failing = True
+        self._complain(
+            f"what is learnt can't be written to {self._file} ({reason(error)});"
+            " it would be lost with the process"
+        )
 
     def _mended(self) -> bool:
         """Whether the file can be opened again, and all that is known was written."""

@@ -428,6 +428,20 @@ def test_what_is_learnt_of_a_camera_goes_on_on_another_machine(tmp_path: Path) -
         assert other.taught("a", right=True).visit.id == "a"
 
 
+def test_of_votes_that_are_taken_over_too_the_oldest_are_forgotten(tmp_path: Path) -> None:
+    with open_school(tmp_path / "one") as one:
+        one.learning.told(told_visit("new", subject=CAR))
+        one.taught("new", right=False)
+        text = one.learning.of_camera("porch")
+    with open_school(tmp_path / "other") as other:
+        for number in range(MOST_VOTES):
+            other.learning.told(told_visit(f"{number}", subject=GARDEN_CAR))
+            other.taught(f"{number}", right=False)
+        other.learning.take_over(text)
+    ids = [id for (id,) in other.rows("id", "votes")]
+    assert ids == [*(f"{number}" for number in range(1, MOST_VOTES)), "new"]
+
+
 def test_taking_over_twice_changes_nothing_more(tmp_path: Path) -> None:
     with open_school(tmp_path / "one") as one:
         see_two_kinds(one.learning)
@@ -522,6 +536,33 @@ def test_a_folder_that_can_not_be_made_is_told_once(
         assert school.votes == [("a", False), ("b", False)]
 
 
+@contextmanager
+def locked(file: Path) -> Iterator[sqlite3.Connection]:
+    """As by another process, until the connection is closed."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        yield other
+
+
+def test_what_was_learnt_more_of_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saving, "RETRY_SECONDS", 0.0)
+    with open_school(tmp_path) as school:
+        school.learning.memory(CAR).note_visit(0.9, {})
+    with locked(school.file) as other, open_school(tmp_path) as school:
+        see_two_kinds(school.learning)
+        memory = school.learning.memory(CAR)
+        learnt = memory.learnt
+        other.close()
+        school.learning.told(told_visit("a", subject=CAR))
+        school.taught("a", right=True)
+        assert memory.learnt == learnt
+    with open_school(tmp_path) as school:
+        assert school.learning.memory(CAR).learnt == learnt
+
+
 def test_what_could_not_be_read_at_first_goes_on_when_it_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -531,26 +572,40 @@ def test_what_could_not_be_read_at_first_goes_on_when_it_can(
         school.learning.told(told_visit("a", subject=CAR))
         school.taught("a", right=False)
         learnt = school.learning.memory(CAR).learnt
-    with closing(sqlite3.connect(school.file, isolation_level=None)) as other:
-        other.execute("PRAGMA locking_mode = EXCLUSIVE")
-        other.execute("BEGIN EXCLUSIVE")
-        with open_school(tmp_path) as school:
-            assert "locked" in school.complaints[0]
-            memory = school.learning.memory(CAR)
-            memory.note_visit(0.6, {})
-            school.learning.told(told_visit("b", subject=CAR))
-            school.taught("b", right=True)
-            assert school.votes == [("b", True)]
-            other.close()
-            school.taught("b", right=True)
-            assert school.votes == [("a", False), ("b", True)]
-            assert school.taught("a", right=True).visit.id == "a"
-            assert memory.learnt == learnt
-            assert school.votes == [("b", True), ("a", True)]
-            assert len(school.complaints) == 1
+    with locked(school.file) as other, open_school(tmp_path) as school:
+        assert "locked" in school.complaints[0]
+        memory = school.learning.memory(CAR)
+        memory.note_visit(0.6, {})
+        school.learning.told(told_visit("b", subject=CAR))
+        school.taught("b", right=True)
+        assert school.votes == [("b", True)]
+        other.close()
+        school.taught("b", right=True)
+        assert school.votes == [("a", False), ("b", True)]
+        assert school.taught("a", right=True).visit.id == "a"
+        assert memory.learnt == learnt
+        assert school.votes == [("b", True), ("a", True)]
+        assert len(school.complaints) == 1
     with open_school(tmp_path) as school:
         assert school.learning.memory(CAR).learnt == learnt
         assert set(school.votes) == {("a", True), ("b", True)}
+
+
+def test_votes_forgotten_for_others_on_a_full_disk_do_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_school(tmp_path) as school:
+        for number in range(MOST_VOTES + 1):
+            school.learning.told(told_visit(f"{number}", subject=CAR))
+            if number < MOST_VOTES:
+                school.taught(f"{number}", right=False)
+        give_room = fill_the_disk(monkeypatch)
+        school.taught(f"{MOST_VOTES}", right=False)
+        give_room()
+        school.taught(f"{MOST_VOTES}", right=False)
+    assert [id for (id,) in school.rows("id", "votes")] == [
+        f"{number}" for number in range(1, MOST_VOTES + 1)
+    ]
 
 
 @pytest.mark.expects_errors

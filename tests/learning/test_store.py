@@ -152,7 +152,7 @@ def test_what_is_forgotten_is_gone(file: Path) -> None:
         store.forget(subjects=[DOGS])
     contents = loaded(file)
     assert contents.learnt == {SUBJECT: LEARNT}
-    assert (contents.visits, contents.votes) == ([], [])
+    assert (contents.visits, contents.votes, contents.set_aside) == ([], [], 0)
 
 
 def test_near_misses_are_dropped_one_by_one_and_by_their_age(file: Path) -> None:

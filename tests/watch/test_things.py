@@ -192,7 +192,7 @@ def test_a_thing_that_stays_through_a_gap_is_one() -> None:
 
 
 def test_what_is_found_elsewhere_after_a_gap_is_another() -> None:
-    assert len(list(followed([(0.0, [found(0.5, 300)]), (2.9, [found(0.5, 320)])]))) == 2
+    assert len(list(followed([(0.0, [found(0.5, 300)]), (2.9, [found(0.5, 310)])]))) == 2
 
 
 def test_what_belongs_to_one_visit_is_one_wherever_it_is() -> None:
@@ -315,6 +315,23 @@ def test_a_thing_that_is_told_holds_no_picture() -> None:
     assert thing.told
     assert thing.best.picture is None
     assert asked == []
+
+
+def test_a_thing_drops_its_picture_once_it_is_told() -> None:
+    stay = visit()
+    things = followed([(0.0, [found(0.9, 300, stay)])])
+    stay.id = "told"
+    things.see(frame(0.2), [found(0.5, 300, stay)], THRESHOLD, pictured)
+    assert [thing.best.picture for thing in things] == [None]
+
+
+def test_the_picture_of_a_thing_that_is_told_makes_room_for_another() -> None:
+    stay = visit()
+    things = followed([(0.0, [found(0.9, 100, stay), found(0.5, 300), found(0.4, 500)])])
+    assert [thing.best.picture is not None for thing in things] == [True, True, False]
+    stay.id = "told"
+    things.see(frame(0.2), [found(0.8, 100, stay), found(0.45, 500)], THRESHOLD, pictured)
+    assert [thing.best.picture is not None for thing in things] == [False, True, True]
 
 
 def test_a_told_thing_leaves_its_room_to_others() -> None:
