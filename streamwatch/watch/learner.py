@@ -43,7 +43,6 @@ class Learner:
         self._memory = memory
         self._lessons = lessons
         self._things = things
-        self._start = start
         self._fixed = fixed
         self._floor = 0.0
         self._why_untold = why_untold
@@ -96,10 +95,12 @@ class Learner:
         for thing in self._things.take_gone(seconds):
             self._conclude(thing)
 
-    def conclude(self) -> None:
-        """Nothing more will be seen of what is there."""
+    def conclude(self, *, cut_off: bool = False) -> None:
+        """Nothing more will be seen of what is there; where it is `cut_off`, by a change of the
+        watch or a stop, nobody knows whether it would have been told."""
         for thing in self._things.take_all():
-            self._conclude(thing)
+            if thing.told or not cut_off:
+                self._conclude(thing)
 
     def tell_visit(self, visit: Visit) -> None:
         """A visit was told: as it begins, and as it ends."""

@@ -133,7 +133,7 @@ class Watch:
         # Frames come every 1/fps with some jitter: half a frame's time more lets the last be late.
         self._within = self._settings.appear.within.total_seconds() + 0.5 / camera.fps
         if conditions.subject != self._learner.subject:
-            self._learner.conclude()
+            self._learner.conclude(cut_off=True)
             self._learner = self._made_learner(conditions)
         self._learner.move(conditions.model_floor, self._within, camera.fps)
         self._need(self._learner.threshold)
@@ -329,9 +329,10 @@ class Watch:
 
     def lost(self, gone_seconds: float) -> list[Event]:
         """End the open visits if the camera has been gone for longer than `leave`."""
+        events = []
         if gone_seconds > self._leave:
+            events = self._end_all("lost")
             self._learner.conclude()
-        events = self._end_all("lost") if gone_seconds > self._leave else []
         return events + ends(self._past.take_lost(gone_seconds), "restart")
 
     def close(self, reason: EndReason) -> list[Event]:
@@ -340,7 +341,7 @@ class Watch:
         if reason not in _OVER:
             self._leaving.clear()
         events = self._end_all(reason) + ends(self._past.take_all(), reason)
-        self._learner.conclude()
+        self._learner.conclude(cut_off=reason not in _OVER)
         return events
 
     def _held(self, track: Track, size: tuple[int, int]) -> tuple[str, ...]:

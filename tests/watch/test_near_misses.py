@@ -9,7 +9,7 @@ import pytest
 
 from streamwatch.geometry import Box
 from streamwatch.learning.learnt import bin_of
-from streamwatch.records import Detection, Finding
+from streamwatch.records import Detection, EndReason, Finding
 from streamwatch.watch.learner import REPORT_SECONDS
 from tests.watch.scenes import Notes, Seen, camera_rules, camera_watches, frame, person, play
 
@@ -184,6 +184,29 @@ def test_what_stays_and_does_not_count_is_told_while_it_is_there_and_not_again()
 
 def test_what_still_may_be_told_is_none_while_it_is_there() -> None:
     notes = misses(there(person(300), until=200), REPORT_SECONDS + 2, dwell="2m")
+    assert notes.misses == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"), [("lost", True), ("changed", False), ("shutdown", False)]
+)
+def test_what_a_change_or_a_stop_cuts_off_is_no_near_miss(reason: EndReason, told: bool) -> None:
+    """Nobody knows whether it would have been told; where a recording ends it was not."""
+    notes = Notes()
+    watches = camera_watches({"people": {"dwell": "60s"}}, lessons=notes)
+    play(watches, there(person(300), until=100), 8)
+    watches.close(reason)
+    assert bool(notes.misses) is told
+    assert notes.learnt["people"].told == 0
+
+
+@pytest.mark.parametrize("reason", ["lost", "changed", "shutdown"])
+def test_what_was_told_is_learnt_of_when_it_is_cut_off_too(reason: EndReason) -> None:
+    notes = Notes()
+    watches = camera_watches(lessons=notes)
+    play(watches, there(person(300), until=100), 8)
+    watches.close(reason)
+    assert notes.learnt["people"].told == 1
     assert notes.misses == []
 
 
