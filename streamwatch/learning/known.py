@@ -80,6 +80,7 @@ class Known:
         return found
 
     def newest_visit(self, camera: str, watch: str) -> ToldVisit | None:
+        """The one that was told last; others may have ended after it began."""
         with self._lock:
             for visit in reversed(self._visits.values()):
                 if (visit.subject.camera, visit.subject.watch) == (camera, watch):
@@ -100,7 +101,7 @@ class Known:
         """Take a visit that was told, and return it with what was known of it before."""
         with self._lock:
             # What a crash has left open is told again under the same id, without a look.
-            before = self._visits.pop(visit.id, None)
+            before = self._visits.get(visit.id)
             if before is not None:
                 vector = before.vector if visit.vector is None else visit.vector
                 visit = replace(visit, vector=vector, reach=max(before.reach, visit.reach))

@@ -282,12 +282,18 @@ def test_an_alert_is_taught_by_its_id(school: School) -> None:
     assert vote.at == MOMENT.timestamp()
 
 
+def test_the_newest_alert_is_the_one_that_began_last(school: School) -> None:
+    """An earlier one that ends after that is told once more."""
+    for id in ("first", "second", "first"):
+        school.learning.told(told_visit(id, subject=CAR, vector=vector(1, 2)))
+    school.taught(("porch", "car"), right=False)
+    assert school.votes == [("second", False)]
+
+
 def test_the_newest_alert_of_a_camera_and_watch_is_taught(school: School) -> None:
     for id, of in (("a", CAR), ("b", CAR), ("c", GARDEN_CAR), ("d", DOGS)):
         school.learning.told(told_visit(id, subject=of))
     assert school.taught(("porch", "car"), right=True).visit.id == "b"
-    school.learning.told(told_visit("a", subject=CAR))  # it ends last
-    assert school.taught(("porch", "car"), right=True).visit.id == "a"
     assert school.taught(("garden", "car"), right=True).visit.id == "c"
 
 
