@@ -134,8 +134,7 @@ def test_each_visit_of_an_rtsp_stream_gives_one_alert(
     for prompt in PRESENT:
         check_order(prompt, received)
     for prompt in ABSENT:
-        place = f"street/{prompt.replace(' ', '-')}"
-        assert [m.payload for m in received if m.topic.endswith(place)] == [b"OFF"]
+        assert [payload for _, payload in told_of(prompt, received)] == [b"OFF"]
 
 
 def check_visits(alerts: Sequence[Mapping[str, Any]], count: int) -> None:
@@ -151,10 +150,16 @@ def check_visits(alerts: Sequence[Mapping[str, Any]], count: int) -> None:
         assert visit[-1]["reason"] in ("left", "shutdown")
 
 
-def check_order(prompt: str, received: Sequence[Received]) -> None:
-    """The snapshot before its event, the state after it, and OFF at the start and the end."""
+def told_of(prompt: str, received: Sequence[Received]) -> list[tuple[str, bytes]]:
+    """Kind and payload of what was told of a prompt's watch, without what came near to an alert."""
     place = f"street/{prompt.replace(' ', '-')}"
     mine = [(m.topic.split("/")[1], m.payload) for m in received if m.topic.endswith(place)]
+    return [(kind, payload) for kind, payload in mine if kind != "near"]
+
+
+def check_order(prompt: str, received: Sequence[Received]) -> None:
+    """The snapshot before its event, the state after it, and OFF at the start and the end."""
+    mine = told_of(prompt, received)
     kinds = [kind for kind, _ in mine]
     assert kinds[:4] == ["state", "snapshot", "events", "state"]
     assert mine[1][1].startswith(b"\xff\xd8\xff"), "no JPEG"
@@ -225,7 +230,7 @@ def test_the_same_file_gives_the_same_events(pets: list[Sequence[Received]]) -> 
 def test_prompts_of_not_suppress_alerts_and_are_never_published(
     pets: list[Sequence[Received]],
 ) -> None:
-    """With `not: dog` only the cat gives an alert."""
+    """With `not: dog` only the cat gives an alert; a near miss says what it was beaten by."""
     received = pets[0]
     alerts = [alert for alert in alerts_among(received) if alert["type"] == "new"]
     started = {
@@ -235,8 +240,12 @@ def test_prompts_of_not_suppress_alerts_and_are_never_published(
     assert [position > 7 for position in started["sharpened"]] == [True]
     assert {alert["prompt"] for alert in alerts} == {"cat"}
 
+    near = [m.json for m in received if m.topic == "streamwatch/near/yard/sharpened"]
+    assert any(miss["reason"].startswith('beaten by "dog" (') for miss in near)
+
     # `info` contains the watches with their `not`; snapshots are no text.
-    quiet = [m for m in received if m.topic != "streamwatch/info" and "/snapshot/" not in m.topic]
+    others = [m for m in received if m.topic != "streamwatch/info" and "/near/" not in m.topic]
+    quiet = [m for m in others if "/snapshot/" not in m.topic]
     assert {m.topic.split("/")[0] for m in quiet} == {"streamwatch", "homeassistant"}
     told = {m.payload for m in received if m.topic == "streamwatch/info"}
     assert all(b'"dog"' in info for info in told)

@@ -27,7 +27,7 @@ BELOW = Reason("below", "0.20 is below 0.30")
 OUTSIDE = Reason("zone", "outside zone drive")
 THRESHOLD = 0.3
 KEEP_SECONDS = 3.0
-WITHIN_SECONDS = 2.0
+WITHIN_SECONDS = 2.1
 HITS = 3
 
 
