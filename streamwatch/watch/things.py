@@ -11,6 +11,7 @@ from datetime import datetime
 from math import hypot
 
 from streamwatch.geometry import Box, center, iou
+from streamwatch.pictures.drawing import NOT_DRAWN, cut_out
 from streamwatch.records import Detection, Frame, MarkedPicture
 from streamwatch.watch.rules import Reason
 from streamwatch.watch.visit import Visit
@@ -18,8 +19,7 @@ from streamwatch.watch.visit import Visit
 MOST_FOLLOWED = 8
 """At once, the surest: a low threshold finds a lot of noise."""
 MOST_PICTURES = 2
-"""Of a watch's things so many hold the frame they were seen best in, the surest ones: a frame may
-take some MB."""
+"""Of a watch's things so many hold a picture of where they were seen best, the surest ones."""
 STAYED_IOU = 0.7
 """What is found is the same thing as before if their boxes overlap so much: it has stayed."""
 SAME_IOU = 0.3
@@ -46,12 +46,27 @@ class Found:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sight:
-    """A thing in the frame in which it was surest; its picture is None where that is not held."""
+    """A thing in the frame in which it was surest; its picture is None where that is not held.
+
+    It is the whole frame, which takes some MB, until the thing is seen less surely (`whole`); then
+    the crop alone.
+    """
 
     found: Found
     frame_size: tuple[int, int]
     captured_at: datetime
     picture: MarkedPicture | None
+    whole: bool = True
+
+    def settled(self) -> Sight:
+        """With the crop alone; without a picture where that can't be made."""
+        if self.picture is None or not self.whole:
+            return self
+        try:
+            crop = cut_out(self.picture)
+        except NOT_DRAWN:
+            crop = None
+        return replace(self, picture=crop, whole=False)
 
 
 @dataclass(slots=True, eq=False)
@@ -141,6 +156,7 @@ class Things:
         """Follow what was found in a frame; `picture` gives what may be held of it."""
         surest = sorted(found, key=lambda each: each.detection.confidence, reverse=True)
         free = list(self._things)
+        better = set[Thing]()
         for each in surest[:MOST_FOLLOWED]:
             thing = self._same(free, each, frame.seconds)
             if thing is None:
@@ -156,8 +172,12 @@ class Things:
             thing.note(frame.seconds, each, threshold, self.within_seconds, self._hits)
             if is_best:
                 thing.best = _sight(frame, each, None if thing.told else picture(each))
+                better.add(thing)
         self._last_seconds = frame.seconds
         self._hold_few_pictures()
+        for thing in self._things:
+            if thing not in better:
+                thing.best = thing.best.settled()
 
     def stay(self, seconds: float) -> None:
         """A frame that shows what the last one did: what was there is there."""

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from streamwatch.geometry import Box
-from streamwatch.pictures.drawing import PLATE_BGR, render, render_crop
+from streamwatch.pictures.drawing import PLATE_BGR, cut_out, render, render_crop
 from streamwatch.pixels import Pixels
 from streamwatch.records import Image, MarkedPicture
 
@@ -152,3 +152,22 @@ def test_a_crop_is_the_box_with_a_margin_and_nothing_drawn() -> None:
 def test_a_crop_ends_at_the_edges(box: Box, size: tuple[int, int]) -> None:
     height, width = cropped(grey(640, 360), box).shape[:2]
     assert (width, height) == size
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (100.3, 120.7, 200.2, 300.9),
+        (-20.5, 10.0, 60.0, 80.0),
+        (600.0, 300.0, 660.0, 380.0),
+        (10.0, 10.0, 10.0, 10.0),
+        (-50.0, -50.0, -10.0, -10.0),
+    ],
+)
+def test_a_crop_cut_out_beforehand_is_the_same(box: Box) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (360, 640, 3), np.uint8)
+    whole = MarkedPicture(Pixels(noise), box, "red car 0.83")
+    alone = cut_out(whole)
+    assert render_crop(alone, 90) == render_crop(whole, 90)
+    assert cut_out(alone).picture.size == alone.picture.size
+    assert alone.picture.bgr().base is None, "it keeps the whole frame in memory"

@@ -11,7 +11,7 @@ from streamwatch.geometry import Box
 from streamwatch.learning.learnt import bin_of
 from streamwatch.records import Detection, EndReason, Finding
 from streamwatch.watch.learner import REPORT_SECONDS
-from tests.watch.scenes import Notes, Seen, camera_rules, camera_watches, frame, person, play
+from tests.watch.scenes import SIZE, Notes, Seen, camera_rules, camera_watches, frame, person, play
 
 LEFT_HALF = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
 DOG = Detection("dog", 0.41, person(300).box)
@@ -172,7 +172,9 @@ def test_a_near_miss_shows_the_surest_sight() -> None:
     assert miss.box == person(340).box
     assert miss.captured_at == frame(2.0).captured_at
     assert miss.picture is not None
-    assert miss.picture.box == miss.box
+    x1, y1, x2, y2 = miss.picture.box
+    assert (x2 - x1, y2 - y1) == pytest.approx((32, 80))
+    assert miss.picture.picture.size < SIZE, "it holds the whole frame, which takes some MB"
 
 
 def test_what_stays_and_does_not_count_is_told_while_it_is_there_and_not_again() -> None:
