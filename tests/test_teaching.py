@@ -35,7 +35,9 @@ def teach(subscriber: Subscriber, payload: dict[str, Any]) -> dict[str, Any]:
     """The answer to the command."""
     count = len(subscriber.of("streamwatch/result/teach"))
     subscriber.publish("streamwatch/command/teach", json.dumps(payload))
-    subscriber.wait_for(lambda _: len(subscriber.of("streamwatch/result/teach")) > count)
+    subscriber.wait_for(
+        lambda _: len(subscriber.of("streamwatch/result/teach")) > count, PATIENCE_SECONDS
+    )
     answer = subscriber.of("streamwatch/result/teach")[count].json
     assert isinstance(answer, dict)
     return answer
@@ -71,8 +73,9 @@ def test_a_wrong_alert_is_taught_once_and_for_all(
                 assert message.json["taught_by"] == wrong
                 assert message.json["second_look"]["decided"] == "rejected"
 
-            near = [m for m in subscriber.received if m.topic.startswith("streamwatch/near/")]
-            (first,) = [m for m in near if m.topic.endswith("/sure-cat")][:1]
+            near = "streamwatch/near/yard/sure-cat"
+            subscriber.wait_for(lambda _: subscriber.of(near), PATIENCE_SECONDS)
+            first = subscriber.of(near)[0]
             assert first.json["reason"].endswith("is below 0.999")
             assert Path(first.json["crop_path"]).stat().st_mode & 0o777 == 0o600
 
