@@ -139,7 +139,7 @@ def test_a_learnt_confidence_settles_above_a_steady_false_alarm(tmp_path: Path) 
         room = Room(tmp_path / str(number))
         config = recording(clip, room, dogs={"prompt": list(DOG_WORDS), "confidence": "auto"})
         thresholds, passes = [0.3], []
-        for _ in range(6):
+        for _ in range(5):
             passes.append(room.watched(config))
             with room.learning(config) as learning:
                 thresholds.append(learning.in_force("dogs")["yard"])
