@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "streamwatch"
 LEVELS = (
     {"masking"},
     {"errors"},
-    {"geometry", "tls", "paths", "logs", "files", "databases", "elapsed", "processes"},
-    {"records"},
+    {"geometry", "tls", "paths", "logs", "files", "elapsed", "processes"},
+    {"records", "databases"},
     {"pixels"},
     {"config"},
     {"pictures"},

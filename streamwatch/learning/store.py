@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import get_args
+from typing import TypeVar, get_args
 
-from streamwatch.files import PRIVATE
+from streamwatch.databases import demand_sound, opened, transaction
 from streamwatch.learning import rows
 from streamwatch.learning.learnt import Learnt, NearMiss, NearMissKind, Subject, ToldVisit, Vote
 from streamwatch.learning.near_misses import Day, Kept
@@ -22,9 +19,9 @@ VERSION = 1
 """SQLite's `user_version`."""
 CACHE_KB = 256
 """Of the file in memory, in place of SQLite's 2 MB: everything is there already."""
-LOCK_SECONDS = 0.5
-"""How long to wait for a process that is just closing the file."""
 MOST_SET_ASIDE = 1000
+
+_Read = TypeVar("_Read")
 
 _TABLES = """
 CREATE TABLE subjects (
@@ -78,12 +75,7 @@ class Store:
     def __init__(self, file: Path) -> None:
         """Raises OSError too, and NewerVersion."""
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE))
-        file.chmod(PRIVATE)  # SQLite gives its other files the same mode
-        # Opened by one thread and then owned by another.
-        self._database = sqlite3.connect(
-            file, isolation_level=None, check_same_thread=False, timeout=LOCK_SECONDS
-        )
+        self._database = opened(file)
         try:
             self._prepare()
         except BaseException:
@@ -95,14 +87,12 @@ class Store:
         self._database.execute("PRAGMA synchronous = NORMAL")
         self._database.execute("PRAGMA foreign_keys = ON")
         self._database.execute(f"PRAGMA cache_size = -{CACHE_KB}")
-        (found,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
-        if found != "ok":
-            raise sqlite3.DatabaseError(str(found).splitlines()[0])
+        demand_sound(self._database)
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
             raise NewerVersion
         if version < VERSION:
-            with self._transaction():
+            with transaction(self._database):
                 for statement in _TABLES.split(";"):
                     self._database.execute(statement)
                 self._database.execute(f"PRAGMA user_version = {VERSION}")
@@ -121,22 +111,25 @@ class Store:
             except NotUnderstood as reason:
                 contents.learnt[subject] = Learnt()
                 odd.append(("subjects", number, str(reason)))
-        for number, of, format, row in self._database.execute(
-            "SELECT number, subject, format, row FROM visits ORDER BY number"
-        ):
-            try:
-                contents.visits.append(rows.visit_of(subjects[of], _fields(row, format)))
-            except (NotUnderstood, KeyError) as reason:
-                odd.append(("visits", number, str(reason)))
-        for number, of, format, row in self._database.execute(
-            "SELECT number, subject, format, row FROM votes ORDER BY number"
-        ):
-            try:
-                contents.votes.append(rows.vote_of(subjects[of], _fields(row, format)))
-            except (NotUnderstood, KeyError) as reason:
-                odd.append(("votes", number, str(reason)))
+
+        def read(
+            table: str, read_row: Callable[[Subject, Mapping[str, object]], _Read]
+        ) -> list[_Read]:
+            """What a table holds of the subjects, in the order in which it was put there."""
+            found = []
+            for number, of, format, row in self._database.execute(
+                f"SELECT number, subject, format, row FROM {table} ORDER BY number"
+            ):
+                try:
+                    found.append(read_row(subjects[of], _fields(row, format)))
+                except (NotUnderstood, KeyError) as reason:
+                    odd.append((table, number, str(reason)))
+            return found
+
+        contents.visits = read("visits", rows.visit_of)
+        contents.votes = read("votes", rows.vote_of)
         contents.days = self._days()
-        with self._transaction():
+        with transaction(self._database):
             for table, number, why in odd:
                 self._set_aside(table, number, why)
         contents.set_aside = len(odd)
@@ -149,7 +142,7 @@ class Store:
         votes: Iterable[Vote] = (),
     ) -> None:
         """Write these over what is known of the same subjects and visits."""
-        with self._transaction():
+        with transaction(self._database):
             for subject, found in learnt.items():
                 self._database.execute(
                     "UPDATE subjects SET format = ?, row = ? WHERE number = ?",
@@ -168,7 +161,7 @@ class Store:
         subjects: Iterable[Subject] = (),
     ) -> None:
         """Delete visits and votes by the visits' ids, and subjects with all that is theirs."""
-        with self._transaction():
+        with transaction(self._database):
             self._database.executemany("DELETE FROM visits WHERE id = ?", [(id,) for id in visits])
             self._database.executemany("DELETE FROM votes WHERE id = ?", [(id,) for id in votes])
             self._database.executemany(
@@ -178,7 +171,7 @@ class Store:
 
     def keep_near_miss(self, miss: NearMiss, day: date, file: str | None) -> int:
         """Its number; `file` is the name of its picture."""
-        with self._transaction():
+        with transaction(self._database):
             cursor = self._database.execute(
                 "INSERT INTO near_misses (camera, watch, day, kind, confidence, needed, prompt,"
                 " reason, captured_at, x1, y1, x2, y2, file)"
@@ -193,11 +186,11 @@ class Store:
         return cursor.lastrowid
 
     def drop_near_miss(self, number: int) -> None:
-        with self._transaction():
+        with transaction(self._database):
             self._database.execute("DELETE FROM near_misses WHERE number = ?", (number,))
 
     def drop_near_misses_before(self, day: date) -> None:
-        with self._transaction():
+        with transaction(self._database):
             self._database.execute("DELETE FROM near_misses WHERE day < ?", (day.isoformat(),))
 
     def close(self) -> None:
@@ -262,17 +255,6 @@ class Store:
             "DELETE FROM set_aside WHERE number <= (SELECT max(number) FROM set_aside) - ?",
             (MOST_SET_ASIDE,),
         )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._database.execute("COMMIT")
-        except BaseException:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            raise
 
 
 def _fields(row: object, format: object) -> dict[str, object]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from streamwatch.databases import transaction
+
 VERSION = 1
 """SQLite's `user_version`; 0 is the first release's, whose rows hold the time of day."""
 
@@ -46,8 +48,7 @@ def migrated(database: sqlite3.Connection, now: float) -> None:
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version >= VERSION:
         return
-    database.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(database):
         for statement in (_TABLES + _SINCE_1).split(";"):
             database.execute(statement)
         # Run 0 ended just now, and its seconds count from there back.
@@ -62,7 +63,3 @@ def migrated(database: sqlite3.Connection, now: float) -> None:
             "INSERT INTO runs (run, before, lasted, ended_at) VALUES (0, 0, 0, ?)", (now,)
         )
         database.execute(f"PRAGMA user_version = {VERSION}")
-        database.execute("COMMIT")
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise

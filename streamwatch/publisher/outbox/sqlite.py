@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from streamwatch.databases import demand_sound, opened, transaction
 from streamwatch.elapsed import Elapsed
-from streamwatch.files import PRIVATE
 from streamwatch.publisher.outbox.outbox import Waiting
 from streamwatch.publisher.outbox.rows import FORMAT, NotUnderstood, event_of, row_of
 from streamwatch.publisher.outbox.runs import CAME, CAME_AT, Runs
@@ -22,8 +20,6 @@ MAX_BYTES = 256_000_000
 MAX_AGE = timedelta(days=7)
 ROW_BYTES = 100
 """What SQLite needs for an event beside its text: key, index entries, page headers."""
-LOCK_SECONDS = 0.5
-"""How long to wait for a process that is just closing the file."""
 MOST_ON_THEIR_WAY = 100
 """More than are ever unacknowledged: this many rows are searched for one that may be dropped."""
 MOST_SET_ASIDE = 10_000
@@ -57,16 +53,7 @@ class SqliteOutbox:
         self._max_bytes = max_bytes
         self._max_age = max_age
         self._elapsed = elapsed or Elapsed(time.monotonic, lambda: datetime.now(UTC))
-        if file is not None:
-            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE))
-            file.chmod(PRIVATE)  # SQLite gives its other files the same mode
-        # Made by one thread and then owned by another.
-        self._database = sqlite3.connect(
-            ":memory:" if file is None else file,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=LOCK_SECONDS,
-        )
+        self._database = opened(file)
         self._count = self._bytes = self.next_number = self.of_a_newer_version = 0
         self._taken: set[int] = set()
         try:
@@ -215,22 +202,17 @@ class SqliteOutbox:
         self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
-        (found,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
-        if found != "ok":
-            raise sqlite3.DatabaseError(str(found).splitlines()[0])
+        demand_sound(self._database)
         migrated(self._database, self._elapsed.began_at)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         before = self._count, self._bytes, self.dropped, self.expired, self.set_aside
-        self._database.execute("BEGIN IMMEDIATE")
         try:
-            yield
-            self._database.execute("COMMIT")
+            with transaction(self._database):
+                yield
         except BaseException:
             self._count, self._bytes, self.dropped, self.expired, self.set_aside = before
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
             raise
 
     def _insert(self, number: int, event: Event, row: bytes, since: float) -> None:
