@@ -32,7 +32,7 @@ def show(document: Mapping[str, Any], console: Console) -> None:
     )
     # A daemon that was started before an upgrade does not tell them.
     _line(console, _looks(document.get("second_looks", {})))
-    cameras = _table("camera", "status", "fps", "asleep", "age", "problem")
+    cameras = table("camera", "status", "fps", "asleep", "age", "problem")
     for name, camera in document["cameras"].items():
         fps, age = camera.get("fps"), camera.get("age_s")
         cameras.add_row(
@@ -47,7 +47,7 @@ def show(document: Mapping[str, Any], console: Console) -> None:
     for name, camera in document["cameras"].items():
         if part := camera.get("restless"):
             _line(console, _restless(name, part))
-    watches = _table("watch", "prompts", "confidence", "there now")
+    watches = table("watch", "prompts", "confidence", "there now")
     for name, watch in document["watches"].items():
         there = ", ".join(
             camera if count == 1 else f"{camera} ({count})"
@@ -132,8 +132,8 @@ def _looks(counts: Mapping[str, Any]) -> str:
     )
 
 
-def _table(*headings: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
+def table(*headings: str) -> Table:
+    empty = Table(box=box.SIMPLE_HEAD)
     for heading in headings:
-        table.add_column(heading)
-    return table
+        empty.add_column(heading)
+    return empty

@@ -8,11 +8,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from streamwatch.cli.status import table
 from streamwatch.databases import reason
 from streamwatch.errors import StreamwatchError
 from streamwatch.learning.store import NewerVersion, Store
@@ -49,11 +48,10 @@ def show(votes: Sequence[Mapping[str, Any]], console: Console) -> None:
             soft_wrap=True,
         )
         return
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("alert", "was", "camera", "watch", "prompt", "confidence", "crop", "at"):
-        table.add_column(heading, no_wrap=heading == "alert")
+    rows = table("alert", "was", "camera", "watch", "prompt", "confidence", "crop", "at")
+    rows.columns[0].no_wrap = True  # an id that is broken can't be copied
     for vote in votes:
-        table.add_row(
+        rows.add_row(
             vote["id"],
             vote["is"],
             vote["camera"],
@@ -63,7 +61,7 @@ def show(votes: Sequence[Mapping[str, Any]], console: Console) -> None:
             "learnt" if vote["crop"] else "",
             vote["captured_at"],
         )
-    console.print(table)
+    console.print(rows)
 
 
 @contextmanager

@@ -191,9 +191,10 @@ class Learning:
     def in_force(self, watch: str) -> dict[str, float]:
         """By camera, the threshold of a watch, where it is learnt."""
         config = self._config
-        if watch not in config.watches or config.watches[watch].confidence != "auto":
+        settings = config.watches.get(watch)
+        if settings is None or not settings.enabled or settings.confidence != "auto":
             return {}
-        subjects = self._subjects().get(watch, [])
+        subjects = self._subjects_of(watch)
         learnt = self._known.learnt(subjects)
         start = config.confidence_of(watch)
         return {
@@ -202,8 +203,7 @@ class Learning:
 
     def learnt(self) -> dict[Subject, Learnt]:
         """What is known of the watches of the configuration, on each of their cameras."""
-        subjects = self._subjects().values()
-        return self._known.learnt([subject for of_watch in subjects for subject in of_watch])
+        return self._known.learnt(self._all_subjects())
 
     def of_camera(self, camera: str) -> str:
         """All that was learnt of a camera, as text for `take_over` on another machine; without near
@@ -327,15 +327,20 @@ class Learning:
 
     def _subjects(self) -> dict[str, list[Subject]]:
         """By watch, those of the configuration."""
-        config = self._config
         return {
-            name: [
-                Subject(camera, name, words_of(watch, config.detector))
-                for camera in config.cameras_of(name)
-            ]
-            for name, watch in config.watches.items()
+            name: self._subjects_of(name)
+            for name, watch in self._config.watches.items()
             if watch.enabled
         }
+
+    def _subjects_of(self, watch: str) -> list[Subject]:
+        """One for each of its cameras."""
+        config = self._config
+        words = words_of(config.watches[watch], config.detector)
+        return [Subject(camera, watch, words) for camera in config.cameras_of(watch)]
+
+    def _all_subjects(self) -> set[Subject]:
+        return {subject for of_watch in self._subjects().values() for subject in of_watch}
 
     def _counts(self, subjects: Iterable[Subject]) -> tuple[Counts, Counts]:
         """What the subjects have seen, together."""
@@ -346,8 +351,7 @@ class Learning:
         return tuple(map(sum, zip(*visits, strict=True))), tuple(map(sum, zip(*weak, strict=True)))
 
     def _forget_former(self) -> None:
-        subjects = self._subjects().values()
-        self._known.forget_former({subject for of_watch in subjects for subject in of_watch})
+        self._known.forget_former(self._all_subjects())
 
     def _recall(self, found: Contents) -> None:
         self._album.recall(found.days)

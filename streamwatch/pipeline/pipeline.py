@@ -124,8 +124,8 @@ class Pipeline:
         UnavailableSetting.
         """
         ready = threading.Condition()
-        self.lessons = lessons or Unkept()
-        self._maker = CameraMaker(ready, on_problem, self.lessons)
+        self._lessons = lessons or Unkept()
+        self._maker = CameraMaker(ready, on_problem, self._lessons)
         self._on_look_problem = on_look_problem
         self._on_detector = on_detector
         self._lock = threading.Lock()
@@ -290,7 +290,7 @@ class Pipeline:
             detector,
             embeddings,
             words,
-            with_words(config, lookers, words.vectors, self.lessons),
+            with_words(config, lookers, words.vectors, self._lessons),
             self._cameras(config, words, before.cameras),
         )
 
@@ -408,7 +408,7 @@ class Pipeline:
             time.monotonic() - since,
             len(words.named),
         )
-        looks = with_words(config, lookers, words.vectors, self.lessons)
+        looks = with_words(config, lookers, words.vectors, self._lessons)
         cameras = self._cameras(config, words, before={})
         return Setup(config, detector, embeddings, words, looks, cameras)
 

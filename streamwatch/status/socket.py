@@ -25,13 +25,7 @@ def ask(paths: Iterable[Path]) -> dict[str, Any] | None:
 
     Raises PermissionError if it belongs to another user, and TimeoutError if it does not answer.
     """
-    answer = _asked(paths, "/status", PATIENCE_SECONDS)
-    if answer is None:
-        return None
-    code, content = answer
-    if code != HTTPStatus.OK:
-        raise TimeoutError(f"it answered {code}")
-    return cast(dict[str, Any], json.loads(content))
+    return cast(dict[str, Any] | None, _document(paths, "/status"))
 
 
 def look(paths: Iterable[Path], camera: str) -> bytes | None:
@@ -56,13 +50,7 @@ def look(paths: Iterable[Path], camera: str) -> bytes | None:
 
 def taught(paths: Iterable[Path]) -> list[dict[str, Any]] | None:
     """The votes on alerts that this daemon knows; None if none listens. Raises what `ask` does."""
-    answer = _asked(paths, "/taught", PATIENCE_SECONDS)
-    if answer is None:
-        return None
-    code, content = answer
-    if code != HTTPStatus.OK:
-        raise TimeoutError(f"it answered {code}")
-    return cast(list[dict[str, Any]], json.loads(content))
+    return cast(list[dict[str, Any]] | None, _document(paths, "/taught"))
 
 
 def forget(paths: Iterable[Path], id: str) -> bool:
@@ -80,6 +68,17 @@ def forget(paths: Iterable[Path], id: str) -> bool:
         case HTTPStatus.NOT_FOUND:
             raise StreamwatchError(content.decode().strip())
     raise TimeoutError(f"it answered {code}")
+
+
+def _document(paths: Iterable[Path], page: str) -> Any:
+    """What a page of JSON holds; None if nobody listens."""
+    answer = _asked(paths, page, PATIENCE_SECONDS)
+    if answer is None:
+        return None
+    code, content = answer
+    if code != HTTPStatus.OK:
+        raise TimeoutError(f"it answered {code}")
+    return json.loads(content)
 
 
 def _asked(

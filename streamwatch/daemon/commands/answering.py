@@ -134,7 +134,10 @@ class Commands:
                 message="; ".join(lesson.remarks) or None,
             )
 
-        self._learning.teach(which, right=request.right, then=tell)
+        def take(lesson: Lesson | StreamwatchError) -> None:
+            self._reloading.do(partial(tell, lesson))
+
+        self._learning.teach(which, right=request.right, then=take)
 
     def _take_a_change(self, asked: _Asked) -> None:
         self._changes.take(_ANYBODY)
