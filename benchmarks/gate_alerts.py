@@ -134,7 +134,12 @@ class Player:
         }
         settings = CameraSettings.model_validate({"url": "/dev/video0", "fps": fps})
         rules = CameraRules(
-            settings, watches, TOYBOX.threshold, TOYBOX.floor, None, dict.fromkeys(watches, ())
+            settings,
+            watches,
+            dict.fromkeys(watches, TOYBOX.threshold),
+            TOYBOX.floor,
+            None,
+            dict.fromkeys(watches, ()),
         )
         numbers = itertools.count()
         self.fps = fps

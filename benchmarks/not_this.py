@@ -17,7 +17,7 @@ import platform
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, count
+from itertools import chain
 
 import psutil
 from rich.console import Console
@@ -28,16 +28,14 @@ from benchmarks.look_alikes import HELD_OUT_SEED, cases
 from benchmarks.looking import told
 from benchmarks.rivals import FPS
 from benchmarks.second_look import Bench, Footage
-from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.learning.learnt import Taught, ToldVisit, Vote
 from streamwatch.learning.lessons import Unkept
 from streamwatch.learning.votes import Votes
-from streamwatch.prompts.rivals import distractors, rivals_of
+from streamwatch.prompts.rivals import distractors
 from streamwatch.records import Detection, Event, Finding, Frame, LookRequest, Vectors
 from streamwatch.second_look.contrast import contrast
-from streamwatch.watch.camera import CameraRules, CameraWatches
 from tests.truth.mistaken import DOG_WORDS, DOGS_AND_CATS, HAMSTER, HAMSTER_WORDS
 from tests.truth.scenes import Scene
 
@@ -109,17 +107,8 @@ class Pass:
             by = taught.wrong_like(vector, compared[request.watch].own, self.same)
             return Finding("clip", by is None, score=1.0, taught_by=by, vector=vector)
 
-        settings = self.bench.settings
-        rules = CameraRules(
-            CameraSettings(url="bundled:street", fps=FPS),
-            watches,
-            settings.threshold,
-            settings.floor,
-            None,
-            rivals_of(watches, settings, self.vectors),
-        )
-        notes, numbers = Notes(), count(1)
-        made = CameraWatches("bench", rules, lambda: str(next(numbers)), notes)
+        notes = Notes()
+        made = self.bench.watches(watches, self.vectors, notes)
         events = [e for e in told(made, self.found, find) if e.type in ("new", "rejected")]
         return events, notes.visits
 

@@ -283,7 +283,8 @@ class Bench:
         rivals = rivals_of(watches, settings, self.vectors)
         camera = CameraSettings(url="bundled:street", fps=fps)
         numbers = itertools.count(1)
-        rules = CameraRules(camera, watches, settings.threshold, settings.floor, None, rivals)
+        confidences = dict.fromkeys(watches, settings.threshold)
+        rules = CameraRules(camera, watches, confidences, settings.floor, None, rivals)
         made = CameraWatches("bench", rules, lambda: str(next(numbers)))
         return made, searched(watches, rivals)
 

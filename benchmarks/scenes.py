@@ -256,7 +256,7 @@ def _watches(case: Case, fps: float) -> CameraWatches:
         CameraRules(
             CameraSettings(url="bundled:street", fps=fps, zones=case.zones),
             {"watch": _settings(case)},
-            TOYBOX.threshold,
+            {"watch": TOYBOX.threshold},
             TOYBOX.floor,
             None,
             {"watch": ()},

@@ -44,6 +44,7 @@ from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import View
 from streamwatch.geometry import Box, iou
+from streamwatch.learning.lessons import Lessons
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.rivals import distractors, rivals_of
@@ -214,7 +215,6 @@ class Bench:
             word: _watch(word, variant, rivals.get(word, ()) if variant.with_not else ())
             for word in footage.meant
         }
-        settings = self.settings
         near = self.tower.near if variant.near is None else variant.near
         compared = {
             word: contrast(watch.prompt, watch.not_, vectors, near)
@@ -225,17 +225,25 @@ class Bench:
         def find(request: LookRequest) -> Finding:
             return self.tower.find(request, compared[request.watch], variant.at_least)
 
+        return list(told(self.watches(watches, vectors), found, find))
+
+    def watches(
+        self,
+        settings: Mapping[str, WatchSettings],
+        vectors: Mapping[str, Vectors],
+        lessons: Lessons | None = None,
+    ) -> CameraWatches:
+        """Watches without a confidence of their own, as a camera runs them."""
         rules = CameraRules(
             CameraSettings(url="bundled:street", fps=FPS),
-            watches,
-            settings.threshold,
-            settings.floor,
+            settings,
+            dict.fromkeys(settings, self.threshold),
+            self.settings.floor,
             None,
-            rivals_of(watches, settings, vectors),
+            rivals_of(settings, self.settings, vectors),
         )
         numbers = count(1)
-        made = CameraWatches("bench", rules, lambda: str(next(numbers)))
-        return list(told(made, found, find))
+        return CameraWatches("bench", rules, lambda: str(next(numbers)), lessons)
 
 
 def _watch(word: str, variant: Variant, rivals: Sequence[str]) -> WatchSettings:

@@ -191,10 +191,9 @@ def _rules(camera: str, config: Config, rivals: Rivals) -> CameraRules:
     return CameraRules(
         config.cameras[camera],
         watches,
-        config.detector.threshold,
+        {name: config.confidence_of(name) for name in watches},
         config.detector.floor,
         config.zone,
         rivals,
         words={name: words_of(watch, config.detector) for name, watch in watches.items()},
-        start_confidence=config.detector.usual_confidence,
     )

@@ -19,27 +19,19 @@ from streamwatch.watch.watch import REST_SECONDS, Conditions, Watch
 class CameraRules:
     """The settings that the watches of a camera apply.
 
-    `default_confidence` is for watches without their own, `model_floor` the confidence from which
-    a weaker sighting keeps a track alive. `zone` is the time zone of `active`, None for the
-    system's. `rivals` are the prompts that each watch must beat, by its name, and `words` the
-    fingerprints of what each means, as in `Subject`. `start_confidence` is for watches that learn
-    theirs, `default_confidence` where it is None.
+    `confidences` are what each watch needs, by its name, or begins with where it learns that;
+    `model_floor` is the confidence from which a weaker sighting keeps a track alive. `zone` is the
+    time zone of `active`, None for the system's. `rivals` are the prompts that each watch must
+    beat, by its name, and `words` the fingerprints of what each means, as in `Subject`.
     """
 
     settings: CameraSettings
     watches: Mapping[str, WatchSettings]
-    default_confidence: float
+    confidences: Mapping[str, float]
     model_floor: float
     zone: tzinfo | None
     rivals: Mapping[str, Collection[str]]
     words: Mapping[str, str] = field(default_factory=dict)
-    start_confidence: float | None = None
-
-    def confidence(self, watch: str) -> float:
-        own = self.watches[watch].confidence
-        if own == "auto":
-            own = self.start_confidence
-        return self.default_confidence if own is None else own
 
 
 class CameraWatches:
@@ -83,7 +75,7 @@ class CameraWatches:
                 rules.rivals[name],
                 Subject(self._camera, name, rules.words.get(name, "")),
             )
-            confidence = rules.confidence(name)
+            confidence = rules.confidences[name]
             kept = before.get(name)
             if kept is not None and kept.is_of(watch, confidence):
                 kept.move(conditions)

@@ -59,11 +59,16 @@ def camera_rules(
     return CameraRules(
         CameraSettings.model_validate({"url": "/dev/video0", "fps": 5, **camera}),
         settings,
-        0.3,
+        {name: _confidence(watch) for name, watch in settings.items()},
         model_floor,
         ZoneInfo(zone),
         {name: watch.not_ for name, watch in settings.items()},
     )
+
+
+def _confidence(watch: WatchSettings) -> float:
+    """toybox's, where it has none or learns its own."""
+    return watch.confidence if isinstance(watch.confidence, float) else 0.3
 
 
 def camera_watches(

@@ -121,7 +121,7 @@ def test_a_kept_watch_takes_other_rivals() -> None:
     """As when the distractors are switched off: its visits go on, and new rivals hold at once."""
     camera = CameraSettings.model_validate({"url": "/dev/video0"})
     settings = {"horses": WatchSettings.model_validate({"prompt": ["horse"]})}
-    bare = CameraRules(camera, settings, 0.3, 0.1, None, {"horses": ()})
+    bare = CameraRules(camera, settings, {"horses": 0.3}, 0.1, None, {"horses": ()})
     watches = CameraWatches("porch", bare, lambda: "visit")
     assert told(play(watches, lambda t: [horse(0.6), dog(0.8)], until=2)) == [("new", "visit")]
     assert watches.adopt(replace(bare, rivals={"horses": ("dog",)})) == ()
