@@ -7,34 +7,38 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Never
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from streamwatch import __version__
 from streamwatch.cli import output
 from streamwatch.cli.commands import Command, Group
+from streamwatch.cli.endings import (
+    EXIT_FAILED,
+    EXIT_TROUBLED,
+    asking_the_daemon_of,
+    fail,
+    fail_at,
+    require_runnable,
+)
+from streamwatch.cli.options import ConfigOption, JsonOption, VerboseOption, cameras_of_config
 from streamwatch.cli.signals import (
     INTERRUPTED,
     interrupted_by_signals,
     reload_on_sighup,
     stop_on_signals,
 )
-from streamwatch.errors import ConfigError, StreamwatchError, UnavailableSetting, foreseen
+from streamwatch.errors import StreamwatchError, UnavailableSetting, foreseen
 from streamwatch.paths import FILE_NAME
 
 if TYPE_CHECKING:
-    from streamwatch.config import Config, DetectorSettings
+    from streamwatch.config import Config
     from streamwatch.daemon.reloading import Followed
 
 log = logging.getLogger(__name__)
-
-EXIT_CONFIG = 1
-EXIT_TROUBLED = 1
-EXIT_FAILED = 3
 
 app = typer.Typer(
     name="streamwatch",
@@ -47,31 +51,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "-c",
-        "--config",
-        metavar="FILE",
-        help="The configuration. Without it: ./config.yaml, then "
-        "$XDG_CONFIG_HOME/streamwatch/config.yaml, then /etc/streamwatch/config.yaml.",
-        show_default=False,
-    ),
-]
-
-
-def _be_verbose(wanted: bool) -> None:
-    if wanted:
-        from streamwatch import logs
-
-        logs.be_verbose()
-
-
-VerboseOption = Annotated[
-    bool,
-    typer.Option("-v", "--verbose", callback=_be_verbose, help="Log everything, on stderr."),
-]
 
 
 def main() -> None:
@@ -133,16 +112,16 @@ def run(
         with locked(path):
             _run(settings, followed)
     except UnavailableSetting as error:
-        _fail_at(path, error)
+        fail_at(path, error)
     except StreamwatchError as error:
-        _fail(error)
+        fail(error)
 
 
 def _run(settings: Config, followed: Followed) -> None:
     """Fetch what is missing, then run until stopped. Raises StreamwatchError."""
     from streamwatch.daemon.fetch_first import fetch_first
 
-    _require_runnable(settings.detector)
+    require_runnable(settings.detector)
     try:
         with interrupted_by_signals():
             fetch_first(settings.detector)
@@ -188,14 +167,14 @@ def check(
     try:
         path = configuration.find(config)
         settings = configuration.load(path)
-        _require_runnable(settings.detector)
+        require_runnable(settings.detector)
         fetched, advice = what_is_fetched(settings.detector)
         advice = [*configuration.warnings(settings, path), *advice, *suggestions(settings)]
         warnings = configuration.placed(advice, path)
     except UnavailableSetting as error:
-        _fail_at(path, error)
+        fail_at(path, error)
     except StreamwatchError as error:
-        _fail(error)
+        fail(error)
     typer.echo(f"{path} is right. It runs:\n")
     for line in configuration.describe(settings, fetched):
         output.say(line, indent="  ")
@@ -217,7 +196,7 @@ def _connect(path: Path, settings: Config) -> None:
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except StreamwatchError as error:
-        _fail(error)
+        fail(error)
     if not all_well:
         raise typer.Exit(EXIT_FAILED)
 
@@ -225,7 +204,7 @@ def _connect(path: Path, settings: Config) -> None:
 @app.command(cls=Command)
 def status(
     config: ConfigOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show how the running daemon is doing.
 
@@ -240,12 +219,12 @@ def status(
 
     try:
         path = find(config)
-        with _asking_the_daemon_of(path):
+        with asking_the_daemon_of(path):
             found = ask(status_sockets(path))
     except StreamwatchError as error:
-        _fail(error)
+        fail(error)
     if found is None:
-        _fail(StreamwatchError(f"no daemon is running with {path.absolute()}"))
+        fail(StreamwatchError(f"no daemon is running with {path.absolute()}"))
     if as_json:
         output.print_json(found)
     else:
@@ -254,35 +233,14 @@ def status(
         raise typer.Exit(EXIT_TROUBLED)
 
 
-@contextmanager
-def _asking_the_daemon_of(path: Path) -> Iterator[None]:
-    """End with a sentence if it is another user's, or does not answer."""
-    try:
-        yield
-    except PermissionError:
-        _fail(StreamwatchError(f"the daemon of {path} is another user's; try sudo"))
-    except TimeoutError:
-        typer.echo(
-            f"streamwatch: the daemon of {path.absolute()} runs, and does not answer", err=True
-        )
-        raise typer.Exit(EXIT_TROUBLED) from None
-
-
-def _cameras(context: typer.Context, begun: str) -> list[str]:
-    from streamwatch.config import find, load
-
-    with suppress(StreamwatchError):
-        found = load(find(context.params.get("config"))).cameras
-        return [name for name in found if name.startswith(begun)]
-    return []
-
-
 @app.command(cls=Command)
 def look(
     camera: Annotated[
         str,
         typer.Argument(
-            metavar="CAMERA", help="As the configuration names it.", autocompletion=_cameras
+            metavar="CAMERA",
+            help="As the configuration names it.",
+            autocompletion=cameras_of_config,
         ),
     ],
     config: ConfigOption = None,
@@ -316,17 +274,17 @@ def look(
             meant = did_you_mean(camera, cameras)
             known = f"; {path} has {listing(cameras, 'and') if cameras else 'none'}"
             raise typer.BadParameter(f"there is no camera {camera}{meant or known}")
-        with _asking_the_daemon_of(path):
+        with asking_the_daemon_of(path):
             seen = seen_by(path, camera, cameras[camera])
     except StreamwatchError as error:
-        _fail(error)
+        fail(error)
     if to_stdout:
         sys.stdout.buffer.write(seen.jpeg)
         return
     try:
         target.write_bytes(seen.jpeg)
     except OSError as error:
-        _fail(StreamwatchError(f"{target} can't be written: {error.strerror}"))
+        fail(StreamwatchError(f"{target} can't be written: {error.strerror}"))
     width, height = seen.size
     whose = "as the running daemon sees it" if seen.from_daemon else "opened for this"
     typer.echo(f"Wrote {target}: {camera}, {width}x{height}, {whose}.\n")
@@ -345,7 +303,7 @@ def taught(
             show_default=False,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the alerts that were said to be wrong or right, or take one back.
 
@@ -359,14 +317,14 @@ def taught(
 
     try:
         path = find(config)
-        with _asking_the_daemon_of(path):
+        with asking_the_daemon_of(path):
             if forget is not None:
                 take_back(path, forget)
                 typer.echo(f"Forgot what was said of {forget}.")
                 return
             votes = known(path)
     except StreamwatchError as error:
-        _fail(error)
+        fail(error)
     if as_json:
         output.print_json(votes)
     else:
@@ -401,7 +359,7 @@ def demo(
         path = own or shipped(FILE_NAME)
         settings = load(path)
         logs.set_up("warning", "text")
-        _require_runnable(settings.detector)
+        require_runnable(settings.detector)
         from streamwatch.cli.models import pull_for
 
         pull_for(settings.detector, console)
@@ -410,9 +368,9 @@ def demo(
 
         show(settings if own else with_pictures_at_home(settings), own, console)
     except UnavailableSetting as error:
-        _fail_at(path, error)
+        fail_at(path, error)
     except StreamwatchError as error:
-        _fail(error)
+        fail(error)
 
 
 models_app = typer.Typer(
@@ -431,7 +389,7 @@ def models(context: typer.Context) -> None:
         try:
             list_models(Console(highlight=False))
         except StreamwatchError as error:
-            _fail(error)
+            fail(error)
 
 
 def _pullable(begun: str) -> list[str]:
@@ -467,7 +425,7 @@ def pull(
     try:
         pull_model(name, Console(highlight=False))
     except StreamwatchError as error:
-        _fail(error)
+        fail(error)
     except KeyboardInterrupt:
         typer.echo(f"stopped; `streamwatch models pull {name}` goes on from here", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -491,15 +449,15 @@ def compile_models(config: ConfigOption = None) -> None:
     try:
         path = configuration.find(config)
         settings = configuration.load(path)
-        _require_runnable(settings.detector)
+        require_runnable(settings.detector)
         pull_for(settings.detector, console)
         from streamwatch.cli.compiling import compile_for
 
         compile_for(settings, console)
     except UnavailableSetting as error:
-        _fail_at(path, error)
+        fail_at(path, error)
     except StreamwatchError as error:
-        _fail(error)
+        fail(error)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
 
@@ -522,7 +480,7 @@ def init(
         is_new = _write_new(target, starter())
         schema.write_bytes(shipped(schema.name).read_bytes())
     except OSError as error:
-        _fail(StreamwatchError(f"{error.filename or target} can't be written: {error.strerror}"))
+        fail(StreamwatchError(f"{error.filename or target} can't be written: {error.strerror}"))
     if is_new:
         output.say(f"Wrote {target}. Put in your camera, your broker and your words, then:")
     else:
@@ -544,25 +502,3 @@ def _write_new(path: Path, text: str) -> bool:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
     return True
-
-
-def _require_runnable(settings: DetectorSettings) -> None:
-    """Check device, backend and precision before anything is fetched. Raises UnavailableSetting."""
-    from streamwatch.detector.device import require_runnable
-
-    require_runnable(settings)
-
-
-def _fail_at(file: Path, error: UnavailableSetting) -> Never:
-    """Report it with its position in the file, as any other mistake there."""
-    from streamwatch.config import located
-
-    _fail(located(error, file))
-
-
-def _fail(error: StreamwatchError) -> Never:
-    """Print what is wrong, one line per problem, and exit with the fitting code."""
-    is_config = isinstance(error, ConfigError)
-    for line in str(error).splitlines():
-        print(line if is_config else f"streamwatch: {line}", file=sys.stderr)  # noqa: T201
-    raise typer.Exit(EXIT_CONFIG if is_config else EXIT_FAILED)
