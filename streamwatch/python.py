@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from streamwatch.config import DetectorSettings, Wrong
+from streamwatch.config import DetectorSettings, first_mistake
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import View
 from streamwatch.errors import DetectorError
@@ -88,12 +88,7 @@ def _settings(**keys: Any) -> DetectorSettings:
     try:
         return DetectorSettings(**keys)
     except ValidationError as error:
-        first = error.errors()[0]
-        wrong = first.get("ctx", {}).get("error")
-        if not isinstance(wrong, Wrong):
-            raise DetectorError(f"{first['loc'][0]}: {first['msg']}") from None
-        subject = f"{first['input']!r} " if wrong.subject else ""
-        raise DetectorError(f"{first['loc'][0]}: {subject}{wrong.predicate}") from None
+        raise DetectorError(first_mistake(error)) from None
 
 
 def _prompts(prompts: Sequence[str]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ LEVELS = (
     {"models", "learning"},
     {"prompts", "second_look", "source", "scheduler", "detector", "watch", "publisher", "web"},
     {"pipeline"},
-    {"status", "python"},
+    {"status", "python", "tuning"},
     {"daemon"},
     {"cli"},
     {"__main__"},

@@ -14,6 +14,7 @@ from streamwatch.config.following import POLL_SECONDS, SavedFile
 from streamwatch.config.last_good import keep_last_good, load_last_good
 from streamwatch.config.loading import find, load, located, text_of
 from streamwatch.config.pace_advice import too_slow
+from streamwatch.config.problems import first_mistake
 from streamwatch.config.saving import persist
 from streamwatch.config.schema import schema
 from streamwatch.config.sections.camera import CameraSettings
@@ -75,6 +76,7 @@ __all__ = [
     "describe",
     "did_you_mean",
     "find",
+    "first_mistake",
     "folded",
     "host_and_port",
     "is_certified",

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from streamwatch.config.document.positions import Entry, Fault, Loc, Position, printable, subject
 from streamwatch.config.sections.whole import Config
 from streamwatch.config.wording import Wrong, did_you_mean
+from streamwatch.masking import mask_url
 
 _KEY = "[key]"
 """What pydantic appends to the loc of an invalid mapping key."""
@@ -34,6 +35,21 @@ def faults(error: ValidationError, entries: Mapping[Loc, Entry]) -> Iterator[Fau
             continue
         loc = _written_loc(details, entries)
         yield Fault(loc, _position(loc, details, entries), _message(loc, details, entries))
+
+
+def first_mistake(error: ValidationError) -> str:
+    """The first error in settings that stand in no file: `key: 'what was given' is not …`.
+
+    A password in a URL is masked.
+    """
+    first = error.errors()[0]
+    key = ".".join(str(step) for step in first["loc"])
+    wrong = first.get("ctx", {}).get("error")
+    if not isinstance(wrong, Wrong):
+        return f"{key}: {first['msg']}"
+    given = first["input"]
+    shown = mask_url(given) if isinstance(given, str) else given
+    return f"{key}: {f'{shown!r} ' if wrong.subject else ''}{wrong.predicate}"
 
 
 def fault(loc: Loc, wrong: Wrong, entries: Mapping[Loc, Entry]) -> Fault:

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import ParamSpec
+from typing import ParamSpec, Protocol
 
 import numpy as np
 
@@ -58,6 +58,19 @@ class Watched:
     accept: Callable[[], None]
     reject: Callable[[str], None]
     look: Callable[[LookRequest], Future[Finding]]
+
+
+class Observer(Protocol):
+    """Is shown what was found in each analysed frame, before the watches are.
+
+    In the thread `detector`, which waits for it. From `floor` on: the watches use no more than they
+    would without it.
+    """
+
+    @property
+    def floor(self) -> float: ...
+
+    def see(self, frame: Frame, detections: Sequence[Detection], /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,6 +126,7 @@ class Analysis:
         cameras: Mapping[str, Watched],
         publish: Callable[[Event], None],
         remember: Callable[[Iterable[Event]], None],
+        observer: Observer | None = None,
     ) -> None:
         """`ready` is what the cameras' slots notify; `remember` is given the open visits."""
         self._cameras = dict(cameras)
@@ -121,6 +135,7 @@ class Analysis:
         self._running = set(cameras)
         self._publish = publish
         self._remember = remember
+        self._observer = observer
         self._remember_at = time.monotonic() + REMEMBER_SECONDS
         self._changeovers: queue.SimpleQueue[tuple[Changeover, Future[None]]] = queue.SimpleQueue()
         self._questions: dict[str, list[_Question]] = defaultdict(list)
@@ -234,6 +249,8 @@ class Analysis:
         self._scheduler.note(len(batch), took)
         for frame, detections in found:
             camera = self._cameras[frame.camera]
+            if self._observer is not None:
+                self._observer.see(frame, detections)
             if not self._watch(frame, partial(camera.watcher.update, frame, detections)):
                 continue
             camera.accept()
@@ -360,7 +377,10 @@ class Analysis:
 
     def _view(self, frame: Frame) -> View:
         camera = self._cameras[frame.camera]
-        return View(frame.picture, camera.vocabulary, camera.watcher.floor, camera.crop)
+        floor = camera.watcher.floor
+        if self._observer is not None:
+            floor = min(floor, self._observer.floor)
+        return View(frame.picture, camera.vocabulary, floor, camera.crop)
 
     def _answer(self, question: _Question, frame: Frame, detections: tuple[Detection, ...]) -> None:
         if not question.answer.set_running_or_notify_cancel():

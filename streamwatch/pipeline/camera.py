@@ -19,7 +19,7 @@ from streamwatch.pipeline.analysis import Watched
 from streamwatch.records import EndReason, Event, Finding, LookRequest, Remembered, Vocabulary
 from streamwatch.scheduler.gate import Areas, Gate
 from streamwatch.scheduler.rate import Rate
-from streamwatch.source import Capture, Slot
+from streamwatch.source import Capture, MakeSource, Slot
 from streamwatch.watch.camera import CameraRules, CameraWatches
 from streamwatch.watch.remembered import ends
 
@@ -90,11 +90,13 @@ class CameraMaker:
         ready: threading.Condition,
         on_problem: Callable[[str, str], None],
         lessons: Lessons,
+        make_source: MakeSource,
     ) -> None:
         """`ready` is notified for every frame; `on_problem` is called with (camera, sentence)."""
         self._ready = ready
         self._on_problem = on_problem
         self._lessons = lessons
+        self._make_source = make_source
 
     def opened(self, name: str, config: Config, rivals: Rivals) -> RunningCamera:
         """A new camera."""
@@ -112,7 +114,7 @@ class CameraMaker:
         return self._reading(camera.name, settings, watcher, camera.capture)
 
     def _watches(self, camera: str, config: Config, rivals: Rivals) -> CameraWatches:
-        rules = _rules(camera, config, rivals)
+        rules = rules_of(camera, config, rivals)
         return CameraWatches(camera, rules, lambda: str(ULID()), self._lessons)
 
     def _reading(
@@ -132,6 +134,7 @@ class CameraMaker:
             due=rate.due,
             on_problem=partial(self._on_problem, name),
             gate=gate,
+            make_source=self._make_source,
             counted=None if before is None else before.counts(now),
         )
         return RunningCamera(name, settings, slot, rate, gate, capture, watcher, now)
@@ -150,7 +153,7 @@ def take_over(
         now.gate.change(_waking_areas(now.settings))
     if now.watcher is not before.watcher:
         return before.watcher.close("changed")
-    return now.watcher.adopt(_rules(now.name, config, rivals), partial(_why_gone, config))
+    return now.watcher.adopt(rules_of(now.name, config, rivals), partial(_why_gone, config))
 
 
 def let_go(camera: RunningCamera, config: Config) -> Iterable[Event]:
@@ -186,7 +189,7 @@ def _why_gone(config: Config, watch: str) -> EndReason:
     return "changed" if config.watches[watch].enabled else "disabled"
 
 
-def _rules(camera: str, config: Config, rivals: Rivals) -> CameraRules:
+def rules_of(camera: str, config: Config, rivals: Rivals) -> CameraRules:
     watches = config.watches_of(camera)
     return CameraRules(
         config.cameras[camera],

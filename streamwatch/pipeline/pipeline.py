@@ -24,7 +24,14 @@ from streamwatch.detector.protocol import Detector
 from streamwatch.errors import StreamwatchError, first_line
 from streamwatch.learning.lessons import Lessons, Unkept
 from streamwatch.models.provision import image_tower
-from streamwatch.pipeline.analysis import Analysis, Answer, Changeover, Watched, try_out
+from streamwatch.pipeline.analysis import (
+    Analysis,
+    Answer,
+    Changeover,
+    Observer,
+    Watched,
+    try_out,
+)
 from streamwatch.pipeline.camera import CameraMaker, RunningCamera, let_go, recall, take_over
 from streamwatch.pipeline.counts import Counts
 from streamwatch.pipeline.encoding import Encoding
@@ -48,7 +55,7 @@ from streamwatch.records import (
     Vectors,
     Vocabulary,
 )
-from streamwatch.source import Capture
+from streamwatch.source import Capture, MakeSource, source_for
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +111,9 @@ class Pipeline:
     when the camera can't be read, and `on_look_problem` with (who looks, sentence) in a thread of
     its own when second looks begin to fail, with None for the sentence when that is over.
     `on_detector` is called in a thread of its own when `current.detector.running` has changed.
-    `lessons` keeps what the watches learn; without it that is forgotten at the end.
+    `lessons` keeps what the watches learn; without it that is forgotten at the end. `observer` is
+    shown all that is found. `detector` is one of these settings that is loaded already, and
+    `make_source` gives what reads a camera, where that is not its URL.
     """
 
     def __init__(
@@ -117,6 +126,9 @@ class Pipeline:
         on_look_problem: OnProblem = lambda _who, _sentence: None,
         on_detector: Callable[[], None] = lambda: None,
         lessons: Lessons | None = None,
+        observer: Observer | None = None,
+        detector: Detector | None = None,
+        make_source: MakeSource = source_for,
     ) -> None:
         """Load the model and run the detector once, so that errors show now.
 
@@ -125,7 +137,7 @@ class Pipeline:
         """
         ready = threading.Condition()
         self._lessons = lessons or Unkept()
-        self._maker = CameraMaker(ready, on_problem, self._lessons)
+        self._maker = CameraMaker(ready, on_problem, self._lessons, make_source)
         self._on_look_problem = on_look_problem
         self._on_detector = on_detector
         self._lock = threading.Lock()
@@ -135,10 +147,10 @@ class Pipeline:
         self._encoding = Encoding()
         self._next_embeddings: tuple[DetectorSettings, Embeddings] | None = None
         """For the settings that are about to be applied."""
-        self._current = self._first(config)
+        self._current = self._first(config, detector)
         _warm_up(self._current)
         self._analysis = Analysis(
-            ready, self._current.detector, self._current.watched(), publish, remember
+            ready, self._current.detector, self._current.watched(), publish, remember, observer
         )
 
     def __enter__(self) -> Self:
@@ -388,7 +400,7 @@ class Pipeline:
 
     # --- making -----------------------------------------------------------------------------------
 
-    def _first(self, config: Config) -> Setup:
+    def _first(self, config: Config, detector: Detector | None) -> Setup:
         settings = config.detector
         log.info("loading the detector %s", settings.model)
         since = time.monotonic()
@@ -396,7 +408,7 @@ class Pipeline:
         lookers = start_looking(config, None, self._on_look_problem)
         try:
             words = vocabularies(config, embeddings, {}, words_of_looks(config))
-            detector = load_detector(settings, self._on_detector)
+            detector = detector or load_detector(settings, self._on_detector)
             lookers.wait_until_ready()
         except BaseException:
             lookers.close()

@@ -9,10 +9,20 @@ with condition:
 """
 
 from streamwatch.source.capture import Capture
-from streamwatch.source.choice import source_for
+from streamwatch.source.choice import MakeSource, source_for
 from streamwatch.source.clock import Clock
 from streamwatch.source.protocol import Decoded, Source
 from streamwatch.source.slot import Slot
 from streamwatch.source.trial import Found, Trial
 
-__all__ = ["Capture", "Clock", "Decoded", "Found", "Slot", "Source", "Trial", "source_for"]
+__all__ = [
+    "Capture",
+    "Clock",
+    "Decoded",
+    "Found",
+    "MakeSource",
+    "Slot",
+    "Source",
+    "Trial",
+    "source_for",
+]

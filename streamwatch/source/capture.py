@@ -13,7 +13,7 @@ from streamwatch.config import CameraSettings
 from streamwatch.errors import CredentialsRefused, SourceError
 from streamwatch.geometry import Polygon
 from streamwatch.records import CameraCounts, Frame
-from streamwatch.source.choice import source_for
+from streamwatch.source.choice import MakeSource, source_for
 from streamwatch.source.clock import Clock
 from streamwatch.source.mask import Mask
 from streamwatch.source.outage import MOST_SAID, STEADY_SECONDS, Outage, retry_seconds
@@ -77,7 +77,7 @@ class Capture:
         due: Callable[[float], bool],
         on_problem: Callable[[str], None],
         gate: Gate | None = None,
-        make_source: Callable[[CameraSettings, Clock], Source] = source_for,
+        make_source: MakeSource = source_for,
         clock: Clock | None = None,
         chance: Callable[[], float] = random.random,
         counted: CameraCounts | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from streamwatch.config import CameraSettings, mask_url, with_credentials, with_short_login
@@ -14,6 +15,9 @@ from streamwatch.source.protocol import Source
 from streamwatch.source.web import WebSource
 
 STREET_CLIP = Path(__file__).parents[1] / "models" / "toybox" / "street.mp4"
+MakeSource = Callable[[CameraSettings, Clock], Source]
+"""Gives what reads a camera, not opened yet."""
+
 BUNDLED = {"bundled:street": STREET_CLIP}
 
 RTSP_ANALYZE_MICROSECONDS = 500_000

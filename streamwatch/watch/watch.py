@@ -189,12 +189,10 @@ class Watch:
             self._need(self._learner.threshold)
         self._seconds = frame.seconds
         self._past.pass_time(frame)
+        # Weaker ones are there only because another watch of the camera asks for them.
+        detections = [found for found in detections if found.confidence >= self.floor]
         self._rivals_seen = tuple(d for d in detections if d.prompt in self._rivals)
-        mine = [
-            detection
-            for detection in detections
-            if detection.prompt in self._prompts and detection.confidence >= self.floor
-        ]
+        mine = [detection for detection in detections if detection.prompt in self._prompts]
         merged = rules.merge(mine)
         things = self._tracker.update(frame.seconds, frame.size, merged)
         in_sight = [
