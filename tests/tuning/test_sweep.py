@@ -154,3 +154,15 @@ def test_thresholds_go_up_from_the_models_floor_and_hold_the_watches_own(
     assert tried == tuple(sorted(set(tried)))
     assert {floor, own, 0.95} <= set(tried)
     assert all(threshold >= min(floor, own) for threshold in tried)
+
+
+def test_what_only_another_threshold_asks_for_keeps_no_company_alive() -> None:
+    """A dog that is seen once, and then only below the floor of the watch that it keeps quiet."""
+    rules = camera_rules({"people": {"without": ["dog"]}})
+    sweep = Sweep("porch", rules, {"people": (0.05, 0.3)}, look)
+    news = []
+    for number in range(20):
+        dog = person(310, confidence=0.9 if number == 0 else 0.06, prompt="dog")
+        for _, threshold, event in sweep.see(frame(number / 5), [person(300), dog]):
+            news += [threshold] if event.type == "new" else []
+    assert news == [0.3]
