@@ -39,6 +39,10 @@ class Footage:
         minutes, seconds = divmod(position, 60)
         return f"{minutes:.0f}:{seconds:04.1f}"
 
+    def looked_at(self, reached: float) -> list[str]:
+        """The names of the pictures up to that of a position."""
+        return [path.name for path in self.pictures[: round(reached / APART_SECONDS) + 1]]
+
     @property
     def live(self) -> bool:
         """Whether it has no end of its own."""

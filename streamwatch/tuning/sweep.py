@@ -11,8 +11,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from streamwatch.prompts.vocabulary import prompts_of
 from streamwatch.records import Detection, EndReason, Event, Finding, Frame, LookRequest, Picture
 from streamwatch.watch.camera import CameraRules, CameraWatches
+from streamwatch.watch.watch import forgotten_seconds
 
 STEPS = tuple(step / 20 for step in range(1, 20))
 """0.05 to 0.95."""
@@ -26,13 +28,15 @@ def thresholds(model_floor: float, own: float) -> tuple[float, ...]:
     return tuple(sorted({model_floor, own, *(step for step in STEPS if step > model_floor)}))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Lane:
-    """A watch as it would be with one threshold."""
+    """A watch as it would be with one threshold. `found_seconds` is the newest frame in which the
+    detector found something for it."""
 
     watch: str
     threshold: float
     watcher: CameraWatches
+    found_seconds: float = float("-inf")
 
 
 class Sweep:
@@ -50,6 +54,12 @@ class Sweep:
     ) -> None:
         """`rules` are those of the camera, `tried` the thresholds by watch."""
         self._look = look
+        self._prompts = {
+            watch: {*prompts_of(rules.watches[watch]), *rules.rivals[watch]} for watch in tried
+        }
+        self._forgotten_seconds = {
+            watch: forgotten_seconds(rules.watches[watch], rules.settings.fps) for watch in tried
+        }
         self._looked: OrderedDict[tuple[str, int, object], tuple[Picture, Finding]] = OrderedDict()
         self._lanes = [
             _Lane(
@@ -75,8 +85,18 @@ class Sweep:
         self, frame: Frame, detections: Sequence[Detection]
     ) -> Iterator[tuple[str, float, Event]]:
         """The events that a frame causes, with their watch and threshold. Their ids are empty."""
+        of_watch = {
+            watch: [found for found in detections if found.prompt in prompts]
+            for watch, prompts in self._prompts.items()
+        }
         for lane in self._lanes:
-            for event in lane.watcher.update(frame, detections):
+            floor = lane.watcher.floor
+            found = [each for each in of_watch[lane.watch] if each.confidence >= floor]
+            if found:
+                lane.found_seconds = frame.seconds
+            elif frame.seconds - lane.found_seconds > self._forgotten_seconds[lane.watch]:
+                continue
+            for event in lane.watcher.update(frame, found):
                 yield lane.watch, lane.threshold, event
             for event in self._looked_again(lane):
                 yield lane.watch, lane.threshold, event

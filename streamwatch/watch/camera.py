@@ -9,7 +9,7 @@ from datetime import tzinfo
 
 from streamwatch.config import CameraSettings, WatchSettings
 from streamwatch.learning.learnt import Subject
-from streamwatch.learning.lessons import Lessons, Unkept
+from streamwatch.learning.lessons import Lessons
 from streamwatch.records import Detection, EndReason, Event, Finding, Frame, LookRequest, Remembered
 from streamwatch.watch.remembered import ends
 from streamwatch.watch.watch import REST_SECONDS, Conditions, Watch
@@ -44,12 +44,12 @@ class CameraWatches:
         new_id: Callable[[], str],
         lessons: Lessons | None = None,
     ) -> None:
-        """`lessons` keeps what is learnt; without it nothing is kept."""
+        """`lessons` keeps what is learnt; without it nothing is."""
         self._camera = camera
         self._timeline = _Timeline()
         self._tracks = itertools.count(1)
         self._new_id = new_id
-        self._lessons = lessons or Unkept()
+        self._lessons = lessons
         self._watches: dict[str, Watch] = {}
         self._found: tuple[Detection, ...] = ()
         """In the last frame that was analysed."""

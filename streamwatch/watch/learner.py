@@ -174,6 +174,34 @@ class Learner:
         self._lessons.stepped(self.subject, before, now)
 
 
+class NoLearner:
+    """In its place where nothing is learnt: `threshold` stays as it is."""
+
+    def __init__(self, subject: Subject, threshold: float) -> None:
+        self.subject = subject
+        self.threshold = threshold
+
+    def move(self, floor: float, within_seconds: float, fps: float) -> None:
+        pass
+
+    def see(
+        self, frame: Frame, found: Sequence[Found], others: Sequence[tuple[str, Detection]]
+    ) -> None:
+        pass
+
+    def stay(self, seconds: float) -> None:
+        pass
+
+    def settle(self, seconds: float) -> None:
+        pass
+
+    def conclude(self, *, cut_off: bool = False) -> None:
+        pass
+
+    def tell_visit(self, visit: Visit) -> None:
+        pass
+
+
 def _note_beside(visit: Visit, own: Detection, others: Sequence[tuple[str, Detection]]) -> None:
     visit.frames += 1
     for watch, other in others:

@@ -22,10 +22,10 @@ from streamwatch.records import (
     Remembered,
     Track,
 )
-from streamwatch.watch import rules
+from streamwatch.watch import companions, rules
 from streamwatch.watch.active_hours import ActiveHours
 from streamwatch.watch.companions import Companions
-from streamwatch.watch.learner import Learner
+from streamwatch.watch.learner import Learner, NoLearner
 from streamwatch.watch.remembered import MEMORY_SECONDS, RememberedVisits, ends
 from streamwatch.watch.second_look import Scrutiny, View, is_cut
 from streamwatch.watch.things import MOST_FOLLOWED, Found, Things
@@ -50,6 +50,13 @@ TRACK_SECONDS = 2.0
 """A track is kept for `leave`, but at least for this: a frame or two at 1 fps."""
 
 
+def forgotten_seconds(settings: WatchSettings, fps: float) -> float:
+    """How long a watch whose camera gives so many frames a second must find nothing, until it makes
+    no difference whether it is shown more frames with nothing in them."""
+    longest = max(settings.leave.total_seconds(), TRACK_SECONDS, companions.MEMORY_SECONDS)
+    return longest + 2 / fps
+
+
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """What may change around a watch without ending its visits.
@@ -70,7 +77,8 @@ class Watch:
     """The rules of one watch applied to one camera's frames. Not thread-safe.
 
     `confidence` is what things need to count; where that is learnt, from the beginning.
-    `ids` numbers the camera's tracks; `new_id` makes the id of a visit.
+    `ids` numbers the camera's tracks; `new_id` makes the id of a visit. Without `lessons` nothing
+    is learnt.
     """
 
     def __init__(
@@ -82,7 +90,7 @@ class Watch:
         conditions: Conditions,
         ids: Iterator[int],
         new_id: Callable[[], str],
-        lessons: Lessons,
+        lessons: Lessons | None,
     ) -> None:
         self._camera = camera
         self._name = name
@@ -138,8 +146,10 @@ class Watch:
         self._learner.move(conditions.model_floor, self._within, camera.fps)
         self._need(self._learner.threshold)
 
-    def _made_learner(self, conditions: Conditions) -> Learner:
+    def _made_learner(self, conditions: Conditions) -> Learner | NoLearner:
         settings = self._settings
+        if self._lessons is None:
+            return NoLearner(conditions.subject, self._start)
         return Learner(
             self._lessons.memory(conditions.subject),
             self._lessons,
@@ -212,7 +222,7 @@ class Watch:
             found.append(Found(seen, reasons, self._visits.get(track.id)))
         if repeated:
             self._learner.stay(frame.seconds)
-        else:
+        elif self._lessons is not None:
             found += self._untracked(frame, merged, things)
             foreign = [other for other in others if other[0] != self._name]
             self._learner.see(frame, found, foreign)
