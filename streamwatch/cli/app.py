@@ -31,6 +31,7 @@ from streamwatch.cli.signals import (
     reload_on_sighup,
     stop_on_signals,
 )
+from streamwatch.cli.trying import try_
 from streamwatch.errors import StreamwatchError, UnavailableSetting, foreseen
 from streamwatch.paths import FILE_NAME
 
@@ -231,6 +232,9 @@ def status(
         show(found, Console(highlight=False))
     if not is_well(found):
         raise typer.Exit(EXIT_TROUBLED)
+
+
+app.command("try", cls=Command)(try_)
 
 
 @app.command(cls=Command)

@@ -43,6 +43,17 @@ def render_all(
     grid: bool = False,
 ) -> bytes:
     """The same with any number of boxes with their labels, and of areas, perhaps with a grid."""
+    return jpeg(drawn(image, marks, areas=areas, grid=grid), quality)
+
+
+def drawn(
+    image: Image,
+    marks: Iterable[tuple[Box, str]],
+    *,
+    areas: Iterable[Area] = (),
+    grid: bool = False,
+) -> Image:
+    """The same as an image of its own."""
     image = image.copy()
     if image.size == 0:
         raise ValueError("the picture has no pixels")
@@ -56,7 +67,7 @@ def render_all(
         cv2.rectangle(image, (x1, y1), (x2, y2), PLATE_BGR, line)
         if label:
             _write(image, label, x1, y1, y2)
-    return _jpeg(image, quality)
+    return image
 
 
 def render_crop(marked: MarkedPicture, quality: int) -> bytes:
@@ -64,7 +75,7 @@ def render_crop(marked: MarkedPicture, quality: int) -> bytes:
 
     Raises as `render` does.
     """
-    return _jpeg(cut_out(marked).picture.bgr(), quality)
+    return jpeg(cut_out(marked).picture.bgr(), quality)
 
 
 def cut_out(marked: MarkedPicture) -> MarkedPicture:
@@ -88,12 +99,13 @@ def cut_out(marked: MarkedPicture) -> MarkedPicture:
     return MarkedPicture(Pixels(crop), box, marked.label)
 
 
-def _jpeg(image: Image, quality: int) -> bytes:
-    done, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+def jpeg(image: Image, quality: int) -> bytes:
+    """Raises ValueError where it can't be written."""
+    done, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         height, width = image.shape[:2]
         raise ValueError(f"the picture of {width}x{height} px can't be written as JPEG")
-    return bytes(jpeg)
+    return bytes(content)
 
 
 def _write(image: Image, label: str, box_left: int, box_top: int, box_bottom: int) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 
 from streamwatch.config import CameraSettings, did_you_mean, first_mistake, mask_url
-from streamwatch.errors import StreamwatchError
+from streamwatch.errors import SourceError, StreamwatchError
 from streamwatch.source.choice import BUNDLED
+from streamwatch.source.decoding import Input, opened
 from streamwatch.source.pictures import APART_SECONDS, SUFFIXES, pictures_in
 
 CLIP_SUFFIXES = (
@@ -42,6 +44,12 @@ class Footage:
     def looked_at(self, reached: float) -> list[str]:
         """The names of the pictures up to that of a position."""
         return [path.name for path in self.pictures[: round(reached / APART_SECONDS) + 1]]
+
+    @property
+    def kind(self) -> Literal["pictures", "clip", "camera"]:
+        if self.pictures:
+            return "pictures"
+        return "camera" if self.live else "clip"
 
     @property
     def live(self) -> bool:
@@ -157,3 +165,13 @@ def unused(name: str, taken: Iterable[str]) -> str:
         number += 1
         found = f"{name}-{number}"
     return found
+
+
+def duration(footage: Footage) -> float | None:
+    """How many seconds of a clip there are; None where that is not known."""
+    path = BUNDLED.get(footage.settings.url, Path(footage.settings.url))
+    try:
+        with opened(Input(str(path), "")) as video:
+            return video.duration_seconds
+    except SourceError:
+        return None

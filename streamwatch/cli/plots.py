@@ -1,0 +1,67 @@
+"""Plots in a terminal, drawn with block characters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from rich.text import Text
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+BELOW, ABOVE = "grey58", "green"
+
+
+def histogram(
+    counts: Sequence[int], marks: Mapping[float, str], *, width: int, rows: int, encoding: str
+) -> list[Text]:
+    """Lines that show how many of each bin there are, from 0 to 1, and `marks` by their place.
+
+    What lies below the first mark is grey. Heights go with the root of the counts, so that few
+    beside many can be seen. `width` is the most columns; each bin takes as many as fit.
+    """
+    bins = list(counts)
+    while len(bins) > width:
+        bins = [sum(bins[place : place + 2]) for place in range(0, len(bins), 2)]
+    wide = max(1, width // len(bins))
+    blocks = BLOCKS if _can_write(BLOCKS, encoding) else "  ..:::##"
+    pointer = "▲" if _can_write("▲", encoding) else "^"
+    top = math.sqrt(max(bins, default=0)) or 1.0
+    first = min(marks, default=0.0)
+    lines = []
+    for row in range(rows - 1, -1, -1):
+        line = Text()
+        for place, count in enumerate(bins):
+            filled = math.sqrt(count) / top * rows - row
+            least = 1 if count and row == 0 else 0
+            eighths = max(least, min(8, round(filled * 8)))
+            style = BELOW if (place + 0.5) / len(bins) < first else ABOVE
+            line.append(blocks[max(0, eighths)] * wide, style=style)
+        lines.append(line)
+    across = wide * len(bins)
+    axis = Text("─" * across if _can_write("─", encoding) else "-" * across, style="dim")
+    lines.append(axis)
+    lines.append(_labels(marks, across, pointer))
+    return lines
+
+
+def _labels(marks: Mapping[float, str], across: int, pointer: str) -> Text:
+    """The ends of the axis and its marks, those that have room."""
+    line = [" "] * across
+    for place, label in sorted(marks.items()):
+        said = f"{pointer} {label}"
+        at = min(round(place * (across - 1)), across - len(said))
+        if at >= 0 and all(char == " " for char in line[max(0, at - 1) : at + len(said) + 1]):
+            line[at : at + len(said)] = said
+    for at, label in ((0, "0"), (across - 1, "1")):
+        near = line[max(0, at - 1) : at + 2]
+        if all(char == " " for char in near):
+            line[at] = label
+    return Text("".join(line))
+
+
+def _can_write(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

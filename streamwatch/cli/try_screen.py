@@ -1,0 +1,187 @@
+"""What `streamwatch try` shows: alerts as they come, and what to make of them at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from streamwatch.cli.plots import histogram
+from streamwatch.cli.status import table
+from streamwatch.config import listing
+
+PLOT_COLUMNS = 100
+PLOT_ROWS = 4
+MOST_TIMES = 12
+"""Of alerts that one threshold gives; more are counted."""
+MOST_MISSES = 5
+MOST_UNREADABLE = 5
+
+
+def hit(watch: str, prompt: str, confidence: float, where: str, *, wide: bool) -> Text:
+    """A line for an alert; `where` is the time or the picture."""
+    line = Text(f"{where:>9}  ", style="bold green")
+    line.append(f"{confidence:4.2f}  ", style="default")
+    line.append(prompt if prompt == watch or not wide else f"{prompt}  ", style="default")
+    if prompt != watch and wide:
+        line.append(watch, style="dim")
+    line.no_wrap, line.overflow = True, "ellipsis"
+    return line
+
+
+def summary(document: Mapping[str, Any], console: Console) -> None:
+    """Print what a trial has found."""
+    many = len(document["footage"]) > 1
+    for name, watch in document["watches"].items():
+        console.print()
+        _head(console, name, watch)
+        if sum(each["found"] for each in watch["detections"].values()):
+            _plots(console, watch)
+            console.print(_sweep(watch, many))
+        for line in _said(watch, many):
+            console.print(line, soft_wrap=not console.is_terminal)
+    console.print()
+    for run in document["footage"]:
+        for line in _how_it_went(run, document):
+            console.print(line, soft_wrap=not console.is_terminal)
+
+
+def _head(console: Console, name: str, watch: Mapping[str, Any]) -> None:
+    told = len(watch["visits"])
+    line = Text(name, style="bold")
+    line.append(f": {told} alert{'' if told == 1 else 's'}", style="bold")
+    line.append(f" at {watch['confidence']:.2f}")
+    held = watch["held_back"]
+    if held:
+        line.append(f", {held} held back by a second look")
+    console.print(line)
+    for prompt, found in watch["detections"].items():
+        if found["found"]:
+            many = f"found {found['found']:,} times, sure enough {found['sure_enough']:,} times"
+            said = f"{many}; the surest {found['surest']:.2f}"
+        else:
+            said = "never found, not even a little"
+        console.print(Text(f"  {prompt}: {said}"), style="dim")
+
+
+def _plots(console: Console, watch: Mapping[str, Any]) -> None:
+    marks = {watch["confidence"]: f"{watch['confidence']:.2f}"}
+    suggested = watch["suggested"]
+    if suggested is not None and abs(suggested["confidence"] - watch["confidence"]) >= 0.02:
+        marks[suggested["confidence"]] = f"{suggested['confidence']:.2f} suggested"
+    of_prompts = (found["histogram"] for found in watch["detections"].values())
+    counts = [sum(bins) for bins in zip(*of_prompts, strict=True)]
+    width = min(PLOT_COLUMNS, console.width - 4)
+    for line in histogram(counts, marks, width=width, rows=PLOT_ROWS, encoding=console.encoding):
+        console.print(Text("  ") + line, no_wrap=True, overflow="crop")
+
+
+def _sweep(watch: Mapping[str, Any], many: bool) -> Table:
+    """A row for each range of thresholds that give the same alerts."""
+    judged = watch["best"] is not None
+    columns = ["needed", "alerts", *(["precision", "recall"] if judged else []), "when"]
+    rows = table(*columns)
+    for column in rows.columns[:-1]:
+        column.justify, column.no_wrap = "right", True
+    rows.columns[-1].overflow = "ellipsis"
+    rows.columns[-1].no_wrap = True
+    own = watch["confidence"]
+    by_alerts = groupby(
+        watch["sweep"], key=lambda row: (row["alerts"], row.get("precision"), row.get("recall"))
+    )
+    for (places, precision, recall), group in by_alerts:
+        same = [row["confidence"] for row in group]
+        is_own = same[0] <= own <= same[-1]
+        span = f"{same[0]:.2f}" if len(same) == 1 else f"{same[0]:.2f}-{same[-1]:.2f}"
+        shares = [_share(precision), _share(recall)] if judged else []
+        when = _times([watch["alerts"][place] for place in places], many)
+        rows.add_row(
+            Text(f"{'> ' if is_own else ''}{span}", style="bold" if is_own else ""),
+            str(len(places)),
+            *shares,
+            Text(when),
+        )
+    return rows
+
+
+def _times(alerts: Sequence[Mapping[str, Any]], many: bool) -> str:
+    shown = [where(alert, many) for alert in alerts[:MOST_TIMES]]
+    more = len(alerts) - len(shown)
+    return ", ".join([*shown, f"and {more} more"] if more else shown)
+
+
+def where(found: Mapping[str, Any], many: bool) -> str:
+    """When or in which picture something was found."""
+    if "picture" in found:
+        return str(found["picture"]).rpartition("/")[2]
+    if found["position"] is None:
+        return str(found["captured_at"])[11:19]
+    minutes, seconds = divmod(found["position"], 60)
+    time = f"{minutes:.0f}:{seconds:04.1f}"
+    return f"{found['footage']} {time}" if many else time
+
+
+def _share(share: float | None) -> str:
+    return "" if share is None else f"{share:.2f}"
+
+
+def _said(watch: Mapping[str, Any], many: bool) -> Iterator[Text]:
+    """Sentences on the threshold, on what beats it and on what was not told."""
+    suggested, best = watch["suggested"], watch["best"]
+    if suggested is not None:
+        count = suggested["alerts"]
+        noun = "alert" if count == 1 else "alerts"
+        said = f"From {suggested['from']:.2f} to {suggested['to']:.2f} it gives {count} {noun}"
+        yield Text(f"  {said}: {suggested['confidence']:.2f} lies well in between.")
+    if best is not None:
+        shares = ", ".join(
+            f"{name} {best[name]:.2f}" for name in ("precision", "recall") if best[name] is not None
+        )
+        yield Text(
+            f"  Best by what is true: {best['confidence']:.2f} ({shares or 'nothing there'})."
+        )
+    if watch["beaten_by"]:
+        named = (f"{prompt} ({times:,} times)" for prompt, times in watch["beaten_by"].items())
+        yield Text(f"  Beaten by {listing(named, 'and')}.")
+    for pair in watch["together"]:
+        said = (
+            f"  {pair['other_prompt']} lay on {pair['times']} of its {pair['of']} alerts"
+            f" ({pair['other_confidence']:.2f} to its {pair['confidence']:.2f})"
+        )
+        settled = pair["settled_by"]
+        yield Text(f"{said}; `not: [{settled}]` would settle it." if settled else f"{said}.")
+    misses = watch["near_misses"]
+    if misses:
+        yield Text("  Not told, the surest first:")
+    for miss in misses[:MOST_MISSES]:
+        yield Text(
+            f"    {where(miss, many)}  {miss['prompt']} {miss['confidence']:.2f}: {miss['reason']}"
+        )
+    if len(misses) > MOST_MISSES:
+        yield Text(f"    and {len(misses) - MOST_MISSES} more", style="dim")
+
+
+def _how_it_went(run: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[Text]:
+    noun = "pictures" if run["kind"] == "pictures" else "frames"
+    by = f"{document['model']} on {document['device']} ({document['backend']})"
+    if run["frames"]:
+        speed = ""
+        if run["kind"] == "clip" and run["seconds"] and run["took_seconds"]:
+            speed = f", {run['seconds'] / run['took_seconds']:.1f} times as fast as it plays"
+        yield Text(
+            f"{run['title']}: {run['frames']:,} {noun} in {run['took_seconds']:.1f} s"
+            f" ({run['detector_ms']:.0f} ms each in the detector{speed}); {by}",
+            style="dim",
+        )
+    if not run["complete"] and run["problem"] is None:
+        yield Text(f"{run['title']}: stopped before its end", style="yellow")
+    if run["problem"] is not None:
+        yield Text(run["problem"], style="red")
+    for sentence in run["unreadable_pictures"][:MOST_UNREADABLE]:
+        yield Text(sentence, style="red")
+    if run["unreadable"] > MOST_UNREADABLE:
+        yield Text(f"and {run['unreadable'] - MOST_UNREADABLE:,} more like that", style="red")
