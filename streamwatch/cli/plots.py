@@ -26,7 +26,7 @@ def histogram(
     blocks = BLOCKS if _can_write(BLOCKS, encoding) else "  ..:::##"
     pointer = "▲" if _can_write("▲", encoding) else "^"
     top = math.sqrt(max(bins, default=0)) or 1.0
-    first = min(marks, default=0.0)
+    first = next(iter(marks), 0.0)
     lines = []
     for row in range(rows - 1, -1, -1):
         line = Text()
@@ -45,9 +45,9 @@ def histogram(
 
 
 def _labels(marks: Mapping[float, str], across: int, pointer: str) -> Text:
-    """The ends of the axis and its marks, those that have room."""
+    """The ends of the axis and its marks, the first ones where there is no room for all."""
     line = [" "] * across
-    for place, label in sorted(marks.items()):
+    for place, label in marks.items():
         said = f"{pointer} {label}"
         at = min(round(place * (across - 1)), across - len(said))
         if at >= 0 and all(char == " " for char in line[max(0, at - 1) : at + len(said) + 1]):

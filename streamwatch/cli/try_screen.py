@@ -142,7 +142,7 @@ def _said(watch: Mapping[str, Any], many: bool) -> Iterator[Text]:
             f"{name} {best[name]:.2f}" for name in ("precision", "recall") if best[name] is not None
         )
         yield Text(
-            f"  Best by what is true: {best['confidence']:.2f} ({shares or 'nothing there'})."
+            f"  Best by what is true: {best['confidence']:.2f} ({shares or 'nothing of it is there'})."
         )
     if watch["beaten_by"]:
         named = (f"{prompt} ({times:,} times)" for prompt, times in watch["beaten_by"].items())
