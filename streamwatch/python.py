@@ -46,17 +46,29 @@ class Detector:
         image_size: int | None = None,
         template: str = "{}",
     ) -> None:
-        self._settings = _settings(
-            model=str(model),
-            text_encoder=None if text_encoder is None else str(text_encoder),
-            device=device,
-            backend=backend,
-            precision=precision,
-            image_size=image_size,
-            template=template,
+        self._load(
+            _settings(
+                model=str(model),
+                text_encoder=None if text_encoder is None else str(text_encoder),
+                device=device,
+                backend=backend,
+                precision=precision,
+                image_size=image_size,
+                template=template,
+            )
         )
-        self._detector = load_detector(self._settings)
-        self._embeddings = Embeddings(self._settings)
+
+    @classmethod
+    def of(cls, settings: DetectorSettings) -> Detector:
+        """One with the settings of a configuration. Raises as making one does."""
+        made = cls.__new__(cls)
+        made._load(settings)
+        return made
+
+    def _load(self, settings: DetectorSettings) -> None:
+        self._settings = settings
+        self._detector = load_detector(settings)
+        self._embeddings = Embeddings(settings)
         self._lock = threading.Lock()
 
     @property

@@ -16,6 +16,7 @@ import typer
 from streamwatch import __version__
 from streamwatch.cli import output
 from streamwatch.cli.commands import Command, Group
+from streamwatch.cli.detecting import detect
 from streamwatch.cli.endings import (
     EXIT_FAILED,
     EXIT_TROUBLED,
@@ -235,6 +236,7 @@ def status(
 
 
 app.command("try", cls=Command)(try_)
+app.command(cls=Command)(detect)
 
 
 @app.command(cls=Command)

@@ -61,8 +61,8 @@ def _head(console: Console, name: str, watch: Mapping[str, Any]) -> None:
     console.print(line)
     for prompt, found in watch["detections"].items():
         if found["found"]:
-            many = f"found {found['found']:,} times, sure enough {found['sure_enough']:,} times"
-            said = f"{many}; the surest {found['surest']:.2f}"
+            often = f"found {_count(found['found'])}, sure enough {_count(found['sure_enough'])}"
+            said = f"{often}; the surest {found['surest']:.2f}"
         else:
             said = "never found, not even a little"
         console.print(Text(f"  {prompt}: {said}"), style="dim")
@@ -125,6 +125,10 @@ def where(found: Mapping[str, Any], many: bool) -> str:
     return f"{found['footage']} {time}" if many else time
 
 
+def _count(times: int) -> str:
+    return "once" if times == 1 else f"{times:,} times"
+
+
 def _share(share: float | None) -> str:
     return "" if share is None else f"{share:.2f}"
 
@@ -141,11 +145,10 @@ def _said(watch: Mapping[str, Any], many: bool) -> Iterator[Text]:
         shares = ", ".join(
             f"{name} {best[name]:.2f}" for name in ("precision", "recall") if best[name] is not None
         )
-        yield Text(
-            f"  Best by what is true: {best['confidence']:.2f} ({shares or 'nothing of it is there'})."
-        )
+        judged = shares or "nothing of it is there"
+        yield Text(f"  Best by what is true: {best['confidence']:.2f} ({judged}).")
     if watch["beaten_by"]:
-        named = (f"{prompt} ({times:,} times)" for prompt, times in watch["beaten_by"].items())
+        named = (f"{prompt} ({_count(times)})" for prompt, times in watch["beaten_by"].items())
         yield Text(f"  Beaten by {listing(named, 'and')}.")
     for pair in watch["together"]:
         said = (

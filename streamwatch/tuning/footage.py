@@ -113,6 +113,24 @@ def _files(name: str, cameras: Iterable[str]) -> list[Path | str]:
     raise StreamwatchError(f"{name} is no file, no folder and no camera{meant}")
 
 
+def pictures_of(named: Sequence[str]) -> list[Path]:
+    """The pictures that paths stand for, whatever their suffix. Raises StreamwatchError."""
+    found: list[Path] = []
+    for name in named:
+        path = Path(name)
+        if not path.is_dir():
+            found.append(path)
+            continue
+        try:
+            inside = pictures_in(path)
+        except OSError as error:
+            raise StreamwatchError(f"{name} can't be read: {error.strerror}") from None
+        if not inside:
+            raise StreamwatchError(f"{path} holds no pictures")
+        found += inside
+    return found
+
+
 def _clips_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in CLIP_SUFFIXES)
 

@@ -57,6 +57,10 @@ class Painter:
         else:
             self._add(footage, frame, image)
 
+    def annotate(self, stem: str, image: Image, found: Sequence[Detection]) -> Path:
+        """Draw what was found in a picture that is no frame."""
+        return self.picture(stem, jpeg(annotated(image, found), QUALITY))
+
     def picture(self, stem: str, content: bytes) -> Path:
         """Write a JPEG, under another name where that is taken."""
         path = self._new(stem, ".jpg")
