@@ -22,6 +22,8 @@ MOST_PICTURES = 2
 """Of a watch's things so many hold a picture of where they were seen best, the surest ones."""
 STAYED_IOU = 0.7
 """What is found is the same thing as before if their boxes overlap so much: it has stayed."""
+FORGOTTEN_SECONDS = 600.0
+"""After so long without any frame, nothing is the same thing as before."""
 SAME_IOU = 0.3
 REACH_DIAGONALS = 0.75
 """Soon after, it is so too if they overlap so much, or if it is so many of the box's diagonals
@@ -199,8 +201,9 @@ class Things:
     def _same(self, things: Sequence[Thing], found: Found, seconds: float) -> Thing | None:
         """The one of these that was found again, if any."""
         fits = [
-            (thing.likeness(found, seconds - thing.seen_seconds <= self.soon_seconds), number)
+            (thing.likeness(found, unseen_seconds <= self.soon_seconds), number)
             for number, thing in enumerate(things)
+            if (unseen_seconds := seconds - thing.seen_seconds) <= FORGOTTEN_SECONDS
         ]
         best, number = max(fits, default=(0.0, 0))
         return things[number] if best > 0 else None
