@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -24,6 +23,8 @@ MOST_CHARACTERS = 200
 """Of a text that is shown: as many as the configuration allows for a prompt."""
 JOINERS = "\u200c\u200d"
 """Invisible, harmless, and a part of words and emoji."""
+LONGEST_NAME = 20
+"""Cells of a camera's or watch's name in a wide terminal."""
 PICTURE_CELLS = 48
 KINDS = {"new": "bold green", "update": "dim", "end": "yellow"}
 REASONS = {
@@ -114,16 +115,7 @@ class AlertLines:
     def alert(self, alert: Alert, _fields: dict[str, Any], jpeg: bytes | None) -> None:
         if alert.type == "update" and not self._verbose:
             return
-        self._print(
-            alert.told_at,
-            alert.type,
-            alert.camera,
-            alert.watch,
-            alert.prompt,
-            f"{min(max(_sureness(alert), 0.0), 1.0):.0%}",
-            ", ".join(_notes(alert)),
-            style=KINDS[alert.type],
-        )
+        self._print(alert)
         if jpeg is not None and alert.type == "new" and self._pictures.able:
             try:
                 picture = self._pictures.shown(jpeg, min(PICTURE_CELLS, self._console.width // 2))
@@ -145,18 +137,24 @@ class AlertLines:
         else:
             self._console.print(Text(f"{now:%Y-%m-%d %H:%M:%S}  ") + text, soft_wrap=True)
 
-    def _print(self, moment: datetime, *cells: str, style: str) -> None:
-        kind, *texts = [clean(cell) for cell in cells]
+    def _print(self, alert: Alert) -> None:
+        moment = alert.told_at
+        best = alert.best_confidence if alert.type == "end" else alert.confidence
+        names = clean(alert.camera), clean(alert.watch)
+        sure = f"{min(max(best, 0.0), 1.0):.0%}"
+        notes = clean(", ".join(_notes(alert)))
+        what = Text.assemble(clean(alert.prompt), (f": {notes}" if notes else "", "dim"))
         if not self._console.is_terminal:
-            line = "  ".join([f"{moment:%Y-%m-%d %H:%M:%S}", f"{kind:6}", *texts]).rstrip()
-            self._console.print(Text(line), soft_wrap=True)
+            cells = [f"{moment:%Y-%m-%d %H:%M:%S}", f"{alert.type:6}", *names, f"{sure:>4}"]
+            self._console.print(Text("  ".join(cells) + "  ") + what, soft_wrap=True)
             return
         if not self._is_begun:
             self._is_begun = True
-            headings = ["time", "", "camera", "watch", "prompt", "sure", ""]
-            self._row([Text(heading, style="dim") for heading in headings])
+            headings = ("time", "", "camera", "watch", "sure", "what")
+            self._row(*(Text(heading, style="dim") for heading in headings))
         self._begin_day(moment)
-        self._row([Text(f"{moment:%H:%M:%S}"), Text(kind, style=style), *map(Text, texts)])
+        kind = Text(alert.type, style=KINDS[alert.type])
+        self._row(Text(f"{moment:%H:%M:%S}"), kind, *map(Text, names), Text(sure), what)
 
     def _begin_day(self, moment: datetime) -> None:
         """Print the date, where it is not that of the line before."""
@@ -164,21 +162,18 @@ class AlertLines:
             self._day = moment.date()
             self._console.print(Text(f"{self._day:%Y-%m-%d}", style="dim"))
 
-    def _row(self, cells: Sequence[Text]) -> None:
+    def _row(self, *cells: Text) -> None:
         """Names that are too long are cut; the last column is broken between words."""
-        kind_width = 6 if self._verbose else 3
-        left = self._console.width - (8 + kind_width + 4) - 6 * 2
-        camera, watch, prompt = (max(left * share // 100, 4) for share in (20, 20, 24))
+        kind = 6 if self._verbose else 3
+        left = self._console.width - (8 + kind + 4) - 5 * 2
+        name = max(min(left * 27 // 100, LONGEST_NAME), 4)
         row = Table.grid(padding=(0, 2, 0, 0))
-        for width in (8, kind_width, camera, watch, prompt, 4):
+        for width in (8, kind, name, name):
             row.add_column(width=width, no_wrap=True, overflow="ellipsis")
-        row.add_column(width=max(left - camera - watch - prompt, 8))
+        row.add_column(width=4, no_wrap=True, justify="right")
+        row.add_column(width=max(left - 2 * name, 8))
         row.add_row(*cells)
         self._console.print(row)
-
-
-def _sureness(alert: Alert) -> float:
-    return alert.best_confidence if alert.type == "end" else alert.confidence
 
 
 def _notes(alert: Alert) -> list[str]:

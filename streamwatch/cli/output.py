@@ -60,7 +60,7 @@ def program() -> str:
 
 
 def forget_stdout() -> None:
-    """After a broken pipe: nothing is written there any more, and Python's end does not complain."""
+    """After a broken pipe: let nothing be written there, and nothing complain at the end."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
