@@ -397,7 +397,7 @@ def test_a_login_that_is_refused_is_told(tmp_path: Path, start_mosquitto: StartM
     password = tmp_path / "password"
     password.write_text("wrong\n")
     here = f"broker 127.0.0.1:{broker.port}"
-    login = (*at(broker), "--username", "me", "--password-file", password)
+    login = (*at(broker), "--username", "me", "--password-file", str(password))
     assert ended(tmp_path, *login) == (
         3,
         f"streamwatch: {here} refuses the user name or password (not authorised); see --username"
@@ -410,7 +410,7 @@ def test_a_login_that_is_refused_is_told(tmp_path: Path, start_mosquitto: StartM
     code, said = ended(tmp_path)
     assert (code, "see mqtt.username and mqtt.password" in said) == (3, True)
     password.write_text("right\n")
-    with Piped(tmp_path, *map(str, login), "--json") as process:
+    with Piped(tmp_path, *login, "--json") as process:
         assert READY in error_of(process)
     variable = {"STREAMWATCH_MQTT_PASSWORD": "right"}
     with Piped(tmp_path, "-c", str(file), "--json", **variable) as process:
