@@ -14,7 +14,7 @@ import typer
 from streamwatch.cli.alerts_screen import Alert, clean
 from streamwatch.config import MqttSettings, listing
 from streamwatch.errors import PublisherError
-from streamwatch.publisher import Down, Failed, Message, Reader, Topics, Up
+from streamwatch.publisher import Down, Dropped, Failed, Message, Reader, Topics, Up
 
 REMEMBERED_VISITS = 10_000
 REMEMBERED_PICTURES = 20
@@ -80,6 +80,12 @@ class AlertFollower:
                         )
                     case Failed():
                         self._failed(news)
+                    case Dropped():
+                        self._output.say(
+                            f"{news.messages} messages came faster than they could be shown, and"
+                            " were left out",
+                            "red",
+                        )
                     case Message():
                         is_waiting = is_waiting and news.topic != self._topics.status
                         self._message(news)

@@ -27,7 +27,7 @@ from streamwatch.publisher.contract.topics import Topics
 from streamwatch.publisher.homeassistant_discovery import AnnouncedCamera, Roster
 from streamwatch.publisher.mqtt.client import make_client
 from streamwatch.publisher.mqtt.embedded_broker import EmbeddedBroker, EmbeddedBrokers
-from streamwatch.publisher.mqtt.reader import Down, Failed, Message, Reader, Up
+from streamwatch.publisher.mqtt.reader import Down, Dropped, Failed, Message, Reader, Up
 from streamwatch.publisher.mqtt.trial import try_broker
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox
@@ -40,6 +40,7 @@ __all__ = [
     "Command",
     "DetectorStats",
     "Down",
+    "Dropped",
     "EmbeddedBroker",
     "EmbeddedBrokers",
     "ErrorKind",

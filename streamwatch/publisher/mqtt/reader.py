@@ -30,8 +30,10 @@ from streamwatch.publisher.mqtt.connection import (
     Connection,
 )
 
-MAX_MESSAGE_BYTES = 16_000_000
-"""A picture of a large camera has a few of them."""
+MAX_MESSAGE_BYTES = 8_000_000
+"""A picture of a large camera has up to half of them."""
+MOST_WAITING = 1000
+"""Messages that were not read yet; those beyond are dropped, and counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,14 @@ class Message:
     retained: bool
 
 
-News = Up | Down | Failed | Message
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """So many messages came faster than they were read."""
+
+    messages: int
+
+
+News = Up | Down | Failed | Message | Dropped
 
 
 class Reader:
@@ -84,6 +93,9 @@ class Reader:
         self._live = live
         self._retained = retained
         self._subscription: int | None = None
+        self._dropped = 0
+        """Since the start; counted in paho's thread alone."""
+        self._dropped_told = 0
         self._is_stopped = False
         self._is_lasting = False
         self._is_other_version_next = False
@@ -91,7 +103,7 @@ class Reader:
         self._connection = Connection(
             settings,
             None,
-            post=self._notices.put,
+            post=self._post,
             seconds=time.monotonic,
             guest=f"-reading-{secrets.token_hex(4)}",
             max_incoming_bytes=MAX_MESSAGE_BYTES,
@@ -101,6 +113,9 @@ class Reader:
         """What happens next; None where nothing does for so long, or once it was stopped."""
         deadline = None if patience_seconds is None else time.monotonic() + patience_seconds
         while not self._is_stopped:
+            if self._notices.empty() and (lost := self._dropped - self._dropped_told):
+                self._dropped_told += lost
+                return Dropped(lost)
             if self._connection.seconds_to_attempt == 0.0 and not self._could_attempt():
                 return Failed(self._connection.problem or "", lasting=True)
             waits = [
@@ -134,6 +149,13 @@ class Reader:
         trace: TracebackType | None,
     ) -> None:
         self._connection.close(will=False)
+
+    def _post(self, notice: Notice) -> None:
+        """From paho's thread."""
+        if isinstance(notice, Arrived) and self._notices.qsize() >= MOST_WAITING:
+            self._dropped += 1
+        else:
+            self._notices.put(notice)
 
     def _could_attempt(self) -> bool:
         """False where the settings forbid it: a certificate is gone, or the host's name is none."""
