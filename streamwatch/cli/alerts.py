@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,14 +27,18 @@ READ_FROM_FILE = {
 }
 OPTIONS = {
     "mqtt.tls: true": "--tls",
+    "mqtt.tls.certificate": "mqtt.tls.certificate of a configuration",
     "mqtt.tls.ca": "--ca",
     "mqtt.tls": "--tls",
     "mqtt.host": "--host",
     "mqtt.port": "--port",
+    "mqtt.topic_prefix": "--prefix",
     "mqtt.username": "--username",
     "mqtt.password": f"--password-file or {PASSWORD_VARIABLE}",
+    "mqtt.client_id": "mqtt.client_id of a configuration",
 }
-"""What to say for a key where there is no file that it could stand in."""
+"""What to say for a key where there is no file that it could stand in; what begins alike, the
+longest first."""
 
 
 def alerts(
@@ -209,7 +213,7 @@ def _broker(settings: Config | None, given: dict[str, Any]) -> MqttSettings:
     """That of the configuration, with what the command line says in its place."""
     from pydantic import ValidationError
 
-    from streamwatch.config import MqttSettings, Wrong
+    from streamwatch.config import MqttSettings
 
     written: dict[str, Any] = {}
     if settings is not None:
@@ -234,11 +238,19 @@ def _broker(settings: Config | None, given: dict[str, Any]) -> MqttSettings:
     try:
         return MqttSettings.model_validate({**written, **given}, context=Path.cwd())
     except ValidationError as error:
-        first = error.errors()[0]
-        option = OPTIONS.get(f"mqtt.{'.'.join(map(str, first['loc'])).replace('(settings).', '')}")
-        wrong = first.get("ctx", {}).get("error")
-        said = wrong.predicate if isinstance(wrong, Wrong) else first["msg"]
-        raise typer.BadParameter(f"{option or first['loc']}: what is given {said}") from None
+        raise typer.BadParameter(_mistake(error.errors()[0])) from None
+
+
+def _mistake(found: Mapping[str, Any]) -> str:
+    """One of pydantic's errors in the settings, told of the option that it came from."""
+    from streamwatch.config import Wrong
+
+    key = ".".join(str(part) for part in ("mqtt", *found["loc"]) if part != "(settings)")
+    wrong = found.get("ctx", {}).get("error")
+    if not isinstance(wrong, Wrong):
+        return f"{_with_options(key)}: {found['msg']}"
+    said = f"what is given {wrong.predicate}" if wrong.subject else wrong.predicate
+    return f"{_with_options(key)}: {_with_options(said)}"
 
 
 def _password(file: Path | None) -> str | None:
@@ -268,7 +280,5 @@ def _check_names(kind: str, names: Iterable[str], known: Iterable[str] | None) -
 
 
 def _with_options(sentence: str) -> str:
-    """With the options in place of the keys, longest first, as one holds another."""
-    for key, option in OPTIONS.items():
-        sentence = sentence.replace(key, option)
-    return sentence
+    """With the options in place of the keys."""
+    return re.sub("|".join(map(re.escape, OPTIONS)), lambda key: OPTIONS[key[0]], sentence)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import product
@@ -176,10 +177,15 @@ def _parsed(payload: bytes | None) -> dict[str, Any]:
     if payload is None:
         raise ValueError("too large")
 
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not JSON")
-
-    fields = json.loads(payload.decode(), parse_constant=refuse)
+    fields = json.loads(payload.decode(), parse_constant=_finite, parse_float=_finite)
     if not isinstance(fields, dict):
         raise ValueError("not an object")
     return fields
+
+
+def _finite(number: str) -> float:
+    """Python would take NaN and what is too large for a float, and write what is no JSON."""
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"{number} is not finite")
+    return value

@@ -92,7 +92,7 @@ class JsonLines:
         sys.stdout.flush()
 
     def say(self, sentence: str, _style: str = "", /) -> None:
-        typer.echo(f"streamwatch: {clean(sentence)}", err=True)
+        typer.echo(f"streamwatch: {_escaped(sentence)}", err=True)
 
 
 class AlertConsole(Console):
@@ -125,7 +125,7 @@ class AlertLines:
 
     def say(self, sentence: str, style: str = "", /) -> None:
         """A line about the broker or the daemon rather than an alert."""
-        text = Text(clean(sentence), style=style)
+        text = Text(_escaped(sentence), style=style)
         now = datetime.now().astimezone()
         if self._console.is_terminal:
             self._begin_day(now)
@@ -206,12 +206,15 @@ def _duration(span: timedelta) -> str:
 
 
 def clean(text: str) -> str:
-    """One line, without what a terminal would take for a command or turn the writing around."""
-    cut = text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
-    return "".join(map(_escaped, cut))
+    """One line, cut, of which a terminal takes nothing for a command to it."""
+    return _escaped(text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…")
 
 
-def _escaped(char: str) -> str:
+def _escaped(text: str) -> str:
+    return "".join(map(_escaped_character, text))
+
+
+def _escaped_character(char: str) -> str:
     if char.isprintable() or char in JOINERS:
         return char
     if unicodedata.category(char) == "Zs":

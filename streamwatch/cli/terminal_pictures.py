@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import re
 import select
@@ -50,10 +51,12 @@ class TerminalPictures:
     def __init__(self, console: Console, wanted: bool | None) -> None:
         self._console = console
         self._means: Means | None = None
-        if wanted is not False and console.is_terminal and _is_terminal(sys.__stdout__):
+        if wanted is not False and console.is_terminal and _has_columns(sys.__stdout__):
             self._means = _asked() or ("half cells" if wanted else None)
         if self._means is not None:
-            # The library asks for the size of a cell when it first needs it, and keeps the answer.
+            # The library asks for the size of a cell when it first needs it, and keeps the answer;
+            # where it gets none it warns, and takes a usual one.
+            logging.getLogger("textual_image").addHandler(logging.NullHandler())
             console.measure(_library().SixelImage(_speck()))
 
     @property
@@ -99,6 +102,11 @@ def _is_terminal(stream: Any) -> bool:
         return False
 
 
+def _has_columns(stream: Any) -> bool:
+    """Whether it is a terminal that tells its size: the library divides by that."""
+    return _is_terminal(stream) and os.get_terminal_size(stream.fileno()).columns > 0
+
+
 def _asked() -> Means | None:
     """What the terminal answers that it knows; None also where it can't be asked."""
     if not _is_terminal(sys.__stdin__) or os.environ.get("TERM", "dumb") == "dumb":
@@ -116,7 +124,7 @@ def _answer(stdin: int, stdout: int) -> str:
     """All that comes until the terminal has told its attributes; what was typed is among it."""
     try:
         # In the background a change of the terminal's mode would halt us (SIGTTOU).
-        if os.tcgetpgrp(stdin) != os.getpgrp() or os.get_terminal_size(stdout).columns == 0:
+        if os.tcgetpgrp(stdin) != os.getpgrp():
             return ""
         with _unechoed(stdin):
             # A terminal that does not know kitty's question may print it: it is erased then.

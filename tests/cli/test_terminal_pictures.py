@@ -13,6 +13,7 @@ import pytest
 
 from tests.parts.terminal import (
     ATTRIBUTES_ASKED,
+    CELL_SIZE_ASKED,
     KITTY_ASKED,
     KITTY_TERMINAL,
     PLAIN_TERMINAL,
@@ -81,6 +82,27 @@ def test_a_sixel_terminal_gets_sixels() -> None:
         assert terminal.wait() == 0
     assert terminal.written.count(SIXEL_DRAWN + b'"1;1;160;96') == 2
     assert not KITTY_SENT.search(terminal.written)
+
+
+@pytest.mark.parametrize(
+    ("more", "size"),
+    [({CELL_SIZE_ASKED: b"\x1b[6;20;12t"}, b"240;140"), ({}, b"200;120")],
+    ids=["it answers", "it does not"],
+)
+def test_a_terminal_that_tells_no_pixels_is_asked(more: Mapping[bytes, bytes], size: bytes) -> None:
+    answers = {**SIXEL_TERMINAL, **more}
+    with Terminal(command(), XTERM, answers=answers, cell_pixels=(0, 0)) as terminal:
+        assert terminal.wait() == 0
+    assert terminal.written.count(SIXEL_DRAWN + b'"1;1;' + size) == 2
+    assert b"textual" not in terminal.written
+    assert b"Failed" not in terminal.written
+
+
+@pytest.mark.parametrize("wanted", [None, True])
+def test_a_terminal_without_a_size_gets_none(wanted: bool | None) -> None:
+    with Terminal(command(wanted), XTERM, answers=SIXEL_TERMINAL, size_known=False) as terminal:
+        assert terminal.wait() == 0
+    assert b"unable" in terminal.written
 
 
 def test_one_that_says_both_gets_sixels() -> None:
