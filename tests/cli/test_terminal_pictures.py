@@ -39,6 +39,10 @@ if pictures.able:
     console.print(pictures.shown(image, 20))
     jpeg = cv2.imencode(".jpg", image)[1].tobytes()
     console.print(pictures.shown(jpeg, 20))
+    import io
+    from PIL import Image
+    Image.new("CMYK", (320, {height})).save(printed := io.BytesIO(), "jpeg")
+    pictures.shown(printed.getvalue(), 20)
     for wrong in (b"", b"GIF89a", jpeg[:300]):
         try:
             pictures.shown(wrong, 20)
@@ -62,7 +66,7 @@ def test_kitty_is_sent_its_own_protocol(environment: Mapping[str, str]) -> None:
     with Terminal(command(), {**XTERM, **environment}, answers=KITTY_TERMINAL) as terminal:
         terminal.wait_for("below")
         assert terminal.wait() == 0
-    assert len(KITTY_SENT.findall(terminal.written)) == 2
+    assert len(KITTY_SENT.findall(terminal.written)) == 3
     # 320x180 on 20 cells of 8x16 pixels takes 90 pixels of height, so 6 rows.
     assert terminal.written.decode().count(KITTY_PLACE) == 2 * 20 * 6
     assert b"\x1b[38;2;" in terminal.written  # the picture's number, as a colour

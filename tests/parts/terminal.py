@@ -29,7 +29,7 @@ PLAIN_TERMINAL = {ATTRIBUTES_ASKED: b"\x1b[?1;2c"}
 
 
 class Terminal:
-    """A program whose standard input, output and error are a terminal, while its `with` block lasts.
+    """A program that reads from a terminal and writes to it, while its `with` block lasts.
 
     `answers` are what the terminal writes back to a question of the program. It may tell the
     program no `cell_pixels`, or no size at all, as one on a serial line.
