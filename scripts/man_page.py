@@ -63,7 +63,8 @@ def _synopsis(command: Any, context: typer.Context) -> Iterator[str]:
 def _parameters(parameters: Iterable[Any]) -> Iterator[str]:
     for parameter in parameters:
         value = f"\\fI{_text(parameter.metavar)}\\fR" if parameter.metavar else ""
-        names = [_bold(name) for name in sorted(parameter.opts, key=len) if name[0] == "-"]
+        options = [*sorted(parameter.opts, key=len), *parameter.secondary_opts]
+        names = [_bold(name) for name in options if name[0] == "-"]
         yield ".TP"
         yield " ".join(filter(None, (", ".join(names), value)))
         yield _text(parameter.help or "")

@@ -15,6 +15,7 @@ import typer
 
 from streamwatch import __version__
 from streamwatch.cli import output
+from streamwatch.cli.alerts import alerts
 from streamwatch.cli.commands import Command, Group
 from streamwatch.cli.detecting import detect
 from streamwatch.cli.endings import (
@@ -335,6 +336,9 @@ def taught(
         output.print_json(votes)
     else:
         show(votes, Console(highlight=False))
+
+
+app.command(cls=Command)(alerts)
 
 
 @app.command(cls=Command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -56,3 +57,10 @@ def program() -> str:
     if name != "streamwatch":
         return f"{shlex.quote(sys.executable)} -m streamwatch"
     return name if shutil.which(name) == called else shlex.quote(called)
+
+
+def forget_stdout() -> None:
+    """After a broken pipe: let nothing be written there, and nothing complain at the end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import re
 import select
@@ -31,6 +32,8 @@ KITTY_KNOWN = re.compile(r"\x1b_Gi=31;OK\x1b\\")
 ATTRIBUTES = re.compile(r"\x1b\[\?([\d;]*)c")
 SIXEL = "4"
 """Its number among the attributes (DA1)."""
+ENOUGH_PIXELS = 1920, 1080
+"""A JPEG with at least twice as many is decoded at a half, a quarter or an eighth of its size."""
 SPARE_ROWS = 4
 """Of the screen, that no picture fills: what scrolls out while it is drawn is lost."""
 _AS_IT_IS = [(ControlType.CURSOR_FORWARD, 0)]
@@ -50,10 +53,12 @@ class TerminalPictures:
     def __init__(self, console: Console, wanted: bool | None) -> None:
         self._console = console
         self._means: Means | None = None
-        if wanted is not False and console.is_terminal and _is_terminal(sys.__stdout__):
+        if wanted is not False and console.is_terminal and _has_columns(sys.__stdout__):
             self._means = _asked() or ("half cells" if wanted else None)
         if self._means is not None:
-            # The library asks for the size of a cell when it first needs it, and keeps the answer.
+            # The library asks for the size of a cell when it first needs it, and keeps the answer;
+            # where it gets none it warns, and takes a usual one.
+            logging.getLogger("textual_image").addHandler(logging.NullHandler())
             console.measure(_library().SixelImage(_speck()))
 
     @property
@@ -99,6 +104,11 @@ def _is_terminal(stream: Any) -> bool:
         return False
 
 
+def _has_columns(stream: Any) -> bool:
+    """Whether it is a terminal that tells its size: the library divides by that."""
+    return _is_terminal(stream) and os.get_terminal_size(stream.fileno()).columns > 0
+
+
 def _asked() -> Means | None:
     """What the terminal answers that it knows; None also where it can't be asked."""
     if not _is_terminal(sys.__stdin__) or os.environ.get("TERM", "dumb") == "dumb":
@@ -116,7 +126,7 @@ def _answer(stdin: int, stdout: int) -> str:
     """All that comes until the terminal has told its attributes; what was typed is among it."""
     try:
         # In the background a change of the terminal's mode would halt us (SIGTTOU).
-        if os.tcgetpgrp(stdin) != os.getpgrp() or os.get_terminal_size(stdout).columns == 0:
+        if os.tcgetpgrp(stdin) != os.getpgrp():
             return ""
         with _unechoed(stdin):
             # A terminal that does not know kitty's question may print it: it is erased then.
@@ -177,7 +187,7 @@ def _opened(picture: bytes | Image) -> Any:
         return Pillow.fromarray(picture[..., ::-1])
     try:
         opened = Pillow.open(io.BytesIO(picture), formats=["JPEG"])
-        opened.load()
+        opened.draft("RGB", ENOUGH_PIXELS)
+        return opened.convert("RGB")
     except (OSError, SyntaxError, Pillow.DecompressionBombError) as error:
         raise ValueError(f"not a picture: {error}") from error
-    return opened

@@ -27,6 +27,7 @@ from streamwatch.publisher.contract.topics import Topics
 from streamwatch.publisher.homeassistant_discovery import AnnouncedCamera, Roster
 from streamwatch.publisher.mqtt.client import make_client
 from streamwatch.publisher.mqtt.embedded_broker import EmbeddedBroker, EmbeddedBrokers
+from streamwatch.publisher.mqtt.reader import Down, Dropped, Failed, Message, Reader, Up
 from streamwatch.publisher.mqtt.trial import try_broker
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox
@@ -38,20 +39,26 @@ __all__ = [
     "CameraState",
     "Command",
     "DetectorStats",
+    "Down",
+    "Dropped",
     "EmbeddedBroker",
     "EmbeddedBrokers",
     "ErrorKind",
     "ErrorReport",
+    "Failed",
     "Info",
     "LatencyStats",
+    "Message",
     "Outbox",
     "Publisher",
+    "Reader",
     "Reply",
     "Roster",
     "SecondLookStats",
     "SqliteOutbox",
     "Stats",
     "Topics",
+    "Up",
     "Waiting",
     "WatchInfo",
     "areas_of",

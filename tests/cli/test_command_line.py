@@ -16,7 +16,7 @@ from streamwatch import logs
 from tests.parts.daemon import private_environment
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("run", "check", "status", "look", "demo", "init", "models")
+COMMANDS = ("run", "check", "status", "look", "alerts", "demo", "init", "models")
 
 
 def streamwatch(

@@ -13,6 +13,7 @@ import pytest
 
 from tests.parts.terminal import (
     ATTRIBUTES_ASKED,
+    CELL_SIZE_ASKED,
     KITTY_ASKED,
     KITTY_TERMINAL,
     PLAIN_TERMINAL,
@@ -38,6 +39,10 @@ if pictures.able:
     console.print(pictures.shown(image, 20))
     jpeg = cv2.imencode(".jpg", image)[1].tobytes()
     console.print(pictures.shown(jpeg, 20))
+    import io
+    from PIL import Image
+    Image.new("CMYK", (320, {height})).save(printed := io.BytesIO(), "jpeg")
+    pictures.shown(printed.getvalue(), 20)
     for wrong in (b"", b"GIF89a", jpeg[:300]):
         try:
             pictures.shown(wrong, 20)
@@ -61,7 +66,7 @@ def test_kitty_is_sent_its_own_protocol(environment: Mapping[str, str]) -> None:
     with Terminal(command(), {**XTERM, **environment}, answers=KITTY_TERMINAL) as terminal:
         terminal.wait_for("below")
         assert terminal.wait() == 0
-    assert len(KITTY_SENT.findall(terminal.written)) == 2
+    assert len(KITTY_SENT.findall(terminal.written)) == 3
     # 320x180 on 20 cells of 8x16 pixels takes 90 pixels of height, so 6 rows.
     assert terminal.written.decode().count(KITTY_PLACE) == 2 * 20 * 6
     assert b"\x1b[38;2;" in terminal.written  # the picture's number, as a colour
@@ -81,6 +86,27 @@ def test_a_sixel_terminal_gets_sixels() -> None:
         assert terminal.wait() == 0
     assert terminal.written.count(SIXEL_DRAWN + b'"1;1;160;96') == 2
     assert not KITTY_SENT.search(terminal.written)
+
+
+@pytest.mark.parametrize(
+    ("more", "size"),
+    [({CELL_SIZE_ASKED: b"\x1b[6;20;12t"}, b"240;140"), ({}, b"200;120")],
+    ids=["it answers", "it does not"],
+)
+def test_a_terminal_that_tells_no_pixels_is_asked(more: Mapping[bytes, bytes], size: bytes) -> None:
+    answers = {**SIXEL_TERMINAL, **more}
+    with Terminal(command(), XTERM, answers=answers, cell_pixels=(0, 0)) as terminal:
+        assert terminal.wait() == 0
+    assert terminal.written.count(SIXEL_DRAWN + b'"1;1;' + size) == 2
+    assert b"textual" not in terminal.written
+    assert b"Failed" not in terminal.written
+
+
+@pytest.mark.parametrize("wanted", [None, True])
+def test_a_terminal_without_a_size_gets_none(wanted: bool | None) -> None:
+    with Terminal(command(wanted), XTERM, answers=SIXEL_TERMINAL, size_known=False) as terminal:
+        assert terminal.wait() == 0
+    assert b"unable" in terminal.written
 
 
 def test_one_that_says_both_gets_sixels() -> None:

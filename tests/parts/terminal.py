@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
-import signal
 import struct
 import subprocess
 import termios
@@ -20,20 +19,20 @@ import pyte
 
 from tests.parts.daemon import PATIENCE_SECONDS
 
-CELL_PIXELS = 8, 16
 SCROLLBACK_LINES = 10_000
 ATTRIBUTES_ASKED = b"\x1b[c"
 KITTY_ASKED = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
+CELL_SIZE_ASKED = b"\x1b[16t"
 SIXEL_TERMINAL = {ATTRIBUTES_ASKED: b"\x1b[?62;4;22c"}
 KITTY_TERMINAL = {KITTY_ASKED: b"\x1b_Gi=31;OK\x1b\\", ATTRIBUTES_ASKED: b"\x1b[?62;c"}
 PLAIN_TERMINAL = {ATTRIBUTES_ASKED: b"\x1b[?1;2c"}
 
 
 class Terminal:
-    """A program whose standard input and output are a terminal, while its `with` block lasts.
+    """A program that reads from a terminal and writes to it, while its `with` block lasts.
 
-    `answers` are what the terminal writes back to a question of the program. `errors` is a file for
-    its standard error, which is the terminal too where it is left out.
+    `answers` are what the terminal writes back to a question of the program. It may tell the
+    program no `cell_pixels`, or no size at all, as one on a serial line.
     """
 
     def __init__(
@@ -43,8 +42,9 @@ class Terminal:
         *,
         columns: int = 80,
         rows: int = 24,
+        cell_pixels: tuple[int, int] = (8, 16),
+        size_known: bool = True,
         answers: Mapping[bytes, bytes] = PLAIN_TERMINAL,
-        errors: Path | None = None,
     ) -> None:
         self._command = command
         self._environment = {
@@ -53,10 +53,11 @@ class Terminal:
             **{k: v for k, v in environment.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")},
         }
         self._size = struct.pack(
-            "HHHH", rows, columns, columns * CELL_PIXELS[0], rows * CELL_PIXELS[1]
+            "HHHH", rows, columns, columns * cell_pixels[0], rows * cell_pixels[1]
         )
+        if not size_known:
+            self._size = bytes(len(self._size))
         self._answers = dict(answers)
-        self._errors = errors
         self._screen = pyte.HistoryScreen(columns, rows, history=SCROLLBACK_LINES)
         self._stream = pyte.ByteStream(self._screen)
         self._written = b""
@@ -93,10 +94,6 @@ class Terminal:
         self._reader.join(PATIENCE_SECONDS)
         return code
 
-    def terminate(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.wait()
-
     def _wait(self, is_so: Callable[[], object], what: str) -> list[str]:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not is_so():
@@ -110,19 +107,16 @@ class Terminal:
     def __enter__(self) -> Self:
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, self._size)
-        errors = self._errors.open("wb") if self._errors else None
         self.process = subprocess.Popen(
             self._command,
             env=self._environment,
             stdin=theirs,
             stdout=theirs,
-            stderr=errors or theirs,
+            stderr=theirs,
             start_new_session=True,
             preexec_fn=_take_terminal,
         )
         os.close(theirs)
-        if errors:
-            errors.close()
         self._reader = threading.Thread(target=self._read, name="terminal", daemon=True)
         self._reader.start()
         return self

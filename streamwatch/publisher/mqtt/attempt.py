@@ -23,7 +23,7 @@ from streamwatch.tls import TlsProblem, problem
 MAX_UNACKNOWLEDGED = 20
 """With at most this many unacknowledged, the order survives restarts of the broker (measured)."""
 MAX_INCOMING_BYTES = 65_536
-"""Largest message we accept; the payload of a larger one is dropped on arrival."""
+"""Largest message a daemon accepts; the payload of a larger one is dropped on arrival."""
 NOT_AUTHORISED = 135
 KEEPALIVE_TIMEOUT = 141
 
@@ -97,8 +97,8 @@ class Subscribed:
 class Arrived:
     """A message that we subscribed to; `retained` if it was sent before we did.
 
-    `payload` is None where it was larger than MAX_INCOMING_BYTES. `response_topic` and
-    `correlation` are those of an MQTT 5 request.
+    `payload` is None where it was larger than the attempt's `max_incoming_bytes`. `response_topic`
+    and `correlation` are those of an MQTT 5 request.
     """
 
     attempt: int
@@ -115,8 +115,16 @@ Notice = Accepted | Refused | NotEncrypted | Closed | Acknowledged | Subscribed 
 class Attempt:
     """paho's callbacks for one client; they run in its network thread and must not raise."""
 
-    def __init__(self, number: int, post: Callable[[Notice], None], *, encrypted: bool) -> None:
+    def __init__(
+        self,
+        number: int,
+        post: Callable[[Notice], None],
+        *,
+        encrypted: bool,
+        max_incoming_bytes: int = MAX_INCOMING_BYTES,
+    ) -> None:
         self.number = number
+        self._max_incoming_bytes = max_incoming_bytes
         self._encrypted = encrypted
         self.ended = threading.Event()
         self.abandoned = False
@@ -195,7 +203,7 @@ class Attempt:
         except UnicodeDecodeError:
             return
         correlation = getattr(message.properties, "CorrelationData", None)
-        fits = len(message.payload) + len(correlation or b"") <= MAX_INCOMING_BYTES
+        fits = len(message.payload) + len(correlation or b"") <= self._max_incoming_bytes
         self._post(
             Arrived(
                 self.number,

@@ -29,6 +29,7 @@ from streamwatch.config import TLS_PORT, MqttSettings
 from streamwatch.publisher.contract.payloads import OFFLINE
 from streamwatch.publisher.mqtt.attempt import (
     KEEPALIVE_TIMEOUT,
+    MAX_INCOMING_BYTES,
     NOT_AUTHORISED,
     Accepted,
     Attempt,
@@ -80,6 +81,8 @@ _CREDENTIALS_REFUSED = {
     NOT_AUTHORISED: "not authorised",
     138: "banned",
 }
+WE_ARE_REFUSED = frozenset((*_CREDENTIALS_REFUSED, _CLIENT_ID_REFUSED))
+"""Reason codes of a broker that lets others in, and not us."""
 _TLS_KEYS = {
     "authority": "mqtt.tls.ca",
     "name": "mqtt.host",
@@ -110,6 +113,7 @@ class Connection:
         post: Callable[[Notice], None],
         seconds: Callable[[], float],
         guest: str = LOOKING,
+        max_incoming_bytes: int = MAX_INCOMING_BYTES,
     ) -> None:
         self._settings = settings
         self._guest = guest
@@ -124,7 +128,8 @@ class Connection:
         self._version_proven = settings.embedded
         self._client: Client | None = None
         self._encrypted = settings.tls_files is not None
-        self._attempt = Attempt(next(_numbers), post, encrypted=self._encrypted)
+        self._max_incoming_bytes = max_incoming_bytes
+        self._attempt = self._new_attempt()
         self._limits = Limits()
         self._will_qos, self._will_retain = 1, True
         """Some brokers refuse a will that wants more than they have."""
@@ -206,7 +211,7 @@ class Connection:
 
     def attempt(self) -> None:
         """Start connecting; the result is posted as a notice."""
-        self._attempt = Attempt(next(_numbers), self._post, encrypted=self._encrypted)
+        self._attempt = self._new_attempt()
         self._refused = None
         try:
             # Within paho this error would end its thread silently.
@@ -303,12 +308,14 @@ class Connection:
             properties=_properties(correlation, self._version),
         ).mid
 
-    def subscribe(self, filters: Sequence[str], *, retained: bool, own: bool = False) -> int | None:
+    def subscribe(
+        self, filters: Sequence[str], *, retained: bool, own: bool = False, qos: int = 0
+    ) -> int | None:
         """Subscribe, either with `retained` messages or only to new ones of other clients, or also
-        to our `own`.
+        to our `own`. With `qos` 0 none is kept for us while we are away, as commands must not be.
 
         Returns the number that `Subscribed` will have; None if the broker has no wildcards.
-        With MQTT 3.1.1, retained and own messages come in any case.
+        With MQTT 3.1.1, retained and own messages come in any case, and `qos` is 1.
         """
         if self._client is None:
             raise RuntimeError("subscribed without a connection")
@@ -317,7 +324,7 @@ class Connection:
         if self._version is MQTTProtocolVersion.MQTTv311:
             return self._client.subscribe([(topic, 1) for topic in filters])[1]
         options = SubscribeOptions(
-            qos=0,  # commands sent while we are away must not be kept for us
+            qos=qos,
             noLocal=not own,
             retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
             if retained
@@ -350,6 +357,14 @@ class Connection:
         if was_up or attempt.ended.is_set():
             client.loop_stop()
         # Else its thread may hang in the resolver; it disconnects by itself if it gets through.
+
+    def _new_attempt(self) -> Attempt:
+        return Attempt(
+            next(_numbers),
+            self._post,
+            encrypted=self._encrypted,
+            max_incoming_bytes=self._max_incoming_bytes,
+        )
 
     def _accepted(self, notice: Accepted) -> None:
         self._limits = notice.limits
@@ -415,7 +430,7 @@ class Connection:
         elif refused.code == _QOS_NOT_SUPPORTED and self._will_qos:
             self._will_qos = 0
             self._next_attempt = self._seconds()
-        elif refused.code in (*_CREDENTIALS_REFUSED, _CLIENT_ID_REFUSED):
+        elif refused.code in WE_ARE_REFUSED:
             self._fail(self._refusal_of_us(refused), retry_seconds=REFUSED_RETRY_SECONDS)
         else:
             self._fail(f"{self._broker} refuses the connection ({refused.reason.lower()})")
