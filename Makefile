@@ -14,7 +14,7 @@ WORKERS ?= 4
 # The programs the tests run against, as Debian and Ubuntu call them.
 SYSTEM_PACKAGES := mosquitto mosquitto-clients python3-gi gir1.2-gst-rtsp-server-1.0 \
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
-  gstreamer1.0-plugins-ugly glib-networking openssl systemd
+  gstreamer1.0-plugins-ugly glib-networking openssl systemd chromium
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format schema man install-service system-packages clean

@@ -23,6 +23,7 @@ pytest_plugins = [
     "tests.parts.mosquitto",
     "tests.parts.rtsp",
     "tests.parts.vectors",
+    "tests.parts.browser",  # after those that it imports
 ]
 
 # How long an example takes says something of the machine, not of the code.

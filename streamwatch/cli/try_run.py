@@ -156,9 +156,10 @@ class Trying:
         """Those of the alerts in clips and of cameras: an annotated picture has its own."""
         pictures = {run.footage.name for run in self._trial.runs if run.footage.pictures}
         for watch, seen in self._trial.seen.items():
-            for number, alert in enumerate(seen.alerts[seen.needed], 1):
+            told = [each for each in seen.alerts[seen.needed] if each.footage not in pictures]
+            for number, alert in enumerate(told, 1):
                 thumbnail = seen.thumbnails.get(alert)
-                if thumbnail is not None and alert.footage not in pictures:
+                if thumbnail is not None:
                     painter.picture(f"{alert.footage}-{watch}-{number}", thumbnail)
 
     def _show_thumbnails(self) -> None:

@@ -132,6 +132,7 @@ def try_(
     """
     from rich.console import Console
 
+    from streamwatch import logs
     from streamwatch.tuning.asked import Asked
 
     console = Console(highlight=False, stderr=as_json)
@@ -153,6 +154,7 @@ def try_(
         from streamwatch.cli.models import pull_for
         from streamwatch.cli.try_run import Trying, known_truth
 
+        logs.set_up("error", "text")  # what goes wrong with footage is told by itself
         pull_for(settings.detector, console)
         trying = Trying(settings, console, out, quiet=as_json, seconds=seconds)
         known = None if truth is None else known_truth(truth, footage)
