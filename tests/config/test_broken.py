@@ -70,14 +70,14 @@ YAML = [
     pytest.param(
         "- a\n",
         [
-            "1:1: a list can't stand here; write `key: value` below it; allowed are mqtt, detector, cameras, watches, snapshots, near_misses, http, timezone, log"
+            "1:1: a list can't stand here; write `key: value` below it; allowed are mqtt, detector, cameras, watches, snapshots, near_misses, notify, http, timezone, log"
         ],
         id="top list",
     ),
     pytest.param(
         "hello\n",
         [
-            "1:1: 'hello' can't stand here; write `key: value` below it; allowed are mqtt, detector, cameras, watches, snapshots, near_misses, http, timezone, log"
+            "1:1: 'hello' can't stand here; write `key: value` below it; allowed are mqtt, detector, cameras, watches, snapshots, near_misses, notify, http, timezone, log"
         ],
         id="top text",
     ),
@@ -174,7 +174,7 @@ YAML = [
     pytest.param(
         "base: &b {fps: 2}\ndetector: {model: toybox}\ncameras:\n  a:\n    <<: *b\n    url: bundled:street\n",
         [
-            "1:1: base: unknown key; allowed are mqtt, detector, cameras, watches, snapshots, near_misses, http, timezone, log; one of your own starts with x-",
+            "1:1: base: unknown key; allowed are mqtt, detector, cameras, watches, snapshots, near_misses, notify, http, timezone, log; one of your own starts with x-",
         ],
         id="own key",
     ),
