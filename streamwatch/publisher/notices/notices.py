@@ -65,6 +65,8 @@ class Notices:
         self._names = names
         self._lock = threading.RLock()
         self._stopped = False
+        self._left: dict[str, int] = {}
+        """What waited at the stop."""
         self.change(settings, names, limits)
 
     def change(
@@ -95,17 +97,23 @@ class Notices:
                 log.warning(
                     "notices dropped for services that the configuration no longer has: %d", dropped
                 )
-            for place, each in [*enumerate(settings)][::-1]:  # the first of equal URLs names it
-                label = f"notify[{place}] ({each.scheme})"
-                if (service := self._services.get(key_of(each.url))) is not None:
-                    service.label = label
+            kept, self._services = self._services, {}
+            for place, each in enumerate(settings):
+                key, label = key_of(each.url), f"notify[{place}] ({each.scheme})"
+                if key in self._services:  # the first of equal URLs names it
+                    continue
+                if key in kept:
+                    self._services[key] = kept[key]
+                    kept[key].label = label
                 else:
                     self._begin(each, label, self._queue)
 
     @property
     def states(self) -> list[ServiceState]:
         with self._lock:
-            waiting = self._queue.waiting() if self._queue is not None else {}
+            waiting = self._left
+            if self._queue is not None and not self._stopped:
+                waiting = self._queue.waiting()
             return [
                 ServiceState(
                     each.label,
@@ -145,7 +153,8 @@ class Notices:
         ended = [service.join(max(0.0, deadline - time.monotonic())) for service in services]
         for service in services:
             service.request_stop(at_once=True)
-        left = sum(self._queue.waiting().values())
+        self._left = self._queue.waiting()
+        left = sum(self._left.values())
         if left:
             fate = "wait on the disk for the next start" if self._queue.lasting else "are lost"
             log.warning("%d notices could not be sent and %s", left, fate)
