@@ -56,7 +56,7 @@ def send(url: SecretStr, notice: Notice) -> Failure | None:
                 content=notice.picture, name="snapshot.jpg", mimetype="image/jpeg"
             )
         )
-    title, body = _title_and_body(notice.text, mail=hasattr(service, "default_empty_subject"))
+    title, body = title_and_body(notice.text, mail=hasattr(service, "default_empty_subject"))
     result = door.notify(body=body, title=title, attach=attached, body_format=NotifyFormat.TEXT)
     if result:
         return None
@@ -69,7 +69,7 @@ def send(url: SecretStr, notice: Notice) -> Failure | None:
     return failure_of(said, url)
 
 
-def _title_and_body(text: str, *, mail: bool) -> tuple[str, str]:
+def title_and_body(text: str, *, mail: bool) -> tuple[str, str]:
     """The first of several lines is the title; mail always has one."""
     title, _, body = text.strip().partition("\n")
     if body.strip():
