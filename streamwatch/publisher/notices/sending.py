@@ -40,7 +40,15 @@ def send(url: SecretStr, notice: Notice) -> Failure | None:
     from apprise.attachment.memory import AttachMemory
 
     logging.getLogger("apprise").propagate = False  # its lines hold the URL
-    asset = AppriseAsset(async_mode=False, service_timeout=0)
+    asset = AppriseAsset(
+        async_mode=False,
+        service_timeout=0,
+        app_id="streamwatch",
+        app_desc="streamwatch",
+        app_url="",
+        image_url_mask="",
+        image_url_logo="",
+    )
     service = Apprise.instantiate(url.get_secret_value().strip(), asset=asset)
     if service is None:
         return Failure("its URL is not understood")

@@ -98,8 +98,7 @@ class Service:
             self._woken.clear()
             try:
                 wait_seconds = self._turn()
-            except Exception as error:
-                log.exception("notices can't be sent to %s", self.label)
+            except Exception as error:  # without its traceback, which may hold the URL
                 wait_seconds = self._failed(Failure(first_line(error)))
             if self._stopping.is_set() and wait_seconds != 0:
                 return

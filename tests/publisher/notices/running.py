@@ -16,6 +16,7 @@ from streamwatch.publisher.notices.wording import Names
 from tests.publisher.events import new_event
 
 NAMES = Names({"porch": "Front porch"}, {"car": None})
+LIMITS = OutboxSettings()
 WAIT_SECONDS = 0.02
 """After the first failure, doubled with each."""
 

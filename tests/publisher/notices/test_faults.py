@@ -6,13 +6,15 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from streamwatch.publisher.notices.sending import Failure
 from tests.parts import free_port
 from tests.parts.ntfy import Fault, NtfyServer, Told
-from tests.publisher.notices.running import Said, notify, running, tell
+from tests.publisher.notices.running import LIMITS, NAMES, Said, notify, running, tell
 
 pytestmark = pytest.mark.slow(seconds=40)
 
@@ -126,6 +128,58 @@ def test_what_waits_is_sent_after_a_restart(tmp_path: Path) -> None:
         server.wait_for(lambda: len(server.taken) >= len(IDS))
     assert [each.text for each in server.told] == list(IDS)
     assert {each.picture for each in server.told} == {JPEG}
+
+
+def test_a_stop_waits_for_no_service_that_hangs_and_keeps_the_notice(tmp_path: Path) -> None:
+    sending, answered = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> Failure | None:
+        sending.set()
+        answered.wait(60.0)
+        return None
+
+    file = tmp_path / "notices.sqlite3"
+    with running(file, notify("json://localhost"), send=hang) as notices:
+        tell(notices, *IDS[:2])
+        assert sending.wait(60.0)
+        assert notices.stop(0.1) == 2
+        answered.set()
+    with running(file, notify("json://localhost"), send=lambda *_: None) as notices:
+        tell(notices, IDS[2])
+
+
+def test_an_edit_drops_what_waits_for_a_url_that_is_gone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    said, file = Said(), tmp_path / "notices.sqlite3"
+    with NtfyServer() as server:
+        down = f"ntfy://127.0.0.1:{free_port()}/alerts"
+        both, one = notify(down, server.url()), notify(server.url())
+        with running(file, both, said) as notices:
+            tell(notices, *IDS[:3])
+            server.wait_for(lambda: len(server.taken) == 3 and said.problems)
+            notices.change(one, NAMES, LIMITS)
+            assert [state.label for state in notices.states] == ["notify[0] (ntfy)"]
+            assert [sentence is None for sentence in said.problems] == [False, True]
+            tell(notices, IDS[3])
+            server.wait_for(lambda: notices.states[0].sent == 4)
+            notices.change((), NAMES, LIMITS)
+            tell(notices, IDS[4])
+            assert notices.states == []
+        assert server.texts() == list(IDS[:4])
+    dropped = "notices dropped for services that the configuration no longer has: 3"
+    assert [line for line in caplog.messages if "no longer" in line] == [dropped]
+
+
+def test_apprise_is_loaded_only_for_notices(tmp_path: Path) -> None:
+    program = (
+        "import sys; from streamwatch.config import load; from pathlib import Path;"
+        "import streamwatch.daemon.daemon; load(Path(sys.argv[1]));"
+        "sys.exit('apprise' in sys.modules)"
+    )
+    file = tmp_path / "config.yaml"
+    file.write_text("detector: {model: toybox}\ncameras: {a: {url: bundled:street}}\n")
+    subprocess.run([sys.executable, "-c", program, str(file)], check=True, timeout=60)
 
 
 CHILD = """
