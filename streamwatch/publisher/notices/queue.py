@@ -67,7 +67,9 @@ class NoticeQueue:
             with transaction(self._database):
                 for statement in _TABLES.split(";"):
                     self._database.execute(statement)
-                self._database.execute(f"PRAGMA user_version = {VERSION}")
+                (version,) = self._database.execute("PRAGMA user_version").fetchone()
+                if version < VERSION:
+                    self._database.execute(f"PRAGMA user_version = {VERSION}")
                 self._runs = Runs(self._database, elapsed, ("notices",))
             (self._bytes,) = self._database.execute(
                 f"SELECT coalesce(sum({_BYTES}), 0) FROM notices"

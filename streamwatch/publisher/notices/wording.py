@@ -28,9 +28,10 @@ class Names:
 
 
 def wants(settings: NotifySettings, event: Event) -> bool:
-    """Whether this event is told to this service."""
+    """Whether this event is told to this service; what a restart opens anew was told before."""
     return (
         event.type in settings.on
+        and not (event.type == "new" and event.continues is not None)
         and (settings.watches is None or event.watch in settings.watches)
         and (settings.cameras is None or event.camera in settings.cameras)
     )

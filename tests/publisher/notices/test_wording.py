@@ -43,7 +43,13 @@ def test_a_template_is_filled_once() -> None:
 )
 def test_who_is_told(keys: dict[str, object], told: list[str]) -> None:
     (settings,) = notify(URL, **keys)
-    steps = (new_event(), update_event("x"), end_event("x"), new_event(type="rejected"))
+    steps = (
+        new_event(),
+        update_event("x"),
+        end_event("x"),
+        new_event(type="rejected"),
+        new_event(continues="y"),
+    )
     assert [event.type for event in steps if wants(settings, event)] == told
 
 
