@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -19,18 +18,16 @@ from tests.test_end_to_end import alerts_among, config
 pytestmark = pytest.mark.slow(seconds=60)
 
 
-def status(daemon: Daemon) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "streamwatch", "status", "--json", "-c", str(daemon.config)],
+def status(daemon: Daemon, *options: str) -> str:
+    """What `streamwatch status` prints."""
+    return subprocess.run(
+        [sys.executable, "-m", "streamwatch", "status", *options, "-c", str(daemon.config)],
         env=private_environment(daemon.folder),
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
-    )
-    document = json.loads(done.stdout)
-    assert isinstance(document, dict)
-    return document
+    ).stdout
 
 
 def test_alerts_become_notices_through_an_outage_a_kill_and_an_edit(
@@ -59,9 +56,12 @@ def test_alerts_become_notices_through_an_outage_a_kill_and_an_edit(
         with daemon:  # the service is down
             subscriber.wait_for(lambda _: wanted(), PATIENCE_SECONDS)
             subscriber.wait_for(lambda _: problems(), PATIENCE_SECONDS)
-            (service,) = status(daemon)["notices"]
+            (service,) = json.loads(status(daemon, "--json"))["notices"]
             assert service["label"] == "notify[0] (ntfy)"
             assert service["waiting"] >= 1
+            shown = status(daemon)
+            assert "notices to notify[0] (ntfy): 0 sent, " in shown
+            assert "hidden-topic" not in shown
             daemon.process.kill()
             daemon.wait()
         assert len(problems()) == 1
