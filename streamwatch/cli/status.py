@@ -32,6 +32,8 @@ def show(document: Mapping[str, Any], console: Console) -> None:
     )
     # A daemon that was started before an upgrade does not tell them.
     _line(console, _looks(document.get("second_looks", {})))
+    for service in document.get("notices", ()):
+        _line(console, _notices(service), style="red" if service["problem"] else "")
     cameras = table("camera", "status", "fps", "asleep", "age", "problem")
     for name, camera in document["cameras"].items():
         fps, age = camera.get("fps"), camera.get("age_s")
@@ -129,6 +131,15 @@ def _looks(counts: Mapping[str, Any]) -> str:
     return (
         f"second looks: {counts['looks']}, of which {counts['confirmed']} confirmed{failed}; "
         f"alerts held back: {counts['held_back']}\n"
+    )
+
+
+def _notices(service: Mapping[str, Any]) -> str:
+    given_up = f", {service['given_up']} dropped" if service["given_up"] else ""
+    why = f" ({service['problem']})" if service["problem"] else ""
+    return (
+        f"notices to {service['label']}: {service['sent']} sent, {service['waiting']} waiting"
+        f"{why}{given_up}\n"
     )
 
 

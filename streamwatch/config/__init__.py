@@ -20,6 +20,7 @@ from streamwatch.config.schema import schema
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.config.sections.mqtt import TLS_PORT, MqttSettings, OutboxSettings
+from streamwatch.config.sections.notify import NotifySettings
 from streamwatch.config.sections.second_look import SecondLookSettings
 from streamwatch.config.sections.watch import AppearSettings, WatchSettings
 from streamwatch.config.sections.whole import (
@@ -42,6 +43,7 @@ from streamwatch.config.values.addresses import (
 )
 from streamwatch.config.values.hours import Hours
 from streamwatch.config.values.phrases import folded, normalised, words
+from streamwatch.config.values.templates import filled
 from streamwatch.config.values.texts import NAME_PATTERN, line
 from streamwatch.config.wording import Wrong, did_you_mean, listing
 from streamwatch.masking import mask_secrets_in, mask_url
@@ -61,6 +63,7 @@ __all__ = [
     "LogSettings",
     "MqttSettings",
     "NearMissSettings",
+    "NotifySettings",
     "OutboxSettings",
     "Put",
     "Remove",
@@ -75,6 +78,7 @@ __all__ = [
     "config_hash",
     "describe",
     "did_you_mean",
+    "filled",
     "find",
     "first_mistake",
     "folded",

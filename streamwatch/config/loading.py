@@ -17,6 +17,7 @@ from streamwatch.config.document.positions import Entry, Fault, Loc
 from streamwatch.config.document.reading import Document
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.detector import DetectorSettings
+from streamwatch.config.sections.notify import NotifySettings
 from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.config.sections.whole import Config, NearMissSettings, SnapshotSettings
 from streamwatch.errors import ConfigError, Problem, UnavailableSetting
@@ -117,6 +118,20 @@ def _reference_faults(
     near_misses = _validated(NearMissSettings, written.get("near_misses"), folder)
     for loc, wrong in references.mistakes(detector, cameras, valid_watches, snapshots, near_misses):
         yield problems.fault(loc, wrong, entries)
+    listed = written.get("notify")
+    notices = {
+        place: notice
+        for place, value in enumerate(listed if isinstance(listed, (list, tuple)) else ())
+        if (notice := _notice(value, folder)) is not None
+    }
+    for loc, wrong in references.mistakes_of_notices(notices, cameras, watches):
+        yield problems.fault(loc, wrong, entries)
+
+
+def _notice(value: object, folder: Path) -> NotifySettings | None:
+    """The notice without its invalid keys."""
+    rest, _ = _without_faults(NotifySettings, value, folder)
+    return _validated(NotifySettings, {"url": "json://localhost", **rest}, folder)
 
 
 def _camera(value: object, folder: Path) -> CameraSettings | None:

@@ -24,6 +24,7 @@ _MISSING: dict[str, str] = {
     "model": "is missing; write model: toybox",
     "cameras": "is missing; write at least one camera, as `porch: {url: …}`",
     "url": "is missing; write where the camera is, as url: rtsp://…",
+    "notify.url": "is missing; write where to, as url: ntfy://TOPIC",
     "prompt": "is missing; write what to find, as prompt: person",
 }
 
@@ -94,7 +95,8 @@ def _message(loc: Loc, details: ErrorDetails, entries: Mapping[Loc, Entry]) -> s
         return _about(f"'{printable(str(loc[-1]))}'", details)
     kind = details["type"]
     if kind == "missing":
-        return _MISSING.get(str(loc[-1]), "is missing")
+        keys = [str(step) for step in loc if not isinstance(step, int)]
+        return _MISSING.get(".".join(keys)) or _MISSING.get(keys[-1], "is missing")
     if kind == "extra_forbidden":
         known = _keys_at(loc[:-1])
         hint = did_you_mean(str(loc[-1]), known) or _allowed(known)
@@ -128,6 +130,8 @@ def _keys_at(loc: Loc) -> list[str]:
     """The keys that are allowed in the mapping at `loc`."""
     kinds: list[Any] = [Config]
     for step in loc:
+        if isinstance(step, int):  # of a list of mappings
+            continue
         kinds = [inner for kind in kinds for inner in _inside(kind, step)]
     return [field.alias or key for kind in kinds for key, field in kind.model_fields.items()]
 

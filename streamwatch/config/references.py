@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
 
 from streamwatch.config.catalogue import ENCODERS, RECOMMENDED
 from streamwatch.config.document.positions import Loc
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.detector import DetectorSettings
+from streamwatch.config.sections.notify import NotifySettings
 from streamwatch.config.sections.second_look import SecondLookSettings
 from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.config.sections.whole import (
@@ -40,7 +41,7 @@ def mistakes(
         yield ("near_misses", "path"), shared
     for name, watch in watches.items():
         at: Loc = ("watches", name)
-        unknown = dict(_unknown_cameras(watch, cameras))
+        unknown = dict(_unknown(watch.cameras, cameras, "camera"))
         for index, wrong in unknown.items():
             yield (*at, "cameras", index), wrong
         named = [camera for camera in watch.cameras or cameras if camera in cameras]
@@ -54,6 +55,19 @@ def mistakes(
             yield (*at, "second_look"), blind
         if (own := _against_itself(watch)) is not None:
             yield (*at, "second_look", "against"), own
+
+
+def mistakes_of_notices(
+    notices: Mapping[int, NotifySettings], cameras: Iterable[str], watches: Iterable[str]
+) -> Iterator[tuple[Loc, Wrong]]:
+    """Names in `notify` that do not exist; the notices by their place in the list."""
+    cameras, watches = tuple(cameras), tuple(watches)
+    for place, notice in notices.items():
+        at: Loc = ("notify", place)
+        for index, wrong in _unknown(notice.cameras, cameras, "camera"):
+            yield (*at, "cameras", index), wrong
+        for index, wrong in _unknown(notice.watches, watches, "watch"):
+            yield (*at, "watches", index), wrong
 
 
 def _shared_folder(
@@ -71,13 +85,13 @@ def _shared_folder(
     return Wrong("is the folder of snapshots too; write another", subject=False)
 
 
-def _unknown_cameras(
-    watch: WatchSettings, cameras: Mapping[str, CameraSettings | None]
+def _unknown(
+    names: Iterable[str] | None, known: Collection[str], kind: str
 ) -> Iterator[tuple[int, Wrong]]:
-    known = f"; there is {listing(cameras, 'and')}" if cameras else "; there is none"
-    for index, camera in enumerate(watch.cameras or ()):
-        if camera not in cameras:
-            yield index, Wrong(f"is not a camera{did_you_mean(camera, cameras) or known}")
+    there = f"; there is {listing(known, 'and')}" if known else "; there is none"
+    for index, name in enumerate(names or ()):
+        if name not in known:
+            yield index, Wrong(f"is not a {kind}{did_you_mean(name, known) or there}")
 
 
 def _unknown_zones(

@@ -6,18 +6,20 @@ from collections.abc import Sequence
 
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.mqtt import MqttSettings
+from streamwatch.config.sections.notify import NotifySettings
 from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.config.sections.whole import Config, snapshot_folder
 from streamwatch.config.values.units import duration_text, size_text
 from streamwatch.config.wording import listing
 from streamwatch.errors import StreamwatchError
-from streamwatch.masking import mask_url
+from streamwatch.masking import MASK, mask_url
 
 
 def describe(config: Config, models: Sequence[str] = ()) -> list[str]:
     """The summary's lines, without secrets. `models` is appended to the model's line."""
     lines = [_broker(config.mqtt), "; ".join([_model(config), *models])]
     lines += [f"snapshots  {_snapshots(config)}"]
+    lines += [f"notices    {_notice(notice)}" for notice in config.notify]
     for name, camera in config.cameras.items():
         lines += ["", f"camera {name}  {mask_url(camera.url)}, {_pace(camera)}"]
         if camera.enabled:
@@ -51,6 +53,12 @@ def _snapshots(config: Config) -> str:
         return str(error)
     keep, room = duration_text(config.snapshots.keep), size_text(config.snapshots.max_size)
     return f"{folder}, for {keep}, at most {room}"
+
+
+def _notice(notice: NotifySettings) -> str:
+    watches = f" of {listing(notice.watches, 'and')}" if notice.watches else ""
+    cameras = f" on {listing(notice.cameras, 'and')}" if notice.cameras else ""
+    return f"{notice.scheme}://{MASK}, {listing(notice.on, 'and')}{watches}{cameras}"
 
 
 def _pace(camera: CameraSettings) -> str:

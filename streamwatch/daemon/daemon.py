@@ -30,6 +30,7 @@ from streamwatch.daemon.problems import (
     not_listening,
     not_looking,
     not_seen,
+    not_told,
     too_slow,
 )
 from streamwatch.daemon.reloading import (
@@ -49,6 +50,8 @@ from streamwatch.paths import state_file, status_socket
 from streamwatch.pipeline.analysis import log_event
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.publisher import Command, EmbeddedBrokers, ErrorKind, ErrorReport, Publisher
+from streamwatch.publisher.notices.notices import Notices
+from streamwatch.publisher.notices.wording import Names
 from streamwatch.status import report
 from streamwatch.status.metrics import Metrics, exposition
 from streamwatch.status.shortage import Short
@@ -115,11 +118,23 @@ class Daemon:
                 else state_file("outbox", self._followed.path, ".sqlite3"),
                 instance=self._instance,
                 on_command=None if self._reloading is None else self._take_command,
+                on_alert=lambda event, jpeg: self._notices.take(event, jpeg),
             )
             self._publisher.start()
             started.callback(self._publisher.stop, DRAIN_SECONDS)
             started.enter_context(self._published_if_unforeseen())
             self._problems = Problems(self._publisher)
+            self._notices = Notices(
+                None
+                if self._followed is None
+                else state_file("notices", self._followed.path, ".sqlite3"),
+                config.notify,
+                _names(config),
+                config.mqtt.outbox,
+                tell=self._report_notices,
+                complain=self._report_lost_notices,
+            )
+            started.callback(self._notices.stop, DRAIN_SECONDS)
             self._learning = Learning(
                 None
                 if self._followed is None
@@ -153,6 +168,7 @@ class Daemon:
                 self._failed,
                 self._report_shortage,
                 self._learning,
+                self._notices,
             )
             self._pages = Pages(
                 self._supervision.what_is_stuck,
@@ -265,6 +281,7 @@ class Daemon:
         self._supervision.say_offline()
         self._supervision.publish_stats()
         self._publisher.stop(DRAIN_SECONDS)
+        self._notices.stop(DRAIN_SECONDS)
 
     # --- changing, in the thread `reload` ---------------------------------------------------------
 
@@ -287,6 +304,7 @@ class Daemon:
         if before.http != config.http:
             self._web.change(before.http, config.http)
         self._learning.change(config)
+        self._notices.change(config.notify, _names(config), config.mqtt.outbox)
         live_at = self._pipeline.exchange(prepared)
         self._supervision.forget(
             before.cameras.keys() - config.cameras.keys(), _pairs(before) - _pairs(config)
@@ -360,6 +378,19 @@ class Daemon:
             self._problems.end(kind)
         self._declare_later()
 
+    def _report_notices(self, service: str, sentence: str | None) -> None:
+        """That notices to a service can't be sent: on `P/errors`, and in `P/info` until it is
+        over."""
+        if sentence is not None:
+            self._problems.begin(("notices", service), not_told(sentence))
+        else:
+            self._problems.end(("notices", service))
+        self._declare_later()
+
+    def _report_lost_notices(self, sentence: str) -> None:
+        log.error("%s", sentence)
+        self._publisher.error(ErrorReport("publisher", sentence))
+
     def _report_shortage(self, short: Mapping[str, Short]) -> None:
         """For which cameras the detector is too slow: in the same places."""
         if short:
@@ -416,6 +447,14 @@ def _why(part: str, error: BaseException) -> str:
     if isinstance(error, StreamwatchError):
         return str(error)
     return f"{part} failed: {first_line(error)}"
+
+
+def _names(config: Config) -> Names:
+    return Names(
+        {name: camera.name for name, camera in config.cameras.items()},
+        {name: watch.name for name, watch in config.watches.items()},
+        config.zone,
+    )
 
 
 def _pairs(config: Config) -> set[tuple[str, str]]:

@@ -1,5 +1,5 @@
 """Problems that last: the configuration file is wrong or cut off, the HTTP port is taken, second
-looks can't be made, or the detector can't be compiled or is too slow."""
+looks can't be made, notices can't be sent, or the detector can't be compiled or is too slow."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from streamwatch.daemon.reloading import Outcome
 from streamwatch.publisher import ErrorReport, Publisher
 from streamwatch.status.shortage import Short
 
-Kind = Literal["file", "mount", "http", "compiling", "slow"] | tuple[Literal["looks"], str]
-"""`looks` with the name of who takes second looks."""
+Kind = (
+    Literal["file", "mount", "http", "compiling", "slow"] | tuple[Literal["looks", "notices"], str]
+)
+"""`looks` with the name of who takes second looks, `notices` with that of the service."""
 
 NOT_TAKEN_OVER = "the configuration is not taken over, what ran before goes on"
 
@@ -79,6 +81,11 @@ def not_looking(sentence: str) -> ErrorReport:
         f"second looks can't be made: {sentence}; alerts go out or are held as on_failure says",
         at=datetime.now(UTC),
     )
+
+
+def not_told(sentence: str) -> ErrorReport:
+    """The report that notices to a service can't be sent."""
+    return ErrorReport("publisher", sentence, at=datetime.now(UTC))
 
 
 def not_compiled(sentence: str) -> ErrorReport:

@@ -425,6 +425,11 @@ def keep(path: Path, text: str, say: Callable[..., None] = log.warning) -> None:
         say("the last good configuration can't be kept: %s", error)
 
 
+_SECTIONS = (
+    *("mqtt", "detector", "snapshots", "near_misses", "notify", "http", "timezone", "log"),
+)
+
+
 def differences(before: Config, now: Config) -> tuple[str, ...]:
     """What changed, in words: `watch bag changed`, `camera porch added`."""
     found: list[str] = []
@@ -437,7 +442,7 @@ def differences(before: Config, now: Config) -> tuple[str, ...]:
         found += (
             f"{word} {name} changed" for name in new if name in old and old[name] != new[name]
         )
-    for section in ("mqtt", "detector", "snapshots", "near_misses", "http", "timezone", "log"):
+    for section in _SECTIONS:
         if getattr(before, section) != getattr(now, section):
             found.append(f"{section} changed")
     return tuple(found)

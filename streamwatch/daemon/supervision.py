@@ -15,6 +15,7 @@ from streamwatch.errors import StreamwatchError
 from streamwatch.learning.learning import Learning
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.publisher import STATS_SECONDS, CameraState, ErrorReport, Publisher, Stats
+from streamwatch.publisher.notices.notices import Notices
 from streamwatch.status import report, systemd
 from streamwatch.status.liveness import Liveness, Pulse, idle
 from streamwatch.status.metrics import Metrics
@@ -43,6 +44,7 @@ class Supervision:
         failed: Callable[[], Iterable[tuple[BaseException, ErrorReport]]],
         on_shortage: Callable[[Mapping[str, Short]], None],
         learning: Learning,
+        notices: Notices,
     ) -> None:
         self._pipeline = pipeline
         self._publisher = publisher
@@ -51,6 +53,7 @@ class Supervision:
         self._failed = failed
         self._on_shortage = on_shortage
         self._learning = learning
+        self._notices = notices
         self._started = time.monotonic()
         self._statuses: dict[str, CameraState] = {}
         self._status_lock = threading.Lock()
@@ -206,6 +209,7 @@ class Supervision:
             tuple(problems),
             self.what_is_stuck(),
             self._learning,
+            self._notices,
         )
 
     def _stats_now(self) -> Stats:

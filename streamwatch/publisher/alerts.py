@@ -28,6 +28,10 @@ MAX_RAW_BYTES = 256_000_000
 """Limit for frames that wait to be drawn; beyond it an event is published without its picture."""
 
 
+OnAlert = Callable[[Event, bytes | None], None]
+"""Takes each alert, with its picture as a JPEG where it has one."""
+
+
 class RawPictures:
     """Counts the bytes of frames that wait to be drawn. Thread-safe."""
 
@@ -52,7 +56,8 @@ class Alerts:
     """Queues each event for delivery, after its picture and before the state that it causes.
 
     Only for the publisher's thread, except `open_visits`. `remembered` are the visits of the
-    previous run. `complain` is called with a sentence when something goes wrong.
+    previous run. `complain` is called with a sentence when something goes wrong, and `on_alert`
+    with each alert before it enters the outbox.
     """
 
     def __init__(
@@ -65,7 +70,9 @@ class Alerts:
         now: Callable[[], datetime],
         seconds: Callable[[], float],
         elapsed: Elapsed,
+        on_alert: OnAlert | None = None,
     ) -> None:
+        self._on_alert = on_alert
         self._outbox = outbox
         self._delivery = delivery
         self._complain = complain
@@ -117,7 +124,9 @@ class Alerts:
             return
         if event.type == "new":
             self._newest_visit[event.camera, event.watch] = event.id
-        self._publish_picture(event, topics)
+        jpeg = self._publish_picture(event, topics)
+        if self._on_alert is not None:  # first: a crash in between must not lose it
+            self._on_alert(event, jpeg)
         self._delivery.alert(replace(event, picture=None), came_at)
         self._say_that_some_are_dropped()
         self._follow_state(event, topics)
@@ -188,9 +197,10 @@ class Alerts:
         payload = encode(rejected_fields(event, path))
         self._delivery.pass_on(Message(topics.rejected(event.camera, event.watch), payload))
 
-    def _publish_picture(self, event: Event, topics: Topics) -> None:
+    def _publish_picture(self, event: Event, topics: Topics) -> bytes | None:
+        """Returns the JPEG, if one could be drawn."""
         if event.picture is None:
-            return
+            return None
         try:
             # Converted once for both.
             marked = replace(event.picture, picture=Pixels(event.picture.picture.bgr()))
@@ -199,11 +209,12 @@ class Alerts:
                 self._gallery.keep(event, jpeg, render_crop(marked, self._snapshots.quality))
         except NOT_DRAWN as error:
             self._complain(f"a snapshot of {event.camera} can't be drawn: {error}")
-            return
+            return None
         pair = event.camera, event.watch
         # A better picture of an older visit must not replace the newest visit's.
         if self._newest_visit.get(pair, event.id) == event.id:
             self._delivery.retain("snapshot", topics.snapshot(*pair), jpeg)
+        return jpeg
 
     def _follow_state(self, event: Event, topics: Topics) -> None:
         pair = event.camera, event.watch

@@ -14,7 +14,7 @@ from typing import Any
 from streamwatch.config import MqttSettings, SnapshotSettings
 from streamwatch.elapsed import Elapsed
 from streamwatch.errors import PublisherError
-from streamwatch.publisher.alerts import Alerts
+from streamwatch.publisher.alerts import Alerts, OnAlert
 from streamwatch.publisher.contract.payloads import (
     OFFLINE,
     ONLINE,
@@ -68,6 +68,7 @@ class PublisherLoop:
         now: Callable[[], datetime],
         seconds: Callable[[], float],
         elapsed: Elapsed,
+        on_alert: OnAlert | None = None,
     ) -> None:
         self._mqtt = mqtt
         self._tasks = tasks
@@ -94,6 +95,7 @@ class PublisherLoop:
             now=now,
             seconds=seconds,
             elapsed=elapsed,
+            on_alert=on_alert,
         )
         self.announcer = Announcer(
             publish=self._publish_device, clear=self._delivery.clear, seconds=seconds

@@ -16,7 +16,7 @@ from typing import Any
 from streamwatch.config import MqttSettings, OutboxSettings, SnapshotSettings
 from streamwatch.elapsed import Elapsed, this_boot
 from streamwatch.learning.learnt import NearMiss
-from streamwatch.publisher.alerts import RawPictures
+from streamwatch.publisher.alerts import OnAlert, RawPictures
 from streamwatch.publisher.contract.payloads import (
     CameraState,
     ErrorReport,
@@ -56,7 +56,8 @@ class Publisher:
     acknowledged; without it they die with the process. `instance` is the id that `P/info` and
     `P/stats` carry: with it nothing is published to topics of another that lives, and `failure`
     says so. `on_command` is called in that thread with each command, while `mqtt.commands` is true;
-    it must not block. `now` gives the time of day that is published, `seconds` the monotonic clock.
+    it must not block. `on_alert` is called there with each alert and its JPEG.
+    `now` gives the time of day that is published, `seconds` the monotonic clock.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Publisher:
         outbox: Path | None = None,
         instance: str | None = None,
         on_command: Callable[[Command], None] | None = None,
+        on_alert: OnAlert | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -89,6 +91,7 @@ class Publisher:
             now=now,
             seconds=seconds,
             elapsed=self._elapsed,
+            on_alert=on_alert,
         )
         self._loop.alerts.keep_snapshots(snapshots, folder)
         self._thread = threading.Thread(target=self._loop.run, name="publisher", daemon=True)

@@ -30,6 +30,7 @@ from streamwatch.publisher import (
     Stats,
     WatchInfo,
 )
+from streamwatch.publisher.notices.notices import Notices
 from streamwatch.records import CameraCounts
 from streamwatch.status.liveness import Pulse
 from streamwatch.status.metrics import Metrics
@@ -187,6 +188,7 @@ def status_document(
     problems: Sequence[ErrorReport],
     stuck: Sequence[str],
     learning: Learning,
+    notices: Notices,
 ) -> dict[str, Any]:
     """The document for `streamwatch status`; frames per second are measured since `before`."""
     config, captures = pipeline.current.config, pipeline.current.captures
@@ -213,6 +215,7 @@ def status_document(
         "model": config.detector.model,
         "broker": {"address": config.mqtt.address, "connected": publisher.connected},
         "outbox": fields["outbox"],
+        "notices": [asdict(state) for state in notices.states],
         "detector": fields["detector"],
         "second_looks": fields["second_looks"],
         "latency_ms": fields["latency_ms"],

@@ -70,14 +70,14 @@ YAML = [
     pytest.param(
         "- a\n",
         [
-            "1:1: a list can't stand here; write `key: value` below it; allowed are mqtt, detector, cameras, watches, snapshots, near_misses, http, timezone, log"
+            "1:1: a list can't stand here; write `key: value` below it; allowed are mqtt, detector, cameras, watches, snapshots, near_misses, notify, http, timezone, log"
         ],
         id="top list",
     ),
     pytest.param(
         "hello\n",
         [
-            "1:1: 'hello' can't stand here; write `key: value` below it; allowed are mqtt, detector, cameras, watches, snapshots, near_misses, http, timezone, log"
+            "1:1: 'hello' can't stand here; write `key: value` below it; allowed are mqtt, detector, cameras, watches, snapshots, near_misses, notify, http, timezone, log"
         ],
         id="top text",
     ),
@@ -174,7 +174,7 @@ YAML = [
     pytest.param(
         "base: &b {fps: 2}\ndetector: {model: toybox}\ncameras:\n  a:\n    <<: *b\n    url: bundled:street\n",
         [
-            "1:1: base: unknown key; allowed are mqtt, detector, cameras, watches, snapshots, near_misses, http, timezone, log; one of your own starts with x-",
+            "1:1: base: unknown key; allowed are mqtt, detector, cameras, watches, snapshots, near_misses, notify, http, timezone, log; one of your own starts with x-",
         ],
         id="own key",
     ),
@@ -1584,6 +1584,105 @@ REST = [
         also("snapshots: {path: 3}"),
         ["3:19: snapshots.path: 3 is not a text as it stands; put it in quotes"],
         id="path number",
+    ),
+    pytest.param(
+        also("notify: {url: ntfy://topic}"),
+        ["3:9: notify: is written as a list; write `- url: …` below it"],
+        id="notify no list",
+    ),
+    pytest.param(
+        also("notify: tgram://very/secret"),
+        ["3:9: notify: is written as a list; write `- url: …` below it"],
+        id="notify alone",
+    ),
+    pytest.param(
+        also("notify: [tgram://very/secret]"),
+        [
+            "3:10: notify[0]: the value can't stand here; write `key: value` below it; allowed are url, watches, cameras, on, template"
+        ],
+        id="notify a URL alone",
+    ),
+    pytest.param(
+        also("notify: [{on: new}]"),
+        ["3:10: notify[0].url: is missing; write where to, as url: ntfy://TOPIC"],
+        id="notify without url",
+    ),
+    pytest.param(
+        also("notify: [{url: ntfi://secret}]"),
+        [
+            "3:16: notify[0].url: the value begins with no service that Apprise knows; did you mean 'ntfy'?"
+        ],
+        id="notify scheme",
+    ),
+    pytest.param(
+        also("notify: [{url: secret}]"),
+        ["3:16: notify[0].url: the value is not a URL of Apprise; write such as ntfy://TOPIC"],
+        id="notify no URL",
+    ),
+    pytest.param(
+        also("notify: [{url: tgram://secret/}]"),
+        [
+            "3:16: notify[0].url: the value is not a whole tgram:// URL; see https://appriseit.com/services"
+        ],
+        id="notify half a URL",
+    ),
+    pytest.param(
+        also('notify: [{url: "json://localhost", on: [gone]}]'),
+        ["3:41: notify[0].on[0]: 'gone' is not allowed; write new, update or end"],
+        id="notify on",
+    ),
+    pytest.param(
+        also('notify: [{url: "json://localhost", on: []}]'),
+        ["3:40: notify[0].on: the list is empty; write new, update or end"],
+        id="notify on nothing",
+    ),
+    pytest.param(
+        also('notify: [{url: "json://localhost", cameras: [b]}]'),
+        ["3:46: notify[0].cameras[0]: 'b' is not a camera; there is a"],
+        id="notify camera",
+    ),
+    pytest.param(
+        also('notify: [{url: "json://localhost", watches: [dog]}]'),
+        ["3:46: notify[0].watches[0]: 'dog' is not a watch; there is none"],
+        id="notify watch",
+    ),
+    pytest.param(
+        also('notify: [{url: "json://localhost", template: "{camra}"}]'),
+        [
+            "3:46: notify[0].template: holds a placeholder that does not exist; did you mean 'camera'?; there is {camera}, {watch}, {prompt}, {confidence}, {zones}, {time}, {type}, {reason} and {id}"
+        ],
+        id="notify placeholder",
+    ),
+    pytest.param(
+        also('notify: [{url: "json://localhost", template: "{camera.name}"}]'),
+        [
+            "3:46: notify[0].template: holds a placeholder that does not exist; did you mean 'camera'?; there is {camera}, {watch}, {prompt}, {confidence}, {zones}, {time}, {type}, {reason} and {id}"
+        ],
+        id="notify attribute",
+    ),
+    pytest.param(
+        also('notify: [{url: "json://localhost", template: "{camera!r}"}]'),
+        [
+            "3:46: notify[0].template: holds a placeholder with more than its name; there is {camera}, {watch}, {prompt}, {confidence}, {zones}, {time}, {type}, {reason} and {id}"
+        ],
+        id="notify conversion",
+    ),
+    pytest.param(
+        also('notify: [{url: "json://localhost", template: "{camera"}]'),
+        [
+            "3:46: notify[0].template: holds a brace without its other; write {{ and }} for braces of your own"
+        ],
+        id="notify brace",
+    ),
+    pytest.param(
+        also('notify: [{url: "json://localhost", template: " "}]'),
+        ["3:46: notify[0].template: ' ' is empty; write a text"],
+        id="notify empty template",
+    ),
+    pytest.param(
+        also('notify: [{url: "json://localhost", topic: x}]'),
+        ["3:36: notify[0].topic: unknown key; allowed are url, watches, cameras, on, template"],
+        id="notify key",
     ),
     pytest.param(
         also("near_misses: {a_day: -1}"),

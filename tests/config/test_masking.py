@@ -206,6 +206,7 @@ mqtt: {username: me, password: hunter2}
 detector: {model: toybox}
 cameras: {a: {url: 'rtsp://me:hunter2@host/'}}
 watches: {w: {prompt: dog}}
+notify: [{url: 'json://me:hunter2@hunter2.example/hunter2', watches: [w], on: [new, end]}]
 """
 
 
@@ -215,6 +216,7 @@ def test_the_summary_shows_no_secret(loaded: Load) -> None:
     assert "hunter2" not in describe(config)
     assert not [text for text in shown if "hunter2" in text.replace(config.cameras["a"].url, "")]
     assert "camera a  rtsp://me:***@host/, 5 fps" in describe(config)
+    assert "notices    json://***, new and end of w" in describe(config)
 
 
 def test_the_hash_covers_a_second_look_with_and_without_a_language_model(loaded: Load) -> None:

@@ -23,6 +23,7 @@ from streamwatch.config.sections.base import Settings, or_empty
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.config.sections.mqtt import MqttSettings
+from streamwatch.config.sections.notify import NotifySettings
 from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.config.values.addresses import (
     Host,
@@ -91,6 +92,14 @@ def _time_zone(value: str) -> str:
     return value
 
 
+def _notices(value: object) -> object:
+    if value is None:
+        return ()
+    if not isinstance(value, (list, tuple)):
+        raise Wrong("is written as a list; write `- url: …` below it", subject=False)
+    return value
+
+
 def _at_least_one(cameras: dict[str, CameraSettings]) -> dict[str, CameraSettings]:
     if not cameras:
         raise Wrong("at least one camera is needed, as `porch: {url: …}`", subject=False)
@@ -116,6 +125,8 @@ class Config(Settings):
     """Pictures kept on disk."""
     near_misses: NearMissSettings = NearMissSettings()
     """What did not alert, and why: the best few pictures a day, kept on disk."""
+    notify: Annotated[tuple[NotifySettings, ...], BeforeValidator(_notices)] = ()
+    """Notices through Apprise (ntfy, Telegram, e-mail, …): a list of `{url, watches, …}`."""
     http: HttpSettings | None = None
     """Health and metrics over HTTP: `{host, port, token}`; off where left out."""
     timezone: Annotated[Line, AfterValidator(_time_zone)] | None = None

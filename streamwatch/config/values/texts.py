@@ -20,7 +20,7 @@ from streamwatch.config.wording import Wrong
 NAME_PATTERN = "^[a-z0-9_-]{1,63}$"
 
 
-def _text(value: object) -> str:
+def text_of_value(value: object) -> str:
     if value is None:
         raise Wrong("can't stand here; write a text")
     if isinstance(value, (bool, int, float)):
@@ -32,7 +32,7 @@ def _text(value: object) -> str:
 
 def line(value: object, longest: int = 200) -> str:
     """`value` if it is a text of one line, not blank and not too long. Raises `Wrong`."""
-    text = _text(value)
+    text = text_of_value(value)
     if not text.strip():
         raise Wrong("is empty; write a text")
     if not _is_one_printable_line(text):
@@ -57,7 +57,7 @@ Line = Annotated[
 def _secret(value: object) -> object:
     if isinstance(value, SecretStr):
         return value
-    text = _text(value)
+    text = text_of_value(value)
     if not text.isascii() and any(unicodedata.category(char) == "Cs" for char in text):
         raise Wrong("is not text in UTF-8")
     return text
@@ -82,7 +82,7 @@ Name = Annotated[
 
 def _prompt(value: object) -> str:
     """The prompt as written, without outer spaces, since alerts show it; not normalised."""
-    text = line(_text(value).strip())
+    text = line(text_of_value(value).strip())
     if not normalised(text):
         raise Wrong("holds nothing that can be seen; write a text")
     return text

@@ -7,6 +7,7 @@ taken from the time of day, as it is since the clock was set.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from streamwatch.elapsed import STEP_SECONDS, Elapsed
 
@@ -22,10 +23,16 @@ class Runs:
 
     `before` is the time from the first run on to the beginning of a run, `lasted` how long it went
     on, and `ended_at` the Unix time of its end; `ended` is the same on the monotonic clock, for a
-    run in the same `boot` of the machine. Its maker and callers hold a transaction.
+    run in the same `boot` of the machine. Its maker and callers hold a transaction. The rows of
+    `tables` each name a run.
     """
 
-    def __init__(self, database: sqlite3.Connection, elapsed: Elapsed) -> None:
+    def __init__(
+        self,
+        database: sqlite3.Connection,
+        elapsed: Elapsed,
+        tables: Sequence[str] = ("events", "visits", "set_aside"),
+    ) -> None:
         self._database = database
         self._elapsed = elapsed
         last = database.execute(
@@ -38,9 +45,9 @@ class Runs:
         """When the last run ended on the monotonic clock, if that went on since."""
         if last is not None and elapsed.boot is not None and last[3] == elapsed.boot:
             self._same_boot_ended = last[4]
+        used = " UNION ".join(f"SELECT run FROM {table}" for table in tables)
         database.execute(
-            "DELETE FROM runs WHERE run NOT IN (SELECT run FROM events UNION SELECT run FROM visits"
-            " UNION SELECT run FROM set_aside UNION SELECT max(run) FROM runs)"
+            f"DELETE FROM runs WHERE run NOT IN ({used} UNION SELECT max(run) FROM runs)"
         )
         database.execute(
             "INSERT INTO runs (run, before, lasted, ended_at) VALUES (?, 0, 0, 0)", (self.number,)

@@ -1,0 +1,1 @@
+"""Notices through Apprise, each waiting on the disk until its service has taken it."""
