@@ -31,6 +31,14 @@ def streamwatch(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[
     )
 
 
+def tuned(daemon: Daemon) -> dict[str, Any]:
+    done = streamwatch(daemon, "tune", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert isinstance(found, dict)
+    return found
+
+
 def teach(subscriber: Subscriber, payload: dict[str, Any]) -> dict[str, Any]:
     """The answer to the command."""
     count = len(subscriber.of("streamwatch/result/teach"))
@@ -92,8 +100,15 @@ def test_a_wrong_alert_is_taught_once_and_for_all(
                 ("hamster", "wrong"),
                 ("cat", "right"),
             ]
+            running = tuned(daemon)
+            assert running["watches"]["hamster"]["cameras"]["yard"]["visits"]
+            misses = running["watches"]["sure-cat"]["cameras"]["yard"]["near_misses"]
+            assert misses[0]["reason"].endswith("is below 0.999")
+            assert (Path(running["near_misses"]) / misses[0]["file"]).is_file()
             daemon.process.kill()
             daemon.wait()
+            stopped = tuned(daemon)["watches"]["sure-cat"]["cameras"]["yard"]
+            assert stopped["near_misses"]
             offline = streamwatch(daemon, "taught")
             assert wrong in offline.stdout
 

@@ -34,6 +34,7 @@ from streamwatch.cli.signals import (
     stop_on_signals,
 )
 from streamwatch.cli.trying import try_
+from streamwatch.cli.tune import tune
 from streamwatch.errors import StreamwatchError, UnavailableSetting, foreseen
 from streamwatch.paths import FILE_NAME
 
@@ -238,6 +239,7 @@ def status(
 
 app.command("try", cls=Command)(try_)
 app.command(cls=Command)(detect)
+app.command(cls=Command)(tune)
 
 
 @app.command(cls=Command)

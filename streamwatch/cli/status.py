@@ -60,7 +60,7 @@ def show(document: Mapping[str, Any], console: Console) -> None:
     console.print(watches)
     for pair in document.get("together", ()):
         if pair["settled_by"] is not None:
-            _line(console, _together(pair))
+            _line(console, together(pair))
     for problem in document["problems"]:
         _line(console, problem, style="red")
 
@@ -114,7 +114,8 @@ def _needed(watch: Mapping[str, Any]) -> str:
     return f"{watch['confidence']:.2g}{hint}"
 
 
-def _together(pair: Mapping[str, Any]) -> str:
+def together(pair: Mapping[str, Any]) -> str:
+    """What to do about alerts that lie on what another watch found."""
     return (
         f"{pair['watch']} on {pair['camera']}: {pair['times']} of {pair['of']} alerts lay on what"
         f' "{pair["other_prompt"]}" of {pair["other_watch"]} found more surely'

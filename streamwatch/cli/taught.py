@@ -26,7 +26,7 @@ def known(config: Path) -> list[dict[str, Any]]:
     found = socket.taught(status_sockets(config))
     if found is not None:
         return found
-    with _file_of(config) as store:
+    with file_of(config) as store:
         return [] if store is None else [shown(vote) for vote in store.load().votes]
 
 
@@ -34,7 +34,7 @@ def forget(config: Path, id: str) -> None:
     """Take back the vote on an alert. Raises the same, also where there is none."""
     if socket.forget(status_sockets(config), id):
         return
-    with _file_of(config) as store:
+    with file_of(config) as store:
         if store is None or id not in {vote.visit.id for vote in store.load().votes}:
             raise StreamwatchError(f"nothing was taught of {id}")
         store.forget(votes=[id])
@@ -65,7 +65,7 @@ def show(votes: Sequence[Mapping[str, Any]], console: Console) -> None:
 
 
 @contextmanager
-def _file_of(config: Path) -> Iterator[Store | None]:
+def file_of(config: Path) -> Iterator[Store | None]:
     """The file of a daemon that does not run; None if there is none."""
     file = state_file("learnt", config, ".sqlite3")
     if not file.exists():

@@ -15,7 +15,7 @@ from streamwatch.config.last_good import keep_last_good, load_last_good
 from streamwatch.config.loading import find, load, located, text_of
 from streamwatch.config.pace_advice import too_slow
 from streamwatch.config.problems import first_mistake
-from streamwatch.config.saving import persist
+from streamwatch.config.saving import persist, written_watch
 from streamwatch.config.schema import schema
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.detector import DetectorSettings
@@ -108,4 +108,5 @@ __all__ = [
     "with_credentials",
     "with_short_login",
     "words",
+    "written_watch",
 ]

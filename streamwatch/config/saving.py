@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 from codecs import BOM_UTF8
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -31,6 +31,16 @@ def persist(path: Path, edits: Iterable[Edit]) -> None:
     load(path, after)
     if after != before:
         _save(path, before, after)
+
+
+def written_watch(path: Path, name: str) -> Mapping[str, object]:
+    """A watch as it stands in the file, nothing expanded. Raises ConfigError."""
+    content = parse(path).content
+    watches = content.get("watches") if isinstance(content, dict) else None
+    entry = watches.get(name) if isinstance(watches, dict) else None
+    if not isinstance(entry, dict):
+        raise _refusal(path, f"there is no watch {name}")
+    return entry
 
 
 def _spliced(path: Path, before: str, edits: tuple[Edit, ...]) -> str:

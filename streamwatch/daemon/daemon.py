@@ -178,6 +178,7 @@ class Daemon:
                 partial(look, self._pipeline),
                 lambda: [shown(vote) for vote in self._learning.all_votes],
                 self._learning.forget_now,
+                self._learning.overview,
             )
             self._web = Web(self._pages, self._web_changed)
             started.callback(self._web.close)

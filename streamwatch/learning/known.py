@@ -79,6 +79,12 @@ class Known:
             return vote.visit
         return found
 
+    @property
+    def visits(self) -> tuple[ToldVisit, ...]:
+        """The newest that were told, of every subject."""
+        with self._lock:
+            return tuple(self._visits.values())
+
     def newest_visit(self, camera: str, watch: str) -> ToldVisit | None:
         """The one that was told last; others may have ended after it began."""
         with self._lock:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import queue
+import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from streamwatch.config import Config
 from streamwatch.databases import reason
@@ -20,7 +23,6 @@ from streamwatch.geometry import Box
 from streamwatch.learning.album import Album
 from streamwatch.learning.known import MOST_VISITS, Known
 from streamwatch.learning.learnt import (
-    Counts,
     Learnt,
     NearMiss,
     NearMissKind,
@@ -28,11 +30,10 @@ from streamwatch.learning.learnt import (
     Taught,
     ToldVisit,
     Vote,
-    words_of,
 )
 from streamwatch.learning.lessons import Memory
+from streamwatch.learning.overview import near_misses_of, overview, subjects, suggestion
 from streamwatch.learning.store import Contents, Store
-from streamwatch.learning.thresholds import suggested
 from streamwatch.learning.votes import MOST_VOTES
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class Learning:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Reads the file; without one nothing outlives the process."""
+        self._file = file
         self._on_near_miss = on_near_miss
         self._on_change = on_change
         self._now = now
@@ -179,14 +181,12 @@ class Learning:
 
     def suggestions(self) -> dict[str, float]:
         """By watch, the threshold that what its cameras have seen suggests, where any is."""
-        found = {}
-        for watch, subjects in self._subjects().items():
-            visits, weak = self._counts(subjects)
-            votes = [vote for subject in subjects for vote in self.votes(subject)]
-            suggestion = suggested(visits, weak, votes)
-            if suggestion is not None:
-                found[watch] = suggestion
-        return found
+        learnt, votes = self.learnt(), self.all_votes
+        found = {
+            watch: suggestion(of_watch, learnt, votes)
+            for watch, of_watch in subjects(self._config).items()
+        }
+        return {watch: threshold for watch, threshold in found.items() if threshold is not None}
 
     def in_force(self, watch: str) -> dict[str, float]:
         """By camera, the threshold of a watch, where it is learnt."""
@@ -194,16 +194,24 @@ class Learning:
         settings = config.watches.get(watch)
         if settings is None or not settings.enabled or settings.confidence != "auto":
             return {}
-        subjects = self._subjects_of(watch)
-        learnt = self._known.learnt(subjects)
+        of_watch = subjects(config)[watch]
+        learnt = self._known.learnt(of_watch)
         start = config.confidence_of(watch)
         return {
-            subject.camera: learnt.get(subject, Learnt()).threshold or start for subject in subjects
+            subject.camera: learnt.get(subject, Learnt()).threshold or start for subject in of_watch
         }
 
     def learnt(self) -> dict[Subject, Learnt]:
         """What is known of the watches of the configuration, on each of their cameras."""
         return self._known.learnt(self._all_subjects())
+
+    def overview(self) -> dict[str, Any]:
+        """All of it, as `overview.overview`. Reads the near misses from the file."""
+        rows: list[dict[str, Any]] = []
+        if self._file is not None:
+            with suppress(sqlite3.Error):  # it is told elsewhere that the file can't be read
+                rows = near_misses_of(self._file)
+        return overview(self._config, self.learnt(), self._known.visits, self.all_votes, rows)
 
     def of_camera(self, camera: str) -> str:
         """All that was learnt of a camera, as text for `take_over` on another machine; without near
@@ -325,30 +333,8 @@ class Learning:
 
     # --- the configuration's subjects -------------------------------------------------------------
 
-    def _subjects(self) -> dict[str, list[Subject]]:
-        """By watch, those of the configuration."""
-        return {
-            name: self._subjects_of(name)
-            for name, watch in self._config.watches.items()
-            if watch.enabled
-        }
-
-    def _subjects_of(self, watch: str) -> list[Subject]:
-        """One for each of its cameras."""
-        config = self._config
-        words = words_of(config.watches[watch], config.detector)
-        return [Subject(camera, watch, words) for camera in config.cameras_of(watch)]
-
     def _all_subjects(self) -> set[Subject]:
-        return {subject for of_watch in self._subjects().values() for subject in of_watch}
-
-    def _counts(self, subjects: Iterable[Subject]) -> tuple[Counts, Counts]:
-        """What the subjects have seen, together."""
-        learnt = self._known.learnt(subjects).values()
-        none = Learnt()
-        visits = [none.visits, *(each.visits for each in learnt)]
-        weak = [none.weak, *(each.weak for each in learnt)]
-        return tuple(map(sum, zip(*visits, strict=True))), tuple(map(sum, zip(*weak, strict=True)))
+        return {subject for of_watch in subjects(self._config).values() for subject in of_watch}
 
     def _forget_former(self) -> None:
         self._known.forget_former(self._all_subjects())

@@ -137,7 +137,8 @@ class Vote:
 @dataclass(frozen=True, slots=True, eq=False)
 class NearMiss:
     """A thing that was found and not told, as it was at its surest. `reason` says why, in words;
-    `needed` is the confidence that it needed."""
+    `needed` is the confidence that it needed, and `reach` as in `Learnt`: with a lower threshold
+    than that it would have appeared."""
 
     subject: Subject
     kind: NearMissKind
@@ -149,6 +150,7 @@ class NearMiss:
     frame_size: tuple[int, int]
     captured_at: datetime
     picture: MarkedPicture | None
+    reach: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

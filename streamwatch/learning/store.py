@@ -15,7 +15,7 @@ from streamwatch.learning.learnt import Learnt, NearMiss, NearMissKind, Subject,
 from streamwatch.learning.near_misses import Day, Kept
 from streamwatch.learning.rows import FORMAT, NotUnderstood
 
-VERSION = 1
+VERSION = 2
 """SQLite's `user_version`."""
 CACHE_KB = 256
 """Of the file in memory, in place of SQLite's 2 MB: everything is there already."""
@@ -48,6 +48,9 @@ CREATE TABLE near_misses (
 );
 CREATE TABLE set_aside (number INTEGER PRIMARY KEY, of TEXT, row TEXT, reason TEXT);
 """
+_REACHES = "ALTER TABLE near_misses ADD COLUMN reach REAL NOT NULL DEFAULT 0"
+_CHANGES = (_TABLES, _REACHES)
+"""What makes each version of the one before."""
 
 
 class NewerVersion(Exception):  # noqa: N818 - reads as what happened
@@ -93,8 +96,9 @@ class Store:
             raise NewerVersion
         if version < VERSION:
             with transaction(self._database):
-                for statement in _TABLES.split(";"):
-                    self._database.execute(statement)
+                for change in _CHANGES[version:]:
+                    for statement in change.split(";"):
+                        self._database.execute(statement)
                 self._database.execute(f"PRAGMA user_version = {VERSION}")
 
     def load(self) -> Contents:
@@ -174,12 +178,12 @@ class Store:
         with transaction(self._database):
             cursor = self._database.execute(
                 "INSERT INTO near_misses (camera, watch, day, kind, confidence, needed, prompt,"
-                " reason, captured_at, x1, y1, x2, y2, file)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " reason, captured_at, x1, y1, x2, y2, file, reach)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(miss.subject.camera, miss.subject.watch, day.isoformat(), miss.kind),
                     *(miss.confidence, miss.needed, miss.prompt, miss.reason),
-                    *(miss.captured_at.isoformat(), *map(float, miss.box), file),
+                    *(miss.captured_at.isoformat(), *map(float, miss.box), file, miss.reach),
                 ),
             )
         assert cursor.lastrowid is not None

@@ -53,6 +53,11 @@ def taught(paths: Iterable[Path]) -> list[dict[str, Any]] | None:
     return cast(list[dict[str, Any]] | None, _document(paths, "/taught"))
 
 
+def learnt(paths: Iterable[Path]) -> dict[str, Any] | None:
+    """All that this daemon has learnt; None if none listens. Raises what `ask` does."""
+    return cast(dict[str, Any] | None, _document(paths, "/learnt"))
+
+
 def forget(paths: Iterable[Path], id: str) -> bool:
     """Have that daemon take back the vote on an alert; False if none listens.
 

@@ -154,6 +154,7 @@ class Learner:
                 best.frame_size,
                 best.captured_at,
                 best.picture,
+                thing.reach,
             )
         )
 

@@ -30,7 +30,8 @@ class Pages:
 
     `look` gives a JPEG of a camera's next frame, or None for a camera that is not read; it raises
     StreamwatchError where no frame comes. `taught` lists the votes on alerts; `forget` takes one
-    back, by the alert's id, and raises StreamwatchError where there is none.
+    back, by the alert's id, and raises StreamwatchError where there is none. `learnt` gives all
+    that is learnt.
     """
 
     stuck: Callable[[], tuple[str, ...]]
@@ -40,6 +41,7 @@ class Pages:
     look: Callable[[str], bytes | None]
     taught: Callable[[], list[dict[str, Any]]] = list
     forget: Callable[[str], None] = lambda _: None
+    learnt: Callable[[], dict[str, Any]] = dict
 
 
 class App:
@@ -58,6 +60,7 @@ class App:
         made = {"/healthz": self._health, "/readyz": self._readiness, "/metrics": self._metrics}
         if local:
             made |= {"/status": self._status, "/look": self._look, "/taught": self._taught}
+            made["/learnt"] = self._learnt
         routes = [Route(path, self._endpoint(make)) for path, make in made.items()]
         if local:
             routes.append(Route("/forget", self._endpoint(self._forget), methods=["POST"]))
@@ -117,6 +120,9 @@ class App:
         if jpeg is None:
             return _text(f"{camera} is not read", 404)
         return Response(jpeg, media_type="image/jpeg")
+
+    def _learnt(self, _request: Request) -> Response:
+        return JSONResponse(self._pages.learnt())
 
     def _taught(self, _request: Request) -> Response:
         return JSONResponse(self._pages.taught())

@@ -54,8 +54,10 @@ def near_miss(
     subject: Subject = SUBJECT,
     captured_at: datetime = MOMENT,
     picture: MarkedPicture | None = None,
+    reach: float = 0.0,
 ) -> NearMiss:
     reason = f"{confidence:.2f} is below 0.30"
     return NearMiss(
-        *(subject, kind, reason, "car", confidence, 0.3, box, (640, 360), captured_at, picture)
+        *(subject, kind, reason, "car", confidence, 0.3, box, (640, 360), captured_at, picture),
+        reach=reach,
     )

@@ -21,7 +21,7 @@ from streamwatch.learning import rows, saving
 from streamwatch.learning.learnt import Learnt, Subject, Vote
 from streamwatch.learning.near_misses import Day, Kept
 from streamwatch.learning.saving import Saving
-from streamwatch.learning.store import MOST_SET_ASIDE, Contents, NewerVersion, Store
+from streamwatch.learning.store import MOST_SET_ASIDE, VERSION, Contents, NewerVersion, Store
 from tests.learning.lessons import BOX, MOMENT, SUBJECT, near_miss, told_visit, vector, vote
 from tests.publisher.running import Clock
 
@@ -179,11 +179,29 @@ def test_a_near_miss_is_described(file: Path) -> None:
         "number": 1, "camera": "porch", "watch": "car", "day": "2026-01-02", "kind": "below",
         "confidence": 0.25, "needed": 0.3, "prompt": "car", "reason": "0.25 is below 0.30",
         "captured_at": MOMENT.isoformat(), "x1": 10.0, "y1": 20.0, "x2": 110.0, "y2": 200.0,
-        "file": "a.jpg",
+        "file": "a.jpg", "reach": 0.0,
     }  # fmt: skip
 
 
 # --- other versions, and rows that are broken -----------------------------------------------------
+
+
+def test_a_file_of_the_first_version_goes_on(file: Path) -> None:
+    fill(file)
+    with opened(file) as store:
+        store.keep_near_miss(near_miss(reach=0.2), TODAY, None)
+    with edited(file) as database:
+        database.execute("ALTER TABLE near_misses DROP COLUMN reach")
+        database.execute("PRAGMA user_version = 1")
+    found = loaded(file)
+    assert found.learnt
+    assert found.visits
+    with opened(file) as store:
+        store.keep_near_miss(near_miss(reach=0.2), TODAY, None)
+    with edited(file) as database:
+        *before, last = database.execute("SELECT reach FROM near_misses").fetchall()
+        assert (set(before), last) == ({(0.0,)}, (0.2,))
+        assert database.execute("PRAGMA user_version").fetchone() == (VERSION,)
 
 
 def test_a_file_of_a_newer_version_is_moved_aside(file: Path) -> None:
