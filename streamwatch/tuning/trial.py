@@ -69,14 +69,17 @@ class Run:
 class Trial:
     """Tries the watches of `config` on one piece of footage after another.
 
-    The cameras of `config` are not opened. Loads the detector at the first piece, and never
-    fetches. For one thread.
+    The cameras of `config` are not opened. Loads the detector at the first piece where none is
+    given, and never fetches. For one thread.
     """
 
-    def __init__(self, config: Config, progress: Progress) -> None:
+    def __init__(
+        self, config: Config, progress: Progress, detector: Detector | None = None
+    ) -> None:
+        """`detector` is one with these settings that is loaded already."""
         self._config = config
         self._progress = progress
-        self._detector: Detector | None = None
+        self._detector = detector
         self._near_misses = NearMisses()
         self.runs: list[Run] = []
         self.seen: dict[str, Seen] = {
