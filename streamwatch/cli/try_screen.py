@@ -145,8 +145,10 @@ def _said(watch: Mapping[str, Any], many: bool) -> Iterator[Text]:
         shares = ", ".join(
             f"{name} {best[name]:.2f}" for name in ("precision", "recall") if best[name] is not None
         )
-        judged = shares or "nothing of it is there"
-        yield Text(f"  Best by what is true: {best['confidence']:.2f} ({judged}).")
+        if best["right"] + best["missed"]:
+            yield Text(f"  Best by what is true: {best['confidence']:.2f} ({shares}).")
+        else:
+            yield Text("  By what is true, nothing of it is there.")
     if watch["beaten_by"]:
         named = (f"{prompt} ({_count(times)})" for prompt, times in watch["beaten_by"].items())
         yield Text(f"  Beaten by {listing(named, 'and')}.")
