@@ -1,7 +1,7 @@
 """How fast `streamwatch try` goes through a clip, beside the bare loop that decodes and detects.
 
-Both look at the same frames with the same detector, by turns; without and with 4 prompts, and the
-sweep's share of it. Also how much memory a folder of many pictures takes.
+Both look at the same frames with the same detector, by turns, with 1 prompt and with 4. Also how the
+suggested thresholds do by what is really there, and how much memory a folder of many pictures takes.
 
     .venv/bin/python -m benchmarks.trying [--rounds 5] [--pictures 10000]
 """
@@ -30,9 +30,12 @@ from streamwatch.source.choice import STREET_CLIP
 from streamwatch.source.decoding import Input, opened
 from streamwatch.source.mask import Mask
 from streamwatch.source.picture import RawPicture
+from streamwatch.tuning.document import document
 from streamwatch.tuning.footage import Footage, footage
 from streamwatch.tuning.seen import Alert, Seen
 from streamwatch.tuning.trial import Run, Trial
+from streamwatch.tuning.truth import read_truth
+from tests.truth import FOLDER, street
 
 FPS = 5
 WORDS = ("red car", "dog", "pedestrian", "cat")
@@ -104,6 +107,23 @@ def compare(words: Sequence[str], rounds: int) -> None:
     )
 
 
+def against_truth() -> None:
+    """The suggested threshold of each prompt beside the best one, by what is in the clip."""
+    settings = config([visit.name for visit in street().visits])
+    (clip,) = footage([str(STREET_CLIP)], {}, None, FPS)
+    trial = Trial(settings, Silent())
+    trial.run(clip, threading.Event())
+    found = document(trial, settings, read_truth(FOLDER / "street.truth.json"))
+    for name, watch in found["watches"].items():
+        suggested, best = watch["suggested"]["confidence"], watch["best"]
+        row = min(watch["sweep"], key=lambda each: abs(each["confidence"] - suggested))
+        print(
+            f"{name}: suggested {suggested:.2f}, precision {row['precision']:.2f}, recall"
+            f" {row['recall']:.2f}; best {best['confidence']:.2f}, {best['precision']:.2f},"
+            f" {best['recall']:.2f}"
+        )
+
+
 def many_pictures(count: int) -> None:
     """The memory that a folder of pictures takes: of 1280x720, a red car in each."""
     process = psutil.Process()
@@ -144,6 +164,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=10_000)
     arguments = parser.parse_args()
     print(f"{platform.machine()}, {psutil.cpu_count()} cores, {platform.platform()}")
+    against_truth()
     for words in (WORDS[:1], WORDS):
         compare(words, arguments.rounds)
     if arguments.pictures:

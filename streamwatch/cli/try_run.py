@@ -66,7 +66,8 @@ class Trying:
             transient=True,
             disable=not (console.is_terminal or Console(stderr=True).is_terminal),
         )
-        self._files: dict[Alert, Path] = {}
+        self._files: dict[tuple[str, Alert], Path] = {}
+        """Where the thumbnails of a watch's alerts are, by the watch and the alert."""
 
     def run(self, footage: Sequence[Footage], stop: threading.Event) -> None:
         """Look at one after another until `stop` is set. Raises StreamwatchError."""
@@ -100,8 +101,7 @@ class Trying:
     def show(self, found: Mapping[str, Any]) -> None:
         """Print the summary, with thumbnails where the terminal can show pictures."""
         try_screen.summary(found, self._console)
-        if self._terminal.able:
-            self._show_thumbnails()
+        self._show_thumbnails()
         if self._painter is not None and self._painter.written:
             count = len(self._painter.written)
             folder = self._painter.written[0].parent
@@ -160,16 +160,24 @@ class Trying:
             for number, alert in enumerate(told, 1):
                 thumbnail = seen.thumbnails.get(alert)
                 if thumbnail is not None:
-                    painter.picture(f"{alert.footage}-{watch}-{number}", thumbnail)
+                    stem = f"{alert.footage}-{watch}-{number}"
+                    self._files[watch, alert] = painter.picture(stem, thumbnail)
 
     def _show_thumbnails(self) -> None:
+        """Those of the first alerts of each watch; where the terminal shows none, their files."""
         for watch, seen in self._trial.seen.items():
             told = seen.alerts[seen.needed]
-            shown = [alert for alert in told if alert in seen.thumbnails][:MOST_THUMBNAILS]
-            for alert in shown:
-                caption = f"{watch} {alert.confidence:.2f}"
-                self._console.print(Text(caption, style="dim"))
-                self._console.print(self._terminal.shown(seen.thumbnails[alert], THUMBNAIL_CELLS))
+            for alert in [one for one in told if one in seen.thumbnails][:MOST_THUMBNAILS]:
+                file = self._files.get((watch, alert))
+                caption = Text(f"{watch} {alert.confidence:.2f}", style="dim")
+                if file is not None:
+                    caption.append(f"  {file}")
+                if self._terminal.able:
+                    self._console.print(caption, soft_wrap=True)
+                    picture = seen.thumbnails[alert]
+                    self._console.print(self._terminal.shown(picture, THUMBNAIL_CELLS))
+                elif file is not None:
+                    self._console.print(caption, soft_wrap=True)
 
 
 def known_truth(path: Path, footage: Sequence[Footage]) -> Truth:

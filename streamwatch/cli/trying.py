@@ -100,7 +100,7 @@ def try_(
             "--seconds",
             metavar="N",
             min=0.1,
-            help="Look at each for so long at most; a camera is looked at until Ctrl-C otherwise.",
+            help="Look at so much of each clip at most, and at a camera for so long; else until Ctrl-C.",
         ),
     ] = None,
     truth: Annotated[

@@ -98,7 +98,8 @@ class Trial:
         return self._detector
 
     def run(self, footage: Footage, stop: threading.Event, seconds: float | None = None) -> Run:
-        """Look at one piece of footage: to its end, until `stop` is set or for `seconds`.
+        """Look at one piece of footage: to its end, until `stop` is set or for `seconds`, which are
+        those of a clip, and don't count for pictures.
 
         Raises StreamwatchError.
         """
@@ -131,7 +132,8 @@ class Trial:
             while not (ended := pipeline.wait(TURN_SECONDS)):
                 run.took_seconds = time.monotonic() - began
                 self._progress.turn(run)
-                over = seconds is not None and run.took_seconds >= seconds
+                reached = run.took_seconds if footage.live else run.position
+                over = seconds is not None and not footage.pictures and reached >= seconds
                 if over or failed.is_set() or stop.is_set():
                     run.complete = over
                     break

@@ -142,6 +142,7 @@ def test_annotated_pictures_and_clips_are_written(tmp_path: Path, picture: Path)
     )
     assert done.returncode == 0, done.stderr
     assert f"3 files in {out}" in done.stdout
+    assert f"{out}/street-red-car-1.jpg\n" in done.stdout
     assert {path.name for path in out.iterdir()} == {
         "a car.jpg", "street.mp4", "street-red-car-1.jpg",
     }  # fmt: skip

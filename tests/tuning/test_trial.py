@@ -149,6 +149,12 @@ def test_a_stop_keeps_what_was_done() -> None:
     assert trial.seen["red-car"].visits[0].reason == "shutdown"
 
 
+def test_a_clip_is_looked_at_for_so_many_of_its_seconds() -> None:
+    run = Trial(config("red car"), Told()).run(on(STREET_CLIP), threading.Event(), seconds=5)
+    assert run.complete
+    assert 5 <= run.position < 39
+
+
 def test_a_clip_that_can_not_be_read_is_told_once_and_left(tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no clip at all")

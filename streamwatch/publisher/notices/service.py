@@ -67,7 +67,6 @@ class Service:
         """Of the oldest notice."""
         self._pictureless: int | None = None
         """The oldest notice, if its picture was refused."""
-        self._refused_untold = 0
         self._next_expiry = time.monotonic()
         self._woken = threading.Event()
         self._stopping = threading.Event()
