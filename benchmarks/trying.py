@@ -1,7 +1,8 @@
 """How fast `streamwatch try` goes through a clip, beside the bare loop that decodes and detects.
 
-Both look at the same frames with the same detector, by turns, with 1 prompt and with 4. Also how the
-suggested thresholds do by what is really there, and how much memory a folder of many pictures takes.
+Both look at the same frames with the same detector, by turns, with 1 prompt and with 4. Also how
+the suggested thresholds do by what is really there, and how much memory a folder of many pictures
+takes.
 
     .venv/bin/python -m benchmarks.trying [--rounds 5] [--pictures 10000]
 """

@@ -100,7 +100,7 @@ def try_(
             "--seconds",
             metavar="N",
             min=0.1,
-            help="Look at so much of each clip at most, and at a camera for so long; else until Ctrl-C.",
+            help="Look at so much of each clip at most, and at a camera for so long.",
         ),
     ] = None,
     truth: Annotated[
