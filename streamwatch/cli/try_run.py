@@ -137,7 +137,7 @@ class Trying:
 
     def problem(self, footage: Footage, sentence: str, /) -> None:
         if footage.live:
-            self._console.print(Text(f"{footage.title}: {sentence}", style="red"))
+            self._console.print(Text(sentence, style="red"))
 
     # --- pictures ---------------------------------------------------------------------------------
 
@@ -178,6 +178,14 @@ class Trying:
                     self._console.print(self._terminal.shown(picture, THUMBNAIL_CELLS))
                 elif file is not None:
                     self._console.print(caption, soft_wrap=True)
+
+
+def demand_writable(path: Path) -> None:
+    """Raises StreamwatchError now, and not when hours of footage have been looked at."""
+    try:
+        path.open("a").close()
+    except OSError as error:
+        raise StreamwatchError(f"{path} can't be written: {error.strerror}") from None
 
 
 def known_truth(path: Path, footage: Sequence[Footage]) -> Truth:

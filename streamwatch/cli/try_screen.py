@@ -36,7 +36,8 @@ def hit(watch: str, prompt: str, confidence: float, where: str, *, wide: bool) -
 def summary(document: Mapping[str, Any], console: Console) -> None:
     """Print what a trial has found."""
     many = len(document["footage"]) > 1
-    for name, watch in document["watches"].items():
+    seen = any(run["frames"] for run in document["footage"])
+    for name, watch in document["watches"].items() if seen else ():
         console.print()
         _head(console, name, watch)
         if sum(each["found"] for each in watch["detections"].values()):
@@ -182,7 +183,7 @@ def _how_it_went(run: Mapping[str, Any], document: Mapping[str, Any]) -> Iterato
             f" ({run['detector_ms']:.0f} ms each in the detector{speed}); {by}",
             style="dim",
         )
-    if not run["complete"] and run["problem"] is None:
+    if run["frames"] and not run["complete"] and run["problem"] is None:
         yield Text(f"{run['title']}: stopped before its end", style="yellow")
     if run["problem"] is not None:
         yield Text(run["problem"], style="red")

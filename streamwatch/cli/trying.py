@@ -152,12 +152,14 @@ def try_(
         footage = asked.footage(sources)
         require_runnable(settings.detector)
         from streamwatch.cli.models import pull_for
-        from streamwatch.cli.try_run import Trying, known_truth
+        from streamwatch.cli.try_run import Trying, demand_writable, known_truth
 
         logs.set_up("error", "text")  # what goes wrong with footage is told by itself
         pull_for(settings.detector, console)
         trying = Trying(settings, console, out, quiet=as_json, seconds=seconds)
         known = None if truth is None else known_truth(truth, footage)
+        if report is not None:
+            demand_writable(report)
         stop = threading.Event()
         with stop_on_signals(stop.set):
             trying.run(footage, stop)

@@ -109,11 +109,12 @@ class Trial:
         config = tried(self._config, footage)
         watching = _Watching(run, self.seen, self._near_misses, config, self._progress)
         failed = threading.Event()
+        problems: list[str] = []
 
         def on_problem(_camera: str, sentence: str) -> None:
             self._progress.problem(footage, sentence)
+            problems.append(sentence)
             if not footage.live:
-                run.problem = sentence
                 failed.set()
 
         pipeline = Pipeline(
@@ -139,6 +140,8 @@ class Trial:
                     break
         run.complete |= ended and not failed.is_set()
         run.took_seconds = time.monotonic() - began
+        if failed.is_set() or not (run.frames or run.unreadable_count):
+            run.problem = problems[-1] if problems else f"{footage.title}: no picture came"
         run.detector_seconds = pipeline.counts.inference.sum_seconds
         watching.end("lost" if ended else "shutdown")
         self._progress.turn(run)

@@ -181,6 +181,7 @@ def test_a_watch_is_tried_with_its_rules_and_zones(tmp_path: Path) -> None:
         (["street", "-p", "cat", "-m", "toybux"], 3, "did you mean 'toybox'?"),
         (["street", "-p", "cat", "--truth", "none.json"], 3, "none.json can't be read"),
         (["street", "-p", "cat", "--out", "config.yaml"], 3, "config.yaml can't be written"),
+        (["street", "-p", "cat", "--report", "no/r.html"], 3, "no/r.html can't be written"),
         (["street", "-p", "cat", "--seconds", "0"], 2, "--seconds"),
         (["street", "-p", "cat", "--confidence", "7"], 2, "--confidence"),
         ([], 2, "Missing argument"),
@@ -248,7 +249,9 @@ def test_a_live_camera_is_tried_for_some_seconds_or_until_ctrl_c(
 def test_a_live_camera_that_is_not_there_is_told_without_its_password(tmp_path: Path) -> None:
     url = f"rtsp://me:geheim@127.0.0.1:{free_port()}/x"
     done = streamwatch(tmp_path, "try", url, *TOYBOX, "-p", "red car", "--seconds", "1")
+    assert done.returncode == 3
     assert "nothing listens there" in done.stdout
+    assert "red-car" not in done.stdout
     assert "geheim" not in done.stdout + done.stderr
 
 
