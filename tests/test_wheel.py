@@ -117,6 +117,11 @@ def test_every_command_runs_outside_the_repository(installed: Path, tmp_path: Pa
     unknown = run(installed, tmp_path, "models", "pull", "yolo")
     assert unknown.returncode == 2
 
+    asked = ("bundled:street", "-m", "toybox", "-p", "red car", "--seconds", "5", "--fps", "2")
+    tried = run(installed, tmp_path, "try", *asked, "--report", "report.html")
+    assert tried.returncode == 0, tried.stderr
+    assert "red-car" in (tmp_path / "report.html").read_text()
+
     status = run(installed, tmp_path, "status", "-c", "home/config.yaml")
     assert status.returncode == 3
     assert "no daemon is running" in status.stderr
