@@ -116,7 +116,6 @@ class Screen:
             self._width,
             initial_indent=indent,
             subsequent_indent=indent,
-            break_long_words=False,
             break_on_hyphens=False,
         ) or [indent]
 

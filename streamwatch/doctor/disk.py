@@ -43,15 +43,16 @@ def _file_system(together: list[Kept]) -> Check:
     free = found.f_bavail * found.f_frsize
     limited = [kept for kept in together if kept.most_bytes is not None]
     coming = sum(max(0, (kept.most_bytes or 0) - taken(kept.folder)) for kept in limited)
-    said = f"{size(free)} free at {where}"
+    said = f"{size(free)} free"
     if limited:
-        said += f", up to {size(coming)} more may be kept"
+        names = ", ".join(kept.subject for kept in limited)
+        said += f"; {names} may take {size(coming)} more"
     if free < coming + LEAST_BYTES:
-        do = "make room"
+        do = f"make room in the file system of {where}"
         if limited:
             do += f", or lower {' or '.join(kept.key for kept in limited)}"
         return Check(AREA, subject, False, said, do)
-    return Check(AREA, subject, True, said)
+    return Check(AREA, "" if limited else subject, True, said)
 
 
 def taken(folder: Path) -> int:

@@ -70,9 +70,10 @@ def examine(explicit: Path | None, begin: Begin = lambda _: None) -> Iterator[Ch
         if config is not None and running is None and is_asked:
             trials = tried("cameras", lambda: cameras.begun(config))
         yield from found
+        is_told = any(check.area == "systemd" for check in found)
         areas: list[tuple[str, Callable[[Installation], Iterator[Check]]]] = [
             ("versions", versions.checks),
-            ("systemd", service.checks),
+            *([] if is_told else [("systemd", service.checks)]),
             ("permissions", permissions.checks),
             ("disk", disk.checks),
             ("clock", clock.checks),

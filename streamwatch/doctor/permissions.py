@@ -9,6 +9,7 @@ from streamwatch.config import Config, readable_passwords
 from streamwatch.doctor.check import Check, Installation
 from streamwatch.doctor.folders import folders
 from streamwatch.doctor.rights import ENTER, READ, WRITE, User, daemon_user, nearest
+from streamwatch.errors import ConfigError
 
 AREA = "permissions"
 
@@ -37,6 +38,8 @@ def _file(path: Path, user: User) -> Iterator[Check]:
             yield Check(AREA, subject, False, said, do)
             return
         open_ones = readable_passwords(path)
+    except ConfigError:
+        open_ones = []  # what is wrong in it is told already
     except OSError as error:
         yield Check(AREA, subject, None, f"can't be looked at ({error.strerror})")
         return
@@ -77,6 +80,7 @@ def _devices(config: Config, user: User) -> Iterator[Check]:
             continue
         device = Path(f"/dev/video{camera.url}" if camera.url.isdigit() else camera.url)
         try:
+            device.stat()
             can = user.may(device, READ | WRITE)
         except OSError as error:
             said = (

@@ -19,7 +19,7 @@ RESTORE = "`sudo make install-service` in the checkout writes the unit anew"
 def checks(case: Installation) -> Iterator[Check]:
     unit = case.unit
     if unit is None:
-        yield Check(AREA, "", None, "systemd does not run here, or can't be asked")
+        yield Check(AREA, "", None, "it does not run here")
         return
     if not unit.is_installed:
         said = f"{unit.name} is not installed; streamwatch is started by hand or otherwise"

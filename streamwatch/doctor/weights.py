@@ -78,7 +78,7 @@ def _whole(subject: str, piece: Piece, path: Path) -> Check:
     for file in [path] if path.is_file() else ():
         if file.suffix == ".pt" and not is_whole_archive(file):
             return Check(AREA, subject, False, f"{file} is cut off or damaged", do)
-    return Check(AREA, subject, True, f"{much}, at {path}")
+    return Check(AREA, subject, True, f"{much}, whole")
 
 
 def _unlike_recorded(distribution: str, path: Path) -> Path | None:

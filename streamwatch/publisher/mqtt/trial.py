@@ -169,6 +169,9 @@ class BrokerTrial:
     def _next(self, deadline: float) -> Notice | None:
         """The next notice; None where none comes until then."""
         try:
-            return self._notices.get(timeout=max(0.0, deadline - time.monotonic()))
+            notice = self._notices.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
             return None
+        if isinstance(notice, Closed) and self.connection.up:
+            self.connection.take(notice)
+        return notice
