@@ -63,7 +63,7 @@ def _zone(config: Config, shown: datetime) -> Iterator[Check]:
     elif shown.tzname() in ("UTC", "Etc/UTC"):
         said = "the hours of `active` are read in UTC, the time zone of this machine"
         do = "write `timezone: Europe/Berlin`, if that is not meant"
-        yield Check(AREA, "active", None, said, do)
+        yield Check(AREA, "", None, said, do)
     else:
         yield Check(AREA, "active", True, f"the time zone of this machine, {shown.tzname()}")
 

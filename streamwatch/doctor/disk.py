@@ -42,17 +42,18 @@ def _file_system(together: list[Kept]) -> Check:
         return Check(AREA, subject, False, said, "delete files there (`df -i` tells of inodes)")
     free = found.f_bavail * found.f_frsize
     limited = [kept for kept in together if kept.most_bytes is not None]
-    coming = sum(max(0, (kept.most_bytes or 0) - taken(kept.folder)) for kept in limited)
-    said = f"{size(free)} free"
+    growing = {kept.key: max(0, (kept.most_bytes or 0) - taken(kept.folder)) for kept in limited}
+    coming = sum(growing.values())
+    said, told = f"{size(free)} free", "" if limited else subject
     if limited:
         names = ", ".join(kept.subject for kept in limited)
         said += f"; {names} may take {size(coming)} more"
     if free < coming + LEAST_BYTES:
         do = f"make room in the file system of {where}"
-        if limited:
-            do += f", or lower {' or '.join(kept.key for kept in limited)}"
-        return Check(AREA, subject, False, said, do)
-    return Check(AREA, "" if limited else subject, True, said)
+        if growing:
+            do += f", or lower {max(growing, key=lambda key: growing[key])}"
+        return Check(AREA, told, False, said, do)
+    return Check(AREA, told, True, said)
 
 
 def taken(folder: Path) -> int:

@@ -9,10 +9,16 @@ from pathlib import Path
 
 from streamwatch.doctor.unit import Unit
 
-_BELOW = {
-    "STATE_DIRECTORY": ("StateDirectory", Path("/var/lib")),
-    "CACHE_DIRECTORY": ("CacheDirectory", Path("/var/cache")),
-    "RUNTIME_DIRECTORY": ("RuntimeDirectory", Path("/run")),
+PARENTS = {
+    "StateDirectory": Path("/var/lib"),
+    "CacheDirectory": Path("/var/cache"),
+    "RuntimeDirectory": Path("/run"),
+}
+"""Where systemd makes the folders that a unit names so: systemd.exec(5)."""
+_VARIABLES = {
+    "STATE_DIRECTORY": "StateDirectory",
+    "CACHE_DIRECTORY": "CacheDirectory",
+    "RUNTIME_DIRECTORY": "RuntimeDirectory",
 }
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
 
@@ -23,9 +29,10 @@ def as_the_unit_sets_it(unit: Unit | None) -> Iterator[None]:
     is allowed. Nothing changes without a unit, nor what is set already."""
     added: dict[str, str] = {}
     if unit is not None:
-        for variable, (name, parent) in _BELOW.items():
+        for variable, name in _VARIABLES.items():
             if unit[name]:
-                added[variable] = ":".join(str(parent / part) for part in unit[name].split())
+                folders = (str(PARENTS[name] / part) for part in unit[name].split())
+                added[variable] = ":".join(folders)
         credentials = Path("/run/credentials") / unit.name
         if os.access(credentials, os.R_OK | os.X_OK):
             added[CREDENTIALS] = str(credentials)

@@ -7,11 +7,15 @@ from pathlib import Path
 
 from streamwatch.config import Config, readable_passwords
 from streamwatch.doctor.check import Check, Installation
+from streamwatch.doctor.environment import PARENTS
 from streamwatch.doctor.folders import folders
 from streamwatch.doctor.rights import ENTER, READ, WRITE, User, daemon_user, nearest
+from streamwatch.doctor.unit import Unit
 from streamwatch.errors import ConfigError
 
 AREA = "permissions"
+HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
+"""What ProtectHome= hides."""
 
 
 def checks(case: Installation) -> Iterator[Check]:
@@ -25,6 +29,8 @@ def checks(case: Installation) -> Iterator[Check]:
     if case.path is not None:
         yield from _file(case.path, user)
     yield from _folders(case.config, user)
+    if unit is not None:
+        yield from _sandbox(case.config, unit)
     if case.config is not None:
         yield from _devices(case.config, user)
 
@@ -74,6 +80,30 @@ def _folders(config: Config | None, user: User) -> Iterator[Check]:
         yield Check(AREA, "", True, f"{user.name} can write: {', '.join(writable)}")
 
 
+def _sandbox(config: Config | None, unit: Unit) -> Iterator[Check]:
+    """Folders that the unit hides, or keeps from being written, whoever they belong to."""
+    opened = [Path(part.lstrip("-+")) for part in unit["ReadWritePaths"].split()]
+    for name, parent in PARENTS.items():
+        opened += (parent / part for part in unit[name].split())
+    for kept in folders(config):
+        is_open = any(kept.folder.is_relative_to(folder) for folder in opened)
+        is_home = any(kept.folder.is_relative_to(home) for home in HOMES)
+        if is_home and unit["ProtectHome"] not in ("no", "") and not is_open:
+            said = f"{unit.name} hides home folders, {kept.folder} too"
+            do = f"keep it elsewhere, or allow it: {_allowed(kept.folder, unit)}"
+        elif unit["ProtectSystem"] == "strict" and not is_open:
+            said = f"{unit.name} keeps {kept.folder} from being written"
+            do = f"allow it: {_allowed(kept.folder, unit)}"
+        else:
+            continue
+        yield Check(AREA, kept.subject, False, said, do)
+
+
+def _allowed(folder: Path, unit: Unit) -> str:
+    edit = f"`sudo systemctl edit {unit.name.removesuffix('.service')}`"
+    return f"{edit}, [Service], ReadWritePaths={folder}"
+
+
 def _devices(config: Config, user: User) -> Iterator[Check]:
     for name, camera in config.cameras.items():
         if camera.kind != "device" or not camera.enabled:
@@ -82,12 +112,8 @@ def _devices(config: Config, user: User) -> Iterator[Check]:
         try:
             device.stat()
             can = user.may(device, READ | WRITE)
-        except OSError as error:
-            said = (
-                f"{device} can't be opened ({error.strerror.lower() if error.strerror else error})"
-            )
-            yield Check(AREA, name, False, said, "plug it in; `ls /dev/video*` shows what is there")
-            continue
+        except OSError:
+            continue  # it is not plugged in, which is told with the cameras
         if can:
             yield Check(AREA, name, True, f"{user.name} can open {device}")
         else:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from streamwatch import __version__
 from streamwatch.doctor.check import Check, Installation
 from streamwatch.doctor.unit import Unit
 
 AREA = "systemd"
+PATIENCE_SECONDS = 10.0
 SHIPPED = {"Type": "notify", "NotifyAccess": "main", "WatchdogUSec": "1min"}
 """What the daemon depends on in systemd/streamwatch.service, as `systemctl show` words it."""
 WRITTEN = {"Type": "Type=notify", "NotifyAccess": "NotifyAccess=main"}
@@ -38,11 +41,12 @@ def _as_shipped(unit: Unit) -> Iterator[Check]:
         said = f"systemd can't load it ({unit['LoadState']})"
         yield Check(AREA, unit.name, False, said, RESTORE)
         return
-    before = len(unit.command)
-    program = Path(unit.command[0]) if before else None
+    program = Path(unit.command[0]) if unit.command else None
     if program is None or not os.access(program, os.X_OK):
         said = f"its program {program or '(none)'} does not exist or can't be run"
         yield Check(AREA, unit.name, False, said, RESTORE)
+    elif program.name == "streamwatch":
+        yield from _version(unit, program)
     for name, shipped in SHIPPED.items():
         if name == "WatchdogUSec":
             if unit[name] in ("0", "infinity"):
@@ -58,6 +62,32 @@ def _as_shipped(unit: Unit) -> Iterator[Check]:
         yield Check(AREA, unit.name, False, said, "`sudo systemctl daemon-reload`")
     if unit["DropInPaths"]:
         yield Check(AREA, unit.name, True, f"changed by {', '.join(unit['DropInPaths'].split())}")
+
+
+def _version(unit: Unit, program: Path) -> Iterator[Check]:
+    """Whether what the unit starts is of the version that examines it."""
+    try:
+        done = subprocess.run(
+            [program, "--version"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        said = f"its program {program} does not tell its version ({type(error).__name__})"
+        yield Check(AREA, unit.name, None, said)
+        return
+    told = done.stdout.strip()
+    if done.returncode:
+        reason = done.stderr.strip().rpartition("\n")[2] or done.returncode
+        said = f"its program {program} does not start ({reason})"
+        yield Check(AREA, unit.name, False, said, RESTORE)
+    elif told != f"streamwatch {__version__}":
+        said = f"its program is {told}, and this is {__version__}"
+        do = f"examine it with {program} doctor, or install this version for it"
+        yield Check(AREA, unit.name, None, said, do)
 
 
 def _state(unit: Unit) -> Iterator[Check]:

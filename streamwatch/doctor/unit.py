@@ -19,7 +19,7 @@ PROPERTIES = (
     *("LoadState", "FragmentPath", "DropInPaths", "ActiveState", "SubState", "UnitFileState"),
     *("NeedDaemonReload", "Result", "Type", "WatchdogUSec", "NotifyAccess", "ExecStart"),
     *("User", "SupplementaryGroups", "StateDirectory", "CacheDirectory", "RuntimeDirectory"),
-    "MainPID",
+    *("ProtectSystem", "ProtectHome", "ReadWritePaths"),
 )
 
 

@@ -58,7 +58,7 @@ class Space:
             {"f_bavail": 1_000_000_000},
             False,
             "1 GB free; outbox",
-            ", or lower mqtt.outbox.max_size or snapshots.max_size",
+            ", or lower snapshots.max_size",
         ),
         ({"f_flag": os.ST_RDONLY}, False, "is mounted read-only", "mount it for writing"),
         ({"f_favail": 12}, False, "has room for 12 files only", "delete files there"),
@@ -140,10 +140,53 @@ def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     assert (f"{tmp_path}/state is no folder", "remove or rename it") in found
 
 
-def test_a_camera_that_is_not_plugged_in(tmp_path: Path) -> None:
+def test_a_device_that_the_user_may_not_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = tmp_path / "video97"
+    device.write_text("")
+    device.chmod(0o600)
     cameras = {"desk": {"url": "/dev/video97"}}
-    found = faults(list(permissions.checks(case(config(tmp_path, cameras=cameras)))))
-    assert found[0][0] == "/dev/video97 can't be opened (no such file or directory)"
+    desk = config(tmp_path, cameras=cameras)
+    found = list(permissions.checks(case(desk)))
+    assert "desk" not in {check.subject for check in found}  # not there: told with the cameras
+    monkeypatch.setattr(permissions, "daemon_user", lambda unit: NOBODY)
+    monkeypatch.setattr(permissions, "Path", lambda path: device)
+    (check,) = (c for c in permissions._devices(desk, NOBODY))
+    assert (check.ok, check.said) == (False, f"nobody may not open {device}")
+    assert check.do == (f"`sudo usermod -aG {device.group()} nobody`, and log in or restart again")
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed", "said"),
+    [
+        ("/srv/pictures", "", "keeps /srv/pictures from being written"),
+        ("/home/me/pictures", "", "hides home folders, /home/me/pictures too"),
+        ("/srv/pictures", "-/srv", None),
+    ],
+)
+def test_what_the_sandbox_of_the_unit_keeps_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, allowed: str, said: str | None
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/streamwatch")
+    monkeypatch.setenv("CACHE_DIRECTORY", "/var/cache/streamwatch")
+    unit = Unit(
+        "streamwatch.service",
+        {
+            "StateDirectory": "streamwatch",
+            "CacheDirectory": "streamwatch",
+            "ProtectSystem": "strict",
+            "ProtectHome": "yes",
+            "ReadWritePaths": f"/etc/streamwatch {allowed}",
+        },
+    )
+    found = list(permissions._sandbox(config(tmp_path, snapshots={"path": path}), unit))
+    if said is None:
+        assert found == []
+        return
+    (check,) = found
+    assert check.said == f"streamwatch.service {said}"
+    assert f"ReadWritePaths={path}" in (check.do or "")
 
 
 def test_the_user_of_the_unit_is_missing(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from streamwatch import __version__
 from streamwatch.doctor import Check, service, unit
 from streamwatch.doctor.check import Installation
 from streamwatch.doctor.environment import as_the_unit_sets_it
@@ -112,6 +113,25 @@ def test_what_must_be_done(
     systemctl(**properties)
     (fault,) = [check for check in found() if check.ok is False]
     assert (fault.said, fault.do) == (said, do)
+
+
+@pytest.mark.parametrize(
+    ("line", "ok", "said"),
+    [
+        (f"echo streamwatch {__version__}", True, "active (running)"),
+        ("echo streamwatch 0.0.9", None, "its program is streamwatch 0.0.9, and this is"),
+        ("echo no module >&2; exit 1", False, "does not start (no module)"),
+    ],
+)
+def test_the_version_of_its_program(
+    systemctl: Answer, tmp_path: Path, line: str, ok: bool | None, said: str
+) -> None:
+    program = tmp_path / "streamwatch"
+    program.write_text(f"#!/bin/sh\n{line}\n")
+    program.chmod(0o755)
+    systemctl(ExecStart=WELL["ExecStart"].replace("/bin/sh", str(program)))
+    check = found()[0]
+    assert (check.ok, said in check.said) == (ok, True), check
 
 
 def test_drop_ins_are_named(systemctl: Answer) -> None:
