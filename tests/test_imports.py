@@ -21,6 +21,7 @@ LEVELS = (
     {"pipeline"},
     {"status", "python", "tuning"},
     {"daemon"},
+    {"doctor"},
     {"cli"},
     {"__main__"},
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streamwatch.cli.endings import fail
+from streamwatch.cli.endings import asking_the_daemon_of, fail
 from streamwatch.cli.options import ConfigOption, cameras_of_config
 from streamwatch.cli.output import forget_stdout
 from streamwatch.cli.signals import interrupted_by_signals, stop_on_signals
@@ -138,6 +138,8 @@ def alerts(
     too: it is looked for until it is back. Exit codes: 0 stopped; 1 the configuration is wrong; 2
     the command line is wrong; 3 the broker does not let us in.
     """
+    from streamwatch.config import load
+
     with suppress(KeyboardInterrupt), interrupted_by_signals():
         options = {
             "host": host,
@@ -149,12 +151,15 @@ def alerts(
         }
         given = {name: value for name, value in options.items() if value is not None}
         try:
-            settings = _loaded(config, is_needed=host is None)
+            path = _found(config, is_needed=host is None)
+            settings = None if path is None else load(path)
         except StreamwatchError as error:
             fail(error)
         cameras, watches = camera or [], watch or []
         _check_names("camera", cameras, settings.cameras if settings else None)
         _check_names("watch", watches, settings.watches if settings else None)
+        if path is not None and settings is not None and _takes_any_port(settings.mqtt, given):
+            given["port"] = _port_of_daemon(path)
         broker = _broker(settings, given)
         try:
             _follow(
@@ -195,18 +200,42 @@ def _follow(
     forget_stdout()  # as with `| head`
 
 
-def _loaded(config: Path | None, *, is_needed: bool) -> Config | None:
+def _found(config: Path | None, *, is_needed: bool) -> Path | None:
     """The configuration that is named, or found where one is needed. Raises ConfigError."""
-    from streamwatch.config import find, load
+    from streamwatch.config import find
 
     if config is None and not is_needed:
         return None
     try:
-        path = find(config)
+        return find(config)
     except ConfigError as error:
         message = f"{error.problems[0].message}; or name a broker with --host"
         raise ConfigError([Problem("config.yaml", None, None, "", message)]) from None
-    return load(path)
+
+
+def _takes_any_port(settings: MqttSettings, given: Mapping[str, Any]) -> bool:
+    """Whether only the daemon knows where its broker inside listens."""
+    is_named = "host" in given or "port" in given
+    return settings.embedded and settings.port == 0 and not is_named
+
+
+def _port_of_daemon(path: Path) -> int:
+    """That of the broker inside the daemon that runs with this file; ends where none can tell."""
+    from streamwatch.paths import status_sockets
+    from streamwatch.status.socket import ask
+
+    with asking_the_daemon_of(path):
+        running = ask(status_sockets(path))
+    port = 0 if running is None else int(running["broker"]["address"].rpartition(":")[2])
+    if port == 0:  # or it was started by an earlier version, which does not tell
+        fail(
+            StreamwatchError(
+                "the broker inside takes any free port (mqtt.port: 0), and no daemon that runs with"
+                f" {path.absolute()} tells which; start one, give it a port, or name that with"
+                " --port"
+            )
+        )
+    return port
 
 
 def _broker(settings: Config | None, given: dict[str, Any]) -> MqttSettings:
@@ -223,14 +252,6 @@ def _broker(settings: Config | None, given: dict[str, Any]) -> MqttSettings:
         del given["tls"]  # the file says more of it
     if "host" in given:
         written.pop("embedded", None)
-    elif written.get("embedded") and "port" not in given and written.get("port") == 0:
-        fail(
-            StreamwatchError(
-                "the broker inside this daemon takes any free port (mqtt.port: 0), so nobody else"
-                " can find it; give it a port, or this command the one that the log tells with"
-                " --port"
-            )
-        )
     elif written.get("embedded"):
         written["host"] = "127.0.0.1"
     if "password" in given and "username" not in {**written, **given}:

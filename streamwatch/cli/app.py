@@ -18,6 +18,7 @@ from streamwatch.cli import output
 from streamwatch.cli.alerts import alerts
 from streamwatch.cli.commands import Command, Group
 from streamwatch.cli.detecting import detect
+from streamwatch.cli.doctor import doctor
 from streamwatch.cli.endings import (
     EXIT_FAILED,
     EXIT_TROUBLED,
@@ -237,6 +238,7 @@ def status(
         raise typer.Exit(EXIT_TROUBLED)
 
 
+app.command(cls=Command)(doctor)
 app.command("try", cls=Command)(try_)
 app.command(cls=Command)(detect)
 app.command(cls=Command)(tune)

@@ -6,7 +6,14 @@ for advice in config.warnings(settings, path):
     …
 """
 
-from streamwatch.config.advice import Advice, model_advice, placed, prompt_advice, warnings
+from streamwatch.config.advice import (
+    Advice,
+    model_advice,
+    placed,
+    prompt_advice,
+    readable_passwords,
+    warnings,
+)
 from streamwatch.config.document.edits import Edit, Put, Remove, Section, Switch
 from streamwatch.config.document.positions import printable
 from streamwatch.config.fingerprint import config_hash
@@ -100,6 +107,7 @@ __all__ = [
     "placed",
     "printable",
     "prompt_advice",
+    "readable_passwords",
     "schema",
     "snapshot_folder",
     "text_of",

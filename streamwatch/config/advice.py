@@ -64,7 +64,7 @@ def warnings(config: Config, file: Path | None = None) -> list[Advice]:
     found += _attributes(config)
     found += _cameras_without_watch(config)
     if file is not None:
-        found += _readable_passwords(file)
+        found += readable_passwords(file)
     return found
 
 
@@ -283,14 +283,17 @@ def _cameras_without_watch(config: Config) -> Iterator[Advice]:
                 yield Advice(f"cameras.{name}", "no watch applies: it is read for nothing")
 
 
-def _readable_passwords(file: Path) -> Iterator[Advice]:
+def readable_passwords(file: Path) -> list[Advice]:
+    """The passwords in a file that every user of the machine can read."""
     if not file.is_file() or not file.stat().st_mode & stat.S_IROTH:
-        return
-    for loc, entry in parse(file).entries.items():
-        secret = is_secret(loc) or holds_password(entry.written)
-        if secret and entry.kind == "text" and not holds_reference(entry.written):
-            yield Advice(
-                path_text(loc),
-                f"every user of this machine can read the password; `chmod 600 {file}`, or keep "
-                "it elsewhere and write ${NAME}, ${file:PATH} or ${credential:NAME}",
-            )
+        return []
+    return [
+        Advice(
+            path_text(loc),
+            f"every user of this machine can read the password; `chmod 600 {file}`, or keep "
+            "it elsewhere and write ${NAME}, ${file:PATH} or ${credential:NAME}",
+        )
+        for loc, entry in parse(file).entries.items()
+        if is_secret(loc) or holds_password(entry.written)
+        if entry.kind == "text" and not holds_reference(entry.written)
+    ]

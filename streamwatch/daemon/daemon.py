@@ -430,7 +430,9 @@ class Daemon:
 
     def _status(self) -> dict[str, Any]:
         assert self._followed is not None
-        return self._supervision.status(self._followed.path, self._problems.lasting)
+        return self._supervision.status(
+            self._followed.path, self._mqtt.address, self._problems.lasting
+        )
 
     def _failed(self) -> list[tuple[BaseException, ErrorReport]]:
         parts: tuple[tuple[ErrorKind, str, BaseException | None], ...] = (

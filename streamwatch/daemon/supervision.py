@@ -198,12 +198,13 @@ class Supervision:
             config_taken_over=config_taken_over,
         )
 
-    def status(self, path: Path, problems: Iterable[ErrorReport]) -> dict[str, Any]:
-        """What `streamwatch status` shows; `path` is the configuration's."""
+    def status(self, path: Path, broker: str, problems: Iterable[ErrorReport]) -> dict[str, Any]:
+        """What `streamwatch status` shows; `path` is the configuration's, `broker` its address."""
         return report.status_document(
             self._pipeline,
             self._publisher,
             path,
+            broker,
             self._stats[0] if self._stats else None,
             self._stats_now(),
             tuple(problems),

@@ -79,9 +79,14 @@ def torch_precision(settings: DetectorSettings, device: str) -> Literal["full", 
     return "full"
 
 
+def has_gpu_driver() -> bool:
+    """Whether there may be a GPU, told without torch."""
+    return any(True for driver in GPU_DRIVERS for _ in Path("/dev").glob(driver))
+
+
 def _gpus() -> int:
     """How many devices torch has under `cuda`."""
-    if not any(True for driver in GPU_DRIVERS for _ in Path("/dev").glob(driver)):
+    if not has_gpu_driver():
         return 0
     import torch
 

@@ -276,7 +276,7 @@ def _verify(part: Path, remote: _Remote, recorded: str | None) -> str:
         )
     if _published(remote):
         return sha256
-    if not _is_whole_archive(part):
+    if not is_whole_archive(part):
         raise DetectorError(f"what came from {address} is no whole checkpoint; it is thrown away")
     if recorded not in (None, sha256):
         raise DetectorError(
@@ -286,7 +286,7 @@ def _verify(part: Path, remote: _Remote, recorded: str | None) -> str:
     return sha256
 
 
-def _is_whole_archive(path: Path) -> bool:
+def is_whole_archive(path: Path) -> bool:
     """Whether a checkpoint, which is a zip file, is complete by its directory and checksums."""
     try:
         with zipfile.ZipFile(path) as archive:

@@ -28,6 +28,7 @@ from streamwatch.publisher.homeassistant_discovery import AnnouncedCamera, Roste
 from streamwatch.publisher.mqtt.client import make_client
 from streamwatch.publisher.mqtt.embedded_broker import EmbeddedBroker, EmbeddedBrokers
 from streamwatch.publisher.mqtt.reader import Down, Dropped, Failed, Message, Reader, Up
+from streamwatch.publisher.mqtt.survey import Survey, survey_broker
 from streamwatch.publisher.mqtt.trial import try_broker
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox
@@ -57,6 +58,7 @@ __all__ = [
     "SecondLookStats",
     "SqliteOutbox",
     "Stats",
+    "Survey",
     "Topics",
     "Up",
     "Waiting",
@@ -64,6 +66,7 @@ __all__ = [
     "areas_of",
     "make_client",
     "render_all",
+    "survey_broker",
     "timestamp",
     "try_broker",
 ]

@@ -59,22 +59,23 @@ class Discovery:
     def owns(self, topic: str) -> bool:
         """Whether one of `filters` matches."""
         levels = topic.removeprefix(f"{self.prefix}/device/{self._id}/").split("/")
-        return topic == self._topic() or (len(levels) == 2 and topic == self._topic(levels[0]))
+        return topic == self.topic_of() or (len(levels) == 2 and topic == self.topic_of(levels[0]))
 
     @property
     def filters(self) -> tuple[str, str]:
         """Topic filters that match every discovery message of this daemon."""
-        return self._topic(), self._topic("+")
+        return self.topic_of(), self.topic_of("+")
 
     def devices(self, roster: Roster) -> dict[str, Device]:
         """The messages by topic, the daemon's first, since Home Assistant links cameras to it."""
         cameras = {
-            self._topic(name): self._camera(name, camera, roster)
+            self.topic_of(name): self._camera(name, camera, roster)
             for name, camera in roster.cameras.items()
         }
-        return {self._topic(): self._daemon(roster), **cameras}
+        return {self.topic_of(): self._daemon(roster), **cameras}
 
-    def _topic(self, *levels: str) -> str:
+    def topic_of(self, *levels: str) -> str:
+        """That of the daemon, or of the camera that `levels` names."""
         return "/".join((self.prefix, "device", self._id, *levels, "config"))
 
     @property

@@ -183,6 +183,7 @@ def status_document(
     pipeline: Pipeline,
     publisher: Publisher,
     path: Path,
+    broker: str,
     before: Stats | None,
     now: Stats,
     problems: Sequence[ErrorReport],
@@ -190,7 +191,10 @@ def status_document(
     learning: Learning,
     notices: Notices,
 ) -> dict[str, Any]:
-    """The document for `streamwatch status`; frames per second are measured since `before`."""
+    """The document for `streamwatch status`; frames per second are measured since `before`.
+
+    `broker` is the address where it really is, with the embedded one too.
+    """
     config, captures = pipeline.current.config, pipeline.current.captures
     fields = now.fields(before)
     moment = time.monotonic()
@@ -213,7 +217,7 @@ def status_document(
         "config_hash": config_hash(config),
         "uptime_s": fields["uptime_s"],
         "model": config.detector.model,
-        "broker": {"address": config.mqtt.address, "connected": publisher.connected},
+        "broker": {"address": broker, "connected": publisher.connected},
         "outbox": fields["outbox"],
         "notices": [asdict(state) for state in notices.states],
         "detector": fields["detector"],

@@ -458,17 +458,20 @@ def test_what_can_not_work_is_told(
     assert (found, told in " ".join(said.replace("│", " ").split())) == (code, True), said
 
 
-def test_the_alerts_of_a_running_daemon_with_a_broker_inside(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_named", [True, False])
+def test_the_alerts_of_a_running_daemon_with_a_broker_inside(
+    tmp_path: Path, is_named: bool
+) -> None:
     config = {
-        "mqtt": {"embedded": True, "port": free_port()},
+        "mqtt": {"embedded": True, "port": free_port() if is_named else 0},
         "detector": {"model": "toybox"},
         "cameras": {"street": {"url": "bundled:street", "loop": True}},
         "watches": {"car": {"prompt": "red car"}},
     }
-    with (
-        Daemon(tmp_path, config) as daemon,
-        Piped(tmp_path, "-c", str(daemon.config), "--json") as process,
-    ):
-        first = json.loads(line_of(process))
+    with Daemon(tmp_path, config) as daemon:
+        if not is_named:  # only a running one tells its port
+            daemon.wait_for_log("camera street: first frame")
+        with Piped(tmp_path, "-c", str(daemon.config), "--json") as process:
+            first = json.loads(line_of(process))
         assert (first["camera"], first["watch"], first["prompt"]) == ("street", "car", "red car")
         assert daemon.process.poll() is None

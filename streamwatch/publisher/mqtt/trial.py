@@ -43,14 +43,14 @@ RETURN_SECONDS = 2.0
 
 def try_broker(settings: MqttSettings) -> tuple[list[str], list[str]]:
     """What was found and what is wrong, each in sentences. Takes half a minute at most."""
-    trial = _Trial(settings)
+    trial = BrokerTrial(settings)
     try:
         return trial.run()
     finally:
         trial.connection.close(will=False)
 
 
-class _Trial:
+class BrokerTrial:
     """A connection of its own, without a will, under a client id of its own."""
 
     def __init__(self, settings: MqttSettings) -> None:
@@ -169,6 +169,9 @@ class _Trial:
     def _next(self, deadline: float) -> Notice | None:
         """The next notice; None where none comes until then."""
         try:
-            return self._notices.get(timeout=max(0.0, deadline - time.monotonic()))
+            notice = self._notices.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
             return None
+        if isinstance(notice, Closed) and self.connection.up:
+            self.connection.take(notice)
+        return notice
