@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -120,7 +121,7 @@ def where(found: Mapping[str, Any], many: bool) -> str:
     if "picture" in found:
         return str(found["picture"]).rpartition("/")[2]
     if found["position"] is None:
-        return str(found["captured_at"])[11:19]
+        return datetime.fromisoformat(found["captured_at"]).astimezone().strftime("%H:%M:%S")
     minutes, seconds = divmod(found["position"], 60)
     time = f"{minutes:.0f}:{seconds:04.1f}"
     return f"{found['footage']} {time}" if many else time

@@ -204,6 +204,7 @@ def _alert(alert: Alert, footage: Mapping[str, Footage]) -> Document:
 def _miss(miss: Miss, footage: Mapping[str, Footage], *, pictures: bool) -> Document:
     return {
         **_where(miss.footage, miss.position, footage),
+        "captured_at": miss.captured_at.isoformat(timespec="milliseconds"),
         "prompt": miss.prompt,
         "confidence": _rounded(miss.confidence),
         "needed": miss.needed,

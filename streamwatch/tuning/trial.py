@@ -12,6 +12,7 @@ from typing import Protocol
 
 from streamwatch.config import AppearSettings, Config, WatchSettings
 from streamwatch.detector.protocol import Detector
+from streamwatch.errors import StreamwatchError
 from streamwatch.learning.pairs import Pair, pairs
 from streamwatch.pipeline.camera import rules_of
 from streamwatch.pipeline.pipeline import Pipeline
@@ -31,7 +32,8 @@ MOST_UNREADABLE = 20
 
 
 class Progress(Protocol):
-    """Is told how a trial goes. `hit`, `ended` and `frame` are called in the detector's thread."""
+    """Is told how a trial goes. `hit` and `frame` are called in the detector's thread, `problem` in
+    that of the footage. A StreamwatchError that they raise ends the trial."""
 
     def hit(self, watch: str, alert: Alert, seen: Seen, /) -> None:
         """An alert, as the watch would send it."""
@@ -130,7 +132,7 @@ class Trial:
         watching.begin(pipeline)
         began = time.monotonic()
         with pipeline:
-            while not (ended := pipeline.wait(TURN_SECONDS)):
+            while not (ended := _ended(pipeline)):
                 run.took_seconds = time.monotonic() - began
                 self._progress.turn(run)
                 reached = run.took_seconds if footage.live else run.position
@@ -259,6 +261,16 @@ class _Watching:
                 if rival is not None:
                     seen.beaten[rival.prompt] += 1
         return sure
+
+
+def _ended(pipeline: Pipeline) -> bool:
+    """Whether it has, after TURN_SECONDS at most. Raises StreamwatchError."""
+    try:
+        return pipeline.wait(TURN_SECONDS)
+    except StreamwatchError as error:
+        if isinstance(error.__cause__, StreamwatchError):  # nothing has failed but what is told
+            raise error.__cause__ from None
+        raise
 
 
 def tried(config: Config, footage: Footage) -> Config:

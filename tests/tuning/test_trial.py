@@ -40,6 +40,7 @@ class Told:
         self.problems: list[str] = []
         self.frames = 0
         self.on_hit: Callable[[], None] = lambda: None
+        self.on_frame: Callable[[], None] = lambda: None
 
     def hit(self, watch: str, alert: Alert, _seen: Seen, /) -> None:
         self.hits.append((watch, alert.position))
@@ -47,6 +48,7 @@ class Told:
 
     def frame(self, _footage: Footage, _frame: Frame, _found: Sequence[Detection], /) -> None:
         self.frames += 1
+        self.on_frame()
 
     def turn(self, _run: Run, /) -> None:
         pass
@@ -147,6 +149,19 @@ def test_a_stop_keeps_what_was_done() -> None:
     assert [watch for watch, _ in told.hits] == ["red-car"]
     assert len(trial.seen["red-car"].visits) == 1
     assert trial.seen["red-car"].visits[0].reason == "shutdown"
+
+
+def test_what_can_not_be_written_ends_a_trial() -> None:
+    told = Told()
+
+    def write() -> None:
+        raise StreamwatchError("out can't be written: No space left on device")
+
+    told.on_frame = write
+    trial = Trial(config("red car"), told)
+    with pytest.raises(StreamwatchError, match=r"^out can't be written: No space left on device$"):
+        trial.run(on(STREET_CLIP), threading.Event())
+    assert told.frames == 1
 
 
 def test_a_clip_is_looked_at_for_so_many_of_its_seconds() -> None:
