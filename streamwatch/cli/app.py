@@ -60,6 +60,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command that the arguments name; ends the process."""
+    output.fill_closed()
     # Prints where each thread was when systemd's watchdog aborts it or a library crashes.
     with suppress(RuntimeError):  # stderr is closed
         faulthandler.enable()

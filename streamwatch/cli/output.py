@@ -16,6 +16,14 @@ from typing import Any
 import typer
 
 
+def fill_closed() -> None:
+    """Put /dev/null in the place of stdout and stderr where they are closed: the next file that is
+    opened would become them."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - for as long as it runs
+
+
 def allow_any_text() -> None:
     """From now on print as `\\u2026` what stdout and stderr have no character for.
 

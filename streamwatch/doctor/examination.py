@@ -130,7 +130,10 @@ def _config(path: Path, found: list[Check]) -> Config | None:
     except ConfigError as error:
         for problem in error.problems:
             said = mask_secrets_in(str(problem))
-            found.append(Check(CONFIGURATION, "", False, said, "correct it in the file"))
+            do = "correct it in the file"
+            if problem.line is None:
+                do = "see that it is there and can be read, or name another with -c FILE"
+            found.append(Check(CONFIGURATION, "", False, said, do))
         return None
     found.append(Check(CONFIGURATION, "", True, f"{path} is right"))
     return config
