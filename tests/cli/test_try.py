@@ -29,14 +29,14 @@ pytestmark = pytest.mark.slow(seconds=110)
 
 TRY = [sys.executable, "-m", "streamwatch", "try"]
 TOYBOX = ("--model", "toybox")
-QUICK = (*TOYBOX, "--fps", "3")
+QUICK = (*TOYBOX, "--fps", "2")
 TRUTH = FOLDER / "street.truth.json"
 CONFIG = {
     "detector": {"model": "toybox"},
     "cameras": {
         "street": {
             "url": "bundled:street",
-            "fps": 3,
+            "fps": 2,
             "zones": {
                 "left": [[0, 0], [0.3, 0], [0.3, 1], [0, 1]],
                 "sky": [[0, 0], [1, 0], [1, 0.1], [0, 0.1]],
@@ -103,7 +103,7 @@ def test_a_clip_in_a_terminal(tmp_path: Path, columns: int, rows: int) -> None:
     assert "▲ 0.30" in text
     assert re.search(r"> 0\.\d\d-0\.\d\d +1 +1\.00 +1\.00 +0:0\d\.\d", text)
     assert "lies well in between" in text
-    assert "street.mp4: 120 frames in" in text
+    assert "street.mp4: 80 frames in" in text
 
 
 def test_pictures_where_the_terminal_can_show_them(tmp_path: Path, picture: Path) -> None:
@@ -151,8 +151,8 @@ def test_annotated_pictures_and_clips_are_written(tmp_path: Path, picture: Path)
     with av.open(str(out / "street.mp4")) as clip:
         (stream,) = clip.streams.video
         frames = [frame.time for frame in clip.decode(stream)]
-    assert len(frames) == 120
-    assert frames[-1] == pytest.approx(39.67, abs=0.1)
+    assert len(frames) == 80
+    assert frames[-1] == pytest.approx(39.5, abs=0.1)
 
 
 def test_a_watch_is_tried_with_its_rules_and_zones(tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_the_report_in_a_browser(report: Path, browser: Browser) -> None:
     for said in ("<h2>dog</h2>", "<h2>cat</h2>", "precision 1.00"):
         assert said in dom
     assert "<h2>hamster</h2>" in dom
-    assert "onerror=alert(1)&gt; &amp; co.mp4: 120 frames" in dom
+    assert "onerror=alert(1)&gt; &amp; co.mp4: 80 frames" in dom
     assert "<img src=x" not in dom
     assert dom.count("data:image/jpeg;base64,") >= 4
 

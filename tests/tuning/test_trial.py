@@ -75,9 +75,9 @@ def on(named: str | Path, fps: float = 5) -> Footage:
 
 @pytest.fixture(scope="module")
 def clip_trial() -> Trial:
-    """The bundled clip, looked at three times a second."""
+    """The bundled clip, looked at twice a second."""
     trial = Trial(config(*PROMPTS), Told())
-    trial.run(on(STREET_CLIP, fps=3), threading.Event())
+    trial.run(on(STREET_CLIP, fps=2), threading.Event())
     return trial
 
 
@@ -95,7 +95,7 @@ def test_the_sweep_gives_the_alerts_of_a_run_with_that_threshold(
 ) -> None:
     events: list[Event] = []
     asked = config(*PROMPTS, confidence=threshold)
-    run = tried(asked, on(STREET_CLIP, fps=3))
+    run = tried(asked, on(STREET_CLIP, fps=2))
     with Pipeline(run, publish=events.append, detector=clip_trial.detector) as pipeline:
         assert pipeline.wait(120)
     assert any(alerts(events, watch) for watch in asked.watches)
@@ -131,7 +131,7 @@ def test_the_suggested_threshold_does_as_well_as_the_best(clip_trial: Trial) -> 
 def test_what_beats_a_prompt_is_counted() -> None:
     words = config("cat", **{"not": ["dog"]})
     trial = Trial(words, Told())
-    trial.run(on(STREET_CLIP, fps=3), threading.Event())
+    trial.run(on(STREET_CLIP, fps=2), threading.Event())
     found = document(trial, words)["watches"]["cat"]
     assert found["visits"] == []
     assert found["beaten_by"]["dog"] >= 3
