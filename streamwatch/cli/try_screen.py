@@ -14,6 +14,7 @@ from rich.text import Text
 from streamwatch.cli.plots import histogram
 from streamwatch.cli.status import table
 from streamwatch.config import listing
+from streamwatch.tuning.footage import slug
 
 PLOT_COLUMNS = 100
 PLOT_ROWS = 4
@@ -27,9 +28,9 @@ def hit(watch: str, prompt: str, confidence: float, where: str, *, wide: bool) -
     """A line for an alert; `where` is the time or the picture."""
     line = Text(f"{where:>9}  ", style="bold green")
     line.append(f"{confidence:4.2f}  ", style="default")
-    line.append(prompt if prompt == watch or not wide else f"{prompt}  ", style="default")
-    if prompt != watch and wide:
-        line.append(watch, style="dim")
+    line.append(prompt, style="default")
+    if wide and slug(prompt) != watch:
+        line.append(f"  {watch}", style="dim")
     line.no_wrap, line.overflow = True, "ellipsis"
     return line
 
@@ -173,14 +174,16 @@ def _said(watch: Mapping[str, Any], many: bool) -> Iterator[Text]:
 
 
 def _how_it_went(run: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[Text]:
-    noun = "pictures" if run["kind"] == "pictures" else "frames"
+    looked_at = f"{run['title']}: {run['frames']:,} frames"
+    if run["kind"] == "pictures":
+        looked_at = run["title"]
     by = f"{document['model']} on {document['device']} ({document['backend']})"
     if run["frames"]:
         speed = ""
         if run["kind"] == "clip" and run["seconds"] and run["took_seconds"]:
             speed = f", {run['seconds'] / run['took_seconds']:.1f} times as fast as it plays"
         yield Text(
-            f"{run['title']}: {run['frames']:,} {noun} in {run['took_seconds']:.1f} s"
+            f"{looked_at} in {run['took_seconds']:.1f} s"
             f" ({run['detector_ms']:.0f} ms each in the detector{speed}); {by}",
             style="dim",
         )
