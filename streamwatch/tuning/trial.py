@@ -26,7 +26,6 @@ from streamwatch.watch.rules import beaten_by
 
 TURN_SECONDS = 0.2
 """How often progress is told and a stop is looked for."""
-STOP_SECONDS = 10.0
 MOST_UNREADABLE = 20
 """Files that are named; more are counted."""
 
