@@ -33,7 +33,7 @@ from streamwatch.source.mask import Mask
 from streamwatch.source.picture import RawPicture
 from streamwatch.tuning.document import document
 from streamwatch.tuning.footage import Footage, footage
-from streamwatch.tuning.seen import Alert, Seen
+from streamwatch.tuning.seen import Alert
 from streamwatch.tuning.trial import Run, Trial
 from streamwatch.tuning.truth import read_truth
 from tests.truth import FOLDER, street
@@ -47,7 +47,7 @@ FLOOR = 0.05
 class Silent:
     """Shows nothing. Implements `trial.Progress`."""
 
-    def hit(self, _watch: str, _alert: Alert, _seen: Seen, /) -> None:
+    def hit(self, _watch: str, _alert: Alert, /) -> None:
         pass
 
     def frame(self, _footage: Footage, _frame: Frame, _found: Sequence[Detection], /) -> None:

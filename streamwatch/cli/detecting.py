@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streamwatch.cli import output
-from streamwatch.cli.endings import EXIT_FAILED, fail, fail_at, require_runnable
+from streamwatch.cli.endings import EXIT_FAILED, require_runnable
 from streamwatch.cli.options import ConfigOption, JsonOption
 from streamwatch.cli.trying import (
     ConfidenceOption,
@@ -18,8 +18,9 @@ from streamwatch.cli.trying import (
     OutOption,
     PromptOption,
     configuration,
+    ended_with_a_sentence,
 )
-from streamwatch.errors import SourceError, StreamwatchError, UnavailableSetting
+from streamwatch.errors import SourceError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,8 +59,14 @@ def detect(
         raise typer.BadParameter('say what to look for: --prompt "red car"')
     console = Console(highlight=False)
     path, base = configuration(config, needed=model is None)
-    try:
-        asked = Asked(tuple(prompts), (), (), model, text_encoder, confidence, None, base)
+    with ended_with_a_sentence(path if model is None else None):
+        asked = Asked(
+            prompts,
+            model=model,
+            text_encoder=text_encoder,
+            confidence=confidence,
+            base=base,
+        )
         words = [prompt for watch in asked.config().watches.values() for prompt in watch.prompt]
         files = pictures_of(pictures)
         settings = asked.detector()
@@ -71,14 +78,6 @@ def detect(
         pull_for(settings, Console(highlight=False, stderr=True))
         painter = None if out is None else Painter(out)
         found = _found(Detector.of(settings), words, files, painter, console, quiet=as_json)
-    except UnavailableSetting as error:
-        if path is None or model is not None:
-            fail(error)
-        fail_at(path, error)
-    except StreamwatchError as error:
-        fail(error)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
     if as_json:
         output.print_json(found)
     if any("problem" in each for each in found):

@@ -6,7 +6,6 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +63,8 @@ class Screen:
     def __init__(self) -> None:
         self._is_terminal = sys.stdout.isatty()
         self._width = shutil.get_terminal_size().columns if self._is_terminal else 0
-        self._signs = SIGNS if _writable("".join(SIGNS.values())) else PLAIN_SIGNS
+        has_signs = output.can_write("".join(SIGNS.values()), sys.stdout.encoding)
+        self._signs = SIGNS if has_signs else PLAIN_SIGNS
         self._area = ""
         self._pending = False
 
@@ -121,10 +121,3 @@ class Screen:
 
     def _coloured(self, text: str, ok: bool | None) -> str:
         return typer.style(text, fg=COLOURS[ok])
-
-
-def _writable(text: str) -> bool:
-    with suppress(UnicodeError, LookupError):
-        text.encode(sys.stdout.encoding or "ascii")
-        return True
-    return False

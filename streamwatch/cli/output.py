@@ -58,6 +58,15 @@ def say(text: str, *, indent: str = "", color: str | None = None) -> None:
     typer.secho(text, fg=color)
 
 
+def can_write(text: str, encoding: str | None) -> bool:
+    """Whether a stream of this encoding has these characters."""
+    try:
+        text.encode(encoding or "ascii")
+    except (UnicodeError, LookupError):
+        return False
+    return True
+
+
 def program() -> str:
     """How this program was called, to be called so again."""
     called = sys.argv[0]

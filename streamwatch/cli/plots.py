@@ -5,13 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from rich.console import Console
 from rich.text import Text
+
+from streamwatch.cli.output import can_write
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 BELOW, ABOVE = "grey58", "green"
+MOST_COLUMNS = 100
+INDENT = "  "
 
 
-def histogram(
+def show_histogram(
+    console: Console, counts: Sequence[int], needed: float, suggested: float | None, *, rows: int
+) -> None:
+    """Print a histogram of confidences with the threshold in force, and with another where one is
+    suggested."""
+    marks = {needed: f"{needed:.2f}"}
+    if suggested is not None:
+        marks[suggested] = f"{suggested:.2f} suggested"
+    width = min(MOST_COLUMNS, console.width - len(INDENT) - 2)
+    for line in _histogram(counts, marks, width=width, rows=rows, encoding=console.encoding):
+        console.print(Text(INDENT) + line, no_wrap=True, overflow="crop")
+
+
+def _histogram(
     counts: Sequence[int], marks: Mapping[float, str], *, width: int, rows: int, encoding: str
 ) -> list[Text]:
     """Lines that show how many of each bin there are, from 0 to 1, and `marks` by their place.
@@ -23,8 +41,8 @@ def histogram(
     while len(bins) > width:
         bins = [sum(bins[place : place + 2]) for place in range(0, len(bins), 2)]
     wide = max(1, width // len(bins))
-    blocks = BLOCKS if _can_write(BLOCKS, encoding) else "  ..:::##"
-    pointer = "▲" if _can_write("▲", encoding) else "^"
+    blocks = BLOCKS if can_write(BLOCKS, encoding) else "  ..:::##"
+    pointer = "▲" if can_write("▲", encoding) else "^"
     top = math.sqrt(max(bins, default=0)) or 1.0
     first = next(iter(marks), 0.0)
     lines = []
@@ -38,7 +56,7 @@ def histogram(
             line.append(blocks[max(0, eighths)] * wide, style=style)
         lines.append(line)
     across = wide * len(bins)
-    axis = Text("─" * across if _can_write("─", encoding) else "-" * across, style="dim")
+    axis = Text("─" * across if can_write("─", encoding) else "-" * across, style="dim")
     lines.append(axis)
     lines.append(_labels(marks, across, pointer))
     return lines
@@ -57,11 +75,3 @@ def _labels(marks: Mapping[float, str], across: int, pointer: str) -> Text:
         if all(char == " " for char in near):
             line[at] = label
     return Text("".join(line))
-
-
-def _can_write(text: str, encoding: str) -> bool:
-    try:
-        text.encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True

@@ -26,7 +26,7 @@ from streamwatch.tuning.document import document
 from streamwatch.tuning.footage import Footage, duration
 from streamwatch.tuning.painting import Painter
 from streamwatch.tuning.report import report
-from streamwatch.tuning.seen import Alert, Seen
+from streamwatch.tuning.seen import Alert
 from streamwatch.tuning.trial import Run, Trial
 from streamwatch.tuning.truth import ClipTruth, Truth, read_truth
 
@@ -87,14 +87,13 @@ class Trying:
         if self._painter is not None:
             self._write_thumbnails(self._painter)
 
-    def document(self, truth: Truth | None, *, pictures: bool = False) -> dict[str, Any]:
-        return document(self._trial, self._config, truth, pictures=pictures)
+    def document(self, truth: Truth | None) -> dict[str, Any]:
+        return document(self._trial, self._config, truth)
 
-    def write_report(self, path: Path, truth: Truth | None) -> None:
-        """Raises StreamwatchError."""
-        page = report(self.document(truth, pictures=True))
+    def write_report(self, path: Path, found: Mapping[str, Any]) -> None:
+        """`found` is what `document` gives. Raises StreamwatchError."""
         try:
-            path.write_text(page, encoding="utf-8")
+            path.write_text(report(found, self._trial), encoding="utf-8")
         except OSError as error:
             raise StreamwatchError(f"{path} can't be written: {error.strerror}") from None
 
@@ -110,7 +109,7 @@ class Trying:
 
     # --- being told -------------------------------------------------------------------------------
 
-    def hit(self, watch: str, alert: Alert, _seen: Seen, /) -> None:
+    def hit(self, watch: str, alert: Alert, /) -> None:
         if self._quiet:
             return
         line = try_screen.hit(
@@ -143,7 +142,7 @@ class Trying:
 
     def _place(self, alert: Alert) -> str:
         if alert.position is None:
-            return alert.captured_at.astimezone().strftime("%H:%M:%S")
+            return try_screen.time_of_day(alert.captured_at)
         place = self._shown.place(alert.position)
         return Path(place).name if self._shown.pictures else place
 

@@ -11,12 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from streamwatch.cli.plots import histogram
+from streamwatch.cli.plots import show_histogram
 from streamwatch.cli.status import table
 from streamwatch.config import listing
-from streamwatch.tuning.footage import slug
+from streamwatch.tuning.footage import clip_time, slug
 
-PLOT_COLUMNS = 100
 PLOT_ROWS = 4
 MOST_TIMES = 12
 """Of alerts that one threshold gives; more are counted."""
@@ -43,7 +42,7 @@ def summary(document: Mapping[str, Any], console: Console) -> None:
         console.print()
         _head(console, name, watch)
         if sum(each["found"] for each in watch["detections"].values()):
-            _plots(console, watch)
+            _plot(console, watch)
             console.print(_sweep(watch, many))
         for line in _said(watch, many):
             console.print(line, soft_wrap=not console.is_terminal)
@@ -71,16 +70,14 @@ def _head(console: Console, name: str, watch: Mapping[str, Any]) -> None:
         console.print(Text(f"  {prompt}: {said}"), style="dim")
 
 
-def _plots(console: Console, watch: Mapping[str, Any]) -> None:
-    marks = {watch["confidence"]: f"{watch['confidence']:.2f}"}
-    suggested = watch["suggested"]
-    if suggested is not None and abs(suggested["confidence"] - watch["confidence"]) >= 0.02:
-        marks[suggested["confidence"]] = f"{suggested['confidence']:.2f} suggested"
+def _plot(console: Console, watch: Mapping[str, Any]) -> None:
+    needed, suggested = watch["confidence"], watch["suggested"]
+    instead = None if suggested is None else suggested["confidence"]
+    if instead is not None and abs(instead - needed) < 0.02:
+        instead = None
     of_prompts = (found["histogram"] for found in watch["detections"].values())
     counts = [sum(bins) for bins in zip(*of_prompts, strict=True)]
-    width = min(PLOT_COLUMNS, console.width - 4)
-    for line in histogram(counts, marks, width=width, rows=PLOT_ROWS, encoding=console.encoding):
-        console.print(Text("  ") + line, no_wrap=True, overflow="crop")
+    show_histogram(console, counts, needed, instead, rows=PLOT_ROWS)
 
 
 def _sweep(watch: Mapping[str, Any], many: bool) -> Table:
@@ -122,10 +119,14 @@ def where(found: Mapping[str, Any], many: bool) -> str:
     if "picture" in found:
         return str(found["picture"]).rpartition("/")[2]
     if found["position"] is None:
-        return datetime.fromisoformat(found["captured_at"]).astimezone().strftime("%H:%M:%S")
-    minutes, seconds = divmod(found["position"], 60)
-    time = f"{minutes:.0f}:{seconds:04.1f}"
+        return time_of_day(datetime.fromisoformat(found["captured_at"]))
+    time = clip_time(found["position"])
     return f"{found['footage']} {time}" if many else time
+
+
+def time_of_day(moment: datetime) -> str:
+    """In the time zone of this machine."""
+    return moment.astimezone().strftime("%H:%M:%S")
 
 
 def _count(times: int) -> str:

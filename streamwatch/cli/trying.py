@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -137,11 +139,11 @@ def try_(
 
     console = Console(highlight=False, stderr=as_json)
     path, base = configuration(config, needed=bool(watches) or model is None)
-    try:
+    with ended_with_a_sentence(path if model is None else None):
         asked = Asked(
-            tuple(prompts or ()),
-            tuple(watches or ()),
-            tuple(rivals or ()),
+            prompts or (),
+            watches or (),
+            rivals or (),
             model,
             text_encoder,
             confidence,
@@ -165,13 +167,7 @@ def try_(
             trying.run(footage, stop)
         found = trying.document(known)
         if report is not None:
-            trying.write_report(report, known)
-    except UnavailableSetting as error:
-        if path is None or model is not None:
-            fail(error)
-        fail_at(path, error)
-    except StreamwatchError as error:
-        fail(error)
+            trying.write_report(report, found)
     if as_json:
         output.print_json(found)
     else:
@@ -182,6 +178,22 @@ def try_(
         raise typer.Exit(EXIT_FAILED)
     if stop.is_set() and not all(footage_.live for footage_ in footage):
         raise typer.Exit(INTERRUPTED)
+
+
+@contextmanager
+def ended_with_a_sentence(path: Path | None) -> Iterator[None]:
+    """End the command if something can't be done, or at Ctrl-C. A setting that is not available is
+    told of its place in the configuration at `path`; None where it does not stand in one."""
+    try:
+        yield
+    except UnavailableSetting as error:
+        if path is None:
+            fail(error)
+        fail_at(path, error)
+    except StreamwatchError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def configuration(explicit: Path | None, *, needed: bool) -> tuple[Path | None, Config | None]:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from streamwatch.cli import output
 from streamwatch.cli.endings import asking_the_daemon_of, fail
 from streamwatch.cli.options import ConfigOption, JsonOption
 from streamwatch.errors import StreamwatchError
+
+if TYPE_CHECKING:
+    from streamwatch.config import Config
 
 
 def tune(
@@ -48,16 +51,17 @@ def tune(
 
     try:
         path = find(config)
-        known = load(path).watches
+        settings = load(path)
+        known = settings.watches
         for name in (*(watches or ()), *([] if apply is None else [apply])):
             if name not in known:
                 hint = did_you_mean(name, known)
                 there = f"; there are {listing(known, 'and')}" if known else ""
                 raise typer.BadParameter(f"there is no watch {name}{hint or there}")
         with asking_the_daemon_of(path):
-            found = learnt(path)
+            found = learnt(path, settings)
         if apply is not None:
-            for change in applied(path, apply, found):
+            for change in applied(path, settings, apply, found):
                 output.say(change)
             return
     except StreamwatchError as error:
@@ -74,13 +78,12 @@ def tune(
     tune_screen.show(found, console, TerminalPictures(console, wanted=None))
 
 
-def learnt(path: Path) -> dict[str, Any]:
+def learnt(path: Path, settings: Config) -> dict[str, Any]:
     """All that the daemon of this configuration has learnt, whether it runs or not.
 
     Raises StreamwatchError, and what `socket.ask` raises.
     """
     from streamwatch.cli.taught import file_of
-    from streamwatch.config import load
     from streamwatch.databases import reason
     from streamwatch.learning.overview import near_misses_of, overview
     from streamwatch.paths import state_file, status_sockets
@@ -89,7 +92,6 @@ def learnt(path: Path) -> dict[str, Any]:
     found = socket.learnt(status_sockets(path))
     if found is not None:
         return found
-    settings = load(path)
     with file_of(path) as store:
         if store is None:
             return overview(settings, {}, (), (), ())
@@ -123,25 +125,24 @@ def suggested_for(watch: str, found: Mapping[str, Any]) -> Suggested:
     return Suggested(confidence, tuple(dict.fromkeys(word for word in settled if word)))
 
 
-def applied(path: Path, watch: str, found: Mapping[str, Any]) -> list[str]:
+def applied(path: Path, settings: Config, watch: str, found: Mapping[str, Any]) -> list[str]:
     """Write what is suggested for a watch into the file; returns what was written, in sentences.
 
     The daemon takes it from there, as any edit. Raises StreamwatchError.
     """
-    from streamwatch.config import Edit, Put, listing, load, persist, written_watch
+    from streamwatch.config import Edit, Put, listing, persist, written_watch
 
     better = suggested_for(watch, found)
     if better == Suggested(None, ()):
         raise StreamwatchError(f"nothing is suggested for {watch} yet; `streamwatch tune` says why")
-    before = load(path)
     entry = dict(written_watch(path, watch))
     said = []
     if better.confidence is not None:
         entry["confidence"] = better.confidence
-        was = before.confidence_of(watch)
+        was = settings.confidence_of(watch)
         said.append(f"{path}: watches.{watch}.confidence is {better.confidence:g} now, was {was:g}")
     if better.not_:
-        entry["not"] = [*before.watches[watch].not_, *better.not_]
+        entry["not"] = [*settings.watches[watch].not_, *better.not_]
         said.append(f"{path}: watches.{watch}.not has {listing(better.not_, 'and')} now too")
     persist(path, [Edit("watches", watch, Put(entry))])
     return said

@@ -11,13 +11,12 @@ from rich.console import Console
 from rich.text import Text
 
 from streamwatch.cli.output import program
-from streamwatch.cli.plots import histogram
+from streamwatch.cli.plots import show_histogram
 from streamwatch.cli.status import table, together
 from streamwatch.cli.terminal_pictures import TerminalPictures
 from streamwatch.cli.tune import suggested_for
 from streamwatch.learning.thresholds import LEAST_VISITS
 
-PLOT_COLUMNS = 100
 PLOT_ROWS = 5
 MOST_DAYS = 7
 MOST_MISSES = 5
@@ -47,6 +46,8 @@ def _show_camera(
 ) -> None:
     needed = of_camera["confidence"]
     instead = of_camera["suggested"] if watch["learns"] else watch["suggested"]
+    if instead == needed:
+        instead = None
     title = Text(f"{name} on {camera}", style="bold")
     title.append(f", from {needed:.2f} on{', learnt' if watch['learns'] else ''}", style="default")
     console.print(title)
@@ -56,15 +57,8 @@ def _show_camera(
     )
     if told or weak:
         counts = [a + b for a, b in zip(of_camera["visits"], of_camera["weak"], strict=True)]
-        marks = {needed: f"{needed:.2f}"}
-        if instead is not None and instead != needed:
-            marks[instead] = f"{instead:.2f} suggested"
-        width = min(PLOT_COLUMNS, console.width - 4)
-        for line in histogram(
-            counts, marks, width=width, rows=PLOT_ROWS, encoding=console.encoding
-        ):
-            console.print(Text("  ") + line, no_wrap=True, overflow="crop")
-    if instead is not None and instead != needed and of_camera["days"]:
+        show_histogram(console, counts, needed, instead, rows=PLOT_ROWS)
+    if instead is not None and of_camera["days"]:
         console.print(Text(f"  With {instead:.2f} it would have been:"))
         console.print(_days(of_camera["days"]))
     _show_misses(of_camera["near_misses"], Path(found["near_misses"]), console, pictures)

@@ -106,9 +106,8 @@ def unforeseen(area: str, error: Exception) -> Check:
         return Check(
             area, "", False, "it runs, and does not answer", "look at its log, and restart it"
         )
-    if isinstance(error, StreamwatchError):
-        return Check(area, "", None, f"could not be checked ({first_line(error)})")
-    log.debug("this was not foreseen", exc_info=error)
+    if not isinstance(error, StreamwatchError):
+        log.debug("this was not foreseen", exc_info=error)
     return Check(area, "", None, f"could not be checked ({first_line(error)})")
 
 

@@ -108,7 +108,7 @@ def _devices(config: Config, user: User) -> Iterator[Check]:
     for name, camera in config.cameras.items():
         if camera.kind != "device" or not camera.enabled:
             continue
-        device = Path(f"/dev/video{camera.url}" if camera.url.isdigit() else camera.url)
+        device = Path(camera.url)
         try:
             device.stat()
             can = user.may(device, READ | WRITE)

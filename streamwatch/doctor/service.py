@@ -13,9 +13,8 @@ from streamwatch.doctor.unit import Unit
 
 AREA = "systemd"
 PATIENCE_SECONDS = 10.0
-SHIPPED = {"Type": "notify", "NotifyAccess": "main", "WatchdogUSec": "1min"}
-"""What the daemon depends on in systemd/streamwatch.service, as `systemctl show` words it."""
-WRITTEN = {"Type": "Type=notify", "NotifyAccess": "NotifyAccess=main"}
+SHIPPED = {"Type": "notify", "NotifyAccess": "main"}
+"""What the daemon depends on in systemd/streamwatch.service, beside the watchdog."""
 RESTORE = "`sudo make install-service` in the checkout writes the unit anew"
 
 
@@ -48,15 +47,14 @@ def _as_shipped(unit: Unit) -> Iterator[Check]:
     elif program.name == "streamwatch":
         yield from _version(unit, program)
     for name, shipped in SHIPPED.items():
-        if name == "WatchdogUSec":
-            if unit[name] in ("0", "infinity"):
-                said = "has no watchdog: a daemon that is stuck is not restarted"
-                yield Check(AREA, unit.name, False, said, f"WatchdogSec=60s, or {RESTORE}")
-        elif unit[name] != shipped:
+        if unit[name] != shipped:
             said = (
                 f"has {name}={unit[name]} in place of {shipped}: systemd does not learn how it is"
             )
-            yield Check(AREA, unit.name, False, said, f"{WRITTEN[name]}, or {RESTORE}")
+            yield Check(AREA, unit.name, False, said, f"{name}={shipped}, or {RESTORE}")
+    if unit["WatchdogUSec"] in ("0", "infinity"):
+        said = "has no watchdog: a daemon that is stuck is not restarted"
+        yield Check(AREA, unit.name, False, said, f"WatchdogSec=60s, or {RESTORE}")
     if unit["NeedDaemonReload"] == "yes":
         said = "its file is newer than what systemd has read"
         yield Check(AREA, unit.name, False, said, "`sudo systemctl daemon-reload`")

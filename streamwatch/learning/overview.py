@@ -7,14 +7,13 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from streamwatch.config import Config, near_miss_folder
 from streamwatch.learning.learnt import Counts, Learnt, Subject, ToldVisit, Vote, words_of
-from streamwatch.learning.pairs import pairs
+from streamwatch.learning.pairs import pairs, shown
 from streamwatch.learning.thresholds import suggested
 
 MOST_NEAR_MISSES = 20
@@ -97,11 +96,7 @@ def overview(
         "near_misses": str(near_miss_folder(config.near_misses)),
         "watches": watches,
         "together": [
-            {
-                **asdict(pair),
-                "confidence": round(pair.confidence, 3),
-                "other_confidence": round(pair.other_confidence, 3),
-            }
+            shown(pair)
             for pair in pairs(config, {key: it for key, it in learnt.items() if key in known})
         ],
     }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from streamwatch.config import Config, folded
 from streamwatch.learning.learnt import Learnt, Subject
@@ -33,6 +34,15 @@ class Pair:
     confidence: float
     other_confidence: float
     settled_by: str | None
+
+
+def shown(pair: Pair) -> dict[str, Any]:
+    """In values that JSON has."""
+    return {
+        **asdict(pair),
+        "confidence": round(pair.confidence, 3),
+        "other_confidence": round(pair.other_confidence, 3),
+    }
 
 
 def pairs(config: Config, learnt: Mapping[Subject, Learnt]) -> list[Pair]:

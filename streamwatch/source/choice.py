@@ -45,9 +45,13 @@ def source_for(settings: CameraSettings, clock: Clock) -> Source:
             target = Input(address, shown, format="v4l2", rotate=rotate)
             return LiveSource(target, times="arrival", clock=clock)
         case "file":
-            path = str(BUNDLED.get(settings.url, settings.url))
-            target = Input(path, shown, rotate=rotate)
+            target = Input(file_of(settings), shown, rotate=rotate)
             return FileSource(target, loop=settings.loop, paced=settings.pace, clock=clock)
+
+
+def file_of(settings: CameraSettings) -> str:
+    """The path of a recording."""
+    return str(BUNDLED.get(settings.url, settings.url))
 
 
 def _address(settings: CameraSettings) -> str:

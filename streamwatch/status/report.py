@@ -15,7 +15,7 @@ from streamwatch import __version__
 from streamwatch.config import Config, config_hash
 from streamwatch.detector.protocol import Running
 from streamwatch.learning.learning import Learning
-from streamwatch.learning.pairs import pairs
+from streamwatch.learning.pairs import pairs, shown
 from streamwatch.pipeline.counts import Counts
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.publisher import (
@@ -245,13 +245,6 @@ def status_document(
             }
             for name, watch in config.watches.items()
         },
-        "together": [
-            {
-                **asdict(pair),
-                "confidence": round(pair.confidence, 3),
-                "other_confidence": round(pair.other_confidence, 3),
-            }
-            for pair in pairs(config, learnt)
-        ],
+        "together": [shown(pair) for pair in pairs(config, learnt)],
         "problems": [*stuck, *(problem.message for problem in problems)],
     }

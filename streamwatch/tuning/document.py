@@ -19,10 +19,8 @@ from streamwatch.tuning.truth import Judged, Truth, best
 Document = dict[str, Any]
 
 
-def document(
-    trial: Trial, config: Config, truth: Truth | None = None, *, pictures: bool = False
-) -> Document:
-    """All that was found, in values that JSON has; with thumbnails as data URLs if `pictures`."""
+def document(trial: Trial, config: Config, truth: Truth | None = None) -> Document:
+    """All that was found, in values that JSON has."""
     running = None if trial.detector is None else trial.detector.running
     footage = {run.footage.name: run.footage for run in trial.runs}
     pairs = trial.pairs()
@@ -55,7 +53,7 @@ def document(
                 for visit in seen.visits
             ],
             "held_back": seen.held_back,
-            **_sweep(seen, footage, judged, pictures=pictures),
+            **_sweep(seen, footage, judged),
             "suggested": _suggested(seen),
             "best": _best(judged),
             "beaten_by": dict(seen.beaten.most_common()),
@@ -73,9 +71,7 @@ def document(
                 for pair in pairs
                 if pair.watch == name
             ],
-            "near_misses": [
-                _miss(miss, footage, pictures=pictures) for miss in trial.near_misses(name)
-            ],
+            "near_misses": [_miss(miss, footage) for miss in trial.near_misses(name)],
         }
     return {
         "version": __version__,
@@ -106,18 +102,37 @@ def _run(run: Run) -> Document:
     }
 
 
-def _sweep(
-    seen: Seen,
-    footage: Mapping[str, Footage],
-    judged: Mapping[float, Judged],
-    *,
-    pictures: bool,
-) -> Document:
-    """The alerts of all thresholds, each once, and at each threshold the places of its own."""
+def with_thumbnails(found: Mapping[str, Any], trial: Trial) -> Document:
+    """What `document` gives, with thumbnails as data URLs."""
+    watches = {
+        name: {
+            **watch,
+            "alerts": [
+                {**fields, "thumbnail": _data_url(trial.seen[name].thumbnails.get(alert))}
+                for fields, alert in zip(watch["alerts"], _places(trial.seen[name]), strict=True)
+            ],
+            "near_misses": [
+                {**fields, "thumbnail": _data_url(miss.thumbnail)}
+                for fields, miss in zip(watch["near_misses"], trial.near_misses(name), strict=True)
+            ],
+        }
+        for name, watch in found["watches"].items()
+    }
+    return {**found, "watches": watches}
+
+
+def _places(seen: Seen) -> dict[Alert, int]:
+    """The alerts of all thresholds, each once, numbered."""
     places: dict[Alert, int] = {}
     for threshold in seen.thresholds:
         for alert in seen.alerts[threshold]:
             places.setdefault(alert, len(places))
+    return places
+
+
+def _sweep(seen: Seen, footage: Mapping[str, Footage], judged: Mapping[float, Judged]) -> Document:
+    """The alerts of all thresholds, each once, and at each threshold the places of its own."""
+    places = _places(seen)
     rows = []
     for threshold in seen.thresholds:
         row: Document = {
@@ -127,11 +142,7 @@ def _sweep(
         if threshold in judged:
             row |= _shares(judged[threshold])
         rows.append(row)
-    alerts = [
-        {**_alert(alert, footage), **_shown(seen.thumbnails.get(alert), pictures)}
-        for alert in places
-    ]
-    return {"alerts": alerts, "sweep": rows}
+    return {"alerts": [_alert(alert, footage) for alert in places], "sweep": rows}
 
 
 def _judged(
@@ -201,7 +212,7 @@ def _alert(alert: Alert, footage: Mapping[str, Footage]) -> Document:
     }
 
 
-def _miss(miss: Miss, footage: Mapping[str, Footage], *, pictures: bool) -> Document:
+def _miss(miss: Miss, footage: Mapping[str, Footage]) -> Document:
     return {
         **_where(miss.footage, miss.position, footage),
         "captured_at": miss.captured_at.isoformat(timespec="milliseconds"),
@@ -212,7 +223,6 @@ def _miss(miss: Miss, footage: Mapping[str, Footage], *, pictures: bool) -> Docu
         "reason": miss.reason,
         "box": _box(miss.box),
         "frame": list(miss.frame_size),
-        **_shown(miss.thumbnail, pictures),
     }
 
 
@@ -223,12 +233,8 @@ def _where(name: str, position: float | None, footage: Mapping[str, Footage]) ->
     return {"footage": name, "position": _rounded(position)}
 
 
-def _shown(thumbnail: bytes | None, pictures: bool) -> Document:
-    if not pictures:
-        return {}
-    if thumbnail is None:
-        return {"thumbnail": None}
-    return {"thumbnail": f"data:image/jpeg;base64,{base64.b64encode(thumbnail).decode()}"}
+def _data_url(jpeg: bytes | None) -> str | None:
+    return None if jpeg is None else f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
 def _box(box: Box) -> list[float]:

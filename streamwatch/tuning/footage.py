@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from streamwatch.config import CameraSettings, did_you_mean, first_mistake, mask_url
 from streamwatch.errors import SourceError, StreamwatchError
-from streamwatch.source.choice import BUNDLED
+from streamwatch.source.choice import BUNDLED, file_of
 from streamwatch.source.decoding import Input, opened
 from streamwatch.source.pictures import APART_SECONDS, SUFFIXES, pictures_in
 
@@ -38,8 +38,7 @@ class Footage:
         """Where something is, at the `position` of its frame: the picture, or the time."""
         if self.pictures:
             return str(self.pictures[round(position / APART_SECONDS)])
-        minutes, seconds = divmod(position, 60)
-        return f"{minutes:.0f}:{seconds:04.1f}"
+        return clip_time(position)
 
     def looked_at(self, reached: float) -> list[str]:
         """The names of the pictures up to that of a position."""
@@ -169,6 +168,12 @@ def _named(found: Iterable[Footage]) -> Iterable[Footage]:
         yield Footage(name, each.title, each.settings, each.pictures)
 
 
+def clip_time(position: float) -> str:
+    """Seconds into a clip as people write them: `1:04.5`."""
+    minutes, seconds = divmod(position, 60)
+    return f"{minutes:.0f}:{seconds:04.1f}"
+
+
 def slug(text: str) -> str:
     """`text` as a name for a watch or a camera."""
     kept = "".join(char if char.isascii() and char.isalnum() else "-" for char in text.lower())
@@ -187,9 +192,8 @@ def unused(name: str, taken: Iterable[str]) -> str:
 
 def duration(footage: Footage) -> float | None:
     """How many seconds of a clip there are; None where that is not known."""
-    path = BUNDLED.get(footage.settings.url, Path(footage.settings.url))
     try:
-        with opened(Input(str(path), "")) as video:
+        with opened(Input(file_of(footage.settings), "")) as video:
             return video.duration_seconds
     except SourceError:
         return None

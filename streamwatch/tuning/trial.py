@@ -34,7 +34,7 @@ class Progress(Protocol):
     """Is told how a trial goes. `hit` and `frame` are called in the detector's thread, `problem` in
     that of the footage. A StreamwatchError that they raise ends the trial."""
 
-    def hit(self, watch: str, alert: Alert, seen: Seen, /) -> None:
+    def hit(self, watch: str, alert: Alert, /) -> None:
         """An alert, as the watch would send it."""
 
     def frame(self, footage: Footage, frame: Frame, found: Sequence[Detection], /) -> None:
@@ -222,7 +222,7 @@ class _Watching:
             visit = self._visits[event.id] = Visit(alert, event.best_confidence)
             seen.visits.append(visit)
             seen.told(seen.needed, alert, event.picture)
-            self._progress.hit(event.watch, alert, seen)
+            self._progress.hit(event.watch, alert)
         elif event.id in self._visits:
             visit = self._visits[event.id]
             visit.best_confidence = event.best_confidence

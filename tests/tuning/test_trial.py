@@ -19,7 +19,7 @@ from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.records import Detection, Event, Frame
 from streamwatch.tuning.document import document
 from streamwatch.tuning.footage import Footage, footage
-from streamwatch.tuning.seen import MOST_NEAR_MISSES, Alert, Seen
+from streamwatch.tuning.seen import MOST_NEAR_MISSES, Alert
 from streamwatch.tuning.trial import Run, Trial, tried
 from streamwatch.tuning.truth import read_truth
 from tests.parts import STREET_CLIP
@@ -42,7 +42,7 @@ class Told:
         self.on_hit: Callable[[], None] = lambda: None
         self.on_frame: Callable[[], None] = lambda: None
 
-    def hit(self, watch: str, alert: Alert, _seen: Seen, /) -> None:
+    def hit(self, watch: str, alert: Alert, /) -> None:
         self.hits.append((watch, alert.position))
         self.on_hit()
 
