@@ -26,13 +26,13 @@ from streamwatch.config.saving import persist, written_watch
 from streamwatch.config.schema import schema
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.detector import DetectorSettings
+from streamwatch.config.sections.http import HttpSettings
 from streamwatch.config.sections.mqtt import TLS_PORT, MqttSettings, OutboxSettings
 from streamwatch.config.sections.notify import NotifySettings
 from streamwatch.config.sections.second_look import SecondLookSettings
 from streamwatch.config.sections.watch import AppearSettings, WatchSettings
 from streamwatch.config.sections.whole import (
     Config,
-    HttpSettings,
     LogSettings,
     NearMissSettings,
     SnapshotSettings,

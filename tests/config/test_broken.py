@@ -1739,7 +1739,7 @@ REST = [
     pytest.param(
         also("http: true"),
         [
-            "3:7: http: true can't stand here; write `key: value` below it; allowed are host, port, token"
+            "3:7: http: true can't stand here; write `key: value` below it; allowed are host, port, token, page, edits, hosts, root_path, frame_ancestors"
         ],
         id="http true",
     ),
@@ -1747,6 +1747,61 @@ REST = [
         also("http: {prot: 1}"),
         ["3:8: http.prot: unknown key; did you mean 'port'?"],
         id="http key",
+    ),
+    pytest.param(
+        also("http: {token: ''}"),
+        ["3:15: http.token: the value is empty; write a long secret, or leave it out"],
+        id="http token empty",
+    ),
+    pytest.param(
+        also("http: {page: true}"),
+        ["3:14: http.page: the page needs a token; write http.token too"],
+        id="http page without token",
+    ),
+    pytest.param(
+        also("http: {token: t, hosts: ['https://cams.example.org']}"),
+        [
+            "3:26: http.hosts[0]: 'https://cams.example.org' is a URL; write the name alone, such as cams.example.org"
+        ],
+        id="http hosts url",
+    ),
+    pytest.param(
+        also("http: {token: t, hosts: 'cams.example.org:8080'}"),
+        [
+            "3:25: http.hosts: 'cams.example.org:8080' holds a port; write the name alone, such as cams.example.org"
+        ],
+        id="http hosts port",
+    ),
+    pytest.param(
+        also("http: {token: t, hosts: ['*.example.org']}"),
+        [
+            "3:26: http.hosts[0]: '*.example.org' is not a host; write a name such as cams.example.org"
+        ],
+        id="http hosts wildcard",
+    ),
+    pytest.param(
+        also("http: {token: t, root_path: streamwatch}"),
+        ["3:29: http.root_path: 'streamwatch' is not a path; write one such as /streamwatch"],
+        id="http root path",
+    ),
+    pytest.param(
+        also("http: {token: t, root_path: /a/../b}"),
+        ["3:29: http.root_path: '/a/../b' is not a path; write one such as /streamwatch"],
+        id="http root path up",
+    ),
+    pytest.param(
+        also("http: {token: t, frame_ancestors: ['*']}"),
+        [
+            "3:36: http.frame_ancestors[0]: '*' is not an origin; write scheme, host and port, as http://ha.local:8123"
+        ],
+        id="http frame ancestors",
+    ),
+    pytest.param(
+        also("http: {token: t, frame_ancestors: 'http://ha.local; script-src *'}"),
+        [
+            "3:35: http.frame_ancestors: 'http://ha.local; script-src *' is not an origin; write scheme, host and port, as http://ha.local:8123"
+        ],
+        id="http frame ancestors inject",
     ),
     pytest.param(
         also("timezone: Mars/Olympus"),

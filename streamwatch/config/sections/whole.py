@@ -22,15 +22,13 @@ from pydantic import (
 from streamwatch.config.sections.base import Settings, or_empty
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.detector import DetectorSettings
+from streamwatch.config.sections.http import HttpSettings
 from streamwatch.config.sections.mqtt import MqttSettings
 from streamwatch.config.sections.notify import NotifySettings
 from streamwatch.config.sections.watch import WatchSettings
-from streamwatch.config.values.addresses import (
-    Host,
-)
 from streamwatch.config.values.numbers import Number, OneOf
 from streamwatch.config.values.paths import FilePath
-from streamwatch.config.values.texts import Line, Name, Secret
+from streamwatch.config.values.texts import Line, Name
 from streamwatch.config.values.units import LastingDuration, Size
 from streamwatch.config.wording import Wrong
 from streamwatch.paths import state_dir
@@ -66,15 +64,6 @@ class NearMissSettings(Settings):
 def near_miss_folder(settings: NearMissSettings) -> Path:
     """The folder of the near misses; it is not created here."""
     return settings.path or state_dir() / "near-misses"
-
-
-class HttpSettings(Settings):
-    host: Host = "127.0.0.1"
-    """Address to listen on."""
-    port: Annotated[int, Number(at_least=1, at_most=65535)] = 8080
-    """Port to listen on."""
-    token: Secret | None = None
-    """What must be presented for the metrics, as `Authorization: Bearer …`."""
 
 
 class LogSettings(Settings):
@@ -128,7 +117,7 @@ class Config(Settings):
     notify: Annotated[tuple[NotifySettings, ...], BeforeValidator(_notices)] = ()
     """Notices through Apprise (ntfy, Telegram, e-mail, …): a list of `{url, watches, …}`."""
     http: HttpSettings | None = None
-    """Health and metrics over HTTP: `{host, port, token}`; off where left out."""
+    """Health, metrics and a page over HTTP: `{host, port, token, …}`; off where left out."""
     timezone: Annotated[Line, AfterValidator(_time_zone)] | None = None
     """Time zone of `active`, such as `Europe/Berlin`; the system's where left out."""
     log: LogSettings = LogSettings()
