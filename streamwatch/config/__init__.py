@@ -14,7 +14,7 @@ from streamwatch.config.advice import (
     readable_passwords,
     warnings,
 )
-from streamwatch.config.document.edits import Edit, Put, Remove, Section, Switch
+from streamwatch.config.document.edits import Amend, Edit, Put, Remove, Section, Switch
 from streamwatch.config.document.positions import printable
 from streamwatch.config.fingerprint import config_hash
 from streamwatch.config.following import POLL_SECONDS, SavedFile
@@ -22,7 +22,7 @@ from streamwatch.config.last_good import keep_last_good, load_last_good
 from streamwatch.config.loading import find, load, located, text_of
 from streamwatch.config.pace_advice import too_slow
 from streamwatch.config.problems import first_mistake
-from streamwatch.config.saving import persist, written_watch
+from streamwatch.config.saving import Hunk, Preview, persist, preview, written_watch
 from streamwatch.config.schema import schema
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.detector import DetectorSettings
@@ -60,6 +60,7 @@ __all__ = [
     "POLL_SECONDS",
     "TLS_PORT",
     "Advice",
+    "Amend",
     "AppearSettings",
     "CameraSettings",
     "Config",
@@ -67,11 +68,13 @@ __all__ = [
     "Edit",
     "Hours",
     "HttpSettings",
+    "Hunk",
     "LogSettings",
     "MqttSettings",
     "NearMissSettings",
     "NotifySettings",
     "OutboxSettings",
+    "Preview",
     "Put",
     "Remove",
     "SavedFile",
@@ -105,6 +108,7 @@ __all__ = [
     "normalised",
     "persist",
     "placed",
+    "preview",
     "printable",
     "prompt_advice",
     "readable_passwords",

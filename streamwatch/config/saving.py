@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
+import hashlib
 import os
+import re
 import shutil
 import stat
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from streamwatch import files
@@ -17,6 +21,11 @@ from streamwatch.config.document.edits import Edit, edited
 from streamwatch.config.document.splicing import Unspliceable, spliced
 from streamwatch.config.loading import LARGEST, load, parse, text_of
 from streamwatch.errors import ConfigError, Problem
+from streamwatch.masking import MASK, SECRET_KEYS, mask_secrets_in
+
+_SECRET = re.compile(
+    rf"""((?:{"|".join(sorted(SECRET_KEYS))})['"]?\s*:\s*)("[^"]*"|'[^']*'|[^,}}\]#]*[^,}}\]#\s])"""
+)
 
 
 def persist(path: Path, edits: Iterable[Edit]) -> None:
@@ -24,13 +33,53 @@ def persist(path: Path, edits: Iterable[Edit]) -> None:
 
     Raises ConfigError, with the file unchanged, if the result would be invalid or can't be written.
     """
-    edits = tuple(edits)
+    before, after = _written(path, tuple(edits))
+    if after != before:
+        _save(path, before, after)
+
+
+@dataclass(frozen=True, slots=True)
+class Hunk:
+    """Lines of the file that an edit replaces, from `line` on, counted from 1; secrets masked."""
+
+    line: int
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What edits would change in a file. `of` is a fingerprint of the file as it is now."""
+
+    of: str
+    hunks: tuple[Hunk, ...]
+
+
+def preview(path: Path, edits: Iterable[Edit]) -> Preview:
+    """What `persist` would write. Raises ConfigError where it would."""
+    before, after = _written(path, tuple(edits))
+    old, new = before.splitlines(), after.splitlines()
+    matched = difflib.SequenceMatcher(None, old, new, autojunk=False)
+    hunks = [
+        Hunk(start + 1, _masked(old[start:end]), _masked(new[new_start:new_end]))
+        for tag, start, end, new_start, new_end in matched.get_opcodes()
+        if tag != "equal"
+    ]
+    return Preview(hashlib.sha256(before.encode()).hexdigest(), tuple(hunks))
+
+
+def _masked(lines: Iterable[str]) -> tuple[str, ...]:
+    """A line may hold a whole camera, with its address and password."""
+    return tuple(_SECRET.sub(rf"\g<1>{MASK}", mask_secrets_in(line)) for line in lines)
+
+
+def _written(path: Path, edits: tuple[Edit, ...]) -> tuple[str, str]:
+    """The file's text before and after the edits. Raises ConfigError."""
     before = text_of(path)
     load(path, before, edits)  # reports errors in an edit as those of a command, not of the file
     after = _spliced(path, before, edits)
     load(path, after)
-    if after != before:
-        _save(path, before, after)
+    return before, after
 
 
 def written_watch(path: Path, name: str) -> Mapping[str, object]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from streamwatch.config import (
     POLL_SECONDS,
+    Amend,
     Config,
     Edit,
     Put,
@@ -414,6 +415,8 @@ class Reloading:
 def _is_outdone(held: Edit, by: Edit) -> bool:
     """Whether a later edit replaces an earlier one."""
     same = (held.section, held.name) == (by.section, by.name)
+    if isinstance(held.change, Switch) and isinstance(by.change, Amend):
+        return same and "enabled" in by.change.values
     return same and (isinstance(held.change, Switch) or not isinstance(by.change, Switch))
 
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamwatch.config import Config, Edit, Put, Remove, Switch, load, persist
+from streamwatch.config import Amend, Config, Edit, Put, Remove, Switch, load, persist, preview
 from streamwatch.config.document.edits import edited
 from streamwatch.config.document.splicing import spliced
 from streamwatch.config.loading import parse
@@ -138,6 +138,145 @@ def watch(name: str, change: Any) -> Edit:
 def test_only_the_lines_of_the_edit_change(tmp_path: Path, edit: Edit, lines: list[str]) -> None:
     before = HEAD + WATCHES
     assert changed_lines(before, persisted(tmp_path, before, edit)) == lines
+
+
+CAMERAS = """\
+detector: {model: toybox}
+cameras:
+  porch:
+    url: rtsp://me:${DOOR}@10.0.0.2/live   # by the door
+    zones:
+      # where parcels lie
+      steps: [[0.1, 0.5], [0.4, 0.5], [0.4, 0.9]]   # measured
+      path: [[0, 0], [1, 0], [1, 0.2]]
+    fps: 4
+  yard: {url: "bundled:street"}   # short
+"""
+STEPS = [[0.1, 0.5], [0.4, 0.5], [0.4, 0.9]]
+PATH = [[0, 0], [1, 0], [1, 0.2]]
+MOVED = [[0.2, 0.5], [0.4, 0.5], [0.4, 0.9]]
+
+
+@pytest.mark.parametrize(
+    ("camera", "values", "lines"),
+    [
+        pytest.param(
+            "porch",
+            {"zones": {"steps": MOVED, "path": PATH}},
+            [
+                "-      steps: [[0.1, 0.5], [0.4, 0.5], [0.4, 0.9]]   # measured\n",
+                "+      steps: [[0.2, 0.5], [0.4, 0.5], [0.4, 0.9]]   # measured\n",
+            ],
+            id="a corner moved",
+        ),
+        pytest.param(
+            "porch",
+            {"zones": {"steps": STEPS, "path": PATH, "gate": MOVED}},
+            ["+      gate: [[0.2, 0.5], [0.4, 0.5], [0.4, 0.9]]\n"],
+            id="a zone more",
+        ),
+        pytest.param(
+            "porch",
+            {"zones": {"path": PATH}},
+            ["-      steps: [[0.1, 0.5], [0.4, 0.5], [0.4, 0.9]]   # measured\n"],
+            id="a zone less",
+        ),
+        pytest.param(
+            "porch",
+            {"zones": None, "crop": [0, 0.1, 1, 1]},
+            [
+                "-    zones:\n",
+                "-      # where parcels lie\n",
+                "-      steps: [[0.1, 0.5], [0.4, 0.5], [0.4, 0.9]]   # measured\n",
+                "-      path: [[0, 0], [1, 0], [1, 0.2]]\n",
+                "+    crop: [0, 0.1, 1, 1]\n",
+            ],
+            id="no zones any more, and a crop",
+        ),
+        pytest.param(
+            "porch",
+            {"mask": [PATH], "ignore": None},
+            ["+    mask: [[[0, 0], [1, 0], [1, 0.2]]]\n"],
+            id="a mask",
+        ),
+        pytest.param(
+            "yard",
+            {"zones": {"gate": PATH}},
+            [
+                '-  yard: {url: "bundled:street"}   # short\n',
+                '+  yard: {url: "bundled:street", zones: {gate: [[0, 0], [1, 0], [1, 0.2]]}}'
+                "   # short\n",
+            ],
+            id="in one line",
+        ),
+    ],
+)
+def test_only_the_lines_of_what_was_drawn_change(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    camera: str,
+    values: dict[str, Any],
+    lines: list[str],
+) -> None:
+    monkeypatch.setenv("DOOR", "secret")
+    after = persisted(tmp_path, CAMERAS, Edit("cameras", camera, Amend(values)))
+    assert changed_lines(CAMERAS, after) == lines
+
+
+def test_the_first_zones_get_a_line_each(tmp_path: Path) -> None:
+    text = "detector: {model: toybox}\ncameras:\n  porch:\n    url: bundled:street\n"
+    edit = Edit("cameras", "porch", Amend({"zones": {"steps": STEPS, "path": PATH}}))
+    assert changed_lines(text, persisted(tmp_path, text, edit)) == [
+        "+    zones:\n",
+        "+      steps: [[0.1, 0.5], [0.4, 0.5], [0.4, 0.9]]\n",
+        "+      path: [[0, 0], [1, 0], [1, 0.2]]\n",
+    ]
+
+
+def test_what_is_drawn_may_take_no_secret_into_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOOR", "secret")
+    with pytest.raises(ConfigError, match="a command can't take anything by"):
+        persisted(tmp_path, CAMERAS, Edit("cameras", "porch", Amend({"name": "${DOOR}"})))
+
+
+def test_a_preview_shows_the_lines_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOOR", "secret")
+    file = tmp_path / "config.yaml"
+    file.write_text(CAMERAS)
+    zones = Amend({"zones": {"steps": MOVED, "path": PATH}})
+    seen = preview(file, [Edit("cameras", "porch", zones)])
+    (hunk,) = seen.hunks
+    assert hunk.line == 7
+    assert hunk.before == ("      steps: [[0.1, 0.5], [0.4, 0.5], [0.4, 0.9]]   # measured",)
+    assert hunk.after == ("      steps: [[0.2, 0.5], [0.4, 0.5], [0.4, 0.9]]   # measured",)
+    assert file.read_text() == CAMERAS
+    assert preview(file, []).of == seen.of
+    file.write_text(CAMERAS + "# more\n")
+    assert preview(file, []).of != seen.of
+
+
+@pytest.mark.parametrize(
+    "login",
+    [
+        "url: 'rtsp://me:hunter2@10.0.0.2/live'",
+        'url: "rtsp://10.0.0.2/live", username: me, password: "hunter2, and }"',
+        "url: 'rtsp://10.0.0.2/live', username: me, password: hunter2 and more",
+        "url: 'http://10.0.0.2/live?secret=hunter2'",
+    ],
+)
+def test_a_preview_shows_no_password_of_the_line(tmp_path: Path, login: str) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"detector: {{model: toybox}}\ncameras: {{porch: {{{login}}}}}\n")
+    edit = Edit("cameras", "porch", Amend({"crop": [0, 0, 1, 0.5]}))
+    (hunk,) = preview(file, [edit]).hunks
+    shown = " ".join((*hunk.before, *hunk.after))
+    assert "hunter2" not in shown
+    assert "more" not in shown
+    assert "crop: [0, 0, 1, 0.5]" in shown
 
 
 def test_a_watch_can_be_disabled_and_enabled_again(tmp_path: Path) -> None:
@@ -327,6 +466,8 @@ CHANGE = st.one_of(
     st.builds(Put, WATCH, st.just(True)),
     st.just(Remove()),
     st.builds(Switch, st.booleans()),
+    st.builds(Amend, WATCH),
+    st.builds(Amend, st.dictionaries(st.sampled_from(["name", "leave", "appear"]), st.none())),
 )
 EDIT = st.builds(
     Edit,

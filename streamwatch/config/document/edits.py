@@ -38,7 +38,14 @@ class Switch:
     on: bool
 
 
-Change = Put | Remove | Switch
+@dataclass(frozen=True, slots=True)
+class Amend:
+    """Set these keys of the entry, or remove those whose value is None; all others stay."""
+
+    values: Mapping[str, object]
+
+
+Change = Put | Remove | Switch | Amend
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,25 @@ class _Editing:
                 if isinstance(entry, dict) and entry.get("enabled", True) is not on:
                     enabled = {"enabled": self._add(on, (*loc, "enabled"))}
                     self._set_names(edit.section, {**names, edit.name: entry | enabled})
+            case Amend(values):
+                entry = names[edit.name]
+                if isinstance(entry, dict):
+                    amended = self._amended(entry, values, loc)
+                    self._set_names(edit.section, {**names, edit.name: amended})
+
+    def _amended(
+        self, entry: Mapping[str, object], values: Mapping[str, object], loc: Loc
+    ) -> dict[str, object]:
+        """The entry with what is another value in `values`."""
+        found = dict(entry)
+        for key, value in values.items():
+            if key in found and found[key] == value:
+                continue
+            self._discard((*loc, key))
+            found.pop(key, None)
+            if value is not None:
+                found[key] = self._add(value, (*loc, key))
+        return found
 
     def _names(self, section: Section) -> Mapping[str, object] | None:
         """The entries of a section; None if the section is not a mapping."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from streamwatch.config.document.edits import Edit, Put, Remove, Switch
+from streamwatch.config.document.edits import Amend, Edit, Put, Remove, Switch
 from streamwatch.config.document.reading import compose, core_resolvers, read
 
 _COLON = re.compile(r"[ \t]*:")
@@ -48,6 +48,8 @@ def _with(text: str, edit: Edit) -> str:
             return _switched(text, edit, on)
         case Put(value):
             return _put(text, edit, value)
+        case Amend(values):
+            return _amended(text, edit, values)
 
 
 def _switched(text: str, edit: Edit, on: bool) -> str:
@@ -65,6 +67,40 @@ def _put(text: str, edit: Edit, value: object) -> str:
     at = (edit.section, edit.name)
     for key, item in value.items():
         if key not in before or before[key] != item:
+            text = _set(text, at, key, item)
+    for key in before.keys() - value.keys():
+        text = _removed(text, at, key)
+    return text
+
+
+def _amended(text: str, edit: Edit, values: Mapping[str, object]) -> str:
+    """Write only what is another value, of mappings within the entry too."""
+    at = (edit.section, edit.name)
+    for key, value in values.items():
+        before = _values(text, edit.section).get(edit.name)
+        if not isinstance(before, dict):
+            raise Unspliceable
+        if key not in before and value is None:
+            continue
+        if value is None:
+            text = _removed(text, at, key)
+        elif before.get(key) != value:
+            text = _set_within(text, (*at, key), before.get(key), value)
+    return text
+
+
+def _set_within(text: str, at: tuple[str, str, str], before: object, value: object) -> str:
+    """Set a key of an entry; of a mapping only the keys of it that change."""
+    if not (isinstance(before, dict) and before and isinstance(value, dict) and value):
+        return _set(text, at[:2], at[2], value, levels=1)
+    try:
+        whole = _mapping(text, at)
+    except Unspliceable:  # shared with another place
+        whole = None
+    if whole is None:
+        return _set(text, at[:2], at[2], value, levels=1)
+    for key, item in value.items():
+        if before.get(key) != item:
             text = _set(text, at, key, item)
     for key in before.keys() - value.keys():
         text = _removed(text, at, key)
@@ -224,8 +260,11 @@ def _is_nothing(pair: _Pair) -> bool:
 # --- changes -------------------------------------------------------------------------------------
 
 
-def _set(text: str, at: tuple[str, ...], key: str, value: object) -> str:
-    """Set `key` in the mapping at `at` to `value`: replaced, or appended at the end."""
+def _set(text: str, at: tuple[str, ...], key: str, value: object, levels: int | None = None) -> str:
+    """Set `key` in the mapping at `at` to `value`: replaced, or appended at the end.
+
+    `levels` of an appended value get their own lines in block style: by its depth where left out.
+    """
     above = _root(text).pair(at[0])
     if len(at) > 1 and (shared := _shared_entry(text, at)) is not None:
         return _set(text, at[:-1], at[-1], shared | {key: value})
@@ -236,7 +275,8 @@ def _set(text: str, at: tuple[str, ...], key: str, value: object) -> str:
         return _filled(text, above, key, value)
     pair = found.pair(key)
     if pair is None:
-        return _appended(text, found, key, value, _SECTION_LEVELS - len(at))
+        depth = max(0, _SECTION_LEVELS - len(at)) if levels is None else levels
+        return _appended(text, found, key, value, depth)
     return _replaced(text, pair, _flow(value, is_json=found.is_json))
 
 
