@@ -21,6 +21,7 @@ from streamwatch.daemon.commands.answering import Commands
 from streamwatch.daemon.fetch_first import fetch_first
 from streamwatch.daemon.frames import look
 from streamwatch.daemon.instance import instance_id
+from streamwatch.daemon.page.answering import Marks, PageAnswers
 from streamwatch.daemon.problems import (
     NOT_TAKEN_OVER,
     Kind,
@@ -44,14 +45,17 @@ from streamwatch.daemon.reloading import (
 from streamwatch.daemon.starting import shown_alive
 from streamwatch.daemon.supervision import Supervision
 from streamwatch.errors import StreamwatchError, first_line
+from streamwatch.history.history import History
 from streamwatch.learning.learning import Learning
 from streamwatch.learning.votes import shown
+from streamwatch.live.pictures import LivePictures
 from streamwatch.paths import state_file, status_socket
 from streamwatch.pipeline.analysis import log_event
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.publisher import Command, EmbeddedBrokers, ErrorKind, ErrorReport, Publisher
 from streamwatch.publisher.notices.notices import Notices
 from streamwatch.publisher.notices.wording import Names
+from streamwatch.records import Event
 from streamwatch.status import report
 from streamwatch.status.metrics import Metrics, exposition
 from streamwatch.status.shortage import Short
@@ -145,15 +149,29 @@ class Daemon:
                 complain=self._report_learning,
             )
             started.callback(self._learning.stop, DRAIN_SECONDS)
+            self._history = History(
+                None
+                if self._followed is None
+                else state_file("history", self._followed.path, ".sqlite3"),
+                config.snapshots.keep,
+                complain=self._report_history,
+            )
+            started.callback(self._history.stop, DRAIN_SECONDS)
+            self._live = LivePictures(
+                Marks(lambda: self._pipeline.current, self._learning),
+                lambda camera: self._pipeline.look(camera),
+            )
+            started.callback(self._live.close)
             with shown_alive(self._publisher, config, self._instance, self._started_at):
                 self._pipeline = Pipeline(
                     config,
-                    publish=self._publisher.event,
+                    publish=self._publish,
                     remember=self._publisher.remember,
                     on_problem=self._report_camera,
                     on_look_problem=self._report_looks,
                     on_detector=self._declare_later,
                     lessons=self._learning,
+                    observer=self._live,
                 )
             self._advising.look_at(config, self._right_file())
             if self._reloading is not None:
@@ -179,6 +197,7 @@ class Daemon:
                 lambda: [shown(vote) for vote in self._learning.all_votes],
                 self._learning.forget_now,
                 self._learning.overview,
+                self._page_answers(),
             )
             self._web = Web(self._pages, self._web_changed)
             started.callback(self._web.close)
@@ -215,6 +234,7 @@ class Daemon:
                         self._on_outcome(Outcome(error=self._followed.error))
                     status = StatusServer(status_socket(self._followed.path), self._pages)
                 self._learning.start()
+                self._history.start()
                 self._pipeline.start()
                 if self._reloading is not None:
                     self._reloading.start()
@@ -246,10 +266,27 @@ class Daemon:
         """Continue the visits of the previous run; end those that are no longer watched for."""
         remembered = self._publisher.remembered
         for event in self._pipeline.recall(remembered):
-            self._publisher.event(event)
+            self._publish(event)
             log_event(event)
         pairs = {(visit.last.camera, visit.last.watch) for visit in remembered}
         self._publisher.forget((), pairs - _pairs(self._pipeline.current.config))
+
+    def _publish(self, event: Event) -> None:
+        self._publisher.event(event)
+        self._history.take(event)
+
+    def _page_answers(self) -> PageAnswers | None:
+        if self._reloading is None or self._followed is None:
+            return None
+        return PageAnswers(
+            self._pipeline,
+            self._live,
+            self._history,
+            self._learning,
+            self._reloading,
+            self._followed.path,
+            self._status,
+        )
 
     def _declare(self) -> None:
         """Publish the cameras, the states of all watches, and `P/info`."""
@@ -279,6 +316,7 @@ class Daemon:
         if not self._pipeline.stop(DRAIN_SECONDS):
             log.error("the detector is still busy after %.0f s; leaving it", DRAIN_SECONDS)
         self._learning.stop(DRAIN_SECONDS)
+        self._history.stop(DRAIN_SECONDS)
         self._supervision.say_offline()
         self._supervision.publish_stats()
         self._publisher.stop(DRAIN_SECONDS)
@@ -305,6 +343,7 @@ class Daemon:
         if before.http != config.http:
             self._web.change(before.http, config.http)
         self._learning.change(config)
+        self._history.change(config.snapshots.keep)
         self._notices.change(config.notify, _names(config), config.mqtt.outbox)
         live_at = self._pipeline.exchange(prepared)
         self._supervision.forget(
@@ -406,6 +445,11 @@ class Daemon:
             self._problems.end("slow")
             log.info("the detector keeps up with its cameras again")
         self._declare_later()
+
+    def _report_history(self, sentence: str) -> None:
+        """What can't be kept of past alerts: these themselves go on."""
+        log.error("%s", sentence)
+        self._publisher.error(ErrorReport("publisher", sentence))
 
     def _report_learning(self, sentence: str) -> None:
         """What can't be kept of what is learnt: alerts go on without."""

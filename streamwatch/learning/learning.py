@@ -207,11 +207,15 @@ class Learning:
 
     def overview(self) -> dict[str, Any]:
         """All of it, as `overview.overview`. Reads the near misses from the file."""
-        rows: list[dict[str, Any]] = []
+        rows = self.near_misses()
+        return overview(self._config, self.learnt(), self._known.visits, self.all_votes, rows)
+
+    def near_misses(self) -> list[dict[str, Any]]:
+        """Those that are kept, the oldest first, as `overview.near_misses_of`: from the file."""
         if self._file is not None:
             with suppress(sqlite3.Error):  # it is told elsewhere that the file can't be read
-                rows = near_misses_of(self._file)
-        return overview(self._config, self.learnt(), self._known.visits, self.all_votes, rows)
+                return near_misses_of(self._file)
+        return []
 
     def of_camera(self, camera: str) -> str:
         """All that was learnt of a camera, as text for `take_over` on another machine; without near

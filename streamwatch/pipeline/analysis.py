@@ -72,6 +72,10 @@ class Observer(Protocol):
 
     def see(self, frame: Frame, detections: Sequence[Detection], /) -> None: ...
 
+    def see_still(self, frame: Frame, /) -> None:
+        """A frame that was not analysed, since it shows what the last one of its camera did."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Changeover:
@@ -261,6 +265,8 @@ class Analysis:
     def _repeat(self, frame: Frame) -> None:
         """Pass on a frame that shows what the last analysed one did."""
         watcher = self._cameras[frame.camera].watcher
+        if self._observer is not None:
+            self._observer.see_still(frame)
         if self._watch(frame, partial(watcher.repeat, frame)):
             self.counts.gated[frame.camera] += 1
 

@@ -40,13 +40,17 @@ def vocabularies(
 
     `vectors` has those of `more` texts too.
     """
+    prompts = tuple(dict.fromkeys((*needed(config), *more)))
+    new = tuple(prompt for prompt in prompts if prompt not in known)
+    found = {**known, **embeddings.vectors(new)}
+    return vocabularies_from(config, {prompt: found[prompt] for prompt in prompts})
+
+
+def vocabularies_from(config: Config, vectors: Mapping[str, Vectors]) -> Vocabularies:
+    """Build them from `vectors`, which has those that are `needed`."""
     watches = {camera: config.watches_of(camera) for camera in config.cameras}
     used = _used(watches)
     named = _named(used)
-    prompts = tuple(dict.fromkeys((*_needed(named, config), *more)))
-    new = tuple(prompt for prompt in prompts if prompt not in known)
-    found = {**known, **embeddings.vectors(new)}
-    vectors = {prompt: found[prompt] for prompt in prompts}
     rivals = rivals_of(used, config.detector, vectors)
     return Vocabularies(
         named,
@@ -63,7 +67,11 @@ def needed(config: Config) -> tuple[str, ...]:
     """The texts whose vectors a configuration needs: the prompts of its watches, distractors, and
     the padding text."""
     watches = {camera: config.watches_of(camera) for camera in config.cameras}
-    return _needed(_named(_used(watches)), config)
+    named = _named(_used(watches))
+    if not named:
+        return ()
+    detector = config.detector
+    return tuple(dict.fromkeys((*named, *distractors(detector), *padding(detector))))
 
 
 def vocabulary(
@@ -113,13 +121,6 @@ def _named(watches: Mapping[str, WatchSettings]) -> tuple[str, ...]:
     return tuple(
         dict.fromkeys(prompt for watch in watches.values() for prompt in prompts_of(watch))
     )
-
-
-def _needed(named: tuple[str, ...], config: Config) -> tuple[str, ...]:
-    if not named:
-        return ()
-    detector = config.detector
-    return tuple(dict.fromkeys((*named, *distractors(detector), *padding(detector))))
 
 
 def _rows(texts: tuple[str, ...], vectors: Mapping[str, Vectors]) -> Vectors:

@@ -76,6 +76,12 @@ class Gate:
         return seconds is not None and seconds <= self._moving_until
 
     @property
+    def learning(self) -> bool:
+        """Whether all is analysed since it was opened or changed a moment ago."""
+        seconds = self._seconds
+        return seconds is None or seconds < self._learning_until
+
+    @property
     def restless(self) -> Box | None:
         """The part of the picture, in shares, whose motion keeps the camera awake nearly always;
         None if it sleeps now and then."""

@@ -212,6 +212,9 @@ class _Watching:
         self._progress.frame(self._run.footage, frame, found)
         self._note(self._sweep.see(frame, detections))
 
+    def see_still(self, frame: Frame, /) -> None:
+        """Footage is read without a motion gate, so there is none."""
+
     def publish(self, event: Event) -> None:
         """What the pipeline tells at each watch's own threshold."""
         seen = self._seen[event.watch]

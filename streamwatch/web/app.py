@@ -1,27 +1,29 @@
-"""The pages, as an ASGI application: health, readiness, metrics, status document and pictures."""
+"""What is answered over HTTP, as an ASGI application: health, metrics, pictures, and the page."""
 
 from __future__ import annotations
 
-import asyncio
-import hmac
-import queue
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from streamwatch.config import HttpSettings
 from streamwatch.errors import StreamwatchError
+from streamwatch.web.page.access import Access, client_of
+from streamwatch.web.page.answers import Answers
+from streamwatch.web.page.site import Site, guarded
+from streamwatch.web.replies import text
+from streamwatch.web.threads import Threads
 
 THREADS = 4
 """How many pages are made at the same time."""
+
+Make = Callable[[Request], Response]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Pages:
     `look` gives a JPEG of a camera's next frame, or None for a camera that is not read; it raises
     StreamwatchError where no frame comes. `taught` lists the votes on alerts; `forget` takes one
     back, by the alert's id, and raises StreamwatchError where there is none. `learnt` gives all
-    that is learnt.
+    that is learnt. `answers` are for the page to look at.
     """
 
     stuck: Callable[[], tuple[str, ...]]
@@ -42,67 +44,88 @@ class Pages:
     taught: Callable[[], list[dict[str, Any]]] = list
     forget: Callable[[str], None] = lambda _: None
     learnt: Callable[[], dict[str, Any]] = dict
+    answers: Answers | None = None
 
 
 class App:
-    """Answers with the pages; with the status document, pictures and votes only where it is
-    `local`.
+    """Answers health and metrics; the page too where `http` has one.
 
-    If there is a `token`, `/metrics` requires it (`Authorization: Bearer …`).
+    Where it is `local`, for those who could read the daemon's files anyway, it gives the status
+    document, pictures and votes instead. A connection is closed after each answer.
     """
 
     def __init__(
-        self, pages: Pages, *, token: SecretStr | None = None, local: bool = False
+        self, pages: Pages, settings: HttpSettings | None = None, *, local: bool = False
     ) -> None:
+        """Where `settings` have a token, `/metrics` asks for it (`Authorization: Bearer …`)."""
         self._pages = pages
-        self._token = token
-        self._threads = _Threads(THREADS)
-        made = {"/healthz": self._health, "/readyz": self._readiness, "/metrics": self._metrics}
+        self._threads = Threads("http", THREADS)
+        self._access: Access | None = None
+        if settings is not None and settings.token is not None:
+            self._access = Access(settings)
+        gets = {"/healthz": self._health, "/readyz": self._readiness, "/metrics": self._metrics}
+        posts: dict[str, Make] = {}
+        missing = "there are /healthz, /readyz and /metrics"
         if local:
-            made |= {"/status": self._status, "/look": self._look, "/taught": self._taught}
-            made["/learnt"] = self._learnt
-        routes = [Route(path, self._endpoint(make)) for path, make in made.items()]
-        if local:
-            routes.append(Route("/forget", self._endpoint(self._forget), methods=["POST"]))
-        self._starlette = Starlette(
-            routes=routes,
-            exception_handlers={404: _not_found},
+            gets |= {"/status": self._status, "/look": self._look, "/taught": self._taught}
+            gets["/learnt"] = self._learnt
+            posts["/forget"] = self._forget
+        elif settings is not None and settings.token is None:
+            missing += "; a page to look at comes with http.token in the configuration file"
+        self._own = frozenset({*gets, *posts})
+        self._root_path = "" if settings is None else settings.root_path
+        self._plain: ASGIApp = _starlette(
+            [
+                *(Route(path, self._threads.endpoint(make)) for path, make in gets.items()),
+                *(
+                    Route(path, self._threads.endpoint(make), methods=["POST"])
+                    for path, make in posts.items()
+                ),
+            ],
+            missing,
         )
-        self._starlette.router.redirect_slashes = False
+        self._site: Site | None = None
+        self._page: ASGIApp = self._plain
+        if pages.answers is not None and settings is not None and settings.has_page:
+            assert self._access is not None
+            self._site = Site(settings, self._access, pages.answers)
+            self._page = guarded(
+                self._site, _starlette(self._site.routes(), "there is no such page")
+            )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._starlette(scope, receive, send)
+        async def send_and_close(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
+            await send(message)
+
+        path = _without_prefix(scope["path"], self._root_path)
+        asgi = self._plain if path in self._own else self._page
+        await asgi({**scope, "path": path}, receive, send_and_close)
 
     def close(self) -> None:
         self._threads.close()
+        if self._site is not None:
+            self._site.close()
 
-    def _endpoint(self, make: Callable[[Request], Response]) -> Callable[[Request], Any]:
-        """Has a page made in a thread, since that may wait for locks, while the client is there."""
-
-        async def answer(request: Request) -> Response:
-            making = asyncio.wrap_future(self._threads.submit(lambda: make(request)))
-            gone = asyncio.create_task(_gone(request))
-            either: tuple[asyncio.Future[Any], ...] = (making, gone)
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            gone.cancel()
-            if making.done():
-                return making.result()
-            making.cancel()
-            return Response()  # nobody gets it
-
-        return answer
+    @property
+    def has_page(self) -> bool:
+        return self._site is not None
 
     def _health(self, _request: Request) -> Response:
         stuck = self._pages.stuck()
-        return _text("\n".join(stuck) or "ok", 503 if stuck else 200)
+        return text("\n".join(stuck) or "ok", 503 if stuck else 200)
 
     def _readiness(self, _request: Request) -> Response:
         ready = self._pages.ready()
-        return _text("ok" if ready else "starting", 200 if ready else 503)
+        return text("ok" if ready else "starting", 200 if ready else 503)
 
     def _metrics(self, request: Request) -> Response:
-        if not self._lets_in(request.headers.get("Authorization", "")):
-            return _text("a token is needed: Authorization: Bearer …", 401)
+        if self._access is not None:
+            given = request.headers.get("Authorization", "")
+            refused = self._access.try_bearer(client_of(request.scope), given)
+            if refused is not None:
+                return text(refused.sentence, refused.code)
         return Response(
             self._pages.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8"
         )
@@ -116,9 +139,9 @@ class App:
         try:
             jpeg = self._pages.look(camera)
         except StreamwatchError as error:
-            return _text(str(error), 503)
+            return text(str(error), 503)
         if jpeg is None:
-            return _text(f"{camera} is not read", 404)
+            return text(f"{camera} is not read", 404)
         return Response(jpeg, media_type="image/jpeg")
 
     def _learnt(self, _request: Request) -> Response:
@@ -132,59 +155,18 @@ class App:
         try:
             self._pages.forget(request.query_params.get("id", ""))
         except StreamwatchError as error:
-            return _text(str(error), 404)
-        return _text("forgotten", 200)
-
-    def _lets_in(self, authorization: str) -> bool:
-        if self._token is None:
-            return True
-        wanted = f"Bearer {self._token.get_secret_value()}"
-        # Starlette reads headers as Latin-1: this gives the bytes that were sent.
-        return hmac.compare_digest(authorization.encode("latin-1"), wanted.encode())
+            return text(str(error), 404)
+        return text("forgotten", 200)
 
 
-def _text(text: str, code: int) -> Response:
-    return PlainTextResponse(f"{text}\n", code)
+def _starlette(routes: Sequence[BaseRoute], missing: str) -> Starlette:
+    app = Starlette(routes=routes, exception_handlers={404: lambda _r, _e: text(missing, 404)})
+    app.router.redirect_slashes = False
+    return app
 
 
-def _not_found(_request: Request, _error: Exception) -> Response:
-    return _text("there are /healthz, /readyz and /metrics", 404)
-
-
-async def _gone(request: Request) -> None:
-    """Returns when the client has gone or was sent away."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-class _Threads:
-    """Calls functions in a few threads.
-
-    An executor's threads would hold up the end of the program while a page hangs; these don't.
-    """
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._waiting: queue.SimpleQueue[tuple[Future[Response], Callable[[], Response]] | None]
-        self._waiting = queue.SimpleQueue()
-        for number in range(count):
-            threading.Thread(target=self._run, name=f"page-{number}", daemon=True).start()
-
-    def submit(self, make: Callable[[], Response]) -> Future[Response]:
-        future: Future[Response] = Future()
-        self._waiting.put((future, make))
-        return future
-
-    def close(self) -> None:
-        for _ in range(self._count):
-            self._waiting.put(None)
-
-    def _run(self) -> None:
-        while (task := self._waiting.get()) is not None:
-            future, make = task
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                future.set_result(make())
-            except Exception as error:
-                future.set_exception(error)
+def _without_prefix(path: str, prefix: str) -> str:
+    """A proxy may take the prefix away, or leave it."""
+    if prefix and (path == prefix or path.startswith(f"{prefix}/")):
+        return path.removeprefix(prefix) or "/"
+    return path

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MOST_CONNECTIONS = 64
@@ -17,7 +18,7 @@ ANSWER_SECONDS = 10.0
 
 
 class Connection(H11Protocol):
-    """Reads one request, which ends at its headers since no page takes a body, and answers it.
+    """Reads one request, and answers it. A body is bounded by the application, which reads it.
 
     A client that is too slow is sent away. So is, where there are too many, whoever has been
     connected longest without a request: that is never somebody who asks at once, however many
@@ -32,8 +33,8 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > MOST_CONNECTIONS:
-            open_now = cast(set[Connection], self.connections)
-            silent = [other for other in open_now if other.cycle is None]
+            open_now = [each for each in self.connections if isinstance(each, Connection)]
+            silent = [each for each in open_now if each.cycle is None]
             min(silent, key=lambda other: other._began)._drop()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -42,11 +43,17 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self.cycle is not None:
+            if self.conn.their_state is h11.SEND_BODY:
+                super().data_received(data)
             return
         super().data_received(data)
         if self.cycle is not None:
             self._deadline.cancel()
             self._deadline = self.loop.call_later(ANSWER_SECONDS, self._drop)
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        self._deadline.cancel()
+        super().handle_websocket_upgrade(event)
 
     def send_400_response(self, msg: str) -> None:
         if self.cycle is None:

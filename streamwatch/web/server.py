@@ -18,6 +18,7 @@ from streamwatch.config import HttpSettings, bracketed
 from streamwatch.errors import UnavailableSetting
 from streamwatch.web.app import App, Pages
 from streamwatch.web.connection import Connection
+from streamwatch.web.page.looking import LARGEST_MESSAGE
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,9 @@ class Server:
             uvicorn.Config(
                 app,
                 http=Connection,
-                ws="none",
+                ws="websockets-sansio" if app.has_page else "none",
+                ws_max_size=LARGEST_MESSAGE,
+                ws_per_message_deflate=False,  # pictures are small already
                 lifespan="off",
                 interface="asgi3",
                 log_config=None,
@@ -64,7 +67,7 @@ class Server:
                 backlog=ACCEPTED_AT_ONCE,
                 h11_max_incomplete_event_size=MOST_HEADER_BYTES,
                 timeout_graceful_shutdown=1,
-                headers=[("server", f"streamwatch/{__version__}"), ("connection", "close")],
+                headers=[("server", f"streamwatch/{__version__}")],
             )
         )
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -217,13 +220,14 @@ class Listener:
         host, port = self.settings.host, self.settings.port
         try:
             listening = _bound(host, port)
-            server = Server("http", listening, App(self._pages, token=self.settings.token))
+            server = Server("http", listening, App(self._pages, self.settings))
         except OSError as error:
             reason = (error.strerror or type(error).__name__).lower()
             raise UnavailableSetting(
                 "http.port", f"can't listen on {bracketed(host)}:{port} ({reason})"
             ) from None
-        log.info("listening on http://%s:%d", bracketed(host), port)
+        page = "" if self.settings.token is not None else "; the page needs http.token"
+        log.info("listening on http://%s:%d%s", bracketed(host), port, page)
         return server
 
 

@@ -1,0 +1,234 @@
+"""Answers the page, in its threads."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotInTime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from streamwatch.config import (
+    Edit,
+    Preview,
+    WatchSettings,
+    first_mistake,
+    near_miss_folder,
+    preview,
+    snapshot_folder,
+)
+from streamwatch.daemon.page import documents
+from streamwatch.daemon.reloading import Outcome, Reloading
+from streamwatch.errors import StreamwatchError
+from streamwatch.history.history import History, Wanted
+from streamwatch.history.visits import Visit
+from streamwatch.learning.learning import Learning, Lesson
+from streamwatch.live.marks import Wanted as WantedMarks
+from streamwatch.live.marks import marks
+from streamwatch.live.pictures import LivePictures, Mark, Shot, Viewer
+from streamwatch.live.trials import MOST_PROMPTS, Trial, Trials
+from streamwatch.live.trials import Words as Tried
+from streamwatch.pictures.folder import named
+from streamwatch.pipeline.pipeline import Pipeline, Setup
+from streamwatch.records import Detection
+from streamwatch.web.page.answers import AlertsWanted, Document, Words
+
+APPLY_SECONDS = 7.0
+"""How long an edit is waited for; a connection ends after ten."""
+TEACH_SECONDS = 5.0
+MOST_ALERTS = 40
+"""In one list."""
+MOST_NEAR_MISSES = 200
+LARGEST_PICTURE = 32 * 1024 * 1024
+FRESH_SECONDS = 1.0
+"""How long learnt thresholds are taken as they were."""
+_FILE = re.compile(r"[A-Za-z0-9_.-]{1,255}\.jpg")
+
+
+class PageAnswers:
+    """See `web.page.answers.Answers`.
+
+    `status` gives the document for `streamwatch status`. `file` is the configuration's.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        live: LivePictures,
+        history: History,
+        learning: Learning,
+        reloading: Reloading,
+        file: Path,
+        status: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        self._pipeline = pipeline
+        self._live = live
+        self._history = history
+        self._learning = learning
+        self._reloading = reloading
+        self._file = file
+        self._status = status
+        self._trials = Trials(pipeline)
+
+    @property
+    def state(self) -> Document:
+        setup = self._pipeline.current
+        return documents.state(setup.config, self._status(), setup.cameras)
+
+    def camera(self, name: str) -> Document | None:
+        return documents.camera(self._pipeline.current.config, name)
+
+    def watches(self) -> list[Document]:
+        return documents.watches(self._pipeline.current.config, self._learning.overview())
+
+    def alerts(self, wanted: AlertsWanted) -> list[Document]:
+        found = self._history.recent(
+            Wanted(wanted.camera, wanted.watch, wanted.before), MOST_ALERTS
+        )
+        return self._alerts(found)
+
+    def alert(self, id: str) -> Document | None:
+        found = self._history.visit(id)
+        return None if found is None else self._alerts([found])[0]
+
+    def _alerts(self, visits: Sequence[Visit]) -> list[Document]:
+        config = self._pipeline.current.config
+        taught = {vote.visit.id: vote.right for vote in self._learning.all_votes}
+        folder = snapshot_folder(config.snapshots)
+        return [
+            documents.alert(
+                config, visit, taught, has_picture=(folder / _picture_name(visit)).is_file()
+            )
+            for visit in visits
+        ]
+
+    def near_misses(self, camera: str | None, watch: str | None) -> list[Document]:
+        config = self._pipeline.current.config
+        rows = [
+            row
+            for row in self._learning.near_misses()
+            if camera in (None, row["camera"]) and watch in (None, row["watch"])
+        ]
+        return [documents.near_miss(config, row) for row in rows[::-1][:MOST_NEAR_MISSES]]
+
+    def picture(self, id: str, *, crop: bool) -> bytes | None:
+        visit = self._history.visit(id)
+        if visit is None:
+            return None
+        name = _picture_name(visit)
+        if crop:
+            name = name.removesuffix(".jpg") + ".crop.jpg"
+        return read_picture(snapshot_folder(self._pipeline.current.config.snapshots), name)
+
+    def near_miss_picture(self, file: str) -> bytes | None:
+        return read_picture(near_miss_folder(self._pipeline.current.config.near_misses), file)
+
+    # --- changing ---------------------------------------------------------------------------------
+
+    def teach(self, id: str, *, right: bool) -> str:
+        done: Future[Lesson | StreamwatchError] = Future()
+        self._learning.teach(id, right=right, then=done.set_result)
+        try:
+            lesson = done.result(TEACH_SECONDS)
+        except NotInTime:
+            raise StreamwatchError("what is learnt can't be reached; try later") from None
+        if isinstance(lesson, StreamwatchError):
+            raise lesson
+        return "; ".join(lesson.remarks)
+
+    def preview(self, edit: Edit) -> Preview:
+        return preview(self._file, [edit])
+
+    def apply(self, edit: Edit, seen: str) -> str:
+        if self.preview(edit).of != seen:
+            raise StreamwatchError("the file was changed meanwhile; look at the change again")
+        done: Future[Outcome] = Future()
+        change = partial(self._reloading.edit, edit, persist=True, then=done.set_result)
+        if not self._reloading.offer(change):
+            raise StreamwatchError("too much is asked for at once; try again")
+        try:
+            outcome = done.result(APPLY_SECONDS)
+        except NotInTime:
+            return "it is written, and takes effect in a moment"
+        if outcome.error is not None:
+            raise outcome.error
+        return ", ".join(outcome.changes) or "nothing changed"
+
+    # --- looking ----------------------------------------------------------------------------------
+
+    def viewer(self, wake: Callable[[], None]) -> Viewer:
+        return self._live.viewer(wake)
+
+    def try_words(self, words: Words, give: Callable[[Shot | str], None]) -> Trial:
+        if len(words.prompts) > MOST_PROMPTS:
+            raise StreamwatchError(f"try {MOST_PROMPTS} texts at most at once")
+        try:
+            rivals = {"not": list(words.rivals)} if words.rivals else {}
+            watch = WatchSettings.model_validate({"prompt": list(words.prompts), **rivals})
+        except ValidationError as error:
+            raise StreamwatchError(first_mistake(error)) from None
+        return self._trials.begin(Tried(words.camera, watch, words.width), give)
+
+
+class Marks:
+    """What to draw of what a camera's watches find. For the thread `live`."""
+
+    def __init__(self, setup: Callable[[], Setup], learning: Learning) -> None:
+        self._setup = setup
+        self._learning = learning
+        self._wanted: dict[str, list[WantedMarks]] = {}
+        self._of: Setup | None = None
+        self._until = 0.0
+
+    def __call__(
+        self, camera: str, detections: Sequence[Detection], size: tuple[int, int]
+    ) -> tuple[Mark, ...]:
+        setup = self._setup()
+        if setup is not self._of or time.monotonic() >= self._until:
+            self._of, self._until = setup, time.monotonic() + FRESH_SECONDS
+            self._wanted = {}
+        if camera not in self._wanted:
+            self._wanted[camera] = self._made(setup, camera)
+        return marks(detections, self._wanted[camera], size)
+
+    def _made(self, setup: Setup, camera: str) -> list[WantedMarks]:
+        config = setup.config
+        if camera not in config.cameras:
+            return []
+        return [
+            WantedMarks(
+                name,
+                frozenset(watch.prompt),
+                self._learning.in_force(name).get(camera, config.confidence_of(name)),
+                frozenset(setup.vocabularies.rivals.get(name, ())),
+            )
+            for name, watch in config.watches_of(camera).items()
+        ]
+
+
+def read_picture(folder: Path, name: str) -> bytes | None:
+    """A regular file directly in the folder; None where there is none of this name.
+
+    Neither a path nor a link leads out of it.
+    """
+    if not _FILE.fullmatch(name) or name.startswith("."):
+        return None
+    try:
+        descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        return file.read(LARGEST_PICTURE)
+
+
+def _picture_name(visit: Visit) -> str:
+    return named(visit.started_at, visit.camera, visit.watch, visit.id)

@@ -1,0 +1,1 @@
+"""The page: cameras, words, alerts and watches to look at in a browser."""

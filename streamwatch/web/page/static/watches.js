@@ -1,0 +1,60 @@
+import { propose, told } from "./edits.js";
+
+const root = document.documentElement.dataset.root;
+const said = document.getElementById("said");
+const lines = (id) => document.getElementById(id).value.split("\n").map((line) => line.trim()).filter(Boolean);
+const oneOrAll = (texts) => (texts.length === 1 ? texts[0] : texts);
+
+// In the list: enable and disable.
+for (const box of document.querySelectorAll(".enabled")) {
+  box.addEventListener("change", async () => {
+    const name = box.closest("[data-watch]").dataset.watch;
+    const edit = { section: "watches", name, set: { enabled: box.checked } };
+    const outcome = await propose(edit, box.checked ? `Enable ${name}` : `Disable ${name}`);
+    if (!outcome?.done) box.checked = !box.checked;
+    said.className = outcome?.problems ? "problem" : "";
+    said.textContent = told(outcome);
+  });
+}
+
+// One watch: its words and its threshold.
+const form = document.getElementById("edit");
+if (form) {
+  const name = form.closest("[data-watch]").dataset.watch;
+  const [range, shown, learns] = ["confidence", "confidence-shown", "learns"].map((id) => document.getElementById(id));
+  const before = { prompt: lines("prompt"), not: lines("not"), learns: learns.checked, enabled: document.getElementById("enabled").checked, confidence: range.value };
+  const follow = () => {
+    shown.value = Number(range.value).toFixed(2);
+    if (form.dataset.edits !== "no") range.disabled = learns.checked || document.documentElement.dataset.edits === "no";
+  };
+  range.addEventListener("input", follow);
+  learns.addEventListener("change", follow);
+  follow();
+  document.getElementById("take")?.addEventListener("click", ({ target }) => {
+    learns.checked = false;
+    range.value = target.dataset.suggested;
+    follow();
+  });
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const set = {};
+    const prompt = lines("prompt"), rivals = lines("not"), enabled = document.getElementById("enabled").checked;
+    if (prompt.join("\n") !== before.prompt.join("\n")) set.prompt = oneOrAll(prompt);
+    if (rivals.join("\n") !== before.not.join("\n")) set.not = rivals.length ? oneOrAll(rivals) : null;
+    if (enabled !== before.enabled) set.enabled = enabled;
+    if (learns.checked && !before.learns) set.confidence = "auto";
+    else if (!learns.checked && (before.learns || range.value !== before.confidence)) set.confidence = Number(range.value);
+    await change({ section: "watches", name, set }, `Change ${name}`, false);
+  });
+  document.getElementById("remove")?.addEventListener("click", () => change({ section: "watches", name, remove: true }, `Remove ${name}`, true));
+
+  async function change(edit, title, gone) {
+    const outcome = await propose(edit, title);
+    said.className = outcome?.problems ? "problem" : "";
+    said.textContent = told(outcome);
+    if (outcome?.done && gone) location.href = `${root}/watches`;
+    else if (outcome?.done) {
+      Object.assign(before, { prompt: lines("prompt"), not: lines("not"), learns: learns.checked, enabled: document.getElementById("enabled").checked, confidence: range.value });
+    }
+  }
+}
