@@ -24,6 +24,7 @@ pytest_plugins = [
     "tests.parts.rtsp",
     "tests.parts.vectors",
     "tests.parts.browser",  # after those that it imports
+    "tests.parts.pages",
 ]
 
 # How long an example takes says something of the machine, not of the code.

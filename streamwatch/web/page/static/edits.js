@@ -66,6 +66,7 @@ export async function propose(edit, title) {
   const outcome = new Promise((resolve) => {
     write.addEventListener("click", async () => {
       write.disabled = cancel.disabled = true;
+      said.textContent = "It is being written …";
       resolve(await post("/edits", { ...edit, seen: seen.of }));
       dialog.close();
     });
