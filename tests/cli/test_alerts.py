@@ -22,7 +22,7 @@ from tests.parts.daemon import PATIENCE_SECONDS, Daemon, private_environment
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.parts.terminal import SIXEL_TERMINAL, Terminal
 
-pytestmark = pytest.mark.slow(seconds=60)
+pytestmark = pytest.mark.slow(seconds=45)
 
 PROGRAM = (sys.executable, "-m", "streamwatch", "alerts")
 READY = "as they come; Ctrl-C ends it"

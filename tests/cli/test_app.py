@@ -17,7 +17,7 @@ from streamwatch import __version__
 from tests.parts.command import SCRIPT, run_here
 from tests.parts.daemon import private_environment
 
-pytestmark = pytest.mark.slow(seconds=70)
+pytestmark = pytest.mark.slow(seconds=40)
 
 ROOT = Path(__file__).parents[2]
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -18,7 +18,7 @@ from tests.parts.command import run_here
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon, private_environment
 from tests.parts.mosquitto import StartMosquitto
 
-pytestmark = pytest.mark.slow(seconds=25)
+pytestmark = pytest.mark.slow(seconds=15)
 
 STREET = {"url": "bundled:street", "loop": True}
 

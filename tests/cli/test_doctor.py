@@ -17,7 +17,7 @@ from tests.parts.daemon import Daemon, private_environment
 from tests.parts.mosquitto import StartMosquitto
 from tests.parts.terminal import Terminal
 
-pytestmark = pytest.mark.slow(seconds=30)
+pytestmark = pytest.mark.slow(seconds=15)
 
 COMMAND = [sys.executable, "-m", "streamwatch", "doctor"]
 STREET = {"url": "bundled:street", "loop": True}

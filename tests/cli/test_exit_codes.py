@@ -20,7 +20,7 @@ import yaml
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon, private_environment
 from tests.parts.mosquitto import StartMosquitto, Subscriber
 
-pytestmark = pytest.mark.slow(seconds=90)
+pytestmark = pytest.mark.slow(seconds=40)
 
 RUN = (sys.executable, "-m", "streamwatch", "run", "-c")
 BROKEN_AT: dict[str, str] = {

@@ -30,7 +30,7 @@ from tests.parts.daemon import PATIENCE_SECONDS, Daemon
 from tests.parts.mosquitto import StartMosquitto, Subscriber
 from tests.parts.rtsp import RtspServer
 
-pytestmark = pytest.mark.slow(seconds=40)
+pytestmark = pytest.mark.slow(seconds=10)
 
 AREAS = {
     "zones": {"steps": [[0.25, 0.25], [0.75, 0.25], [0.75, 0.65], [0.25, 0.65]]},

@@ -47,7 +47,7 @@ from tests.parts.model_server import (
 from tests.parts.vectors import encoding_here
 from tests.parts.yoloe import make_yoloe
 
-pytestmark = pytest.mark.slow(seconds=40)
+pytestmark = pytest.mark.slow(seconds=25)
 
 NAME = "yolov8s-worldv2"
 FILE = f"/release/{NAME}.pt"

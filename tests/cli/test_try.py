@@ -26,7 +26,7 @@ from tests.parts.rtsp import RtspServer
 from tests.parts.terminal import KITTY_TERMINAL, PLAIN_TERMINAL, Terminal
 from tests.truth import FOLDER
 
-pytestmark = pytest.mark.slow(seconds=110)
+pytestmark = pytest.mark.slow(seconds=60)
 
 TRY = [sys.executable, "-m", "streamwatch", "try"]
 TOYBOX = ("--model", "toybox")

@@ -32,7 +32,7 @@ from tests.parts.command import run_here
 from tests.parts.daemon import private_environment
 from tests.parts.terminal import KITTY_TERMINAL, PLAIN_TERMINAL, Terminal
 
-pytestmark = pytest.mark.slow(seconds=40)
+pytestmark = pytest.mark.slow(seconds=10)
 
 FILE = """\
 detector: {model: toybox}   # small

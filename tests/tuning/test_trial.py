@@ -27,7 +27,7 @@ from tests.parts import STREET_CLIP
 from tests.parts.vectors import keep_usual_vectors
 from tests.truth import FOLDER, street
 
-pytestmark = pytest.mark.slow(seconds=60)
+pytestmark = pytest.mark.slow(seconds=40)
 
 TRUTH = FOLDER / "street.truth.json"
 PROMPTS = ("red car", "dog", "pedestrian", "cat")
