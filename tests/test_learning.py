@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 import cv2
 import pytest
 
-from streamwatch.config import Config
+from streamwatch.config import Config, DetectorSettings
+from streamwatch.detector.loading import load_detector
+from streamwatch.detector.protocol import Detector
 from streamwatch.errors import StreamwatchError
 from streamwatch.learning.learning import Learning, Lesson
 from streamwatch.learning.learnt import NearMiss
@@ -27,6 +30,12 @@ from tests.truth.mistaken import DOG_WORDS, DOGS_AND_CATS, HAMSTER, HAMSTER_WORD
 pytestmark = pytest.mark.slow(seconds=120)
 
 FPS = 5
+
+
+@cache
+def loaded() -> Detector:
+    """For all passes, which need not load it again."""
+    return load_detector(DetectorSettings(model="toybox", device="cpu"))
 
 
 @dataclass
@@ -59,7 +68,9 @@ class Room:
         events: list[Event] = []
         with (
             self.learning(config) as learning,
-            Pipeline(config, publish=events.append, lessons=learning) as pipeline,
+            Pipeline(
+                config, publish=events.append, lessons=learning, detector=loaded()
+            ) as pipeline,
         ):
             assert pipeline.wait(timeout=300)
         return events

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.parts.daemon import PATIENCE_SECONDS, Daemon, private_environment
+from tests.parts.command import run_here
+from tests.parts.daemon import PATIENCE_SECONDS, Daemon
 from tests.parts.mosquitto import StartMosquitto, Subscriber
 from tests.parts.ntfy import NtfyServer
 from tests.test_end_to_end import alerts_among, config
@@ -20,14 +19,7 @@ pytestmark = pytest.mark.slow(seconds=60)
 
 def status(daemon: Daemon, *options: str) -> str:
     """What `streamwatch status` prints."""
-    return subprocess.run(
-        [sys.executable, "-m", "streamwatch", "status", *options, "-c", str(daemon.config)],
-        env=private_environment(daemon.folder),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    ).stdout
+    return run_here(daemon.folder, "status", *options, "-c", daemon.config).stdout
 
 
 def test_alerts_become_notices_through_an_outage_a_kill_and_an_edit(

@@ -119,9 +119,11 @@ def test_every_visit_is_told_and_no_look_alike(tmp_path: Path, broker: Mosquitto
 
 @pytest.mark.parametrize("mode", ["require", "note"])
 def test_the_same_file_gives_the_same_events_each_time(mode: str) -> None:
+    settings = of_clip(mode, "red car", "dog", "cat", fps=2)
+
     def run() -> list[tuple[object, ...]]:
         found: list[Event] = []
-        with Pipeline(of_clip(mode, "red car", "dog", "cat"), publish=found.append) as pipeline:
+        with Pipeline(settings, publish=found.append) as pipeline:
             assert pipeline.wait(PATIENCE_SECONDS)
         return [
             (

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
-from tests.parts.daemon import PATIENCE_SECONDS, Daemon, private_environment
+from tests.parts.command import run_here
+from tests.parts.daemon import PATIENCE_SECONDS, Daemon
 from tests.parts.mosquitto import StartMosquitto, Subscriber
 from tests.test_end_to_end import config, events
 from tests.truth.mistaken import HAMSTER, HAMSTER_WORDS
@@ -20,15 +20,8 @@ pytestmark = pytest.mark.slow(seconds=90)
 FPS = 5
 
 
-def streamwatch(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "streamwatch", *arguments, "-c", str(daemon.config)],
-        env=private_environment(daemon.folder),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+def streamwatch(daemon: Daemon, *arguments: str) -> CompletedProcess[str]:
+    return run_here(daemon.folder, *arguments, "-c", daemon.config)
 
 
 def tuned(daemon: Daemon) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`streamwatch alerts` in a process of its own, in a terminal or not, with a real broker."""
+"""`streamwatch alerts`, in a terminal or not, with a real broker."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ import yaml
 
 from tests.parts import free_port
 from tests.parts.certificates import Authority
+from tests.parts.command import run_here
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon, private_environment
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.parts.terminal import SIXEL_TERMINAL, Terminal
 
-pytestmark = pytest.mark.slow(seconds=60)
+pytestmark = pytest.mark.slow(seconds=45)
 
 PROGRAM = (sys.executable, "-m", "streamwatch", "alerts")
 READY = "as they come; Ctrl-C ends it"
@@ -369,17 +370,9 @@ def test_pictures_are_shown_where_the_terminal_can(tmp_path: Path, mosquitto: Mo
     assert terminal.written.count(b'\x1bP0;0;0q"1;1;320;') == 1  # 40 cells
 
 
-def ended(folder: Path, *options: str | Path, **variables: str) -> tuple[int, str]:
+def ended(folder: Path, *options: str | Path) -> tuple[int, str]:
     """The exit code and stderr of a command that ends by itself."""
-    done = subprocess.run(
-        [*PROGRAM, *options],
-        cwd=folder,
-        env=environment(folder, COLUMNS="300", **variables),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-    )
+    done = run_here(folder, "alerts", *options, COLUMNS="300", NO_COLOR="1")
     assert done.stdout == ""
     return done.returncode, done.stderr
 

@@ -1,4 +1,4 @@
-"""The commands of `streamwatch`, each in a process of its own."""
+"""The commands of `streamwatch`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import pytest
 import yaml
 
 from streamwatch import __version__
+from tests.parts.command import SCRIPT, run_here
 from tests.parts.daemon import private_environment
 
-pytestmark = pytest.mark.slow(seconds=70)
+pytestmark = pytest.mark.slow(seconds=40)
 
 ROOT = Path(__file__).parents[2]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -25,6 +26,18 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def streamwatch(tmp_path: Path) -> Command:
     """Run a command in an empty folder; its output may have no traceback."""
+
+    def run(*arguments: str, columns: int = 100) -> subprocess.CompletedProcess[str]:
+        done = run_here(tmp_path, *arguments, COLUMNS=str(columns), NO_COLOR="1")
+        assert "Traceback" not in done.stderr + done.stdout, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Command:
+    """The same in a process of its own, for what runs a daemon."""
 
     def run(
         *arguments: str,
@@ -45,10 +58,9 @@ def streamwatch(tmp_path: Path) -> Command:
     return run
 
 
-def test_version_and_help(streamwatch: Command) -> None:
-    script = Path(sys.executable).with_name("streamwatch")
-    for program in ((sys.executable, "-m", "streamwatch"), (str(script),)):
-        done = streamwatch("--version", program=program)
+def test_version_and_help(streamwatch: Command, process: Command) -> None:
+    for program in ((sys.executable, "-m", "streamwatch"), (str(SCRIPT),)):
+        done = process("--version", program=program)
         assert (done.returncode, done.stdout) == (0, f"streamwatch {__version__}\n")
     helped = streamwatch("--help")
     assert helped.returncode == 0
@@ -138,7 +150,7 @@ def test_check_schema_prints_the_shipped_schema(streamwatch: Command) -> None:
     assert json.loads(done.stdout) == json.loads((ROOT / "config.schema.json").read_text())
 
 
-def test_a_failing_start_exits_3_with_one_clear_error(streamwatch: Command, tmp_path: Path) -> None:
+def test_a_failing_start_exits_3_with_one_clear_error(process: Command, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         config = {
             "mqtt": {"embedded": True, "port": taken.getsockname()[1]},
@@ -147,7 +159,7 @@ def test_a_failing_start_exits_3_with_one_clear_error(streamwatch: Command, tmp_
             "watches": {"car": {"prompt": "red car"}},
         }
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-        done = streamwatch("run")
+        done = process("run")
     assert done.returncode == 3
     assert done.stderr.splitlines()[-1].startswith("streamwatch: ")
 
@@ -182,13 +194,13 @@ def rows(output: str) -> list[list[str]]:
 
 
 def test_the_demo_shows_every_visit_of_the_clip_on_one_screen(
-    streamwatch: Command, tmp_path: Path
+    process: Command, tmp_path: Path
 ) -> None:
     """With the shipped config.yaml unchanged, which is taken from the working folder."""
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     assert config["snapshots"]["path"] == "snapshots"
     (tmp_path / "config.yaml").write_text((ROOT / "config.yaml").read_text())
-    done = streamwatch("demo", columns=80)
+    done = process("demo", columns=80)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     shown = rows(done.stdout)
@@ -212,7 +224,7 @@ def test_the_demo_shows_every_visit_of_the_clip_on_one_screen(
     assert all(len(line) <= 80 for line in lines if str(tmp_path) not in line)
 
 
-def test_changed_prompts_change_the_alerts(streamwatch: Command, tmp_path: Path) -> None:
+def test_changed_prompts_change_the_alerts(process: Command, tmp_path: Path) -> None:
     text = (ROOT / "config.yaml").read_text()
     changed = text.replace("prompt: red car", "prompt: unicorn").replace(
         "prompt: sailing boat", "prompt: bicycle"
@@ -220,7 +232,7 @@ def test_changed_prompts_change_the_alerts(streamwatch: Command, tmp_path: Path)
     assert changed != text
     changed = changed.replace("fps: 5 ", "fps: 2 ")  # enough for this
     (tmp_path / "mine.yaml").write_text(changed)
-    done = streamwatch("demo", "-c", "mine.yaml", columns=80)
+    done = process("demo", "-c", "mine.yaml", columns=80)
     assert done.returncode == 0, done.stderr
     seen = {cells[2] for cells in rows(done.stdout)}
     assert "red-car" not in seen

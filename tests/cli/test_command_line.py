@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from streamwatch import logs
+from tests.parts.command import SCRIPT, run_here
 from tests.parts.daemon import private_environment
 
 ROOT = Path(__file__).parents[2]
@@ -22,14 +23,8 @@ COMMANDS = ("run", "check", "status", "look", "alerts", "demo", "init", "models"
 def streamwatch(
     folder: Path, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(Path(sys.executable).with_name("streamwatch")), *arguments],
-        cwd=folder,
-        env={**private_environment(folder), "COLUMNS": "80", "NO_COLOR": "1", **environment},
-        capture_output=True,
-        text=True,
-        timeout=250,
-    )
+    usual = {"COLUMNS": "80", "NO_COLOR": "1"}
+    return run_here(folder, *arguments, called=SCRIPT, **usual, **environment)
 
 
 @pytest.mark.parametrize(
@@ -68,9 +63,8 @@ def test_the_shell_completes_the_cameras_of_the_configuration(tmp_path: Path) ->
 
 def test_completion_is_installed_for_bash(tmp_path: Path) -> None:
     """Typer looks which shell has started it."""
-    program = Path(sys.executable).with_name("streamwatch")
     done = subprocess.run(
-        ["bash", "--norc", "-c", f"'{program}' --install-completion || exit 1"],
+        ["bash", "--norc", "-c", f"'{SCRIPT}' --install-completion || exit 1"],
         env=private_environment(tmp_path),
         capture_output=True,
         text=True,
@@ -131,7 +125,14 @@ def test_verbose_logs_whatever_the_file_says(
         "cameras: {street: {url: bundled:street, pace: false, fps: 1}}\n"
         "log: {level: error}\n"
     )
-    done = streamwatch(tmp_path, "run", *flags)
+    done = subprocess.run(
+        [SCRIPT, "run", *flags],
+        cwd=tmp_path,
+        env=private_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
     assert done.returncode == 0, done.stderr
     assert ("all cameras have ended" in done.stderr) is is_told
     assert bool(done.stderr) is is_told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,15 @@ import yaml
 
 from streamwatch.config import DetectorSettings
 from streamwatch.detector import device
-from streamwatch.detector.compiled import upgrading
+from streamwatch.detector.compiled import samples, upgrading
 from streamwatch.detector.compiled.samples import Samples
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import Running
 from tests.cli.test_models import streamwatch
+from tests.parts import made_once
+from tests.parts.compiled import compile_toybox
 
-pytestmark = pytest.mark.slow(seconds=40)
+pytestmark = pytest.mark.slow(seconds=60)
 
 
 @pytest.fixture
@@ -30,8 +33,15 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder / "compiled"
 
 
-def configuration(folder: Path, detector: dict[str, Any], loop: bool = True) -> str:
-    street = {"url": "bundled:street", "loop": loop, "pace": False, "fps": 15}
+@pytest.fixture
+def compiled(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The detector is compiled already, and quantizing it is left."""
+    shared = made_once(tmp_path_factory, "compiled", compile_toybox)
+    shutil.copytree(shared, cache)
+
+
+def configuration(folder: Path, detector: dict[str, Any], **camera: Any) -> str:
+    street = {"url": "bundled:street", "loop": True, **camera}
     path = folder / "config.yaml"
     path.write_text(
         yaml.safe_dump(
@@ -65,11 +75,13 @@ def test_torch_has_nothing_to_compile(tmp_path: Path, cache: Path) -> None:
     assert not cache.exists()
 
 
+@pytest.mark.usefixtures("compiled")
 def test_int8_is_quantized_with_the_cameras(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("nncf", reason="needs the extra int8")
     monkeypatch.setattr(upgrading, "Samples", lambda: Samples(enough=25))
+    monkeypatch.setattr(samples, "APART_BATCHES", 1)
     done = streamwatch(
         "models", "compile", "-c", configuration(tmp_path, {"precision": "int8", "device": "cpu"})
     )
@@ -85,9 +97,11 @@ def test_int8_is_quantized_with_the_cameras(
     assert load_detector(settings).running == Running("cpu", "openvino", "int8")
 
 
-def test_int8_of_cameras_that_end_too_soon(tmp_path: Path, cache: Path) -> None:
+@pytest.mark.usefixtures("compiled")
+def test_int8_of_cameras_that_end_too_soon(tmp_path: Path) -> None:
     pytest.importorskip("nncf", reason="needs the extra int8")
-    path = configuration(tmp_path, {"precision": "int8", "device": "cpu"}, loop=False)
+    soon = {"loop": False, "pace": False, "fps": 1}
+    path = configuration(tmp_path, {"precision": "int8", "device": "cpu"}, **soon)
     done = streamwatch("models", "compile", "-c", path)
     assert done.exit_code == 3
     assert done.stderr == (

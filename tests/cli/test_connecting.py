@@ -1,4 +1,4 @@
-"""`streamwatch check --connect`, in a process of its own."""
+"""`streamwatch check --connect`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import pytest
 import yaml
 
 from tests.parts import free_port
+from tests.parts.command import run_here
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon, private_environment
 from tests.parts.mosquitto import StartMosquitto
 
-pytestmark = pytest.mark.slow(seconds=25)
+pytestmark = pytest.mark.slow(seconds=15)
 
 STREET = {"url": "bundled:street", "loop": True}
 
@@ -34,13 +35,7 @@ def settings(**others: Any) -> dict[str, Any]:
 
 def answers(folder: Path, config: Path) -> tuple[int, list[str]]:
     """The exit code, and the lines that tell what answers."""
-    done = subprocess.run(
-        [sys.executable, "-m", "streamwatch", "check", "--connect", "-c", config],
-        env=private_environment(folder),
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
+    done = run_here(folder, "check", "--connect", "-c", config)
     assert done.stderr == ""
     said = done.stdout.partition("\nWhat answers:\n\n")[2]
     return done.returncode, [line.strip() for line in said.splitlines()]

@@ -1,4 +1,4 @@
-"""`streamwatch doctor`, in a process of its own."""
+"""`streamwatch doctor`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import pytest
 import yaml
 
 from tests.parts import free_port
+from tests.parts.command import run_here
 from tests.parts.daemon import Daemon, private_environment
 from tests.parts.mosquitto import StartMosquitto
 from tests.parts.terminal import Terminal
 
-pytestmark = pytest.mark.slow(seconds=30)
+pytestmark = pytest.mark.slow(seconds=15)
 
 COMMAND = [sys.executable, "-m", "streamwatch", "doctor"]
 STREET = {"url": "bundled:street", "loop": True}
@@ -37,17 +38,8 @@ def written(folder: Path, **sections: Any) -> Path:
     return path
 
 
-def examined(
-    folder: Path, *options: str | Path, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [*COMMAND, *options],
-        env=private_environment(folder) | environment,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
+def examined(folder: Path, *options: str | Path) -> subprocess.CompletedProcess[str]:
+    done = run_here(folder, "doctor", *options)
     assert "Traceback" not in done.stderr
     return done
 
@@ -150,7 +142,11 @@ def test_a_running_daemon_is_asked_instead(tmp_path: Path) -> None:
 
 
 def test_where_the_signs_can_not_be_written(tmp_path: Path) -> None:
-    done = examined(tmp_path, PYTHONIOENCODING="ascii")
+    environment = {**private_environment(tmp_path), "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        COMMAND, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=200
+    )
+    assert "Traceback" not in done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("no config       no configuration file")
     assert any(line.startswith("ok versions") for line in lines)

@@ -20,7 +20,7 @@ import yaml
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon, private_environment
 from tests.parts.mosquitto import StartMosquitto, Subscriber
 
-pytestmark = pytest.mark.slow(seconds=90)
+pytestmark = pytest.mark.slow(seconds=40)
 
 RUN = (sys.executable, "-m", "streamwatch", "run", "-c")
 BROKEN_AT: dict[str, str] = {
@@ -151,9 +151,8 @@ def test_a_stop_and_the_end_of_all_files_are_clean(tmp_path: Path) -> None:
     with Daemon(tmp_path / "stopped", settings()) as daemon:
         daemon.wait_for_log("first frame")
         assert daemon.terminate() == 0
-    with Daemon(
-        tmp_path / "ended", settings(cameras={"street": {"url": "bundled:street", "pace": False}})
-    ) as daemon:
+    street = {"url": "bundled:street", "pace": False, "fps": 1}
+    with Daemon(tmp_path / "ended", settings(cameras={"street": street})) as daemon:
         assert daemon.wait() == 0
 
 

@@ -21,7 +21,7 @@ CONFIG = """\
 mqtt: {embedded: true, port: 0}
 detector: {model: toybox}
 cameras:
-  street: {url: bundled:street, name: Straße 門, pace: false}
+  street: {url: bundled:street, name: Straße 門, pace: false, fps: 1}
 watches:
   car: {prompt: [red car, rotes Äuto 門], name: Äuto 門}
 """

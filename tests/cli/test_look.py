@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any, cast
 
 import cv2
@@ -26,11 +25,12 @@ from streamwatch.pictures.areas import IGNORE_BGR, ZONE_BGR
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.records import Image
 from tests.parts import STREET_CLIP, free_port
-from tests.parts.daemon import PATIENCE_SECONDS, Daemon, private_environment
+from tests.parts.command import run_here_for_bytes
+from tests.parts.daemon import PATIENCE_SECONDS, Daemon
 from tests.parts.mosquitto import StartMosquitto, Subscriber
 from tests.parts.rtsp import RtspServer
 
-pytestmark = pytest.mark.slow(seconds=40)
+pytestmark = pytest.mark.slow(seconds=10)
 
 AREAS = {
     "zones": {"steps": [[0.25, 0.25], [0.75, 0.25], [0.75, 0.65], [0.25, 0.65]]},
@@ -45,14 +45,8 @@ STEPS = """
 """
 
 
-def streamwatch(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "streamwatch", *arguments],
-        cwd=folder,
-        env={**private_environment(folder), "COLUMNS": "200", "NO_COLOR": "1"},
-        capture_output=True,
-        timeout=PATIENCE_SECONDS,
-    )
+def streamwatch(folder: Path, *arguments: str) -> CompletedProcess[bytes]:
+    return run_here_for_bytes(folder, *arguments, COLUMNS="200", NO_COLOR="1")
 
 
 def written(folder: Path, cameras: dict[str, Any]) -> Path:

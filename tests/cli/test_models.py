@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from streamwatch.models.fetching import Patience
 from streamwatch.status import systemd as sd_notify
 from tests.parts import free_port
 from tests.parts.checkpoints import clip_folder
+from tests.parts.command import run_here
 from tests.parts.daemon import PATIENCE_SECONDS, private_environment
 from tests.parts.model_server import (
     CLIP,
@@ -43,9 +44,10 @@ from tests.parts.model_server import (
     stall,
     status,
 )
+from tests.parts.vectors import encoding_here
 from tests.parts.yoloe import make_yoloe
 
-pytestmark = pytest.mark.slow(seconds=40)
+pytestmark = pytest.mark.slow(seconds=25)
 
 NAME = "yolov8s-worldv2"
 FILE = f"/release/{NAME}.pt"
@@ -286,12 +288,12 @@ def test_ctrl_c_prints_how_to_resume(web: Web, monkeypatch: pytest.MonkeyPatch) 
 # --- run and check -------------------------------------------------------------------------------
 
 
-def write_config(folder: Path, **detector: object) -> Path:
+def write_config(folder: Path, words: Sequence[str] = ("dog",), /, **detector: object) -> Path:
     config = {
         "mqtt": {"port": free_port()},
         "detector": {"model": NAME, **detector},
         "cameras": {"gate": {"url": f"rtsp://127.0.0.1:{free_port()}/live"}},
-        "watches": {"dog": {"prompt": "dog"}},
+        "watches": {word: {"prompt": word} for word in words},
     }
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(config))
@@ -325,19 +327,8 @@ def write_config(folder: Path, **detector: object) -> Path:
 def test_run_offline_without_its_model_exits_at_once(
     tmp_path: Path, detector: dict[str, object], said: str
 ) -> None:
-    """Before PyTorch is imported; the time is printed (`pytest -s`)."""
-    file = write_config(tmp_path, **detector)
-    environment = private_environment(tmp_path)
-    since = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "streamwatch", "run", "-c", str(file)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-    )
-    print(f"\n{done.stderr}exit code {done.returncode} after {time.perf_counter() - since:.2f} s")
-    cache = Path(environment["XDG_CACHE_HOME"]) / "streamwatch" / "models"
+    done = run_here(tmp_path, "run", "-c", write_config(tmp_path, **detector))
+    cache = tmp_path / "xdg-cache" / "streamwatch" / "models"
     expected = said.format(cache=cache, folder=tmp_path)
     assert (done.returncode, done.stderr) == (3, f"streamwatch: {expected}\n")
 
@@ -434,7 +425,8 @@ def test_run_refuses_a_checkpoint_with_the_wrong_encoder(
     make_yoloe(tmp_path, "yoloe-26n-seg")
     clip_folder(tmp_path / "clip")
     file = write_config(tmp_path, model="yoloe-26n-seg.pt", text_encoder="./clip")
-    done = streamwatch("run", "-c", str(file))
+    with encoding_here():
+        done = streamwatch("run", "-c", str(file))
     assert done.exit_code == 3
     assert done.stderr.splitlines()[-1] == (
         f"streamwatch: the checkpoint {tmp_path}/yoloe-26n-seg.pt is a YOLOE model; write "
@@ -461,7 +453,8 @@ def test_check_downloads_nothing_and_lists_what_run_will(
     ) in offline.stdout
     assert web.asked == []
     streamwatch("models", "pull", NAME)
-    done = streamwatch("check", "-c", str(write_config(tmp_path)))
+    # Without words, since the encoder that is here now would be started for them.
+    done = streamwatch("check", "-c", str(write_config(tmp_path, ())))
     assert "will be fetched" not in done.stdout
 
 

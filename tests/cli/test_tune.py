@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import cv2
@@ -28,10 +28,11 @@ from streamwatch.learning.overview import overview
 from streamwatch.learning.store import Store
 from streamwatch.paths import state_file
 from tests.learning.lessons import MOMENT, near_miss, told_visit
-from tests.parts.daemon import PATIENCE_SECONDS, private_environment
+from tests.parts.command import run_here
+from tests.parts.daemon import private_environment
 from tests.parts.terminal import KITTY_TERMINAL, PLAIN_TERMINAL, Terminal
 
-pytestmark = pytest.mark.slow(seconds=40)
+pytestmark = pytest.mark.slow(seconds=10)
 
 FILE = """\
 detector: {model: toybox}   # small
@@ -103,14 +104,8 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def streamwatch(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "streamwatch", *arguments, "-c", str(config)],
-        env={**private_environment(config.parent), "COLUMNS": "120", "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-    )
+def streamwatch(config: Path, *arguments: str) -> CompletedProcess[str]:
+    return run_here(config.parent, *arguments, "-c", config, COLUMNS="120", NO_COLOR="1")
 
 
 def tuned(config: Path, *arguments: str) -> Any:

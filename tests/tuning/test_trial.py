@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from streamwatch.config import CameraSettings, Config, DetectorSettings, WatchSettings
+from streamwatch.detector.protocol import Detector
 from streamwatch.errors import StreamwatchError
 from streamwatch.geometry import iou
 from streamwatch.pipeline.pipeline import Pipeline
@@ -23,9 +24,10 @@ from streamwatch.tuning.seen import MOST_NEAR_MISSES, Alert
 from streamwatch.tuning.trial import Run, Trial, tried
 from streamwatch.tuning.truth import read_truth
 from tests.parts import STREET_CLIP
+from tests.parts.vectors import keep_usual_vectors
 from tests.truth import FOLDER, street
 
-pytestmark = pytest.mark.slow(seconds=60)
+pytestmark = pytest.mark.slow(seconds=40)
 
 TRUTH = FOLDER / "street.truth.json"
 PROMPTS = ("red car", "dog", "pedestrian", "cat")
@@ -75,10 +77,18 @@ def on(named: str | Path, fps: float = 5) -> Footage:
 
 @pytest.fixture(scope="module")
 def clip_trial() -> Trial:
-    """The bundled clip, looked at twice a second."""
+    """The bundled clip, looked at twice a second. Loads the detector."""
+    keep_usual_vectors()
     trial = Trial(config(*PROMPTS), Told())
     trial.run(on(STREET_CLIP, fps=2), threading.Event())
     return trial
+
+
+@pytest.fixture(scope="module")
+def detector(clip_trial: Trial) -> Detector:
+    """For the other trials, which need not load it again."""
+    assert clip_trial.detector is not None
+    return clip_trial.detector
 
 
 def alerts(events: Sequence[Event], watch: str) -> list[tuple[Any, ...]]:
@@ -128,9 +138,9 @@ def test_the_suggested_threshold_does_as_well_as_the_best(clip_trial: Trial) -> 
     assert {pair["other_prompt"] for pair in cat["together"]} == {"dog"}
 
 
-def test_what_beats_a_prompt_is_counted() -> None:
+def test_what_beats_a_prompt_is_counted(detector: Detector) -> None:
     words = config("cat", **{"not": ["dog"]})
-    trial = Trial(words, Told())
+    trial = Trial(words, Told(), detector)
     trial.run(on(STREET_CLIP, fps=2), threading.Event())
     found = document(trial, words)["watches"]["cat"]
     assert found["visits"] == []
@@ -139,10 +149,10 @@ def test_what_beats_a_prompt_is_counted() -> None:
     assert json.loads(json.dumps(found)) == found
 
 
-def test_a_stop_keeps_what_was_done() -> None:
+def test_a_stop_keeps_what_was_done(detector: Detector) -> None:
     told, stop = Told(), threading.Event()
     told.on_hit = stop.set
-    trial = Trial(config("red car", "dog"), told)
+    trial = Trial(config("red car", "dog"), told, detector)
     run = trial.run(on(STREET_CLIP), stop)
     assert not run.complete
     assert 0 < run.frames < 200
@@ -151,30 +161,34 @@ def test_a_stop_keeps_what_was_done() -> None:
     assert trial.seen["red-car"].visits[0].reason == "shutdown"
 
 
-def test_what_can_not_be_written_ends_a_trial() -> None:
+def test_what_can_not_be_written_ends_a_trial(detector: Detector) -> None:
     told = Told()
 
     def write() -> None:
         raise StreamwatchError("out can't be written: No space left on device")
 
     told.on_frame = write
-    trial = Trial(config("red car"), told)
+    trial = Trial(config("red car"), told, detector)
     with pytest.raises(StreamwatchError, match=r"^out can't be written: No space left on device$"):
         trial.run(on(STREET_CLIP), threading.Event())
     assert told.frames == 1
 
 
-def test_a_clip_is_looked_at_for_so_many_of_its_seconds() -> None:
-    run = Trial(config("red car"), Told()).run(on(STREET_CLIP), threading.Event(), seconds=5)
+def test_a_clip_is_looked_at_for_so_many_of_its_seconds(detector: Detector) -> None:
+    run = Trial(config("red car"), Told(), detector).run(
+        on(STREET_CLIP), threading.Event(), seconds=5
+    )
     assert run.complete
     assert 5 <= run.position < 39
 
 
-def test_a_clip_that_can_not_be_read_is_told_once_and_left(tmp_path: Path) -> None:
+def test_a_clip_that_can_not_be_read_is_told_once_and_left(
+    detector: Detector, tmp_path: Path
+) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no clip at all")
     told = Told()
-    trial = Trial(config("dog"), told)
+    trial = Trial(config("dog"), told, detector)
     run = trial.run(on(broken), threading.Event())
     assert run.problem is not None
     assert "broken.mp4" in run.problem
@@ -214,9 +228,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_each_picture_stands_for_itself(pictures: Path) -> None:
+def test_each_picture_stands_for_itself(detector: Detector, pictures: Path) -> None:
     words = config("red car", dwell="10s", cooldown="1h", active="mon 03:00-03:01")
-    trial = Trial(words, Told())
+    trial = Trial(words, Told(), detector)
     of = on(pictures)
     run = trial.run(of, threading.Event())
     assert run.complete
@@ -231,8 +245,10 @@ def test_each_picture_stands_for_itself(pictures: Path) -> None:
         assert iou(box, alert.box) > 0.5
 
 
-def test_annotations_of_pictures_give_precision_and_recall(pictures: Path) -> None:
-    trial = Trial(config("red car", "dog"), Told())
+def test_annotations_of_pictures_give_precision_and_recall(
+    detector: Detector, pictures: Path
+) -> None:
+    trial = Trial(config("red car", "dog"), Told(), detector)
     trial.run(on(pictures), threading.Event())
     found = document(trial, config("red car", "dog"), read_truth(pictures / "coco.json"))
     for watch in found["watches"].values():
@@ -244,7 +260,7 @@ def test_annotations_of_pictures_give_precision_and_recall(pictures: Path) -> No
 
 
 def test_a_picture_that_can_not_be_read_is_told_and_left_out(
-    pictures: Path, tmp_path: Path
+    detector: Detector, pictures: Path, tmp_path: Path
 ) -> None:
     names = sorted(pictures.glob("*.png"))[4:7]
     for name in names:
@@ -253,7 +269,7 @@ def test_a_picture_that_can_not_be_read_is_told_and_left_out(
     (tmp_path / "b.jpg").write_bytes(b"")
     cv2.imwrite(str(tmp_path / "small.png"), np.zeros((4, 4, 3), np.uint8))
     told = Told()
-    trial = Trial(config("red car"), told)
+    trial = Trial(config("red car"), told, detector)
     run = trial.run(on(tmp_path), threading.Event())
     assert (run.frames, run.unreadable_count, run.complete) == (3, 3, True)
     assert run.unreadable == told.problems
@@ -262,16 +278,18 @@ def test_a_picture_that_can_not_be_read_is_told_and_left_out(
     ]
 
 
-def test_of_many_things_only_some_thumbnails_are_kept(pictures: Path, tmp_path: Path) -> None:
+def test_of_many_things_only_some_thumbnails_are_kept(
+    detector: Detector, pictures: Path, tmp_path: Path
+) -> None:
     source = pictures / "0075.png"
-    for number in range(60):
+    for number in range(40):
         (tmp_path / f"{number}.png").symlink_to(source)
-    trial = Trial(config("red car", "dog", confidence=0.95), Told())
+    trial = Trial(config("red car", "dog", confidence=0.95), Told(), detector)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("streamwatch.tuning.seen.MOST_THUMBNAILS", 10)
         trial.run(on(tmp_path), threading.Event())
     seen = trial.seen["red-car"]
-    assert len(seen.alerts[0.5]) == 60
+    assert len(seen.alerts[0.5]) == 40
     assert len(seen.thumbnails) == 10
     assert len(trial.near_misses("red-car")) == MOST_NEAR_MISSES
 
