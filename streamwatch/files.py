@@ -27,14 +27,16 @@ def demand_regular(path: Path) -> None:
     _demand_regular(path, path.stat().st_mode)
 
 
-def read(path: Path, most: int) -> bytes:
+def read(path: Path, most: int, *, follow: bool = True) -> bytes:
     """The first `most` bytes of a regular file, without ever waiting for a writer.
 
-    Raises NotRegular, IsADirectoryError and other OSErrors.
+    Without `follow` a symbolic link is no file. Raises NotRegular, IsADirectoryError and other
+    OSErrors.
     """
     # Looked at before too, since opening a device may do something.
     demand_regular(path)
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    links = 0 if follow else os.O_NOFOLLOW
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | links)
     with os.fdopen(descriptor, "rb") as file:
         _demand_regular(path, os.fstat(descriptor).st_mode)
         return file.read(most)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -15,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from streamwatch import files
 from streamwatch.config import (
     Edit,
     Preview,
@@ -221,13 +220,9 @@ def read_picture(folder: Path, name: str) -> bytes | None:
     if not _FILE.fullmatch(name) or name.startswith("."):
         return None
     try:
-        descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        return files.read(folder / name, LARGEST_PICTURE, follow=False)
     except OSError:
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        return file.read(LARGEST_PICTURE)
 
 
 def _picture_name(visit: Visit) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import struct
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -94,7 +95,7 @@ class _Looking:
                 cameras = {
                     str(name): max(1, min(int(width), MOST_WIDTH))
                     for name, width in widths.items()
-                    if isinstance(width, (int, float)) and width == width
+                    if isinstance(width, (int, float)) and math.isfinite(width)
                 }
                 self._viewer.look_at(cameras)
             case {"next": str(camera)}:
