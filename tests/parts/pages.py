@@ -10,8 +10,11 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.parts import missing
-from tests.parts.browser import NETWORK, PROGRAMS
+from tests.parts.browser import PROGRAMS
 
+REBOUND = "rebound.example"
+"""A stranger's name, which leads here."""
+RESOLVED = f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 PATIENCE_MS = 60_000.0
 expect.set_options(timeout=PATIENCE_MS)
 TOKEN = "a long <secret> & \"quoted\" 'one'"
@@ -26,7 +29,7 @@ def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=program,
-            args=["--no-sandbox", "--disable-gpu", f"{NETWORK[0]}, EXCLUDE 127.0.0.1"],
+            args=["--no-sandbox", "--disable-gpu", RESOLVED],
         )
         yield browser
         browser.close()
