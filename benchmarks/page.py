@@ -1,6 +1,6 @@
 """What the page costs: the detector's rate and the CPU with nobody looking, one, and ten.
 
-    python -m benchmarks.page [--quick]
+    python -m benchmarks.page [--quick] [--pictures FOLDER]
 
 The whole daemon with `toybox`, eight watches and a real broker; those who look are WebSockets in
 another process on the same machine, which take each picture and ask for the next, as a browser
@@ -12,6 +12,8 @@ does, without drawing it.
 
 With none, one and ten in turns; medians of the turns and the ratio to none. Then how long it takes
 from opening the page to its first picture, and what the daemon's memory is after 1,000 openings.
+
+`--pictures` takes pictures of the page with Chromium instead, for docs/page.md.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import http.client
 import json
 import multiprocessing
 import re
+import shutil
 import statistics
 import tempfile
 import time
@@ -36,6 +39,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import psutil
+from playwright.sync_api import Page, sync_playwright
 from rich.console import Console
 from rich.progress import track as progress
 from rich.table import Table
@@ -46,6 +50,7 @@ from benchmarks.daemon import machine
 from benchmarks.visits import PRESENT
 from streamwatch.paths import cache_dir
 from tests.parts import free_port
+from tests.parts.browser import PROGRAMS
 from tests.parts.compiled import compile_toybox
 from tests.parts.daemon import Daemon
 from tests.parts.mosquitto import Mosquitto
@@ -281,10 +286,93 @@ def openings(scene: Scene, count: int, before: int) -> Table:
         return table
 
 
+# --- pictures ------------------------------------------------------------------------------------
+
+SHOWN = Scene(
+    "shown",
+    {
+        "street": {
+            "name": "Street",
+            "url": "bundled:street",
+            "loop": True,
+            "zones": {"pavement": [[0, 0.9], [1, 0.9], [1, 1], [0, 1]]},
+        },
+        "side": {"name": "Side street", "url": "bundled:street", "loop": True},
+        "garden": {"name": "Garden", "url": "rtsp://127.0.0.1:9/garden"},
+    },
+    640,
+)
+ALERTS_SECONDS = 42.0
+"""A pass over the clip, so that there are alerts."""
+SCREENS: dict[str, dict[str, Any]] = {
+    "desktop": {"viewport": {"width": 1200, "height": 760}},
+    "phone": {
+        "viewport": {"width": 390, "height": 780},
+        "device_scale_factor": 1.5,
+        "is_mobile": True,
+        "has_touch": True,
+    },
+    "dark": {"viewport": {"width": 1200, "height": 760}, "color_scheme": "dark"},
+}
+
+
+def pictures(folder: Path) -> None:
+    program = next(filter(None, map(shutil.which, PROGRAMS)))
+    folder.mkdir(parents=True, exist_ok=True)
+    with running(SHOWN) as (_, port), sync_playwright() as playwright:
+        time.sleep(ALERTS_SECONDS)
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        for screen, options in SCREENS.items():
+            context = browser.new_context(**options)
+            page = context.new_page()
+            page.goto(f"http://127.0.0.1:{port}/")
+            page.get_by_label("Token").fill(TOKEN)
+            page.get_by_role("button", name="Log in").click()
+            page.get_by_label("Zones").check()
+            page.wait_for_selector("svg .mark")
+            take(page, folder / f"cameras-{screen}.jpg")
+            if screen != "dark":
+                page.goto(f"http://127.0.0.1:{port}/alerts")
+                take(page, folder / f"alerts-{screen}.jpg")
+                draw(page, port)
+                take(page, folder / f"camera-{screen}.jpg")
+                page.goto(f"http://127.0.0.1:{port}/words?camera=street&words=truck,%20red%20car")
+                page.wait_for_selector("camera-view svg .mark")
+                page.wait_for_timeout(9000)
+                take(page, folder / f"words-{screen}.jpg")
+            page.goto(f"http://127.0.0.1:{port}/watches/red-car")
+            take(page, folder / f"watch-{screen}.jpg")
+            context.close()
+        browser.close()
+
+
+def take(page: Page, to: Path) -> None:
+    page.screenshot(path=to, type="jpeg", quality=82)
+
+
+def draw(page: Page, port: int) -> None:
+    """A zone with its corners, not saved."""
+    page.goto(f"http://127.0.0.1:{port}/cameras/street")
+    page.wait_for_selector("camera-view[data-shots]")
+    page.get_by_role("button", name="New zone").click()
+    box = page.locator("camera-view").bounding_box()
+    assert box is not None
+    for x, y in ((0.3, 0.55), (0.75, 0.55), (0.85, 0.8), (0.2, 0.8), (0.3, 0.55)):
+        page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    page.get_by_label("Name of the zone").fill("crossing")
+    page.get_by_label("Name of the zone").press("Enter")
+    page.wait_for_selector("#save:enabled")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="little time, with figures to match")
-    quick = parser.parse_args().quick
+    parser.add_argument("--pictures", type=Path, help="take pictures of the page instead")
+    asked = parser.parse_args()
+    quick = asked.quick
+    if asked.pictures is not None:
+        pictures(asked.pictures)
+        return
     console = Console()
     for scene in SCENES:
         console.print(measured(scene, 1 if quick else TURNS, 4.0 if quick else TURN_SECONDS))

@@ -81,6 +81,7 @@ class History:
         """Held while the file is used."""
         self._database: sqlite3.Connection | None = None
         self._waiting: deque[Event] = deque(maxlen=MOST_WAITING)
+        self._newest: Event | None = None
         self._open_again_at = 0.0
         self._failing = False
         self._clean_at = 0.0
@@ -100,9 +101,17 @@ class History:
         """Keep visits for so long from now on."""
         self._keep = keep
 
+    @property
+    def newest(self) -> Event | None:
+        """The `new` that was told last, since the start."""
+        return self._newest
+
     def take(self, event: Event) -> None:
         # Without its picture, which would stay in memory while nothing can be written.
-        self._waiting.append(replace(event, picture=None))
+        event = replace(event, picture=None)
+        if event.type == "new":
+            self._newest = event
+        self._waiting.append(event)
 
     def recent(self, wanted: Wanted, most: int) -> list[Visit]:
         """The newest of those that are wanted, the newest first; none where the file can't be

@@ -79,7 +79,8 @@ class PageAnswers:
     @property
     def state(self) -> Document:
         setup = self._pipeline.current
-        return documents.state(setup.config, self._status(), setup.cameras)
+        newest = self._history.newest
+        return documents.state(setup.config, self._status(), setup.cameras, newest)
 
     def camera(self, name: str) -> Document | None:
         return documents.camera(self._pipeline.current.config, name)

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from streamwatch.config import Config
 from streamwatch.history.visits import Step, Visit
 from streamwatch.pipeline.camera import RunningCamera
+from streamwatch.records import Event
 
 STATUS_KEYS = (
     *("version", "config", "uptime_s", "model", "broker", "outbox", "detector", "latency_ms"),
@@ -19,9 +20,12 @@ STATUS_KEYS = (
 
 
 def state(
-    config: Config, status: Mapping[str, Any], running: Mapping[str, RunningCamera]
+    config: Config,
+    status: Mapping[str, Any],
+    running: Mapping[str, RunningCamera],
+    newest: Event | None,
 ) -> dict[str, Any]:
-    """How all is now, out of the document for `streamwatch status`."""
+    """How all is now, out of the document for `streamwatch status`, with the newest alert."""
     open_now: dict[str, list[str]] = {name: [] for name in config.cameras}
     for watch, found in status["watches"].items():
         for camera in found["open"]:
@@ -42,6 +46,9 @@ def state(
             for name, camera in config.cameras.items()
             if name in status["cameras"]
         },
+        "newest": None
+        if newest is None
+        else {"id": newest.id, "camera": newest.camera, "watch": newest.watch},
         "watches": {
             name: {"title": watch.name or name, "enabled": watch.enabled}
             for name, watch in config.watches.items()

@@ -240,6 +240,7 @@ class Site:
             camera=camera,
             watch=watch,
             earlier=alerts[-1]["started"] if alerts else None,
+            later="before" in query,
             state=self._answers.state,
         )
 

@@ -42,7 +42,8 @@ STATE: Document = {
     "version": "1", "config": "c.yaml", "uptime_s": 1.0, "model": "toybox", "outbox": 0,
     "broker": {"address": "localhost:1883", "connected": True}, "rss_bytes": 1, "problems": [],
     "detector": {"ms_p50": None, "ms_p95": None}, "latency_ms": {"p50": None, "p95": None},
-    "notices": [], "second_looks": {}, "watches": {"car": {"title": "A car", "enabled": True}},
+    "notices": [], "second_looks": {"looks": 0}, "newest": None,
+    "watches": {"car": {"title": "A car", "enabled": True}},
     "cameras": {"porch": {"title": "Porch", "status": "online", "problem": None, "age_s": 0.1,
                           "fps": 5.0, "wanted_fps": 5.0, "awake": "asleep", "open": []}},
 }  # fmt: skip

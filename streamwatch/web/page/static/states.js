@@ -5,6 +5,7 @@ export function tell(place, camera, watches) {
   status.textContent = camera.status;
   status.dataset.status = camera.status;
   const here = camera.status === "online";
+  place.querySelector("camera-view")?.stale?.(here ? "" : { offline: "Offline", disabled: "Disabled" }[camera.status]);
   put(place, ".rate", here && camera.fps !== null && camera.fps !== undefined ? `${camera.fps.toFixed(1)} of ${camera.wanted_fps} a second` : "");
   put(place, ".age", camera.status === "disabled" ? "" : age(camera.age_s));
   put(place, ".why", camera.problem ?? (here ? camera.awake : "") ?? "");

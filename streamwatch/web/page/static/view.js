@@ -98,7 +98,7 @@ class CameraView extends HTMLElement {
       const [x, y, w, h] = [x1 * width, y1 * height, (x2 - x1) * width, (y2 - y1) * height];
       const label = `${mark.prompt} ${Math.round(mark.confidence * 100)} %`;
       drawn.push(svg("rect", { class: `mark${kind}`, x, y, width: w, height: h }));
-      const plate = Math.min(label.length * 7.4 + 8, width);
+      const plate = Math.min(label.length * 8 + 8, width);
       const left = Math.max(0, Math.min(x, width - plate));
       const top = y >= 18 ? y - 18 : Math.min(y + h, height - 18);
       drawn.push(svg("rect", { class: `plate${kind}`, x: left, y: top, width: plate, height: 18 }));
@@ -111,6 +111,12 @@ class CameraView extends HTMLElement {
   }
 
   sure(mark) { return this.threshold === undefined ? mark.watches.length > 0 : mark.confidence >= this.threshold && mark.watches.length > 0; }
+
+  /** Say why there is no newer picture; nothing where there is one. */
+  stale(sentence) {
+    this.classList.toggle("stale", Boolean(sentence));
+    if (!this.#shot) this.waits.textContent = sentence || "Waiting for a picture …";
+  }
 
   clear(sentence) {
     this.#shot = null;
