@@ -247,7 +247,7 @@ class Reloading:
         except Exception as error:
             then(Outcome(error=foreseen(error)))
             return
-        self._edits = [held for held in self._edits if not _is_outdone(held, edit)]
+        self._edits = [held for held in self._edits if not is_outdone(held, edit)]
         self.reload(then)
 
     def _put(self, edit: Edit, noticed: float, then: Then) -> None:
@@ -285,7 +285,7 @@ class Reloading:
             return [*self._edits, edit]
         if isinstance(edit.change, Put):
             edit = replace(edit, change=replace(edit.change, new=False))
-        return [*(held for held in self._edits if not _is_outdone(held, edit)), edit]
+        return [*(held for held in self._edits if not is_outdone(held, edit)), edit]
 
     def _file_is_encoded(self, noticed: float, done: Then) -> None:
         """Apply what the file has waited for; it may have been saved again since."""
@@ -412,7 +412,7 @@ class Reloading:
             return self._text != ""
 
 
-def _is_outdone(held: Edit, by: Edit) -> bool:
+def is_outdone(held: Edit, by: Edit) -> bool:
     """Whether a later edit replaces an earlier one."""
     same = (held.section, held.name) == (by.section, by.name)
     if isinstance(held.change, Switch) and isinstance(by.change, Amend):

@@ -33,8 +33,8 @@ ENCODE_SECONDS = 60.0
 """How long the text encoder may take for the words; it may have to start first."""
 LOOK_SECONDS = 5.0
 """How long to wait for a frame."""
-TRIAL = "trial"
-"""Name of the watch that is tried; a name of the file can't have its colon."""
+TRIAL = ":tried"
+"""Name of the watch that is tried; none of the file has a colon."""
 
 _Result = TypeVar("_Result")
 
