@@ -170,10 +170,19 @@ class History:
     def _using(self) -> Iterator[sqlite3.Connection | None]:
         """The database, locked; None where it can't be opened. What fails is told, not raised."""
         with self._lock:
+            database = None
             try:
-                yield self._opened()
+                database = self._opened()
             except (OSError, sqlite3.Error) as error:
                 self._fail(error)
+            try:
+                yield database
+            except (OSError, sqlite3.Error) as error:
+                self._fail(error)
+            else:
+                if database is not None and self._failing:
+                    self._failing = False
+                    log.info("past alerts can be written to %s again", self._file)
 
     def _opened(self) -> sqlite3.Connection | None:
         if self._database is None and time.monotonic() >= self._open_again_at:
@@ -189,9 +198,6 @@ class History:
                     f" as {aside.name}, and the list begins anew"
                 )
                 self._database = self._prepared()
-            if self._failing:
-                self._failing = False
-                log.info("past alerts can be written to %s again", self._file)
         return self._database
 
     def _prepared(self) -> sqlite3.Connection:
@@ -211,6 +217,7 @@ class History:
                     for statement in _TABLE.split(";"):
                         database.execute(statement)
                     database.execute(f"PRAGMA user_version = {VERSION}")
+            database.execute("SELECT id, camera, watch, started_at, row FROM visits LIMIT 0")
         except BaseException:
             database.close()
             raise
@@ -226,7 +233,8 @@ class History:
                 for event in events:
                     self._put(database, event)
         except sqlite3.Error:
-            self._waiting.extendleft(reversed(events))
+            room = MOST_WAITING - len(self._waiting)  # others have come meanwhile
+            self._waiting.extendleft(reversed(events[-room:] if room > 0 else []))
             raise
 
     def _taken(self) -> Iterable[Event]:
@@ -243,7 +251,7 @@ class History:
             " VALUES (?, ?, ?, ?, ?)",
             (
                 *(visit.id, visit.camera, visit.watch, visit.started_at.timestamp()),
-                json.dumps(row_of(visit), ensure_ascii=False),
+                json.dumps(row_of(visit)),
             ),
         )
 
@@ -277,6 +285,6 @@ class History:
 def _read_row(id: str, camera: str, watch: str, at: float, row: str) -> Visit | None:
     try:
         fields = json.loads(row)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return visit_of(id, camera, watch, at, fields) if isinstance(fields, dict) else None

@@ -17,7 +17,7 @@ State = Literal["open", "ended", "rejected"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One event of a visit. `box` is in pixels of the frame."""
+    """One event of a visit."""
 
     type: EventType
     at: datetime

@@ -105,6 +105,8 @@ class LivePictures:
 
     def _take(self, frame: Frame, detections: tuple[Detection, ...]) -> None:
         with self._changed:
+            if frame.camera not in self._watched:
+                return  # the last one who looked has just left
             self._number += 1
             self._newest[frame.camera] = _Newest(self._number, frame, detections)
             self._changed.notify()
@@ -178,8 +180,7 @@ class LivePictures:
                     if self._closed:
                         return
                     self._changed.wait(self._wait_seconds())
-            for newest, width, viewers in due:
-                self._render(newest, width, viewers)
+            self._render_all(due)
 
     def _due(self) -> list[tuple[_Newest, int, list[Viewer]]]:
         """What is to be rendered now, and for whom."""
@@ -214,6 +215,11 @@ class LivePictures:
             for viewer, camera in self._waiting()
         ]
         return max(0.0, min(moments) - now) if moments else None
+
+    def _render_all(self, due: Sequence[tuple[_Newest, int, list[Viewer]]]) -> None:
+        # Not in `_run`, whose variables would hold the last frame until another is rendered.
+        for newest, width, viewers in due:
+            self._render(newest, width, viewers)
 
     def _render(self, newest: _Newest, width: int, viewers: Sequence[Viewer]) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
 import secrets
 import threading
 import time
@@ -25,7 +26,9 @@ WRONG_SECONDS = 60.0
 MOST_ADDRESSES = 1024
 """Whose wrong tokens are remembered."""
 LONGEST = 512
-"""Characters of a token, session or header that is looked at."""
+"""Characters of a session or header that is looked at."""
+
+_BRACKETED = re.compile(r"\[[^\[\]]*\](:[0-9]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ class Access:
         """Why this token does not let in; None where it does."""
         if self._wrong.too_many(client):
             return Refused(429, "there were too many wrong tokens; wait a minute")
-        if hmac.compare_digest(given[:LONGEST].encode(), self._token):
+        if hmac.compare_digest(given.encode(), self._token):
             return None
         self._wrong.note(client)
         return Refused(401, "this is not the token; it is http.token in the configuration file")
@@ -178,7 +181,9 @@ def _host_of(header: str) -> str | None:
         return None
     if parts.netloc != header or "@" in header:
         return None
-    return name.rstrip(".") if name else None
+    if "[" in header and not _BRACKETED.fullmatch(header):  # urlsplit takes anything around it
+        return None
+    return (name or "").rstrip(".") or None
 
 
 def _is_address(name: str) -> bool:

@@ -29,7 +29,8 @@ def parsed(body: bytes) -> tuple[Edit, str]:
     """
     fields = _object(body)
     section, name, seen = (fields.get(key, "") for key in ("section", "name", "seen"))
-    if section not in ALLOWED or not isinstance(name, str) or not isinstance(seen, str):
+    texts = all(isinstance(each, str) for each in (section, name, seen))
+    if not texts or section not in ALLOWED or not name:
         raise StreamwatchError("an edit names a section, watches or cameras, and an entry of it")
     of = cast(Section, section)
     changes = [key for key in ("set", "add", "remove") if key in fields]
@@ -38,6 +39,8 @@ def parsed(body: bytes) -> tuple[Edit, str]:
     if of == "cameras" and changes != ["set"]:
         raise StreamwatchError("cameras are added and removed in the file")
     if changes == ["remove"]:
+        if fields["remove"] is not True:
+            raise StreamwatchError("what removes is true")
         return Edit(of, name, Remove()), seen
     values = fields[changes[0]]
     if not isinstance(values, dict):
@@ -54,6 +57,8 @@ def parsed(body: bytes) -> tuple[Edit, str]:
 def _object(body: bytes) -> dict[str, Any]:
     try:
         found = json.loads(body)
+        # Raises ValueError for NaN and for halves of surrogate pairs, which no answer can hold.
+        json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise StreamwatchError("this is not JSON") from None
     if not isinstance(found, dict):
