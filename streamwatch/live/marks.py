@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from streamwatch.live.pictures import Mark, in_shares
 from streamwatch.records import Detection
-from streamwatch.watch.rules import beaten
+from streamwatch.watch.rules import Counting, beaten_by
 
 MOST_MARKS = 60
 """In one picture, the surest."""
@@ -15,11 +15,11 @@ MOST_MARKS = 60
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a watch looks for on a camera, as sure as that must be, and what it must beat."""
+    """What a watch looks for on a camera, when that counts, and what it must beat."""
 
     watch: str
     prompts: Collection[str]
-    confidence: float
+    counting: Counting
     rivals: Collection[str]
 
 
@@ -28,7 +28,8 @@ def marks(
 ) -> tuple[Mark, ...]:
     """A mark for each thing found that a watch looks for, the surest first.
 
-    `size` is the frame's (width, height) in pixels.
+    `size` is the frame's (width, height) in pixels. What else must be near, or not (`with`,
+    `without`), is left out.
     """
     rivals: Mapping[str, list[Detection]] = {
         each.watch: [found for found in detections if found.prompt in each.rivals]
@@ -39,10 +40,21 @@ def marks(
         asking = [each for each in wanted if found.prompt in each.prompts]
         if not asking:
             continue
-        sure = tuple(
-            each.watch
-            for each in asking
-            if found.confidence >= each.confidence and not beaten(found, rivals[each.watch])
-        )
-        made.append(Mark(found.prompt, found.confidence, in_shares(found.box, size), sure))
+        reasons = {each.watch: _reasons(found, each, rivals[each.watch], size) for each in asking}
+        counts = tuple(watch for watch, why in reasons.items() if not why)
+        why = "" if counts else "; ".join(reasons[asking[0].watch])
+        box = in_shares(found.box, size)
+        made.append(Mark(found.prompt, found.confidence, box, counts, why))
     return tuple(made[:MOST_MARKS])
+
+
+def _reasons(
+    found: Detection, wanted: Wanted, rivals: Sequence[Detection], size: tuple[int, int]
+) -> list[str]:
+    """Why it does not count; none where it does."""
+    _, reasons = wanted.counting.judge(found, size)
+    said = [reason.text for reason in reasons]
+    rival = beaten_by(found, rivals)
+    if rival is not None:
+        said.append(f"rather {rival.prompt} ({rival.confidence:.2f})")
+    return said

@@ -31,13 +31,14 @@ MOST_BYTES_A_SECOND = 1_500_000.0
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A thing to draw. `box` is in shares of width and height; `watches` are those that it is sure
-    enough for, none where it is too weak for all of them or beaten."""
+    """A thing to draw. `box` is in shares of width and height; `watches` are those for which it
+    counts; where it counts for none, `why` says why, in words."""
 
     prompt: str
     confidence: float
     box: Box
     watches: tuple[str, ...]
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,6 +19,7 @@ from streamwatch.pictures.drawing import NOT_DRAWN
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.prompts.vocabulary import needed, vocabularies_from
 from streamwatch.records import Vocabulary
+from streamwatch.watch.rules import Counting, Zones
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,8 @@ class Trial:
             return
         all_words = vocabularies_from(config, vectors)
         vocabulary = all_words.of_cameras[words.camera]
-        wanted = [Wanted(TRIAL, watch.prompt, 0.0, all_words.rivals[TRIAL])]
+        everything = Counting(0.0, (0.0, 1.0), None, Zones({}, ()))
+        wanted = [Wanted(TRIAL, watch.prompt, everything, all_words.rivals[TRIAL])]
         while not self._closed and self._pipeline.current is setup:
             self._wanted.wait()
             self._wanted.clear()

@@ -48,6 +48,11 @@ def named(moment: datetime, camera: str, watch: str, id: str) -> str:
     return f"{stamp}_{camera}_{watch}_{id}.jpg"
 
 
+def crop_name(name: str) -> str:
+    """The name of the picture of the thing alone, by that of the whole picture."""
+    return f"{name.removesuffix('.jpg')}.crop.jpg"
+
+
 class SnapshotFolder:
     """A folder of JPEGs, kept for `keep` and below `max_bytes`. Every method may raise OSError.
 
@@ -88,7 +93,7 @@ class SnapshotFolder:
 
     def save_crop(self, event: Event, crop: bytes) -> Path:
         """Write the picture of the thing alone; returns its path."""
-        return self.save_as(self.path_of(event).with_suffix(".crop.jpg").name, crop)
+        return self.save_as(crop_name(file_name(event)), crop)
 
     def save_as(self, name: str, jpeg: bytes) -> Path:
         """Write a picture under a name as of `named`; returns its path."""

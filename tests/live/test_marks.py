@@ -6,6 +6,7 @@ from streamwatch.geometry import Box
 from streamwatch.live.marks import MOST_MARKS, Wanted, marks
 from streamwatch.live.pictures import Mark
 from streamwatch.records import Detection
+from streamwatch.watch.rules import Counting, Zones
 
 SIZE = (640, 320)
 BOX: Box = (64.0, 32.0, 320.0, 160.0)
@@ -18,7 +19,7 @@ def found(prompt: str, confidence: float, box: Box = BOX) -> Detection:
 
 
 def wanted(watch: str, *prompts: str, above: float = 0.5, beat: tuple[str, ...] = ()) -> Wanted:
-    return Wanted(watch, prompts, above, beat)
+    return Wanted(watch, prompts, Counting(above, (0.0, 1.0), None, Zones({}, ())), beat)
 
 
 def watches_of(made: tuple[Mark, ...]) -> list[tuple[str, tuple[str, ...]]]:
@@ -57,6 +58,17 @@ def test_it_is_told_which_watches_it_is_sure_enough_for() -> None:
         wanted("any", "dog", above=0.1),
     ]
     assert watches_of(marks([found("dog", 0.6)], asked, SIZE)) == [("dog", ("pets", "any"))]
+
+
+def test_what_does_not_count_says_why() -> None:
+    zones = Zones({"steps": ((0.8, 0.8), (1.0, 0.8), (1.0, 1.0))}, ())
+    counting = Counting(0.5, (0.3, 1.0), frozenset({"steps"}), zones)
+    asked = [Wanted("pets", ("dog",), counting, ("fox",))]
+    dog, fox = marks(
+        [found("dog", 0.4), found("fox", 0.8)], [*asked, wanted("foxes", "fox")], SIZE
+    )[::-1]
+    assert dog.why == "0.40 is below 0.50; too small; outside zone steps; rather fox (0.80)"
+    assert (dog.watches, fox.watches, fox.why) == ((), ("foxes",), "")
 
 
 def test_a_surer_rival_in_the_same_place_beats_it() -> None:

@@ -34,9 +34,10 @@ from streamwatch.live.marks import marks
 from streamwatch.live.pictures import LivePictures, Mark, Shot, Viewer
 from streamwatch.live.trials import MOST_PROMPTS, Trial, Trials
 from streamwatch.live.trials import Words as Tried
-from streamwatch.pictures.folder import named
+from streamwatch.pictures.folder import crop_name, named
 from streamwatch.pipeline.pipeline import Pipeline, Setup
 from streamwatch.records import Detection
+from streamwatch.watch.rules import Counting, Zones
 from streamwatch.web.page.answers import AlertsWanted, Document, Words
 
 APPLY_SECONDS = 7.0
@@ -104,7 +105,11 @@ class PageAnswers:
         folder = snapshot_folder(config.snapshots)
         return [
             documents.alert(
-                config, visit, taught, has_picture=(folder / _picture_name(visit)).is_file()
+                config,
+                visit,
+                taught,
+                has_picture=(folder / _picture_name(visit)).is_file(),
+                has_crop=(folder / _picture_name(visit, crop=True)).is_file(),
             )
             for visit in visits
         ]
@@ -122,10 +127,8 @@ class PageAnswers:
         visit = self._history.visit(id)
         if visit is None:
             return None
-        name = _picture_name(visit)
-        if crop:
-            name = name.removesuffix(".jpg") + ".crop.jpg"
-        return read_picture(snapshot_folder(self._pipeline.current.config.snapshots), name)
+        folder = snapshot_folder(self._pipeline.current.config.snapshots)
+        return read_picture(folder, _picture_name(visit, crop=crop))
 
     def near_miss_picture(self, file: str) -> bytes | None:
         return read_picture(near_miss_folder(self._pipeline.current.config.near_misses), file)
@@ -202,11 +205,18 @@ class Marks:
         config = setup.config
         if camera not in config.cameras:
             return []
+        settings = config.cameras[camera]
+        places = Zones(settings.zones, settings.ignore)
         return [
             WantedMarks(
                 name,
                 frozenset(watch.prompt),
-                self._learning.in_force(name).get(camera, config.confidence_of(name)),
+                Counting(
+                    self._learning.in_force(name).get(camera, config.confidence_of(name)),
+                    (watch.min_area, watch.max_area),
+                    None if watch.zones is None else frozenset(watch.zones),
+                    places,
+                ),
                 frozenset(setup.vocabularies.rivals.get(name, ())),
             )
             for name, watch in config.watches_of(camera).items()
@@ -226,5 +236,6 @@ def read_picture(folder: Path, name: str) -> bytes | None:
         return None
 
 
-def _picture_name(visit: Visit) -> str:
-    return named(visit.started_at, visit.camera, visit.watch, visit.id)
+def _picture_name(visit: Visit, *, crop: bool = False) -> str:
+    name = named(visit.started_at, visit.camera, visit.watch, visit.id)
+    return crop_name(name) if crop else name

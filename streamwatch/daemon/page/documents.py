@@ -138,7 +138,12 @@ def _together(cameras: Iterable[Mapping[str, Any]]) -> dict[str, list[int]]:
 
 
 def alert(
-    config: Config, visit: Visit, taught: Mapping[str, bool], *, has_picture: bool
+    config: Config,
+    visit: Visit,
+    taught: Mapping[str, bool],
+    *,
+    has_picture: bool,
+    has_crop: bool,
 ) -> dict[str, Any]:
     """A visit with its steps. `taught` says of visits whether they were called right."""
     cameras, watches = config.cameras, config.watches
@@ -159,6 +164,7 @@ def alert(
         "confidence": visit.confidence,
         "zones": list(visit.zones),
         "has_picture": has_picture,
+        "has_crop": has_crop,
         "taught": {True: "right", False: "wrong", None: None}[taught.get(visit.id)],
         "steps": [_step(step, visit, config) for step in visit.steps],
     }

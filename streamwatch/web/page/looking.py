@@ -182,6 +182,7 @@ def packed(kind: str, shot: Shot) -> bytes:
                 "confidence": round(mark.confidence, 3),
                 "box": [round(edge, 4) for edge in mark.box],
                 "watches": list(mark.watches),
+                "why": mark.why,
             }
             for mark in shot.marks
         ],

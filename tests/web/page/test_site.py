@@ -387,7 +387,7 @@ def test_a_packed_picture_has_its_marks_before_it() -> None:
         "kind": "live", "camera": "porch", "at": "2026-01-02T00:00:00.000+00:00",
         "size": [640, 360],
         "marks": [{"prompt": "red car", "confidence": 0.5, "box": [0.1, 0.2, 0.3, 0.4],
-                   "watches": ["car"]}],
+                   "watches": ["car"], "why": ""}],
     }  # fmt: skip
     assert content[4 + length :] == b"\xff\xd8"
 

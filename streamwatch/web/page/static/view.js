@@ -96,7 +96,8 @@ class CameraView extends HTMLElement {
       const [x1, y1, x2, y2] = mark.box;
       const kind = sure ? "" : " weak";
       const [x, y, w, h] = [x1 * width, y1 * height, (x2 - x1) * width, (y2 - y1) * height];
-      const label = `${mark.prompt} ${Math.round(mark.confidence * 100)} %`;
+      const why = mark.why ? `: ${mark.why}` : "";
+      const label = `${mark.prompt} ${Math.round(mark.confidence * 100)} %${why}`;
       drawn.push(svg("rect", { class: `mark${kind}`, x, y, width: w, height: h }));
       const plate = Math.min(label.length * 8 + 8, width);
       const left = Math.max(0, Math.min(x, width - plate));
