@@ -64,9 +64,8 @@ def test_what_does_not_count_says_why() -> None:
     zones = Zones({"steps": ((0.8, 0.8), (1.0, 0.8), (1.0, 1.0))}, ())
     counting = Counting(0.5, (0.3, 1.0), frozenset({"steps"}), zones)
     asked = [Wanted("pets", ("dog",), counting, ("fox",))]
-    dog, fox = marks(
-        [found("dog", 0.4), found("fox", 0.8)], [*asked, wanted("foxes", "fox")], SIZE
-    )[::-1]
+    seen = [found("dog", 0.4), found("fox", 0.8)]
+    fox, dog = marks(seen, [*asked, wanted("foxes", "fox")], SIZE)
     assert dog.why == "0.40 is below 0.50; too small; outside zone steps; rather fox (0.80)"
     assert (dog.watches, fox.watches, fox.why) == ((), ("foxes",), "")
 

@@ -54,10 +54,10 @@ async def look(socket: WebSocket, answers: Answers, state: State) -> None:
             with suppress(WebSocketDisconnect, RuntimeError):  # it was closed meanwhile
                 task.result()
     finally:
+        looking.close()  # first: what follows ends early where the server stops
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        looking.close()
 
 
 class _Looking:
@@ -81,9 +81,11 @@ class _Looking:
 
     async def receive(self) -> None:
         while True:
-            text = await self._socket.receive_text()
+            received = await self._socket.receive()
+            if received["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(received.get("code", 1000))
             try:
-                message = json.loads(text)
+                message = json.loads(received.get("text") or "")
             except (ValueError, RecursionError):
                 continue
             if isinstance(message, dict):

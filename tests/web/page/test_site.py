@@ -356,6 +356,25 @@ def test_nonsense_harms_nobody(served: Served, nonsense: str) -> None:
             pass
 
 
+def test_what_is_no_text_harms_nobody(served: Served) -> None:
+    with served.look(Cookie=served.cookie()) as looking:
+        looking.recv(PATIENCE_SECONDS)
+        looking.send(b"\x00\xff")
+        looking.send(json.dumps({"words": {"camera": "yard", "prompts": ["cat"]}}))
+        while json.loads(looking.recv(PATIENCE_SECONDS)) != {"trial": "yard is offline"}:
+            pass
+
+
+def test_nobody_looks_any_more_once_it_is_closed(served: Served) -> None:
+    with served.look(Cookie=served.cookie()) as looking:
+        looking.recv(PATIENCE_SECONDS)
+        assert len(served.answers.live._viewers) == 1
+        served.listener.close()
+        assert not served.answers.live._viewers
+        with pytest.raises(ConnectionClosed):
+            list(looking)
+
+
 def test_what_is_sent_has_bounds(served: Served) -> None:
     with served.look(Cookie=served.cookie()) as looking:
         looking.send("x" * (LARGEST_MESSAGE + 1))

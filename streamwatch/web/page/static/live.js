@@ -2,6 +2,15 @@
 const root = document.documentElement.dataset.root;
 const AGAIN_MS = [500, 1000, 2000, 5000];
 
+/** Whether one has to log in again. */
+async function hasEnded() {
+  try {
+    return !(await (await fetch(`${root}/session`)).json()).in;
+  } catch {
+    return false;
+  }
+}
+
 export class Live extends EventTarget {
   #socket = null;
   #failures = 0;
@@ -49,9 +58,10 @@ export class Live extends EventTarget {
       if (this.#words) this.#send({ words: this.#words });
     };
     socket.onmessage = (message) => this.#take(message.data);
-    socket.onclose = () => {
+    socket.onclose = async () => {
       this.#socket = null;
       if (document.hidden) return;
+      if (this.#failures && await hasEnded()) location.reload();  // to the login
       const wait = AGAIN_MS[Math.min(this.#failures++, AGAIN_MS.length - 1)];
       if (this.#failures > 1) this.#notice("There is no connection to streamwatch; trying again.");
       setTimeout(() => this.#begin(), wait);
