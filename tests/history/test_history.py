@@ -460,8 +460,10 @@ class Disk:
 
     def __init__(self) -> None:
         self.full = False
+        self.opened_times = 0
 
     def opened(self, file: Path | None) -> sqlite3.Connection:
+        self.opened_times += 1
         database = opened(file)
         if self.full:
             database.execute("PRAGMA max_page_count = 1")  # as many as there are
@@ -500,6 +502,23 @@ def test_a_full_disk_is_told_once_and_what_waits_is_written_later(
     assert told(caplog) == [f"past alerts can be written to {file} again"]
     disk.full = True
     kept.history.stop(PATIENCE_SECONDS)
+
+
+def test_a_full_disk_is_not_tried_all_the_time(begin: Begin, file: Path, disk: Disk) -> None:
+    filled(begin, file)
+    disk.full = True
+    kept = begin(file)
+    before = disk.opened_times
+    assert len(kept.ids()) == 2
+    kept.clock.seconds += 3600
+    kept.take(new_event(prompt=LONG))
+    for _ in range(3):
+        assert kept.ids() == []
+        kept.clock.seconds += (RETRY_SECONDS - 1) / 3
+    assert disk.opened_times == before + 1
+    kept.clock.seconds += 1
+    assert kept.ids() == []
+    assert disk.opened_times == before + 2
 
 
 def test_a_disk_that_is_full_again_is_told_again(begin: Begin, file: Path, disk: Disk) -> None:

@@ -270,9 +270,10 @@ def test_no_picture_comes_twice(live: LivePictures, clock: Clock) -> None:
 
 
 def test_wanting_a_camera_that_is_not_looked_at_does_nothing(live: LivePictures) -> None:
-    looker = Looker(live, porch=320)
+    looker, other = Looker(live, porch=320), Looker(live, garden=320)
     looker.viewer.want("garden")
     live.see(frame("garden"), [DOG])
+    assert other.shot().camera == "garden"
     settle(live)
     assert looker.viewer.take() == []
 
