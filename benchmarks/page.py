@@ -61,8 +61,9 @@ GOAL = 0.03
 """How much less the detector may look at while people look, as a share."""
 TURNS, TURN_SECONDS = 5, 12.0
 SETTLE_SECONDS = 3.0
-OPENINGS, BEFORE = 1000, 100
-"""Openings of the page, and those before, after which memory is measured first."""
+OPENINGS, BEFORE = 1000, 600
+"""Openings of the page, and those before, after which memory is measured first: the daemon alone
+grows by 25 MB in its first minute."""
 FIRST_PICTURES = 30
 ANALYSED = re.compile(r'^streamwatch_camera_frames_analysed_total\{camera=".+"\} (\S+)$', re.M)
 

@@ -49,13 +49,17 @@ CREATE INDEX visits_by_time ON visits (started_at);
 """
 
 
+class _NewerVersion(sqlite3.Error):
+    """The file was written by a newer version of streamwatch."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which visits: of a camera, of a watch, that began before a moment, in Unix time."""
+    """Which visits: of a camera, of a watch, those before another in the list, by its id."""
 
     camera: str | None = None
     watch: str | None = None
-    before: float | None = None
+    before: str | None = None
 
 
 class History:
@@ -123,11 +127,11 @@ class History:
                 conditions.append(f"{column} = ?")
                 values.append(value)
         if wanted.before is not None:
-            conditions.append("started_at < ?")
+            conditions.append("(started_at, id) < (SELECT started_at, id FROM visits WHERE id = ?)")
             values.append(wanted.before)
         return self._read(
             f"SELECT id, camera, watch, started_at, row FROM visits WHERE"
-            f" {' AND '.join(conditions)} ORDER BY started_at DESC LIMIT ?",
+            f" {' AND '.join(conditions)} ORDER BY started_at DESC, id DESC LIMIT ?",
             (*values, most),
         )
 
@@ -190,12 +194,14 @@ class History:
             try:
                 self._database = self._prepared()
             except sqlite3.Error as error:
-                if self._file is None or not is_broken(error):
+                newer = isinstance(error, _NewerVersion)
+                if self._file is None or not (newer or is_broken(error)):
                     raise
-                aside = move_aside(self._file)
+                aside = move_aside(self._file, "newer" if newer else "broken")
+                why = "is a newer version's" if newer else f"is broken ({reason(error)})"
                 self._complain(
-                    f"the file {self._file} of past alerts is broken ({reason(error)}); it is kept"
-                    f" as {aside.name}, and the list begins anew"
+                    f"the file {self._file} of past alerts {why}; it is kept as {aside.name}, and"
+                    " the list begins anew"
                 )
                 self._database = self._prepared()
         return self._database
@@ -211,7 +217,7 @@ class History:
             demand_sound(database)
             (version,) = database.execute("PRAGMA user_version").fetchone()
             if version > VERSION:
-                raise sqlite3.DatabaseError("it is a newer version's")
+                raise _NewerVersion
             if version < VERSION:
                 with transaction(database):
                     for statement in _TABLE.split(";"):

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from streamwatch.errors import StreamwatchError, first_line
 from streamwatch.geometry import Box
+from streamwatch.logs import Seldom
 from streamwatch.pictures.drawing import NOT_DRAWN, jpeg
 from streamwatch.records import Detection, Frame
 
@@ -81,6 +82,7 @@ class LivePictures:
         hurry: Callable[[str], object],
     ) -> None:
         self._marks = marks
+        self._say = Seldom(log, logging.WARNING)
         self._hurry = hurry
         self._changed = threading.Condition()
         """Held while anything below is read or changed; never while something is rendered."""
@@ -228,7 +230,7 @@ class LivePictures:
         except Exception as error:  # what one camera sends is its problem alone
             log.debug("%s can't be shown", newest.frame.camera, exc_info=True)
             if not isinstance(error, NOT_DRAWN):
-                log.warning("%s can't be shown (%s)", newest.frame.camera, first_line(error))
+                self._say("%s can't be shown (%s)", newest.frame.camera, first_line(error))
             for viewer in viewers:
                 self._want(viewer, newest.frame.camera)
             return

@@ -157,7 +157,6 @@ def alert(
         "watch_title": (watch and watch.name) or visit.watch,
         "prompt": visit.prompt,
         "state": visit.state,
-        "started": visit.started_at.timestamp(),
         "started_at": moment(visit.started_at, config.zone),
         "ended_at": None if ended is None else moment(ended, config.zone),
         "seconds": None if ended is None else (ended - visit.started_at).total_seconds(),

@@ -72,11 +72,11 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class AlertsWanted:
-    """Which alerts: of a camera, of a watch, that began before a moment, in Unix time."""
+    """Which alerts: of a camera, of a watch, those before another in the list, by its id."""
 
     camera: str | None = None
     watch: str | None = None
-    before: float | None = None
+    before: str | None = None
 
 
 class Answers(Protocol):

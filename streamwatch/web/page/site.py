@@ -233,13 +233,13 @@ class Site:
     def _alerts(self, request: Request) -> Response:
         query = request.query_params
         camera, watch = query.get("camera") or None, query.get("watch") or None
-        alerts = self._answers.alerts(AlertsWanted(camera, watch, _number(query.get("before"))))
+        alerts = self._answers.alerts(AlertsWanted(camera, watch, query.get("before")))
         return self._page(
             "alerts",
             alerts=alerts,
             camera=camera,
             watch=watch,
-            earlier=alerts[-1]["started"] if alerts else None,
+            earlier=alerts[-1]["id"] if alerts else None,
             later="before" in query,
             state=self._answers.state,
         )
@@ -409,13 +409,6 @@ def _cookie(headers: Mapping[str, str], name: str) -> str | None:
     except CookieError:
         return None
     return None if found is None else found.value
-
-
-def _number(value: str | None) -> float | None:
-    try:
-        return None if not value else float(value)
-    except ValueError:
-        return None
 
 
 def _read_static(folder: Path) -> dict[str, tuple[bytes, str]]:

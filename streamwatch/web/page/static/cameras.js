@@ -22,7 +22,7 @@ document.getElementById("areas").addEventListener("change", async ({ target }) =
   for (const [name, tile] of tiles) {
     const view = tile.querySelector("camera-view");
     if (!target.checked) {
-      view.areas.replaceChildren();
+      view.show(null);
       continue;
     }
     const answer = await fetch(`${root}/cameras/${encodeURIComponent(name)}/areas`);

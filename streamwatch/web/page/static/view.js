@@ -33,11 +33,15 @@ const seen = new IntersectionObserver((entries) => {
 });
 const sized = new ResizeObserver(() => {
   look();
-  for (const view of visible) view.redraw();
+  for (const view of visible) {
+    view.redraw();
+    view.show(view.shown);
+  }
 });
 
 class CameraView extends HTMLElement {
   weak = false;
+  shown = null;
   #shot = null;
 
   connectedCallback() {
@@ -127,11 +131,13 @@ class CameraView extends HTMLElement {
     this.waits.hidden = false;
   }
 
-  /** Show areas that nobody edits: {zones: {name: points}, ignore, mask, crop}. */
+  /** Show areas that nobody edits: {zones: {name: points}, ignore, mask, crop}; null for none. */
   show(areas) {
+    if (!areas && !this.shown) return;  // somebody may edit them
+    this.shown = areas;
     const drawn = [];
     const width = this.clientWidth, height = this.clientHeight;
-    for (const [kind, name, points] of shapesOf(areas)) {
+    for (const [kind, name, points] of areas ? shapesOf(areas) : []) {
       drawn.push(svg("polygon", { class: `area ${kind}`, points: points.map(([x, y]) => `${x * width},${y * height}`).join(" ") }));
       const [x, y] = points.reduce((a, b) => (b[1] < a[1] ? b : a));
       drawn.push(svg("text", { class: "name", x: x * width + 4, y: y * height + 16, fill: "#fff" }, name));
