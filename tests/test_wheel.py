@@ -93,6 +93,10 @@ def test_the_wheels_own_copy_is_imported(installed: Path, tmp_path: Path) -> Non
     (packages,) = installed.glob("lib/python*/site-packages")
     assert imported == str(packages / "streamwatch" / "__init__.py")
     assert str(ROOT) not in searched
+    for folder in ("templates", "static"):
+        there = ROOT / "streamwatch" / "web" / "page" / folder
+        copied = packages / "streamwatch" / "web" / "page" / folder
+        assert {path.name for path in copied.iterdir()} == {path.name for path in there.iterdir()}
     page = installed / "share" / "man" / "man1" / "streamwatch.1"
     assert page.read_text() == (ROOT / "docs" / "streamwatch.1").read_text()
 

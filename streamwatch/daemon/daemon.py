@@ -21,7 +21,8 @@ from streamwatch.daemon.commands.answering import Commands
 from streamwatch.daemon.fetch_first import fetch_first
 from streamwatch.daemon.frames import look
 from streamwatch.daemon.instance import instance_id
-from streamwatch.daemon.page.answering import Marks, PageAnswers
+from streamwatch.daemon.page.answering import PageAnswers
+from streamwatch.daemon.page.marking import Marks
 from streamwatch.daemon.problems import (
     NOT_TAKEN_OVER,
     Kind,

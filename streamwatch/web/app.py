@@ -16,7 +16,8 @@ from streamwatch.config import HttpSettings
 from streamwatch.errors import StreamwatchError
 from streamwatch.web.page.access import Access, client_of
 from streamwatch.web.page.answers import Answers
-from streamwatch.web.page.site import Site, guarded
+from streamwatch.web.page.guard import Guard
+from streamwatch.web.page.site import Site
 from streamwatch.web.replies import text
 from streamwatch.web.threads import Threads
 
@@ -88,10 +89,9 @@ class App:
         self._page: ASGIApp = self._plain
         if pages.answers is not None and settings is not None and settings.has_page:
             assert self._access is not None
-            self._site = Site(settings, self._access, pages.answers)
-            self._page = guarded(
-                self._site, _starlette(self._site.routes(), "there is no such page")
-            )
+            guard = Guard(settings, self._access)
+            self._site = Site(settings, self._access, guard, pages.answers)
+            self._page = guard.before(_starlette(self._site.routes(), "there is no such page"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_and_close(message: Message) -> None:

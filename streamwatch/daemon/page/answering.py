@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
@@ -29,15 +28,11 @@ from streamwatch.errors import StreamwatchError
 from streamwatch.history.history import History, Wanted
 from streamwatch.history.visits import Visit
 from streamwatch.learning.learning import Learning, Lesson
-from streamwatch.live.marks import Wanted as WantedMarks
-from streamwatch.live.marks import marks
-from streamwatch.live.pictures import LivePictures, Mark, Shot, Viewer
+from streamwatch.live.pictures import LivePictures, Shot, Viewer
 from streamwatch.live.trials import MOST_PROMPTS, Trial, Trials
 from streamwatch.live.trials import Words as Tried
 from streamwatch.pictures.folder import crop_name, named
-from streamwatch.pipeline.pipeline import Pipeline, Setup
-from streamwatch.records import Detection
-from streamwatch.watch.rules import Counting, Zones
+from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.web.page.answers import AlertsWanted, Document, Words
 
 APPLY_SECONDS = 7.0
@@ -47,8 +42,6 @@ MOST_ALERTS = 40
 """In one list."""
 MOST_NEAR_MISSES = 200
 LARGEST_PICTURE = 32 * 1024 * 1024
-FRESH_SECONDS = 1.0
-"""How long learnt thresholds are taken as they were."""
 _FILE = re.compile(r"[A-Za-z0-9_.-]{1,255}\.jpg")
 
 
@@ -178,49 +171,6 @@ class PageAnswers:
         except ValidationError as error:
             raise StreamwatchError(first_mistake(error)) from None
         return self._trials.begin(Tried(words.camera, watch, words.width), give)
-
-
-class Marks:
-    """What to draw of what a camera's watches find. For the thread `live`."""
-
-    def __init__(self, setup: Callable[[], Setup], learning: Learning) -> None:
-        self._setup = setup
-        self._learning = learning
-        self._wanted: dict[str, list[WantedMarks]] = {}
-        self._of: Setup | None = None
-        self._until = 0.0
-
-    def __call__(
-        self, camera: str, detections: Sequence[Detection], size: tuple[int, int]
-    ) -> tuple[Mark, ...]:
-        setup = self._setup()
-        if setup is not self._of or time.monotonic() >= self._until:
-            self._of, self._until = setup, time.monotonic() + FRESH_SECONDS
-            self._wanted = {}
-        if camera not in self._wanted:
-            self._wanted[camera] = self._made(setup, camera)
-        return marks(detections, self._wanted[camera], size)
-
-    def _made(self, setup: Setup, camera: str) -> list[WantedMarks]:
-        config = setup.config
-        if camera not in config.cameras:
-            return []
-        settings = config.cameras[camera]
-        places = Zones(settings.zones, settings.ignore)
-        return [
-            WantedMarks(
-                name,
-                frozenset(watch.prompt),
-                Counting(
-                    self._learning.in_force(name).get(camera, config.confidence_of(name)),
-                    (watch.min_area, watch.max_area),
-                    None if watch.zones is None else frozenset(watch.zones),
-                    places,
-                ),
-                frozenset(setup.vocabularies.rivals.get(name, ())),
-            )
-            for name, watch in config.watches_of(camera).items()
-        ]
 
 
 def read_picture(folder: Path, name: str) -> bytes | None:

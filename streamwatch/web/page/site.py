@@ -1,4 +1,4 @@
-"""The page's addresses, and what guards them."""
+"""The page's addresses."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ import json
 import mimetypes
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
-from http.cookies import CookieError, SimpleCookie
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from streamwatch import __version__
@@ -28,6 +25,7 @@ from streamwatch.errors import ConfigError, StreamwatchError
 from streamwatch.web.page import edits
 from streamwatch.web.page.access import SESSION_SECONDS, Access, Refused, client_of
 from streamwatch.web.page.answers import AlertsWanted, Answers, Document
+from streamwatch.web.page.guard import Guard
 from streamwatch.web.page.looking import STATE_SECONDS, look
 from streamwatch.web.replies import text
 from streamwatch.web.threads import Threads
@@ -37,8 +35,6 @@ THREADS = 4
 """How many pages are made at the same time."""
 LARGEST_BODY = 64 * 1024
 """Bytes of what a form or an edit sends."""
-_OPEN = frozenset({"/login", "/session"})
-"""What is given without a token, beside what lies in `static`."""
 _ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 """A ULID."""
 
@@ -46,10 +42,13 @@ _ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 class Site:
     """The routes of the page. `threads` make what may wait."""
 
-    def __init__(self, settings: HttpSettings, access: Access, answers: Answers) -> None:
+    def __init__(
+        self, settings: HttpSettings, access: Access, guard: Guard, answers: Answers
+    ) -> None:
         self._settings = settings
         self._answers = answers
         self._access = access
+        self._guard = guard
         self._threads = Threads("page", THREADS)
         self._static = _read_static(HERE / "static")
         self._stamp = hashlib.sha256(b"".join(c for c, _ in self._static.values())).hexdigest()[:12]
@@ -109,58 +108,6 @@ class Site:
         found.append(WebSocketRoute("/live", self._live))
         return found
 
-    # --- guarding ---------------------------------------------------------------------------------
-
-    def refusal(self, scope: Scope) -> Response | None:
-        """The answer to those who may not have what they ask for; None where they may."""
-        headers = Headers(scope=scope)
-        refused = self._access.host_problem(headers.get("host"))
-        if refused is None and self._changes_something(scope):
-            bearer = "authorization" in headers and "origin" not in headers
-            if not bearer:  # which no browser sends by itself
-                refused = self._access.origin_problem(headers.get("origin"), headers.get("host"))
-        if refused is not None:
-            return text(refused.sentence, refused.code)
-        path = scope["path"]
-        if path in _OPEN or path.startswith("/static/") or self._knows(headers):
-            return None
-        if "authorization" in headers:
-            refused = self._access.try_bearer(client_of(scope), headers["authorization"])
-            return None if refused is None else text(refused.sentence, refused.code)
-        if scope["type"] == "http" and "text/html" in headers.get("accept", ""):
-            to = quote(path if path != "/" else "", safe="/")
-            return RedirectResponse(f"{self._settings.root_path}/login?to={to}", 303)
-        return text("log in first, or send the token as Authorization: Bearer …", 401)
-
-    def headers(self, path: str) -> dict[str, str]:
-        """What each answer has."""
-        ancestors = " ".join(self._settings.frame_ancestors) or "'none'"
-        found = {
-            "Content-Security-Policy": (
-                "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
-                " connect-src 'self'; form-action 'self'; base-uri 'none';"
-                f" frame-ancestors {ancestors}"
-            ),
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "same-origin",
-            "Cross-Origin-Resource-Policy": "same-origin",
-            "Cross-Origin-Opener-Policy": "same-origin",
-            "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-            "Cache-Control": "max-age=31536000, immutable"
-            if path.startswith("/static/")
-            else "no-store",
-        }
-        if not self._settings.frame_ancestors:
-            found["X-Frame-Options"] = "DENY"
-        return found
-
-    @staticmethod
-    def _changes_something(scope: Scope) -> bool:
-        return scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD")
-
-    def _knows(self, headers: Headers) -> bool:
-        return self._access.knows(_cookie(headers, self._access.cookie))
-
     # --- logging in -------------------------------------------------------------------------------
 
     def _login(self, request: Request) -> Response:
@@ -201,7 +148,7 @@ class Site:
 
     def _session(self, request: Request) -> Response:
         """Whether the browser has logged in: a link from elsewhere comes without its cookie."""
-        return JSONResponse({"in": self._knows(request.headers)})
+        return JSONResponse({"in": self._guard.knows(request.headers)})
 
     # --- pages ------------------------------------------------------------------------------------
 
@@ -352,23 +299,6 @@ class Site:
             return self._state
 
 
-def guarded(site: Site, inner: Callable[[Scope, Receive, Send], Any]) -> Any:
-    """`inner`, for those alone who may."""
-
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        more = [(k.lower().encode(), v.encode()) for k, v in site.headers(scope["path"]).items()]
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                message["headers"] = [*message.get("headers", []), *more]
-            await send(message)
-
-        refused = site.refusal(scope)
-        await (inner if refused is None else refused)(scope, receive, send_with_headers)
-
-    return serve
-
-
 def _with_body(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
     async def answer(request: Request) -> Response:
         body = bytearray()
@@ -401,14 +331,6 @@ def _jpeg(content: bytes | None) -> Response:
     if content is None:
         return text("there is no such picture any more", 404)
     return Response(content, media_type="image/jpeg")
-
-
-def _cookie(headers: Mapping[str, str], name: str) -> str | None:
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(name)
-    except CookieError:
-        return None
-    return None if found is None else found.value
 
 
 def _read_static(folder: Path) -> dict[str, tuple[bytes, str]]:
