@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent
 
 MOST_CONNECTIONS = 64
 """At each socket. The other descriptors, of a usual limit of 1024, stay the daemon's own. A higher
@@ -15,6 +19,16 @@ REQUEST_SECONDS = 5.0
 """How long a client may take to send its whole request, from connecting on."""
 ANSWER_SECONDS = 10.0
 """How long making the page and sending it may take together."""
+
+
+class Socket(WebSocketsSansIOProtocol):
+    """A connection that has become a WebSocket, or was refused that."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        refused = message["type"] == "websocket.http.response.body"
+        if refused and not message.get("more_body", False):
+            self.handshake_complete = True  # or uvicorn logs each refusal as a defect
 
 
 class Connection(H11Protocol):

@@ -17,7 +17,7 @@ from streamwatch import __version__
 from streamwatch.config import HttpSettings, bracketed
 from streamwatch.errors import UnavailableSetting
 from streamwatch.web.app import App, Pages
-from streamwatch.web.connection import Connection
+from streamwatch.web.connection import Connection, Socket
 from streamwatch.web.page.looking import LARGEST_MESSAGE
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Server:
             uvicorn.Config(
                 app,
                 http=Connection,
-                ws="websockets-sansio" if app.has_page else "none",
+                ws=Socket if app.has_page else "none",
                 ws_max_size=LARGEST_MESSAGE,
                 ws_per_message_deflate=False,  # pictures are small already
                 lifespan="off",

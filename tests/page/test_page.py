@@ -369,6 +369,20 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(chromium: Browser, served: 
     context.close()
 
 
+def test_a_camera_that_is_removed_says_so_on_its_page(window: Window, served: Served) -> None:
+    config = served[0].config
+    before = config.read_text()
+    tree = yaml.safe_load(before)
+    window.open("/cameras/gone")
+    expect(window.page.locator(".status")).to_have_text("offline")
+    del tree["cameras"]["gone"]
+    config.write_text(yaml.safe_dump(tree, sort_keys=False))
+    expect(window.page.locator(".status")).to_have_text("removed")
+    expect(window.page.locator(".why")).to_contain_text("not in the configuration file any more")
+    config.write_text(before)
+    expect(window.page.locator(".status")).to_have_text("offline")
+
+
 def test_a_finger_draws_a_zone(chromium: Browser, served: Served) -> None:
     context = chromium.new_context(
         viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -184,6 +186,15 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         yield start
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Else strangers would fill the log."""
+    yield
+    said = [record.getMessage() for record in caplog.get_records("call")
+            if record.levelno >= logging.WARNING]  # fmt: skip
+    assert not said
+
+
 @pytest.fixture
 def served(serve: Callable[..., Served]) -> Served:
     return serve()
@@ -323,6 +334,27 @@ def test_no_other_page_looks(served: Served, origin: str) -> None:
     with pytest.raises(InvalidStatus) as refused:
         served.look(Cookie=served.cookie(), Origin=origin)
     assert refused.value.response.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: x\r\nSec-WebSocket-Version: 99",
+    ],
+)
+def test_half_a_handshake_is_answered_and_closed(served: Served, lines: str) -> None:
+    host, port = served.host.split(":")
+    with socket.create_connection((host, int(port)), PATIENCE_SECONDS) as client:
+        asked = f"GET /live HTTP/1.1\r\nHost: {served.host}\r\nConnection: Upgrade\r\n"
+        asked += f"Upgrade: websocket\r\nOrigin: http://{served.host}\r\n{lines}\r\n\r\n"
+        client.sendall(asked.replace("\r\n\r\n\r\n", "\r\n\r\n").encode())
+        answer = b""
+        while received := client.recv(4096):
+            answer += received
+    assert answer.split()[1] in (b"400", b"401", b"426")
 
 
 def test_nobody_looks_without_the_token(served: Served) -> None:

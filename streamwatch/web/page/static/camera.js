@@ -17,8 +17,8 @@ const HINTS = {
 };
 
 live.addEventListener("state", ({ detail: state }) => {
-  const now = state.cameras[camera.name];
-  if (now) tell(place, now, state.watches);
+  const gone = { status: "removed", problem: "It is not in the configuration file any more." };
+  tell(place, state.cameras[camera.name] ?? gone, state.watches);
 });
 
 document.getElementById("weak").addEventListener("change", ({ target }) => {

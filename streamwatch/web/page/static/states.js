@@ -5,9 +5,9 @@ export function tell(place, camera, watches) {
   status.textContent = camera.status;
   status.dataset.status = camera.status;
   const here = camera.status === "online";
-  place.querySelector("camera-view")?.stale?.(here ? "" : { offline: "Offline", disabled: "Disabled" }[camera.status]);
+  place.querySelector("camera-view")?.stale?.(here ? "" : { offline: "Offline", disabled: "Disabled", removed: "Removed" }[camera.status]);
   put(place, ".rate", here && camera.fps !== null && camera.fps !== undefined ? `${camera.fps.toFixed(1)} of ${camera.wanted_fps} a second` : "");
-  put(place, ".age", camera.status === "disabled" ? "" : age(camera.age_s));
+  put(place, ".age", here || camera.status === "offline" ? age(camera.age_s) : "");
   put(place, ".why", camera.problem ?? (here ? camera.awake : "") ?? "");
   put(place, ".open", camera.open?.length ? `There now: ${camera.open.map((name) => watches[name]?.title ?? name).join(", ")}` : "");
 }
