@@ -278,8 +278,9 @@ def _times(watch: WatchSettings, rates: list[float]) -> Iterator[tuple[str, str]
 
 def _cameras_without_watch(config: Config) -> Iterator[Advice]:
     if any(watch.enabled for watch in config.watches.values()):
+        watches = config.watches_by_camera()
         for name, camera in config.cameras.items():
-            if camera.enabled and not config.watches_of(name):
+            if camera.enabled and not watches[name]:
                 yield Advice(f"cameras.{name}", "no watch applies: it is read for nothing")
 
 

@@ -20,12 +20,13 @@ def describe(config: Config, models: Sequence[str] = ()) -> list[str]:
     lines = [_broker(config.mqtt), "; ".join([_model(config), *models])]
     lines += [f"snapshots  {_snapshots(config)}"]
     lines += [f"notices    {_notice(notice)}" for notice in config.notify]
+    watches = config.watches_by_camera()
     for name, camera in config.cameras.items():
         lines += ["", f"camera {name}  {mask_url(camera.url)}, {_pace(camera)}"]
         if camera.enabled:
             lines += [
                 f"    watch {watch_name}  {_watch_line(config, watch_name)}"
-                for watch_name in config.watches_of(name)
+                for watch_name in watches[name]
             ] or ["    nothing is watched for"]
     return lines
 

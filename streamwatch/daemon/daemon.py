@@ -507,4 +507,8 @@ def _names(config: Config) -> Names:
 
 def _pairs(config: Config) -> set[tuple[str, str]]:
     """Every (camera, watch) that has a state."""
-    return {(camera, watch) for camera in config.cameras for watch in config.watches_of(camera)}
+    return {
+        (camera, watch)
+        for camera, watches in config.watches_by_camera().items()
+        for watch in watches
+    }

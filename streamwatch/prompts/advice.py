@@ -69,8 +69,9 @@ def suggestions(config: Config) -> list[Advice]:
 def too_many(config: Config) -> Iterator[Advice]:
     """Cameras that are searched for more than `MOST_PROMPTS` prompts."""
     built_in = distractors(config.detector)
+    by_camera = config.watches_by_camera()
     for name, camera in config.cameras.items():
-        watches = config.watches_of(name).values()
+        watches = by_camera[name].values()
         own = set(chain.from_iterable(chain(*(w.prompts_by_key.values() for w in watches))))
         count = len(own.union(built_in))
         if camera.enabled and own and count > MOST_PROMPTS:

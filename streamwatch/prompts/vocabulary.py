@@ -48,7 +48,7 @@ def vocabularies(
 
 def vocabularies_from(config: Config, vectors: Mapping[str, Vectors]) -> Vocabularies:
     """Build them from `vectors`, which has those that are `needed`."""
-    watches = {camera: config.watches_of(camera) for camera in config.cameras}
+    watches = config.watches_by_camera()
     used = _used(watches)
     named = _named(used)
     rivals = rivals_of(used, config.detector, vectors)
@@ -66,7 +66,7 @@ def vocabularies_from(config: Config, vectors: Mapping[str, Vectors]) -> Vocabul
 def needed(config: Config) -> tuple[str, ...]:
     """The texts whose vectors a configuration needs: the prompts of its watches, distractors, and
     the padding text."""
-    watches = {camera: config.watches_of(camera) for camera in config.cameras}
+    watches = config.watches_by_camera()
     named = _named(_used(watches))
     if not named:
         return ()

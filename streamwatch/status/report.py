@@ -75,10 +75,9 @@ def info(
 
 def roster(config: Config) -> Roster:
     """All cameras and watches for Home Assistant, disabled ones too."""
+    watches = config.watches_by_camera(disabled=True)
     cameras = {
-        name: AnnouncedCamera(
-            camera.name, [watch for watch in config.watches if name in config.cameras_of(watch)]
-        )
+        name: AnnouncedCamera(camera.name, list(watches[name]))
         for name, camera in config.cameras.items()
     }
     return Roster(

@@ -432,6 +432,15 @@ watches:
     assert list(config.watches_of("a")) == ["everywhere", "steps"]
     assert list(config.watches_of("b")) == ["everywhere", "only-b"]
     assert config.watches_of("a")["steps"].prompt == ("cat",)
+    assert config.watches_by_camera() == {
+        camera: config.watches_of(camera) for camera in config.cameras
+    }
+    with_disabled = config.watches_by_camera(disabled=True)
+    assert {camera: list(watches) for camera, watches in with_disabled.items()} == {
+        camera: [name for name in config.watches if camera in config.cameras_of(name)]
+        for camera in config.cameras
+    }
+    assert with_disabled != config.watches_by_camera()
 
 
 # --- files that can't be read --------------------------------------------------------------------

@@ -140,15 +140,33 @@ class Config(Settings):
         return {
             name: watch
             for name, watch in self.watches.items()
-            if watch.enabled and camera in self.cameras_of(name)
+            if watch.enabled
+            and (watch.cameras is None or camera in watch.cameras)
+            and self._has_its_zone(camera, watch)
         }
+
+    def watches_by_camera(self, *, disabled: bool = False) -> dict[str, dict[str, WatchSettings]]:
+        """The same of every camera, in time that grows with what it gives; perhaps with the
+        `disabled` watches too."""
+        found: dict[str, dict[str, WatchSettings]] = {camera: {} for camera in self.cameras}
+        for name, watch in self.watches.items():
+            if watch.enabled or disabled:
+                for camera in self.cameras if watch.cameras is None else watch.cameras:
+                    if self._has_its_zone(camera, watch):
+                        found[camera][name] = watch
+        return found
 
     def cameras_of(self, watch: str) -> tuple[str, ...]:
         """The cameras a watch applies to: those of its `cameras` that have one of its `zones`."""
         settings = self.watches[watch]
+        named = self.cameras.keys() if settings.cameras is None else {*settings.cameras}
         return tuple(
-            name
-            for name, camera in self.cameras.items()
-            if (settings.cameras is None or name in settings.cameras)
-            and (settings.zones is None or not camera.zones.keys().isdisjoint(settings.zones))
+            name for name in self.cameras if name in named and self._has_its_zone(name, settings)
         )
+
+    def _has_its_zone(self, camera: str, watch: WatchSettings) -> bool:
+        """Whether there is this camera, with one of the watch's zones where it names any."""
+        settings = self.cameras.get(camera)
+        if settings is None or watch.zones is None:
+            return settings is not None
+        return not settings.zones.keys().isdisjoint(watch.zones)
