@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from streamwatch.config import listing
+from streamwatch.config import CameraSettings, WatchSettings, listing
 from streamwatch.geometry import Box, Polygon, area, contains, distance, foot, iou
 from streamwatch.learning.learnt import NearMissKind
 from streamwatch.records import Detection, Track
@@ -128,6 +128,16 @@ class Counting:
         """Those of the `zones` a thing stands in that let it count; none where every place does."""
         wanted = self.wanted_zones or frozenset()
         return {name: self.zones.polygons[name] for name in zones if name in wanted}
+
+
+def counting(watch: WatchSettings, camera: CameraSettings, confidence: float) -> Counting:
+    """The conditions of a watch on a camera where it needs this confidence."""
+    return Counting(
+        confidence,
+        (watch.min_area, watch.max_area),
+        None if watch.zones is None else frozenset(watch.zones),
+        Zones(camera.zones, camera.ignore),
+    )
 
 
 def below(confidence: float, needed: float) -> str:

@@ -166,12 +166,7 @@ class Watch:
         self._confidence = confidence
         self.floor = rules.floor(confidence, conditions.model_floor)
         self._company.need(confidence)
-        self._counting = rules.Counting(
-            confidence,
-            (self._settings.min_area, self._settings.max_area),
-            None if self._settings.zones is None else frozenset(self._settings.zones),
-            rules.Zones(conditions.camera.zones, conditions.camera.ignore),
-        )
+        self._counting = rules.counting(self._settings, conditions.camera, confidence)
 
     def sure(self, detections: Sequence[Detection]) -> list[tuple[str, Detection]]:
         """Those of the detections that are this watch's and sure enough to count, with its name."""

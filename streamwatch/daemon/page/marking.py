@@ -10,7 +10,7 @@ from streamwatch.live.marks import Wanted, marks
 from streamwatch.live.pictures import Mark
 from streamwatch.pipeline.pipeline import Setup
 from streamwatch.records import Detection
-from streamwatch.watch.rules import Counting, Zones
+from streamwatch.watch.rules import counting
 
 FRESH_SECONDS = 1.0
 """How long learnt thresholds are taken as they were."""
@@ -41,17 +41,14 @@ class Marks:
         config = setup.config
         if camera not in config.cameras:
             return []
-        settings = config.cameras[camera]
-        places = Zones(settings.zones, settings.ignore)
         return [
             Wanted(
                 name,
                 frozenset(watch.prompt),
-                Counting(
+                counting(
+                    watch,
+                    config.cameras[camera],
                     self._learning.in_force(name).get(camera, config.confidence_of(name)),
-                    (watch.min_area, watch.max_area),
-                    None if watch.zones is None else frozenset(watch.zones),
-                    places,
                 ),
                 frozenset(setup.vocabularies.rivals.get(name, ())),
             )
