@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from streamwatch.live.pictures import Mark, in_shares
+from streamwatch.pictures.shots import Mark, in_shares
 from streamwatch.records import Detection
 from streamwatch.watch.rules import Counting, beaten_by
 
@@ -35,8 +35,10 @@ def marks(
         each.watch: [found for found in detections if found.prompt in each.rivals]
         for each in wanted
     }
-    made = []
+    made: list[Mark] = []
     for found in sorted(detections, key=lambda each: each.confidence, reverse=True):
+        if len(made) == MOST_MARKS:
+            break
         asking = [each for each in wanted if found.prompt in each.prompts]
         if not asking:
             continue
@@ -45,7 +47,7 @@ def marks(
         why = "" if counts else "; ".join(reasons[asking[0].watch])
         box = in_shares(found.box, size)
         made.append(Mark(found.prompt, found.confidence, box, counts, why))
-    return tuple(made[:MOST_MARKS])
+    return tuple(made)
 
 
 def _reasons(

@@ -8,12 +8,11 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from streamwatch.errors import StreamwatchError, first_line
-from streamwatch.geometry import Box
 from streamwatch.logs import Seldom
 from streamwatch.pictures.drawing import NOT_DRAWN, jpeg
+from streamwatch.pictures.shots import Mark, Shot
 from streamwatch.records import Detection, Frame
 
 log = logging.getLogger(__name__)
@@ -28,29 +27,6 @@ MOST_A_SECOND = 10.0
 """Pictures of one camera, whatever its `fps`."""
 MOST_BYTES_A_SECOND = 1_500_000.0
 """To one viewer: twelve tiles at five pictures a second, or one large picture at ten."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A thing to draw. `box` is in shares of width and height; `watches` are those for which it
-    counts; where it counts for none, `why` says why, in words."""
-
-    prompt: str
-    confidence: float
-    box: Box
-    watches: tuple[str, ...]
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Shot:
-    """One picture of a camera. `size` is (width, height) of the whole frame in pixels."""
-
-    camera: str
-    captured_at: datetime
-    size: tuple[int, int]
-    marks: tuple[Mark, ...]
-    jpeg: bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -294,11 +270,6 @@ def rendered(frame: Frame, marks: tuple[Mark, ...], width: int) -> Shot:
     height = max(1, round(whole[1] * width / whole[0]))
     content = jpeg(frame.picture.bgr((width, height)), QUALITY)
     return Shot(frame.camera, frame.captured_at, whole, marks, content)
-
-
-def in_shares(box: Box, size: tuple[int, int]) -> Box:
-    width, height = size
-    return box[0] / width, box[1] / height, box[2] / width, box[3] / height
 
 
 def _rendered_width(asked: int, most: int) -> int:

@@ -14,8 +14,9 @@ from typing import TypeVar
 from streamwatch.config import WatchSettings
 from streamwatch.errors import StreamwatchError
 from streamwatch.live.marks import Wanted, marks
-from streamwatch.live.pictures import Shot, rendered
+from streamwatch.live.pictures import rendered
 from streamwatch.pictures.drawing import NOT_DRAWN
+from streamwatch.pictures.shots import Shot
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.prompts.vocabulary import needed, vocabularies_from
 from streamwatch.records import Vocabulary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamwatch.geometry import Box
 from streamwatch.live.marks import MOST_MARKS, Wanted, marks
-from streamwatch.live.pictures import Mark
+from streamwatch.pictures.shots import Mark
 from streamwatch.records import Detection
 from streamwatch.watch.rules import Counting, Zones
 

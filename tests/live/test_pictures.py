@@ -22,11 +22,9 @@ from streamwatch.live.pictures import (
     MOST_VIEWERS,
     WIDTHS_PX,
     LivePictures,
-    Mark,
-    Shot,
     TooManyViewers,
-    in_shares,
 )
+from streamwatch.pictures.shots import Mark, Shot, in_shares
 from streamwatch.records import Detection, Frame, Image, Luma
 from tests.publisher.running import Clock, wait_until
 

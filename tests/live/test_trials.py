@@ -12,8 +12,8 @@ import pytest
 from streamwatch.config import CameraSettings, Config, DetectorSettings, WatchSettings
 from streamwatch.errors import StreamwatchError
 from streamwatch.live import trials as trials_module
-from streamwatch.live.pictures import Shot
 from streamwatch.live.trials import MOST_TRIALS, TRIAL, Trial, Trials, Words
+from streamwatch.pictures.shots import Shot
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.records import Event
 

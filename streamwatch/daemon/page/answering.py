@@ -28,12 +28,13 @@ from streamwatch.errors import StreamwatchError
 from streamwatch.history.history import History, Wanted
 from streamwatch.history.visits import Visit
 from streamwatch.learning.learning import Learning, Lesson
-from streamwatch.live.pictures import LivePictures, Shot, Viewer
+from streamwatch.live.pictures import LivePictures, Viewer
 from streamwatch.live.trials import MOST_PROMPTS, Trial, Trials
 from streamwatch.live.trials import Words as Tried
 from streamwatch.pictures.folder import crop_name, named
+from streamwatch.pictures.shots import Shot
 from streamwatch.pipeline.pipeline import Pipeline
-from streamwatch.web.page.answers import AlertsWanted, Document, Words
+from streamwatch.web.page.answers import Document, Words
 
 APPLY_SECONDS = 7.0
 """How long an edit is waited for; a connection ends after ten."""
@@ -82,11 +83,8 @@ class PageAnswers:
     def watches(self) -> list[Document]:
         return documents.watches(self._pipeline.current.config, self._learning.overview())
 
-    def alerts(self, wanted: AlertsWanted) -> list[Document]:
-        found = self._history.recent(
-            Wanted(wanted.camera, wanted.watch, wanted.before), MOST_ALERTS
-        )
-        return self._alerts(found)
+    def alerts(self, wanted: Wanted) -> list[Document]:
+        return self._alerts(self._history.recent(wanted, MOST_ALERTS))
 
     def alert(self, id: str) -> Document | None:
         found = self._history.visit(id)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from streamwatch.learning.learning import Learning
 from streamwatch.live.marks import Wanted, marks
-from streamwatch.live.pictures import Mark
+from streamwatch.pictures.shots import Mark
 from streamwatch.pipeline.pipeline import Setup
 from streamwatch.records import Detection
 from streamwatch.watch.rules import counting

@@ -4,44 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Protocol
 
 from streamwatch.config import Edit, Preview
-from streamwatch.geometry import Box
+from streamwatch.history.history import Wanted
+from streamwatch.pictures.shots import Shot
 
 Document = dict[str, Any]
 """Values that JSON has."""
-
-
-class Mark(Protocol):
-    """A thing to draw; see `live.pictures.Mark`."""
-
-    @property
-    def prompt(self) -> str: ...
-    @property
-    def confidence(self) -> float: ...
-    @property
-    def box(self) -> Box: ...
-    @property
-    def watches(self) -> tuple[str, ...]: ...
-    @property
-    def why(self) -> str: ...
-
-
-class Shot(Protocol):
-    """One picture of a camera; see `live.pictures.Shot`."""
-
-    @property
-    def camera(self) -> str: ...
-    @property
-    def captured_at(self) -> datetime: ...
-    @property
-    def size(self) -> tuple[int, int]: ...
-    @property
-    def marks(self) -> Sequence[Mark]: ...
-    @property
-    def jpeg(self) -> bytes: ...
 
 
 class Viewer(Protocol):
@@ -70,15 +40,6 @@ class Words:
     width: int
 
 
-@dataclass(frozen=True, slots=True)
-class AlertsWanted:
-    """Which alerts: of a camera, of a watch, those before another in the list, by its id."""
-
-    camera: str | None = None
-    watch: str | None = None
-    before: str | None = None
-
-
 class Answers(Protocol):
     """Called in the page's threads, which may wait. What people get wrong is a StreamwatchError."""
 
@@ -95,7 +56,7 @@ class Answers(Protocol):
         """The watches' settings, and what is known of them."""
         ...
 
-    def alerts(self, wanted: AlertsWanted) -> list[Document]:
+    def alerts(self, wanted: Wanted) -> list[Document]:
         """The newest first."""
         ...
 

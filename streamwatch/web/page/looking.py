@@ -13,7 +13,8 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from streamwatch.errors import StreamwatchError
-from streamwatch.web.page.answers import Answers, Shot, Trial, Viewer, Words
+from streamwatch.pictures.shots import Shot
+from streamwatch.web.page.answers import Answers, Trial, Viewer, Words
 
 STATE_SECONDS = 1.0
 LARGEST_MESSAGE = 16 * 1024

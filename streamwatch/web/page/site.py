@@ -22,9 +22,10 @@ from starlette.websockets import WebSocket
 from streamwatch import __version__
 from streamwatch.config import HttpSettings, Preview
 from streamwatch.errors import ConfigError, StreamwatchError
+from streamwatch.history.history import Wanted
 from streamwatch.web.page import edits
 from streamwatch.web.page.access import SESSION_SECONDS, Access, Refused, client_of
-from streamwatch.web.page.answers import AlertsWanted, Answers, Document
+from streamwatch.web.page.answers import Answers, Document
 from streamwatch.web.page.guard import Guard
 from streamwatch.web.page.looking import STATE_SECONDS, look
 from streamwatch.web.replies import text
@@ -180,7 +181,7 @@ class Site:
     def _alerts(self, request: Request) -> Response:
         query = request.query_params
         camera, watch = query.get("camera") or None, query.get("watch") or None
-        alerts = self._answers.alerts(AlertsWanted(camera, watch, query.get("before")))
+        alerts = self._answers.alerts(Wanted(camera, watch, query.get("before")))
         return self._page(
             "alerts",
             alerts=alerts,

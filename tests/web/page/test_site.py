@@ -22,10 +22,12 @@ from websockets.sync.client import ClientConnection, connect
 from streamwatch.config import Edit, HttpSettings, Hunk, Preview
 from streamwatch.daemon.page.answering import read_picture
 from streamwatch.errors import ConfigError, Problem, StreamwatchError
-from streamwatch.live.pictures import LivePictures, Mark, Shot
+from streamwatch.history.history import Wanted
+from streamwatch.live.pictures import LivePictures
+from streamwatch.pictures.shots import Mark, Shot
 from streamwatch.web.app import Pages
 from streamwatch.web.page.access import MOST_WRONG
-from streamwatch.web.page.answers import AlertsWanted, Document, Trial, Viewer, Words
+from streamwatch.web.page.answers import Document, Trial, Viewer, Words
 from streamwatch.web.page.looking import LARGEST_MESSAGE
 from streamwatch.web.page.site import LARGEST_BODY
 from streamwatch.web.server import Listener
@@ -72,7 +74,7 @@ class Answered:
     def watches(self) -> list[Document]:
         return []
 
-    def alerts(self, wanted: AlertsWanted) -> list[Document]:
+    def alerts(self, wanted: Wanted) -> list[Document]:
         self.asked.append(wanted)
         return []
 
