@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -17,9 +17,11 @@ from streamwatch.errors import StreamwatchError
 from streamwatch.web.page.access import Access, client_of
 from streamwatch.web.page.answers import Answers
 from streamwatch.web.page.guard import Guard
-from streamwatch.web.page.site import Site
 from streamwatch.web.replies import text
 from streamwatch.web.threads import Threads
+
+if TYPE_CHECKING:
+    from streamwatch.web.page.site import Site
 
 THREADS = 4
 """How many pages are made at the same time."""
@@ -88,6 +90,9 @@ class App:
         self._site: Site | None = None
         self._page: ASGIApp = self._plain
         if pages.answers is not None and settings is not None and settings.has_page:
+            # Imported here since only a daemon with a page needs its templates' library.
+            from streamwatch.web.page.site import Site
+
             assert self._access is not None
             guard = Guard(settings, self._access)
             self._site = Site(settings, self._access, guard, pages.answers)

@@ -7,10 +7,12 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
+
+_Made = TypeVar("_Made")
 
 
 class Threads:
@@ -21,8 +23,7 @@ class Threads:
 
     def __init__(self, name: str, count: int) -> None:
         self._count = count
-        self._waiting: queue.SimpleQueue[tuple[Future[Response], Callable[[], Response]] | None]
-        self._waiting = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         for number in range(count):
             threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True).start()
 
@@ -45,9 +46,18 @@ class Threads:
 
         return answer
 
-    def submit(self, make: Callable[[], Response]) -> Future[Response]:
-        future: Future[Response] = Future()
-        self._waiting.put((future, make))
+    def submit(self, make: Callable[[], _Made]) -> Future[_Made]:
+        future: Future[_Made] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(make())
+            except Exception as error:
+                future.set_exception(error)
+
+        self._waiting.put(run)
         return future
 
     def close(self) -> None:
@@ -55,14 +65,8 @@ class Threads:
             self._waiting.put(None)
 
     def _run(self) -> None:
-        while (task := self._waiting.get()) is not None:
-            future, make = task
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                future.set_result(make())
-            except Exception as error:
-                future.set_exception(error)
+        while (run := self._waiting.get()) is not None:
+            run()
 
 
 async def _gone(request: Request) -> None:

@@ -80,20 +80,12 @@ def camera(config: Config, name: str) -> dict[str, Any] | None:
     return {
         "name": name,
         "title": settings.name or name,
-        "enabled": settings.enabled,
         "zones": {zone: points(polygon) for zone, polygon in settings.zones.items()},
         "ignore": [points(polygon) for polygon in settings.ignore],
         "mask": [points(polygon) for polygon in settings.mask],
         "crop": None if settings.crop is None else list(settings.crop),
         "watches": [
-            {
-                "name": watch,
-                "title": of_watch.name or watch,
-                "prompts": list(of_watch.prompt),
-                "min_area": of_watch.min_area,
-                "max_area": of_watch.max_area,
-                "zones": None if of_watch.zones is None else list(of_watch.zones),
-            }
+            {"name": watch, "title": of_watch.name or watch}
             for watch, of_watch in config.watches_of(name).items()
         ],
     }
@@ -118,8 +110,6 @@ def watches(config: Config, overview: Mapping[str, Any]) -> list[dict[str, Any]]
                 "confidence": watch.confidence,
                 "needed": config.confidence_of(name),
                 "cameras": list(config.cameras_of(name)),
-                "zones": None if watch.zones is None else list(watch.zones),
-                "min_area": watch.min_area,
                 "suggested": known.get("suggested"),
                 "by_camera": known.get("cameras", {}),
                 "seen": _together(known.get("cameras", {}).values()),

@@ -62,7 +62,7 @@ async def look(socket: WebSocket, answers: Answers, state: State) -> None:
 
 
 class _Looking:
-    """One who looks. All but `_give` is for the event loop."""
+    """One who looks. For the event loop; only what a trial gives comes from a thread of its own."""
 
     def __init__(
         self, socket: WebSocket, answers: Answers, viewer: Viewer, wake: Callable[[], None]
@@ -74,7 +74,6 @@ class _Looking:
         self._trial: Trial | None = None
         self._trial_number = 0
         self._tried: list[tuple[int, Shot | str]] = []
-        self._sending = asyncio.Lock()
 
     def close(self) -> None:
         self._end_trial()
@@ -143,15 +142,15 @@ class _Looking:
             await awake.wait()
             awake.clear()
             for shot in self._viewer.take():
-                await self._send_bytes(packed("live", shot))
+                await self._socket.send_bytes(packed("live", shot))
             while self._tried:
                 number, what = self._tried.pop(0)
                 if number != self._trial_number:
                     continue
                 if isinstance(what, str):
-                    await self._send_text(json.dumps({"trial": what}))
+                    await self._socket.send_text(json.dumps({"trial": what}))
                 else:
-                    await self._send_bytes(packed("trial", what))
+                    await self._socket.send_bytes(packed("trial", what))
 
     async def tell(self, state: State) -> None:
         """Send the state whenever it is another, looked at each second."""
@@ -160,16 +159,8 @@ class _Looking:
             now = await state()
             if now != before:
                 before = now
-                await self._send_text(now)
+                await self._socket.send_text(now)
             await asyncio.sleep(STATE_SECONDS)
-
-    async def _send_text(self, text: str) -> None:
-        async with self._sending:
-            await self._socket.send_text(text)
-
-    async def _send_bytes(self, content: bytes) -> None:
-        async with self._sending:
-            await self._socket.send_bytes(content)
 
 
 def packed(kind: str, shot: Shot) -> bytes:

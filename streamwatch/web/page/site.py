@@ -96,9 +96,9 @@ class Site:
         changes: dict[str, Callable[[Request], Response]] = {
             "/login": self._log_in,
             "/logout": self._log_out,
-            "/edits/preview": self._preview,
-            "/edits": self._edit,
-            "/teach": self._teach,
+            "/edits/preview": self._preview if self._settings.edits else _only_shows,
+            "/edits": self._edit if self._settings.edits else _only_shows,
+            "/teach": self._teach if self._settings.edits else _only_shows,
         }
         found: list[BaseRoute] = [
             Route(path, self._threads.endpoint(make), methods=["GET"])
@@ -256,8 +256,6 @@ class Site:
         return self._changed(request, lambda edit, seen: {"done": self._answers.apply(edit, seen)})
 
     def _changed(self, request: Request, change: Callable[[Any, str], Document]) -> Response:
-        if not self._settings.edits:
-            return _problem("nothing may be changed here: http.edits is false", 403)
         try:
             edit, seen = edits.parsed(request.state.body)
             return JSONResponse(change(edit, seen))
@@ -271,8 +269,6 @@ class Site:
             return _problem(str(error), 422)
 
     def _teach(self, request: Request) -> Response:
-        if not self._settings.edits:
-            return _problem("nothing may be changed here: http.edits is false", 403)
         try:
             fields = json.loads(request.state.body)
             id, said = fields["id"], fields["is"]
@@ -293,9 +289,8 @@ class Site:
         """Made once for all who look."""
         async with self._state_lock:
             if time.monotonic() - self._state_at >= STATE_SECONDS * 0.9:
-                made = self._threads.submit(lambda: JSONResponse({"state": self._answers.state}))
-                answer = await asyncio.wrap_future(made)
-                self._state = bytes(answer.body).decode()
+                made = self._threads.submit(lambda: json.dumps({"state": self._answers.state}))
+                self._state = await asyncio.wrap_future(made)
                 self._state_at = time.monotonic()
             return self._state
 
@@ -322,6 +317,10 @@ def _shown(preview: Preview) -> Document:
             for hunk in preview.hunks
         ],
     }
+
+
+def _only_shows(_request: Request) -> Response:
+    return _problem("nothing may be changed here: http.edits is false", 403)
 
 
 def _problem(sentence: str, code: int) -> Response:

@@ -25,7 +25,7 @@ if (form) {
   const before = { prompt: lines("prompt"), not: lines("not"), learns: learns.checked, enabled: document.getElementById("enabled").checked, confidence: range.value };
   const follow = () => {
     shown.value = Number(range.value).toFixed(2);
-    if (form.dataset.edits !== "no") range.disabled = learns.checked || document.documentElement.dataset.edits === "no";
+    range.disabled = learns.checked || document.documentElement.dataset.edits === "no";
   };
   range.addEventListener("input", follow);
   learns.addEventListener("change", follow);
