@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -79,6 +79,46 @@ def move_aside(file: Path, why: str = "broken") -> Path:
         with suppress(FileNotFoundError):
             Path(f"{file}{suffix}").rename(f"{aside}{suffix}")
     return aside
+
+
+class NewerVersion(Exception):  # noqa: N818 - reads as what happened
+    """The file was written by a newer version of streamwatch."""
+
+
+def prepare(database: sqlite3.Connection, versions: Sequence[str], cache_kb: int) -> None:
+    """Have the tables in a file of which a power cut may take the last few transactions
+    (`synchronous=NORMAL` in WAL mode), but no part of one.
+
+    `versions` are SQL that makes each version of the one before. `cache_kb` is what of the file is
+    in memory, in place of SQLite's 2 MB. Raises NewerVersion and sqlite3.Error.
+    """
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = NORMAL")
+    database.execute(f"PRAGMA cache_size = -{cache_kb}")
+    demand_sound(database)
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > len(versions):
+        raise NewerVersion
+    if version < len(versions):
+        with transaction(database):
+            for change in versions[version:]:
+                for statement in change.split(";"):
+                    database.execute(statement)
+            database.execute(f"PRAGMA user_version = {len(versions)}")
+
+
+def moved_aside(file: Path, error: Exception) -> str | None:
+    """Move aside a file that is broken, or a newer version's; what was done, in words for after its
+    name. None where the file is not at fault.
+
+    Raises OSError.
+    """
+    newer = isinstance(error, NewerVersion)
+    if not newer and not is_broken(error):
+        return None
+    aside = move_aside(file, "newer" if newer else "broken")
+    why = "is a newer version's" if newer else f"is broken ({reason(error)})"
+    return f"{why}; it is kept as {aside.name}"
 
 
 def reason(error: Exception) -> str:

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.text import Text
 
 from streamwatch.cli.status import table
-from streamwatch.databases import reason
+from streamwatch.databases import NewerVersion, reason
 from streamwatch.errors import StreamwatchError
-from streamwatch.learning.store import NewerVersion, Store
+from streamwatch.learning.store import Store
 from streamwatch.learning.votes import shown
 from streamwatch.paths import state_file, status_sockets
 from streamwatch.status import socket

@@ -137,7 +137,7 @@ class Daemon:
                 _names(config),
                 config.mqtt.outbox,
                 tell=self._report_notices,
-                complain=self._report_lost_notices,
+                complain=partial(self._complain, "publisher"),
             )
             started.callback(self._notices.stop, DRAIN_SECONDS)
             self._learning = Learning(
@@ -147,7 +147,7 @@ class Daemon:
                 config,
                 on_near_miss=self._publisher.near_miss,
                 on_change=self._declare_later,
-                complain=self._report_learning,
+                complain=partial(self._complain, "detector"),
             )
             started.callback(self._learning.stop, DRAIN_SECONDS)
             self._history = History(
@@ -155,7 +155,7 @@ class Daemon:
                 if self._followed is None
                 else state_file("history", self._followed.path, ".sqlite3"),
                 config.snapshots.keep,
-                complain=self._report_history,
+                complain=partial(self._complain, "publisher"),
             )
             started.callback(self._history.stop, DRAIN_SECONDS)
             self._live = LivePictures(
@@ -428,10 +428,6 @@ class Daemon:
             self._problems.end(("notices", service))
         self._declare_later()
 
-    def _report_lost_notices(self, sentence: str) -> None:
-        log.error("%s", sentence)
-        self._publisher.error(ErrorReport("publisher", sentence))
-
     def _report_shortage(self, short: Mapping[str, Short]) -> None:
         """For which cameras the detector is too slow: in the same places."""
         if short:
@@ -447,15 +443,10 @@ class Daemon:
             log.info("the detector keeps up with its cameras again")
         self._declare_later()
 
-    def _report_history(self, sentence: str) -> None:
-        """What can't be kept of past alerts: these themselves go on."""
+    def _complain(self, kind: ErrorKind, sentence: str) -> None:
+        """What is lost, and alerts go on without: of notices, of what is learnt, of past alerts."""
         log.error("%s", sentence)
-        self._publisher.error(ErrorReport("publisher", sentence))
-
-    def _report_learning(self, sentence: str) -> None:
-        """What can't be kept of what is learnt: alerts go on without."""
-        log.error("%s", sentence)
-        self._publisher.error(ErrorReport("detector", sentence))
+        self._publisher.error(ErrorReport(kind, sentence))
 
     def _declare_later(self) -> None:
         """Publish `P/info` again: the detector runs compiled now, or something was learnt."""

@@ -14,22 +14,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from streamwatch.databases import (
-    demand_sound,
-    is_broken,
-    move_aside,
-    opened,
-    reason,
-    transaction,
-)
+from streamwatch.databases import NewerVersion, moved_aside, opened, prepare, reason, transaction
 from streamwatch.elapsed import Elapsed
 from streamwatch.history.visits import Visit, row_of, visit_of, with_event
 from streamwatch.records import Event
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
-"""SQLite's `user_version`."""
 CACHE_KB = 256
 MOST_VISITS = 20_000
 """The oldest go first."""
@@ -47,10 +38,11 @@ CREATE TABLE visits (
 );
 CREATE INDEX visits_by_time ON visits (started_at);
 """
-
-
-class _NewerVersion(sqlite3.Error):
-    """The file was written by a newer version of streamwatch."""
+_CHANGES = (_TABLE,)
+"""What makes each version of the one before."""
+VERSION = len(_CHANGES)
+"""SQLite's `user_version`."""
+_COLUMNS = "id, camera, watch, started_at, row"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +122,13 @@ class History:
             conditions.append("(started_at, id) < (SELECT started_at, id FROM visits WHERE id = ?)")
             values.append(wanted.before)
         return self._read(
-            f"SELECT id, camera, watch, started_at, row FROM visits WHERE"
-            f" {' AND '.join(conditions)} ORDER BY started_at DESC, id DESC LIMIT ?",
+            f"SELECT {_COLUMNS} FROM visits WHERE {' AND '.join(conditions)}"
+            " ORDER BY started_at DESC, id DESC LIMIT ?",
             (*values, most),
         )
 
     def visit(self, id: str) -> Visit | None:
-        found = self._read(
-            "SELECT id, camera, watch, started_at, row FROM visits WHERE id = ?", (id,)
-        )
+        found = self._read(f"SELECT {_COLUMNS} FROM visits WHERE id = ?", (id,))
         return found[0] if found else None
 
     def _read(self, query: str, values: tuple[object, ...]) -> list[Visit]:
@@ -193,15 +183,12 @@ class History:
             self._open_again_at = time.monotonic() + RETRY_SECONDS
             try:
                 self._database = self._prepared()
-            except sqlite3.Error as error:
-                newer = isinstance(error, _NewerVersion)
-                if self._file is None or not (newer or is_broken(error)):
+            except (NewerVersion, sqlite3.Error) as error:
+                done = None if self._file is None else moved_aside(self._file, error)
+                if done is None:
                     raise
-                aside = move_aside(self._file, "newer" if newer else "broken")
-                why = "is a newer version's" if newer else f"is broken ({reason(error)})"
                 self._complain(
-                    f"the file {self._file} of past alerts {why}; it is kept as {aside.name}, and"
-                    " the list begins anew"
+                    f"the file {self._file} of past alerts {done}, and the list begins anew"
                 )
                 self._database = self._prepared()
         return self._database
@@ -211,19 +198,8 @@ class History:
             self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         database = opened(self._file)
         try:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = NORMAL")
-            database.execute(f"PRAGMA cache_size = -{CACHE_KB}")
-            demand_sound(database)
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            if version > VERSION:
-                raise _NewerVersion
-            if version < VERSION:
-                with transaction(database):
-                    for statement in _TABLE.split(";"):
-                        database.execute(statement)
-                    database.execute(f"PRAGMA user_version = {VERSION}")
-            database.execute("SELECT id, camera, watch, started_at, row FROM visits LIMIT 0")
+            prepare(database, _CHANGES, CACHE_KB)
+            database.execute(f"SELECT {_COLUMNS} FROM visits LIMIT 0")
         except BaseException:
             database.close()
             raise
@@ -249,12 +225,11 @@ class History:
 
     def _put(self, database: sqlite3.Connection, event: Event) -> None:
         found = database.execute(
-            "SELECT id, camera, watch, started_at, row FROM visits WHERE id = ?", (event.id,)
+            f"SELECT {_COLUMNS} FROM visits WHERE id = ?", (event.id,)
         ).fetchone()
         visit = with_event(None if found is None else _read_row(*found), event)
         database.execute(
-            "INSERT OR REPLACE INTO visits (id, camera, watch, started_at, row)"
-            " VALUES (?, ?, ?, ?, ?)",
+            f"INSERT OR REPLACE INTO visits ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)",
             (
                 *(visit.id, visit.camera, visit.watch, visit.started_at.timestamp()),
                 json.dumps(row_of(visit)),

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from streamwatch.databases import is_broken, move_aside, reason
-from streamwatch.learning.store import Contents, NewerVersion, Store
+from streamwatch.databases import NewerVersion, moved_aside, reason
+from streamwatch.learning.store import Contents, Store
 
 log = logging.getLogger(__name__)
 
@@ -97,18 +97,11 @@ class Saving:
         """The file, or a new one in its place. Raises OSError or sqlite3.Error."""
         try:
             return self._opened_as_it_is()
-        except NewerVersion:
-            aside = move_aside(self._file, "newer")
-            why = "is a newer version's"
-        except sqlite3.Error as error:
-            if not is_broken(error):
+        except (NewerVersion, sqlite3.Error) as error:
+            done = moved_aside(self._file, error)
+            if done is None:
                 raise
-            aside = move_aside(self._file)
-            why = f"is broken ({reason(error)})"
-        self._complain(
-            f"the file {self._file} of what is learnt {why}; it is kept as {aside.name}, and"
-            " learning begins anew"
-        )
+        self._complain(f"the file {self._file} of what is learnt {done}, and learning begins anew")
         return self._opened_as_it_is()
 
     def _opened_as_it_is(self) -> Store:

@@ -9,14 +9,12 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar, get_args
 
-from streamwatch.databases import demand_sound, opened, transaction
+from streamwatch.databases import opened, prepare, transaction
 from streamwatch.learning import rows
 from streamwatch.learning.learnt import Learnt, NearMiss, NearMissKind, Subject, ToldVisit, Vote
 from streamwatch.learning.near_misses import Day, Kept
 from streamwatch.learning.rows import FORMAT, NotUnderstood
 
-VERSION = 2
-"""SQLite's `user_version`."""
 CACHE_KB = 256
 """Of the file in memory, in place of SQLite's 2 MB: everything is there already."""
 MOST_SET_ASIDE = 1000
@@ -51,10 +49,8 @@ CREATE TABLE set_aside (number INTEGER PRIMARY KEY, of TEXT, row TEXT, reason TE
 _REACHES = "ALTER TABLE near_misses ADD COLUMN reach REAL NOT NULL DEFAULT 0"
 _CHANGES = (_TABLES, _REACHES)
 """What makes each version of the one before."""
-
-
-class NewerVersion(Exception):  # noqa: N818 - reads as what happened
-    """The file was written by a newer version of streamwatch."""
+VERSION = len(_CHANGES)
+"""SQLite's `user_version`."""
 
 
 @dataclass(slots=True)
@@ -86,20 +82,8 @@ class Store:
             raise
 
     def _prepare(self) -> None:
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = NORMAL")
         self._database.execute("PRAGMA foreign_keys = ON")
-        self._database.execute(f"PRAGMA cache_size = -{CACHE_KB}")
-        demand_sound(self._database)
-        (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            raise NewerVersion
-        if version < VERSION:
-            with transaction(self._database):
-                for change in _CHANGES[version:]:
-                    for statement in change.split(";"):
-                        self._database.execute(statement)
-                self._database.execute(f"PRAGMA user_version = {VERSION}")
+        prepare(self._database, _CHANGES, CACHE_KB)
 
     def load(self) -> Contents:
         """Everything; what is not understood is set aside in a table of its own."""

@@ -17,11 +17,12 @@ from pathlib import Path
 
 import pytest
 
+from streamwatch.databases import NewerVersion
 from streamwatch.learning import rows, saving
 from streamwatch.learning.learnt import Learnt, Subject, Vote
 from streamwatch.learning.near_misses import Day, Kept
 from streamwatch.learning.saving import Saving
-from streamwatch.learning.store import MOST_SET_ASIDE, VERSION, Contents, NewerVersion, Store
+from streamwatch.learning.store import MOST_SET_ASIDE, VERSION, Contents, Store
 from tests.learning.lessons import BOX, MOMENT, SUBJECT, near_miss, told_visit, vector, vote
 from tests.publisher.running import Clock
 

@@ -64,11 +64,17 @@ def _put(text: str, edit: Edit, value: object) -> str:
     before = _values(text, edit.section).get(edit.name)
     if not isinstance(before, dict) or not isinstance(value, dict):
         return _set(text, (edit.section,), edit.name, value)
-    at = (edit.section, edit.name)
-    for key, item in value.items():
+    return _overwritten(text, (edit.section, edit.name), before, value)
+
+
+def _overwritten(
+    text: str, at: tuple[str, ...], before: Mapping[str, object], now: Mapping[str, object]
+) -> str:
+    """Write only the keys of the mapping at `at` that change."""
+    for key, item in now.items():
         if key not in before or before[key] != item:
             text = _set(text, at, key, item)
-    for key in before.keys() - value.keys():
+    for key in before.keys() - now.keys():
         text = _removed(text, at, key)
     return text
 
@@ -99,12 +105,7 @@ def _set_within(text: str, at: tuple[str, str, str], before: object, value: obje
         whole = None
     if whole is None:
         return _set(text, at[:2], at[2], value, levels=1)
-    for key, item in value.items():
-        if before.get(key) != item:
-            text = _set(text, at, key, item)
-    for key in before.keys() - value.keys():
-        text = _removed(text, at, key)
-    return text
+    return _overwritten(text, at, before, value)
 
 
 def _values(text: str, section: str) -> Mapping[str, object]:

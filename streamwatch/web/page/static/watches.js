@@ -22,7 +22,8 @@ const form = document.getElementById("edit");
 if (form) {
   const name = form.closest("[data-watch]").dataset.watch;
   const [range, shown, learns] = ["confidence", "confidence-shown", "learns"].map((id) => document.getElementById(id));
-  const before = { prompt: lines("prompt"), not: lines("not"), learns: learns.checked, enabled: document.getElementById("enabled").checked, confidence: range.value };
+  const written = () => ({ prompt: lines("prompt"), not: lines("not"), learns: learns.checked, enabled: document.getElementById("enabled").checked, confidence: range.value });
+  let before = written();
   const follow = () => {
     shown.value = Number(range.value).toFixed(2);
     range.disabled = learns.checked || document.documentElement.dataset.edits === "no";
@@ -37,13 +38,12 @@ if (form) {
   });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const set = {};
-    const prompt = lines("prompt"), rivals = lines("not"), enabled = document.getElementById("enabled").checked;
-    if (prompt.join("\n") !== before.prompt.join("\n")) set.prompt = oneOrAll(prompt);
-    if (rivals.join("\n") !== before.not.join("\n")) set.not = rivals.length ? oneOrAll(rivals) : null;
-    if (enabled !== before.enabled) set.enabled = enabled;
-    if (learns.checked && !before.learns) set.confidence = "auto";
-    else if (!learns.checked && (before.learns || range.value !== before.confidence)) set.confidence = Number(range.value);
+    const set = {}, now = written();
+    if (now.prompt.join("\n") !== before.prompt.join("\n")) set.prompt = oneOrAll(now.prompt);
+    if (now.not.join("\n") !== before.not.join("\n")) set.not = now.not.length ? oneOrAll(now.not) : null;
+    if (now.enabled !== before.enabled) set.enabled = now.enabled;
+    if (now.learns && !before.learns) set.confidence = "auto";
+    else if (!now.learns && (before.learns || now.confidence !== before.confidence)) set.confidence = Number(now.confidence);
     await change({ section: "watches", name, set }, `Change ${name}`, false);
   });
   document.getElementById("remove")?.addEventListener("click", () => change({ section: "watches", name, remove: true }, `Remove ${name}`, true));
@@ -53,8 +53,6 @@ if (form) {
     said.className = outcome?.problems ? "problem" : "";
     said.textContent = told(outcome);
     if (outcome?.done && gone) location.href = `${root}/watches`;
-    else if (outcome?.done) {
-      Object.assign(before, { prompt: lines("prompt"), not: lines("not"), learns: learns.checked, enabled: document.getElementById("enabled").checked, confidence: range.value });
-    }
+    else if (outcome?.done) before = written();
   }
 }
