@@ -8,7 +8,7 @@ import stat
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +28,7 @@ from streamwatch.history.history import (
 )
 from streamwatch.history.visits import Visit
 from streamwatch.records import Event, Image, Luma, MarkedPicture
+from tests.parts.databases import cut_in_the_middle, edited, no_database
 from tests.publisher.events import MOMENT, end_event, new_event, update_event
 from tests.publisher.running import Clock, wait_until
 
@@ -98,12 +99,6 @@ def threads() -> list[threading.Thread]:
 
 
 Begin = Callable[..., Kept]
-
-
-@contextmanager
-def edited(file: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(file, isolation_level=None)) as database:
-        yield database
 
 
 def at(minutes: float, **changes: Any) -> Event:
@@ -313,16 +308,6 @@ def filled(begin: Begin, file: Path) -> None:
     kept = begin(file)
     kept.take(new_event(id="a"), at(5, id="b"))
     kept.history.stop(PATIENCE_SECONDS)
-
-
-def no_database(file: Path) -> None:
-    file.write_bytes(b"not a database" * 1000)
-
-
-def cut_in_the_middle(file: Path) -> None:
-    content = bytearray(file.read_bytes())
-    content[4096:8192] = b"\xff" * 4096
-    file.write_bytes(content)
 
 
 def without_a_table(file: Path) -> None:

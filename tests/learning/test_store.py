@@ -24,6 +24,7 @@ from streamwatch.learning.near_misses import Day, Kept
 from streamwatch.learning.saving import Saving
 from streamwatch.learning.store import MOST_SET_ASIDE, VERSION, Contents, Store
 from tests.learning.lessons import BOX, MOMENT, SUBJECT, near_miss, told_visit, vector, vote
+from tests.parts.databases import cut_in_the_middle, edited, no_database
 from tests.publisher.running import Clock
 
 TODAY = date(2026, 1, 2)
@@ -40,12 +41,6 @@ def file(tmp_path: Path) -> Path:
 def opened(file: Path) -> Iterator[Store]:
     with closing(Store(file)) as store:
         yield store
-
-
-@contextmanager
-def edited(file: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(file, isolation_level=None)) as database:
-        yield database
 
 
 def loaded(file: Path) -> Contents:
@@ -226,16 +221,6 @@ def test_a_file_of_a_newer_version_is_moved_aside(file: Path) -> None:
     assert list(loaded(file).learnt) == [SUBJECT]
     with kept(file) as keeper:
         assert keeper.complaints == []
-
-
-def no_database(file: Path) -> None:
-    file.write_bytes(b"not a database" * 1000)
-
-
-def cut_in_the_middle(file: Path) -> None:
-    content = bytearray(file.read_bytes())
-    content[4096:8192] = b"\xff" * 4096
-    file.write_bytes(content)
 
 
 def without_a_table(file: Path) -> None:
