@@ -295,7 +295,7 @@ def test_the_near_misses_say_why(window: Window) -> None:
     page = window.page
     shown = page.locator(".alert", has=page.locator("img"))
     weak = shown.filter(has_text="is below").first
-    until(window, "/near-misses", weak)
+    until(window, "/near-misses?watch=people", weak)
     expect(weak.locator("h2")).to_have_text(re.compile(r"0\.\d+ is below 0\.3"))
     assert weak.locator("img").evaluate(WIDTH) > 10
     accessible(page)
@@ -323,7 +323,7 @@ def test_a_watch_is_changed_disabled_and_removed(window: Window, served: Served)
     accessible(page)
 
     window.open("/watches/people")
-    page.get_by_label("Words, one a line").fill("pedestrian\nperson on foot")
+    page.get_by_label("Words, one a line").fill("pedestrian\ncyclist")
     page.get_by_label("What it must beat, one a line").fill("pedestrian")
     page.get_by_role("button", name="Save…").click()
     expect(page.locator("#said")).to_contain_text("watches.people.not: names a prompt of the watch")
@@ -333,7 +333,7 @@ def test_a_watch_is_changed_disabled_and_removed(window: Window, served: Served)
     page.get_by_role("dialog").get_by_role("button", name="Write it").click()
     expect(page.locator("#said")).to_contain_text("watch people changed")
     watch = yaml.safe_load(daemon.config.read_text())["watches"]["people"]
-    assert watch == {"prompt": ["pedestrian", "person on foot"], "confidence": 0.35}
+    assert watch == {"prompt": ["pedestrian", "cyclist"], "confidence": 0.35}
     accessible(page)
 
     page.get_by_role("button", name="Remove it…").click()
