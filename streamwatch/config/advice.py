@@ -115,8 +115,10 @@ def placed(found: Iterable[Advice], file: Path) -> list[str]:
 
 
 def _overall(config: Config) -> Iterator[Advice]:
-    if not any(camera.enabled for camera in config.cameras.values()):
-        yield Advice("cameras", "all are disabled: nothing will run")
+    if not config.cameras:
+        yield Advice("cameras", "there are none: nothing is watched until one is added")
+    elif not any(camera.enabled for camera in config.cameras.values()):
+        yield Advice("cameras", "all are disabled: nothing is watched until one is enabled")
     if not config.watches:
         yield Advice("watches", "there are none: nothing will ever be reported")
     elif not any(watch.enabled for watch in config.watches.values()):

@@ -22,7 +22,7 @@ _NO_DEFAULT = "default_factory_not_called"
 _MISSING: dict[str, str] = {
     "detector": "is missing; write detector: {model: toybox}",
     "model": "is missing; write model: toybox",
-    "cameras": "is missing; write at least one camera, as `porch: {url: …}`",
+    "cameras": "is missing; write one below it, as `porch: {url: …}`, or `{}` to add them later",
     "url": "is missing; write where the camera is, as url: rtsp://…",
     "notify.url": "is missing; write where to, as url: ntfy://TOPIC",
     "prompt": "is missing; write what to find, as prompt: person",

@@ -98,6 +98,12 @@ def _unknown_zones(
     watch: WatchSettings, cameras: Mapping[str, CameraSettings]
 ) -> Iterator[tuple[int, Wrong]]:
     zones = list(dict.fromkeys(zone for camera in cameras.values() for zone in camera.zones))
+    if not cameras:
+        yield from (
+            (index, Wrong("is no zone: there is no camera"))
+            for index, _ in enumerate(watch.zones or ())
+        )
+        return
     known = f"; there is {listing(zones, 'and')}" if zones else "; there is none"
     where = f"a zone of camera {listing(cameras)}"
     for index, zone in enumerate(watch.zones or ()):

@@ -35,7 +35,6 @@ def schema() -> dict[str, Any]:
         model["properties"] = {key: _property(form) for key, form in model["properties"].items()}
         if "required" not in model:
             model["type"] = _MAPPING_OR_EMPTY
-    made["properties"]["cameras"] |= {"type": "object", "minProperties": 1}
     return {
         "$schema": DIALECT,
         "title": "streamwatch configuration",

@@ -173,6 +173,7 @@ class Daemon:
                     on_detector=self._declare_later,
                     lessons=self._learning,
                     observer=self._live,
+                    until="finished" if self._followed is None else "last finished",
                 )
             self._advising.look_at(config, self._right_file())
             if self._reloading is not None:

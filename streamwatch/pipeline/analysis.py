@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import ParamSpec, Protocol
+from typing import Literal, ParamSpec, Protocol
 
 import numpy as np
 
@@ -28,6 +28,10 @@ from streamwatch.watch.protocol import Watcher
 log = logging.getLogger(__name__)
 
 _Arguments = ParamSpec("_Arguments")
+
+Until = Literal["finished", "last finished", "stopped"]
+"""How long an analysis goes on: until every camera has finished, at once without any; until the
+last of some cameras has finished, waiting while there are none; or until it is stopped."""
 
 TICK_SECONDS = 0.25
 """How often the thread turns when no frame comes."""
@@ -119,8 +123,8 @@ class Analysis:
     events.
 
     What one camera's frame makes the detector or its watches raise is that camera's problem: the
-    frame is rejected, and the others go on. Ends by itself when every camera has finished.
-    `failure` is the unexpected error that ended the thread, if any.
+    frame is rejected, and the others go on. Ends by itself as `until` says. `failure` is the
+    unexpected error that ended the thread, if any.
     """
 
     def __init__(
@@ -131,8 +135,10 @@ class Analysis:
         publish: Callable[[Event], None],
         remember: Callable[[Iterable[Event]], None],
         observer: Observer | None = None,
+        until: Until = "finished",
     ) -> None:
         """`ready` is what the cameras' slots notify; `remember` is given the open visits."""
+        self._until = until
         self._cameras = dict(cameras)
         self._scheduler = Scheduler(map(self._feed, self._cameras.values()), ready)
         self._detector = detector
@@ -202,7 +208,7 @@ class Analysis:
 
     def _run(self) -> None:
         try:
-            while self._running and not self._stopping.is_set():
+            while not self._over and not self._stopping.is_set():
                 self.turned_at = time.monotonic()
                 self._change_over_if_asked()
                 batch = self._scheduler.next_batch(TICK_SECONDS, self._held())
@@ -220,6 +226,12 @@ class Analysis:
             for name in self._running:
                 self._publish_all(self._closed(name, "shutdown"))
             self._cancel_what_waits()
+
+    @property
+    def _over(self) -> bool:
+        if self._running:
+            return False
+        return self._until == "finished" or (self._until == "last finished" and bool(self._cameras))
 
     def _change_over_if_asked(self) -> None:
         while not self._changeovers.empty():

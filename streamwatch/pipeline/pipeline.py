@@ -29,6 +29,7 @@ from streamwatch.pipeline.analysis import (
     Answer,
     Changeover,
     Observer,
+    Until,
     Watched,
     try_out,
 )
@@ -113,7 +114,8 @@ class Pipeline:
     `on_detector` is called in a thread of its own when `current.detector.running` has changed.
     `lessons` keeps what the watches learn; without it that is forgotten at the end. `observer` is
     shown all that is found. `detector` is one of these settings that is loaded already, and
-    `make_source` gives what reads a camera, where that is not its URL.
+    `make_source` gives what reads a camera, where that is not its URL. `until` says when it ends by
+    itself.
     """
 
     def __init__(
@@ -129,6 +131,7 @@ class Pipeline:
         observer: Observer | None = None,
         detector: Detector | None = None,
         make_source: MakeSource = source_for,
+        until: Until = "finished",
     ) -> None:
         """Load the model and run the detector once, so that errors show now.
 
@@ -150,7 +153,13 @@ class Pipeline:
         self._current = self._first(config, detector)
         _warm_up(self._current)
         self._analysis = Analysis(
-            ready, self._current.detector, self._current.watched(), publish, remember, observer
+            ready,
+            self._current.detector,
+            self._current.watched(),
+            publish,
+            remember,
+            observer,
+            until,
         )
 
     def __enter__(self) -> Self:

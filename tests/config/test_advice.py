@@ -96,7 +96,7 @@ TOYBOX = (
         (
             {"cameras": "{a: {url: bundled:street, enabled: false}}"},
             [
-                "cameras: all are disabled: nothing will run",
+                "cameras: all are disabled: nothing is watched until one is enabled",
                 "watches.w: never applies: every camera it is for is disabled",
             ],
         ),

@@ -63,7 +63,7 @@ YAML = [
         "null\n",
         [
             "1:1: detector: is missing; write detector: {model: toybox}",
-            "1:1: cameras: is missing; write at least one camera, as `porch: {url: …}`",
+            "1:1: cameras: is missing; write one below it, as `porch: {url: …}`, or `{}` to add them later",
         ],
         id="null document",
     ),
@@ -131,7 +131,7 @@ YAML = [
         "mqtt:\n  password: !secret pw\n",
         [
             "1:1: detector: is missing; write detector: {model: toybox}",
-            "1:1: cameras: is missing; write at least one camera, as `porch: {url: …}`",
+            "1:1: cameras: is missing; write one below it, as `porch: {url: …}`, or `{}` to add them later",
             "2:13: mqtt.password: tags are not supported; a text that starts with ! needs quotes",
         ],
         id="bang",
@@ -242,13 +242,15 @@ STRUCTURE = [
     ),
     pytest.param(
         "detector: {model: toybox}\n",
-        ["1:1: cameras: is missing; write at least one camera, as `porch: {url: …}`"],
+        [
+            "1:1: cameras: is missing; write one below it, as `porch: {url: …}`, or `{}` to add them later"
+        ],
         id="no cameras",
     ),
     pytest.param(
-        "detector: {model: toybox}\ncameras:\n",
-        ["2:9: cameras: at least one camera is needed, as `porch: {url: …}`"],
-        id="null cameras",
+        "detector: {model: toybox}\ncameras:\nwatches: {cat: {prompt: cat, zones: [lawn]}}\n",
+        ["3:38: watches.cat.zones[0]: 'lawn' is no zone: there is no camera"],
+        id="zone without cameras",
     ),
     pytest.param(
         "detector: {model: toybox}\ncameras:\n  - url: bundled:street\n",

@@ -128,6 +128,15 @@ class Bench:
     def info(self) -> Any:
         return self.subscriber.of(f"{self.prefix}/info")[-1].json
 
+    def wait_for_info(self, **fields: Any) -> None:
+        """Wait until `P/info` has these."""
+        infos = self.subscriber.of
+        wait_until(
+            lambda: any(
+                fields.items() <= message.json.items() for message in infos(f"{self.prefix}/info")
+            )
+        )
+
     def errors(self) -> list[Any]:
         return [m.json for m in self.subscriber.of(f"{self.prefix}/errors")]
 
@@ -1001,3 +1010,23 @@ def test_a_command_is_answered_only_when_its_own_prompts_are_encoded(
     wait_until(lambda: bench.subscriber.of(f"{bench.prefix}/result/watch/add"))
     (answer,) = bench.subscriber.of(f"{bench.prefix}/result/watch/add")
     assert answer.json["message"] == "the text encoder's process was killed"
+
+
+def test_without_a_camera_it_waits_for_one(bench: Bench, client: CommandClient) -> None:
+    assert client("camera/disable", "left")["ok"]
+    assert client("camera/disable", "right")["ok"]
+    assert bench.event_types()[-1] == "disabled"
+    bench.save(lambda tree: tree.update(cameras={}))
+    bench.wait_for_info(cameras=[])
+    street = {"url": str(STREET_CLIP), "loop": True, "fps": 15}
+    bench.save(lambda tree: tree.update(cameras={"porch": street}))
+    bench.wait_for_events("new", camera="porch")
+
+
+def test_it_starts_without_a_camera(bench: Bench) -> None:
+    bench.path.write_text(bench.edited(lambda tree: tree.update(cameras={})))
+    for _ in running(Daemon(*start(bench.path, last_good=False))):
+        bench.wait_for_info(cameras=[])
+        street = {"url": str(STREET_CLIP), "loop": True, "fps": 15}
+        bench.save(lambda tree: tree.update(cameras={"porch": street}))
+        bench.wait_for_events("new", camera="porch")

@@ -89,12 +89,6 @@ def _notices(value: object) -> object:
     return value
 
 
-def _at_least_one(cameras: dict[str, CameraSettings]) -> dict[str, CameraSettings]:
-    if not cameras:
-        raise Wrong("at least one camera is needed, as `porch: {url: …}`", subject=False)
-    return cameras
-
-
 class Config(Settings):
     """A whole file. Made by `load`; stages get their own section of it, never all of it."""
 
@@ -102,12 +96,8 @@ class Config(Settings):
     """The broker that alerts are published to."""
     detector: DetectorSettings
     """What looks at the pictures."""
-    cameras: Annotated[
-        dict[Name, CameraSettings],
-        BeforeValidator(or_empty),
-        AfterValidator(_at_least_one),
-    ]
-    """The cameras, by name."""
+    cameras: Annotated[dict[Name, CameraSettings], BeforeValidator(or_empty)]
+    """The cameras, by name; without any the daemon waits for the first."""
     watches: Annotated[dict[Name, WatchSettings], BeforeValidator(or_empty)] = Field({})
     """What to watch for, by name."""
     snapshots: SnapshotSettings = SnapshotSettings()
