@@ -152,6 +152,21 @@ class Alerts:
     def publish_state(self, pair: Pair, topics: Topics) -> None:
         self._delivery.retain("state", topics.state(*pair), ON if self._open.get(pair) else OFF)
 
+    def adopt(self, visits: Iterable[Event], topics: Topics) -> None:
+        """Count these as open, which another has begun."""
+        for event in visits:
+            pair = event.camera, event.watch
+            self._open.setdefault(pair, set()).add(event.id)
+            self.publish_state(pair, topics)
+
+    def leave(self, pairs: Iterable[Pair], topics: Topics) -> None:
+        """Leave these pairs to another, with what the broker retains of them."""
+        for pair in pairs:
+            self._open.pop(pair, None)
+            self._newest_visit.pop(pair, None)
+            self._delivery.drop(topics.state(*pair))
+            self._delivery.drop(topics.snapshot(*pair))
+
     def forget(self, pairs: Iterable[Pair], topics: Topics) -> None:
         """Clear the retained topics of these pairs."""
         for pair in pairs:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -32,12 +33,14 @@ from streamwatch.publisher.mqtt.admission import Admission
 from streamwatch.publisher.mqtt.answers import Answers
 from streamwatch.publisher.mqtt.attempt import Acknowledged, Arrived, Notice, Subscribed
 from streamwatch.publisher.mqtt.claim import Claim
-from streamwatch.publisher.mqtt.connection import Change, Connection
+from streamwatch.publisher.mqtt.connection import Change, Connection, Pace
 from streamwatch.publisher.mqtt.delivery import ANSWER_SECONDS, Delivery
+from streamwatch.publisher.mqtt.fence import Fence
 from streamwatch.publisher.mqtt.listening import Listening
 from streamwatch.publisher.mqtt.steps import Message
 from streamwatch.publisher.mqtt.sweep import Declared
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
+from streamwatch.publisher.visits import KeptVisits
 from streamwatch.records import Event, Remembered
 
 logger = logging.getLogger(__name__)
@@ -46,6 +49,14 @@ MAX_TURN_SECONDS = 5.0
 """The thread turns at least this often, to show that it is alive."""
 DROPPED_SECONDS = 1.0
 """How often it is told how many messages were dropped."""
+PAUSE_SECONDS = 3.0
+"""A worker that stood still for longer may have lost its cameras to another."""
+MAX_FENCED_TURN_SECONDS = 1.0
+"""The same as MAX_TURN_SECONDS for a worker, so that a pause is noticed."""
+GRACE_SECONDS = 5.0
+"""So long after a worker is away nobody else has its cameras yet."""
+WORKERS_PACE = Pace(keepalive_seconds=4, will_delay_seconds=0)
+"""So that its cameras are soon another's where it is gone."""
 LEAVE_SECONDS = 2.0
 """Time to disconnect properly from a broker that the settings no longer name."""
 
@@ -69,13 +80,15 @@ class PublisherLoop:
         seconds: Callable[[], float],
         elapsed: Elapsed,
         on_alert: OnAlert | None = None,
+        worker: str | None = None,
+        on_lost: Callable[[str], None] = lambda _camera: None,
     ) -> None:
         self._mqtt = mqtt
         self._tasks = tasks
         self._outbox = outbox
         self._now = now
         self._seconds = seconds
-        self._topics = Topics(mqtt.topic_prefix)
+        self._topics = Topics(mqtt.topic_prefix, worker)
         self._instance = instance
         self._claim = self._new_claim()
         self._settling = False
@@ -87,10 +100,21 @@ class PublisherLoop:
             outbox, compose=self._compose, complain=self.complain, seconds=seconds
         )
         self._answers = Answers(self._delivery)
+        self._on_lost = on_lost
+        self._fence: Fence | None = None
+        self._kept: KeptVisits | None = None
+        if worker is not None:
+            self._fence = Fence(self._topics, self._take_lost, seconds)
+            self._kept = KeptVisits(self._delivery)
+        self._pairs: Collection[Pair] = ()
+        """Those that were declared last."""
+        self._away_since: float | None = None
+        """When the connection was lost, or the process came to stand still."""
+        self._awake_at = seconds()
         self.alerts = Alerts(
             outbox,
             self._delivery,
-            remembered,
+            remembered if worker is None else (),
             complain=self.complain,
             now=now,
             seconds=seconds,
@@ -143,8 +167,11 @@ class PublisherLoop:
 
     def _turn(self) -> None:
         self.turned_at = self._seconds()
+        self._notice_a_pause()
         if self._claim is not None:
             self._decide(self._claim)
+        if self._fence is not None and not self._fence.passed and self._fence.seconds_left == 0:
+            self._pass(self._fence)
         if self._connection.seconds_to_attempt == 0:
             self._connection.attempt()
         self.alerts.clean_if_due()
@@ -154,8 +181,9 @@ class PublisherLoop:
         try:
             task = self._tasks.get(timeout=self._patience_seconds())
         except queue.Empty:
-            pass
+            self._notice_a_pause()
         else:
+            self._notice_a_pause()
             task()
         self._delivery.pump()
         self._give_up_on_a_silent_broker()
@@ -177,6 +205,25 @@ class PublisherLoop:
             self._claim = None
             self._connection.settle(self._topics.status)
             self._settling = True
+
+    def _pass(self, fence: Fence) -> None:
+        """The cameras are still our own, but for those that were lost."""
+        fence.passed = True
+        self._away_since = None
+        self._begin()
+
+    def _notice_a_pause(self) -> None:
+        """Of several workers, one that stood still must hear first whose its cameras are now."""
+        now, before = self._seconds(), self._awake_at
+        self._awake_at = now
+        if self._fence is None or now - before < MAX_FENCED_TURN_SECONDS + PAUSE_SECONDS:
+            return
+        self._note_away(before)
+        self._fence.lost()
+        self._connection.cut()
+
+    def _note_away(self, since: float) -> None:
+        self._away_since = since if self._away_since is None else min(since, self._away_since)
 
     def _give_up_on_a_silent_broker(self) -> None:
         """Connect again where no acknowledgement comes, though the connection stands."""
@@ -203,7 +250,9 @@ class PublisherLoop:
 
     def _patience_seconds(self) -> float:
         """How long to wait for a task before something else is due."""
-        times = [MAX_TURN_SECONDS]
+        times = [MAX_TURN_SECONDS if self._fence is None else MAX_FENCED_TURN_SECONDS]
+        if self._fence is not None and not self._fence.passed:
+            times.append(self._fence.seconds_left)
         if self._connection.seconds_to_attempt is not None:
             times.append(self._connection.seconds_to_attempt)
         if self._listening.seconds_to_turn is not None:
@@ -226,7 +275,8 @@ class PublisherLoop:
         if not self._tasks.empty():
             return False
         if self._connection.up:
-            return self._claim is None and self._delivery.idle
+            waits = self._fence is not None and not self._fence.passed
+            return self._claim is None and not waits and self._delivery.idle
         if self._settling:
             return False
         # Why a start failed is worth the first attempt to connect.
@@ -253,9 +303,9 @@ class PublisherLoop:
                     notice.message, notice.refusal, forbidden=notice.forbidden
                 )
             case Subscribed():
-                (self._claim or self._listening).subscribed(notice)
+                (self._claim or self._fence or self._listening).subscribed(notice)
             case Arrived():
-                (self._claim or self._listening).arrived(notice)
+                (self._claim or self._fence or self._listening).arrived(notice)
             case _:
                 self._take_change(self._connection.take(notice))
                 self.tried = True
@@ -267,21 +317,31 @@ class PublisherLoop:
                 self._claim.begin(self._connection)
             elif change == "down":
                 self._claim.lost()
+        elif change == "up" and self._fence is not None:
+            self._fence.begin(self._connection)
         elif change == "up":
-            self.alerts.say_how_many_were_dropped()
-            for sentence in self._connection.shortcomings:
-                if sentence not in self._shortcomings_said:
-                    self._shortcomings_said.add(sentence)
-                    self.complain(sentence)
-            self._delivery.connected(self._connection)
-            self.connected.set()
-            self._listening.connected(self._connection)
+            self._begin()
         elif change == "down":
             self.connected.clear()
             self._delivery.lost()
             self._listening.lost()
+            if self._fence is not None:
+                self._fence.lost()
+                self._note_away(self._seconds())
         if change == "down" and self._move_to is not None:
             self._move()
+
+    def _begin(self) -> None:
+        """Send what waits, and listen."""
+        self.alerts.say_how_many_were_dropped()
+        for sentence in self._connection.shortcomings:
+            if sentence not in self._shortcomings_said:
+                self._shortcomings_said.add(sentence)
+                self.complain(sentence)
+        self._delivery.connected(self._connection)
+        self.connected.set()
+        if self._fence is None:
+            self._listening.connected(self._connection)
 
     # --- other settings --------------------------------------------------------------------------
 
@@ -309,7 +369,13 @@ class PublisherLoop:
 
     def _new_connection(self) -> Connection:
         will_topic = self._topics.status if self._claim is None else None
-        return Connection(self._mqtt, will_topic, post=self._post, seconds=self._seconds)
+        return Connection(
+            self._mqtt,
+            will_topic,
+            post=self._post,
+            seconds=self._seconds,
+            pace=None if self._topics.worker is None else WORKERS_PACE,
+        )
 
     def _post(self, notice: Notice) -> None:
         """From paho's thread."""
@@ -342,7 +408,7 @@ class PublisherLoop:
             same_broker=before.address == self._mqtt.address,
             cleared=said_goodbye,
         )
-        self._topics = Topics(self._mqtt.topic_prefix)
+        self._topics = Topics(self._mqtt.topic_prefix, self._topics.worker)
         if _place(before) != _place(self._mqtt):
             self._claim = self._new_claim()
         self._connection = self._new_connection()
@@ -351,33 +417,94 @@ class PublisherLoop:
     # --- what there is, and what there was ------------------------------------------------------
 
     def take_declared(self, declared: Declared) -> None:
+        self._pairs = declared.pairs
         for pair in declared.pairs:
-            if not self._delivery.retains(self._topics.state(*pair)):
+            if self._is_own(pair[0]) and not self._delivery.retains(self._topics.state(*pair)):
                 self.alerts.publish_state(pair, self._topics)
-        self._listening.declare(declared)
+        if self._fence is None:
+            self._listening.declare(declared)
 
-    def take_gone(self, cameras: Iterable[str], pairs: Iterable[Pair]) -> None:
-        for camera in cameras:
+    def take_gone(self, cameras: Collection[str], pairs: Iterable[Pair]) -> None:
+        pairs = [pair for pair in pairs if self._is_own(pair[0])]
+        for camera in filter(self._is_own, cameras):
             self._delivery.clear(self._topics.camera_status(camera))
+            if self._kept is not None:
+                self._kept.forget(camera, self._topics)
         self.alerts.forget(pairs, self._topics)
+        if self._fence is not None:
+            self._fence.disown(cameras)
+
+    # --- one of several on the prefix ------------------------------------------------------------
+
+    def take_adopted(
+        self, cameras: Iterable[str], visits: Iterable[Event], *, resend: bool
+    ) -> None:
+        assert self._fence is not None
+        assert self._kept is not None
+        self._fence.own(cameras)
+        visits = tuple(visits)
+        still_open = [event for event in visits if event.type != "end"]
+        self._kept.adopt(still_open, self._topics)
+        self.alerts.adopt(still_open, self._topics)
+        if resend:
+            for event in visits:
+                self._kept.note(event, self._topics)
+                self._delivery.alert(event, self._seconds())
+                self._kept.sent(event, self._topics)
+
+    def take_left(self, cameras: Collection[str]) -> None:
+        assert self._fence is not None
+        assert self._kept is not None
+        self._fence.disown(cameras)
+        self.alerts.leave([pair for pair in self._pairs if pair[0] in cameras], self._topics)
+        for camera in cameras:
+            self._delivery.drop(self._topics.camera_status(camera))
+            self._kept.leave(camera, self._topics)
+
+    def take_remembered(self, visits: Iterable[Event]) -> None:
+        visits = tuple(visits)
+        self._outbox.remember(visits)
+        if self._kept is not None:
+            self._kept.remember(visits, self._topics)
+
+    def _take_lost(self, camera: str) -> None:
+        """Another has got it. What we saw there since we were away, the other has seen too."""
+        if self._away_since is not None:
+            self._outbox.discard([camera], after=self._away_since + GRACE_SECONDS)
+        self.take_left([camera])
+        logger.warning("%s is another worker's now", camera)
+        self._on_lost(camera)
+
+    def _is_own(self, camera: str) -> bool:
+        return self._fence is None or self._fence.is_own(camera)
 
     # --- what is published -----------------------------------------------------------------------
 
     def take_event(self, event: Event, came_at: float, *, left_out: bool) -> None:
         """`came_at` is when it came, in monotonic seconds; `left_out` means that its picture was
         dropped, since too many waited to be drawn."""
+        if not self._is_own(event.camera):
+            return
         if left_out:
             self.alerts.note_left_out()
+        if self._kept is None or event.type == "rejected":
+            self.alerts.take(event, came_at, self._topics)
+            return
+        self._kept.note(event, self._topics)
         self.alerts.take(event, came_at, self._topics)
+        self._kept.sent(event, self._topics)
 
     def take_near_miss(self, pair: Pair, fields: Mapping[str, Any]) -> None:
+        if not self._is_own(pair[0]):
+            return
         topic = self._topics.near(*pair)
         payload = self._encode(topic, fields)
         if payload is not None:
             self._delivery.pass_on(Message(topic, payload))
 
     def take_camera_status(self, camera: str, state: CameraState) -> None:
-        self._delivery.retain("camera", self._topics.camera_status(camera), state.encode())
+        if self._is_own(camera):
+            self._delivery.retain("camera", self._topics.camera_status(camera), state.encode())
 
     def _publish_device(self, topic: str, device: Device) -> None:
         payload = self._encode(topic, device)
@@ -396,6 +523,7 @@ class PublisherLoop:
             self._delivery.pass_on(Message(self._topics.stats, payload), newest_only=True)
 
     def take_error(self, report: ErrorReport) -> None:
+        report = replace(report, worker=self._topics.worker)
         payload = self._encode(self._topics.errors, report.fields())
         if payload is not None:
             self._delivery.report(Message(self._topics.errors, payload))

@@ -56,7 +56,10 @@ class Publisher:
     acknowledged; without it they die with the process. `instance` is the id that `P/info` and
     `P/stats` carry: with it nothing is published to topics of another that lives, and `failure`
     says so. `on_command` is called in that thread with each command, while `mqtt.commands` is true;
-    it must not block. `on_alert` is called there with each alert and its JPEG.
+    it must not block. `on_alert` is called there with each alert and its JPEG. As `worker`, one of
+    several on the prefix, it publishes of the cameras that it adopts, has a status, info and
+    statistics of its own, and clears nothing else; `on_lost` is called there with a camera that
+    another has got.
     `now` gives the time of day that is published, `seconds` the monotonic clock.
     """
 
@@ -70,6 +73,8 @@ class Publisher:
         instance: str | None = None,
         on_command: Callable[[Command], None] | None = None,
         on_alert: OnAlert | None = None,
+        worker: str | None = None,
+        on_lost: Callable[[str], None] = lambda _camera: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -92,6 +97,8 @@ class Publisher:
             seconds=seconds,
             elapsed=self._elapsed,
             on_alert=on_alert,
+            worker=worker,
+            on_lost=on_lost,
         )
         self._loop.alerts.keep_snapshots(snapshots, folder)
         self._thread = threading.Thread(target=self._loop.run, name="publisher", daemon=True)
@@ -196,7 +203,21 @@ class Publisher:
 
     def remember(self, visits: Iterable[Event]) -> None:
         """Store the open visits, each as its newest event, to be continued after a crash."""
-        self._tasks.put(partial(self._outbox.remember, tuple(visits)))
+        self._tasks.put(partial(self._loop.take_remembered, tuple(visits)))
+
+    def adopt(self, cameras: Iterable[str], visits: Iterable[Event], *, resend: bool) -> None:
+        """As a worker: publish of these cameras too, going on with the `visits` there that another
+        has begun; with `resend` the last event of each is sent again, which that perhaps did not.
+
+        `P/cameras/<camera>/worker` must name this worker by then.
+        """
+        self._tasks.put(
+            partial(self._loop.take_adopted, tuple(cameras), tuple(visits), resend=resend)
+        )
+
+    def leave(self, cameras: Iterable[str]) -> None:
+        """As a worker: publish no more of these cameras, and leave what is retained to another."""
+        self._tasks.put(partial(self._loop.take_left, tuple(cameras)))
 
     def info(self, info: Info) -> None:
         self._tasks.put(partial(self._loop.take_info, info))

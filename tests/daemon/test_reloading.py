@@ -50,6 +50,7 @@ from tests.parts.vectors import fake_vectors
 pytestmark = pytest.mark.slow(seconds=50)
 
 Tree = dict[str, Any]
+STREET = {"url": str(STREET_CLIP), "loop": True, "fps": 15}
 
 
 class EverythingIsThere:
@@ -90,11 +91,10 @@ class Bench:
         self.prefix = folder.name
         self.subscriber = subscriber
         self.detectors: list[EverythingIsThere] = []
-        street = {"url": str(STREET_CLIP), "loop": True, "fps": 15}
         self.tree: Tree = {
             "mqtt": {"host": broker.host, "port": broker.port, "topic_prefix": self.prefix},
             "detector": {"model": "toybox", "distractors": False},
-            "cameras": {"left": dict(street), "right": dict(street)},
+            "cameras": {"left": dict(STREET), "right": dict(STREET)},
             "watches": {"car": {"prompt": "red car"}, "dog": {"prompt": "dog"}},
             "snapshots": {"path": str(folder / "snapshots")},
         }
@@ -1018,8 +1018,7 @@ def test_without_a_camera_it_waits_for_one(bench: Bench, client: CommandClient) 
     assert bench.event_types()[-1] == "disabled"
     bench.save(lambda tree: tree.update(cameras={}))
     bench.wait_for_info(cameras=[])
-    street = {"url": str(STREET_CLIP), "loop": True, "fps": 15}
-    bench.save(lambda tree: tree.update(cameras={"porch": street}))
+    bench.save(lambda tree: tree.update(cameras={"porch": STREET}))
     bench.wait_for_events("new", camera="porch")
 
 
@@ -1027,6 +1026,5 @@ def test_it_starts_without_a_camera(bench: Bench) -> None:
     bench.path.write_text(bench.edited(lambda tree: tree.update(cameras={})))
     for _ in running(Daemon(*start(bench.path, last_good=False))):
         bench.wait_for_info(cameras=[])
-        street = {"url": str(STREET_CLIP), "loop": True, "fps": 15}
-        bench.save(lambda tree: tree.update(cameras={"porch": street}))
+        bench.save(lambda tree: tree.update(cameras={"porch": STREET}))
         bench.wait_for_events("new", camera="porch")

@@ -31,7 +31,7 @@ class ErrorReport:
     """Something that went wrong, for `P/errors` and the `problems` of `P/info`.
 
     `errors` are positions in a configuration file. `at` is when it was noticed; if None,
-    `Publisher.error` fills in the time of its call.
+    `Publisher.error` fills in the time of its call. `worker` is whose error it is, of several.
     """
 
     kind: ErrorKind
@@ -39,9 +39,12 @@ class ErrorReport:
     camera: str | None = None
     errors: Sequence[Problem] | None = None
     at: datetime | None = None
+    worker: str | None = None
 
     def fields(self) -> dict[str, Any]:
         fields: dict[str, Any] = {"kind": self.kind, "message": self.message}
+        if self.worker is not None:
+            fields["worker"] = self.worker
         if self.camera is not None:
             fields["camera"] = self.camera
         if self.errors is not None:

@@ -10,21 +10,29 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The topics below one prefix, which may itself hold levels (`home/streamwatch`)."""
+    """The topics below one prefix, which may itself hold levels (`home/streamwatch`).
+
+    A `worker` of several on the prefix has a status, info and statistics of its own.
+    """
 
     prefix: str
+    worker: str | None = None
+
+    @property
+    def _own(self) -> str:
+        return self.prefix if self.worker is None else f"{self.prefix}/workers/{self.worker}"
 
     @property
     def status(self) -> str:
-        return f"{self.prefix}/status"
+        return f"{self._own}/status"
 
     @property
     def info(self) -> str:
-        return f"{self.prefix}/info"
+        return f"{self._own}/info"
 
     @property
     def stats(self) -> str:
-        return f"{self.prefix}/stats"
+        return f"{self._own}/stats"
 
     @property
     def errors(self) -> str:
@@ -49,6 +57,14 @@ class Topics:
 
     def camera_status(self, camera: str) -> str:
         return f"{self.prefix}/cameras/{camera}/status"
+
+    def owner(self, camera: str) -> str:
+        """Which worker watches the camera."""
+        return f"{self.prefix}/cameras/{camera}/worker"
+
+    def visits(self, camera: str) -> str:
+        """The camera's open visits, for the worker that has it next."""
+        return f"{self.prefix}/visits/{camera}"
 
     def event(self, camera: str, watch: str) -> str:
         return f"{self.prefix}/events/{camera}/{watch}"

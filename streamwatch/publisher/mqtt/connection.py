@@ -17,6 +17,7 @@ import re
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Literal
 
 from paho.mqtt.client import Client
@@ -43,16 +44,16 @@ from streamwatch.publisher.mqtt.client import make_client
 from streamwatch.tls import BadFile
 
 logger = logging.getLogger(__name__)
-KEEPALIVE_SECONDS = 10
-"""A frozen broker is noticed after one to two of these."""
-WILL_DELAY_SECONDS = 10
-"""How long the broker waits before it publishes the will `offline`, so that a short interruption or
-a restart after a crash does not show."""
 SESSION_SECONDS = 60
 """The will's delay is limited by the session's expiry, so the session is kept for this long."""
 MAX_PACKET_BYTES = 32_000_000
 """The largest message that the broker sends us (MQTT 5): paho holds each in memory as a whole.
 Commands are far smaller, but retained pictures that are left over must still be found."""
+KEEPALIVE_SECONDS = 10
+"""A frozen broker is noticed after one to two of these."""
+WILL_DELAY_SECONDS = 10
+"""How long the broker waits before it publishes the will `offline`, so that a short interruption or
+a restart after a crash does not show."""
 CONNECT_TIMEOUT_SECONDS = 5.0
 MIN_RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 5.0
@@ -97,6 +98,14 @@ _numbers = itertools.count(1)
 Change = Literal["up", "down"]
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast broker and daemon notice that the other is gone."""
+
+    keepalive_seconds: int
+    will_delay_seconds: int
+
+
 class Connection:
     """Connects and reconnects. Not thread-safe: one thread owns it, and no method blocks.
 
@@ -114,7 +123,9 @@ class Connection:
         seconds: Callable[[], float],
         guest: str = LOOKING,
         max_incoming_bytes: int = MAX_INCOMING_BYTES,
+        pace: Pace | None = None,
     ) -> None:
+        self._pace = pace or Pace(KEEPALIVE_SECONDS, WILL_DELAY_SECONDS)
         self._settings = settings
         self._guest = guest
         self._will_topic = will_topic
@@ -230,7 +241,7 @@ class Connection:
         client.reconnect_delay_set(0, 0)
         client.connect_timeout = CONNECT_TIMEOUT_SECONDS
         client.max_inflight_messages_set(0)
-        will, session = _patience(self._version)
+        will, session = _patience(self._version, self._pace)
         if self._will_topic is not None:
             client.will_set(
                 self._will_topic, OFFLINE, self._will_qos, self._will_retain, properties=will
@@ -245,7 +256,7 @@ class Connection:
         client.connect_async(
             self._settings.host,
             self._settings.port,
-            KEEPALIVE_SECONDS,
+            self._pace.keepalive_seconds,
             # A clean start would end the former session and publish its will.
             clean_start=session is None,
             properties=session,
@@ -480,13 +491,13 @@ def default_client_id(topic_prefix: str) -> str:
 
 
 def _patience(
-    version: MQTTProtocolVersion,
+    version: MQTTProtocolVersion, pace: Pace
 ) -> tuple[Properties | None, Properties | None]:
     """The properties of will and session for MQTT 5; None for MQTT 3.1.1."""
     if version is MQTTProtocolVersion.MQTTv311:
         return None, None
     will = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
-    will.WillDelayInterval = WILL_DELAY_SECONDS
+    will.WillDelayInterval = pace.will_delay_seconds
     session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     session.SessionExpiryInterval = SESSION_SECONDS
     session.MaximumPacketSize = MAX_PACKET_BYTES

@@ -149,6 +149,10 @@ class Delivery:
         if self._open:
             self._line.append(step)
 
+    def drop(self, topic: str) -> None:
+        """Send this retained topic no more, and leave what the broker has: it is another's now."""
+        self._retained.drop(topic)
+
     def answer(self, message: Message) -> None:
         """Send once if connected."""
         if self._wire is not None:

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from streamwatch.publisher.mqtt.steps import Clearing, Kind, Message, Retained
 
-ORDER: tuple[Kind, ...] = ("status", "info", "camera", "state", "discovery", "snapshot")
+ORDER: tuple[Kind, ...] = (
+    *("status", "info", "owner", "camera", "visits", "state", "discovery", "snapshot"),
+)
 """In which they are sent after a connect."""
 
 
@@ -45,6 +47,12 @@ class RetainedMessages:
             messages.pop(topic, None)
         self._clearings[topic] = Clearing(topic)
         return self._clearings[topic]
+
+    def drop(self, topic: str) -> None:
+        """Forget the topic's message, and leave what the broker has."""
+        for messages in self._newest.values():
+            messages.pop(topic, None)
+        self._clearings.pop(topic, None)
 
     def was_cleared(self, topic: str) -> None:
         self._clearings.pop(topic, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Kind = Literal["status", "info", "camera", "state", "discovery", "snapshot"]
+Kind = Literal["status", "info", "owner", "camera", "visits", "state", "discovery", "snapshot"]
 """Of a retained message."""
 
 

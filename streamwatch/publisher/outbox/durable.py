@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -109,6 +109,15 @@ class DurableOutbox:
             except sqlite3.Error as error:
                 self._removed.add(number)
                 self._fail(error)
+
+    def discard(self, cameras: Collection[str], after: float) -> int:
+        count = 0
+        for outbox in self._both():
+            try:
+                count += outbox.discard(cameras, after)
+            except sqlite3.Error as error:
+                self._fail(error)
+        return count
 
     def put_aside(self, number: int, reason: str) -> None:
         for outbox in self._both():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -60,6 +60,11 @@ class Outbox(Protocol):
 
     def remove(self, number: int) -> None:
         """Delete an event that was acknowledged."""
+        ...
+
+    def discard(self, cameras: Collection[str], after: float) -> int:
+        """While disconnected: delete the events of these cameras that came `after` this time, in
+        monotonic seconds; returns how many."""
         ...
 
     def put_aside(self, number: int, reason: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -104,6 +104,14 @@ class SqliteOutbox:
         with self._transaction():
             self._delete([number])
         self._taken.discard(number)
+
+    def discard(self, cameras: Collection[str], after: float) -> int:
+        rows = self._database.execute(
+            "SELECT number, event FROM events WHERE run = ? AND since > ? AND format <= ?",
+            (self._runs.number, self._elapsed.since(after), FORMAT),
+        ).fetchall()
+        with self._transaction():
+            return self._delete([number for number, row in rows if event_of(row).camera in cameras])
 
     def put_aside(self, number: int, reason: str) -> None:
         with self._transaction():
