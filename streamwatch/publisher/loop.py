@@ -437,14 +437,14 @@ class PublisherLoop:
     # --- one of several on the prefix ------------------------------------------------------------
 
     def take_adopted(
-        self, cameras: Iterable[str], visits: Iterable[Event], *, resend: bool
+        self, cameras: Collection[str], visits: Iterable[Event], *, resend: bool
     ) -> None:
         assert self._fence is not None
         assert self._kept is not None
         self._fence.own(cameras)
         visits = tuple(visits)
         still_open = [event for event in visits if event.type != "end"]
-        self._kept.adopt(still_open, self._topics)
+        self._kept.adopt(cameras, still_open, self._topics)
         self.alerts.adopt(still_open, self._topics)
         if resend:
             for event in visits:

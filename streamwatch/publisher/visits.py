@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -38,11 +38,11 @@ class KeptVisits:
             self._visits.get(event.camera, {}).pop(event.id, None)
             self._keep(event.camera, topics)
 
-    def adopt(self, visits: Collection[Event], topics: Topics) -> None:
-        """Go on with open visits that another has begun."""
+    def adopt(self, cameras: Iterable[str], visits: Iterable[Event], topics: Topics) -> None:
+        """Keep the visits of these cameras from now on; these another has begun."""
         for event in visits:
             self._visits.setdefault(event.camera, {})[event.id] = event
-        for camera in {event.camera for event in visits}:
+        for camera in cameras:
             self._keep(camera, topics)
 
     def remember(self, visits: Iterable[Event], topics: Topics) -> None:
