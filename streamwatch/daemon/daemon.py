@@ -17,6 +17,7 @@ from typing import Any, Self
 from streamwatch import logs
 from streamwatch.config import Config, MqttSettings, snapshot_folder
 from streamwatch.daemon.advising import Advising
+from streamwatch.daemon.changing import Applied, Outcome, differences
 from streamwatch.daemon.commands.answering import Commands
 from streamwatch.daemon.fetch_first import fetch_first
 from streamwatch.daemon.frames import look
@@ -35,14 +36,7 @@ from streamwatch.daemon.problems import (
     not_told,
     too_slow,
 )
-from streamwatch.daemon.reloading import (
-    Applied,
-    Followed,
-    Outcome,
-    Reloading,
-    differences,
-    keep,
-)
+from streamwatch.daemon.reloading import Followed, Reloading, keep
 from streamwatch.daemon.starting import shown_alive
 from streamwatch.daemon.supervision import Supervision
 from streamwatch.errors import StreamwatchError, first_line

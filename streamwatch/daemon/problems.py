@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from streamwatch.config import listing
-from streamwatch.daemon.reloading import Outcome
+from streamwatch.daemon.changing import Outcome
 from streamwatch.publisher import ErrorReport, Publisher
 from streamwatch.status.shortage import Short
 

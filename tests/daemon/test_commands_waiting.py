@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from streamwatch.config import Config
-from streamwatch.daemon.reloading import MOST_COMMANDS, Applied, Outcome, Reloading, start
+from streamwatch.daemon.changing import MOST_COMMANDS, Applied, Outcome
+from streamwatch.daemon.reloading import Reloading, start
 
 PATIENCE_SECONDS = 30.0
 

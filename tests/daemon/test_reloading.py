@@ -32,9 +32,10 @@ from streamwatch.config import (
     keep_last_good,
     load,
 )
+from streamwatch.daemon.changing import differences
 from streamwatch.daemon.commands.places import MOST_ENCODED, MOST_LOOKS_OF_ONE
 from streamwatch.daemon.daemon import Daemon
-from streamwatch.daemon.reloading import Followed, differences, start
+from streamwatch.daemon.reloading import Followed, start
 from streamwatch.detector.protocol import Running, View
 from streamwatch.errors import ConfigError, DetectorError
 from streamwatch.pictures.areas import ZONE_BGR

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from streamwatch.config import Config, config_hash
+from streamwatch.daemon.changing import Outcome
 from streamwatch.daemon.commands.parsing import (
     DetectRequest,
     EditRequest,
@@ -33,7 +34,7 @@ from streamwatch.daemon.commands.places import (
     Places,
 )
 from streamwatch.daemon.frames import FRAME_SECONDS, GONE, none_came
-from streamwatch.daemon.reloading import Outcome, Reloading
+from streamwatch.daemon.reloading import Reloading
 from streamwatch.errors import StreamwatchError, foreseen
 from streamwatch.learning.learning import Learning, Lesson
 from streamwatch.logs import Seldom

@@ -22,8 +22,9 @@ from streamwatch.config import (
     preview,
     snapshot_folder,
 )
+from streamwatch.daemon.changing import Outcome
 from streamwatch.daemon.page import documents
-from streamwatch.daemon.reloading import Outcome, Reloading
+from streamwatch.daemon.reloading import Reloading
 from streamwatch.errors import StreamwatchError
 from streamwatch.history.history import History, Wanted
 from streamwatch.history.visits import Visit
