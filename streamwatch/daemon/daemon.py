@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -17,13 +17,14 @@ from typing import Any, Self
 from streamwatch import logs
 from streamwatch.config import Config, MqttSettings, snapshot_folder
 from streamwatch.daemon.advising import Advising
-from streamwatch.daemon.changing import Applied, Outcome, differences
+from streamwatch.daemon.changing import Applied, Changing, Outcome, differences
 from streamwatch.daemon.commands.answering import Commands
 from streamwatch.daemon.fetch_first import fetch_first
 from streamwatch.daemon.frames import look
 from streamwatch.daemon.instance import instance_id
 from streamwatch.daemon.page.answering import PageAnswers
 from streamwatch.daemon.page.marking import Marks
+from streamwatch.daemon.part import Part, Place, part_of
 from streamwatch.daemon.problems import (
     NOT_TAKEN_OVER,
     Kind,
@@ -45,8 +46,8 @@ from streamwatch.learning.learning import Learning
 from streamwatch.learning.votes import shown
 from streamwatch.live.pictures import LivePictures
 from streamwatch.paths import state_file, status_socket
-from streamwatch.pipeline.analysis import log_event
-from streamwatch.pipeline.pipeline import Pipeline
+from streamwatch.pipeline.analysis import Until, log_event
+from streamwatch.pipeline.pipeline import Moved, Pipeline, Setup
 from streamwatch.publisher import Command, EmbeddedBrokers, ErrorKind, ErrorReport, Publisher
 from streamwatch.publisher.notices.notices import Notices
 from streamwatch.publisher.notices.wording import Names
@@ -73,12 +74,18 @@ class Daemon:
     With `followed`, edits of that file take effect while it runs. The embedded broker outlives
     `run`, so that its subscribers get the last messages.
 
+    With a `place` it is one of several on the topic prefix, and watches no camera until `part` is
+    told to.
+
     `request_stop` and `request_reload` may be called from a signal handler or any thread.
     """
 
-    def __init__(self, config: Config, followed: Followed | None = None) -> None:
-        self._first_config = config
+    def __init__(
+        self, config: Config, followed: Followed | None = None, place: Place | None = None
+    ) -> None:
+        self._first_config = config if place is None else part_of(config, ())
         self._followed = followed
+        self._place = place
         self._advising = Advising()
         self._instance = instance_id(None if followed is None else followed.path)
         self._started_at = datetime.now(UTC)
@@ -87,6 +94,16 @@ class Daemon:
         self._brokers = EmbeddedBrokers()
         self._commands: Commands | None = None
         self._reloading: Reloading | None = None
+        self._part: Part | None = None
+        if place is not None:
+            self._part = Part(
+                config,
+                lambda: self._publisher,
+                lambda: self._pipeline,
+                apply=self._apply,
+                unknown=self._unknown,
+                encode=self._encode,
+            )
         if followed is not None:
             self._reloading = Reloading(
                 config,
@@ -97,6 +114,12 @@ class Daemon:
                 on_outcome=self._on_outcome,
                 on_cut_off=self._on_cut_off,
             )
+
+    @property
+    def part(self) -> Part:
+        """What is watched here, of a daemon with a `place`."""
+        assert self._part is not None
+        return self._part
 
     @property
     def mqtt(self) -> MqttSettings:
@@ -112,10 +135,10 @@ class Daemon:
                 self._mqtt,
                 config.snapshots,
                 snapshot_folder(config.snapshots),
-                outbox=None
-                if self._followed is None
-                else state_file("outbox", self._followed.path, ".sqlite3"),
-                instance=self._instance,
+                outbox=self._state("outbox"),
+                instance=self._instance if self._place is None else None,
+                worker=None if self._place is None else self._place.worker,
+                on_lost=lambda camera: self.part.lose(camera),
                 on_command=None if self._reloading is None else self._take_command,
                 on_alert=lambda event, jpeg: self._notices.take(event, jpeg),
             )
@@ -124,9 +147,7 @@ class Daemon:
             started.enter_context(self._published_if_unforeseen())
             self._problems = Problems(self._publisher)
             self._notices = Notices(
-                None
-                if self._followed is None
-                else state_file("notices", self._followed.path, ".sqlite3"),
+                self._state("notices"),
                 config.notify,
                 _names(config),
                 config.mqtt.outbox,
@@ -135,9 +156,7 @@ class Daemon:
             )
             started.callback(self._notices.stop, DRAIN_SECONDS)
             self._learning = Learning(
-                None
-                if self._followed is None
-                else state_file("learnt", self._followed.path, ".sqlite3"),
+                self._state("learnt"),
                 config,
                 on_near_miss=self._publisher.near_miss,
                 on_change=self._declare_later,
@@ -145,9 +164,7 @@ class Daemon:
             )
             started.callback(self._learning.stop, DRAIN_SECONDS)
             self._history = History(
-                None
-                if self._followed is None
-                else state_file("history", self._followed.path, ".sqlite3"),
+                self._state("history"),
                 config.snapshots.keep,
                 complain=partial(self._complain, "publisher"),
             )
@@ -161,13 +178,13 @@ class Daemon:
                 self._pipeline = Pipeline(
                     config,
                     publish=self._publish,
-                    remember=self._publisher.remember,
+                    remember=self._remember,
                     on_problem=self._report_camera,
                     on_look_problem=self._report_looks,
                     on_detector=self._declare_later,
                     lessons=self._learning,
                     observer=self._live,
-                    until="finished" if self._followed is None else "last finished",
+                    until=self._until,
                 )
             self._advising.look_at(config, self._right_file())
             if self._reloading is not None:
@@ -177,7 +194,7 @@ class Daemon:
             self._supervision = Supervision(
                 self._pipeline,
                 self._publisher,
-                self._reloading,
+                self._changing,
                 self._instance,
                 self._failed,
                 self._report_shortage,
@@ -232,14 +249,32 @@ class Daemon:
                 self._learning.start()
                 self._history.start()
                 self._pipeline.start()
-                if self._reloading is not None:
-                    self._reloading.start()
+                if self._changing is not None:
+                    self._changing.start()
                 self._supervision.run(self._stop)
         finally:
             if status is not None:
                 status.close()
             self._shut_down()
         self._supervision.raise_failures()
+
+    @property
+    def _changing(self) -> Changing | None:
+        return self._part or self._reloading
+
+    @property
+    def _until(self) -> Until:
+        if self._part is not None:
+            return "stopped"
+        return "finished" if self._followed is None else "last finished"
+
+    def _state(self, kind: str) -> Path | None:
+        """The file in the state folder; None where nothing outlives the daemon."""
+        if self._place is not None:
+            return self._place.folder / f"{kind}.sqlite3"
+        if self._followed is not None:
+            return state_file(kind, self._followed.path, ".sqlite3")
+        return None
 
     @contextmanager
     def _published_if_unforeseen(self) -> Iterator[None]:
@@ -261,6 +296,9 @@ class Daemon:
     def _recall(self) -> None:
         """Continue the visits of the previous run; end those that are no longer watched for."""
         remembered = self._publisher.remembered
+        if self._part is not None:  # another may go on with them already
+            self._part.adopt_orphans(remembered)
+            return
         for event in self._pipeline.recall(remembered):
             self._publish(event)
             log_event(event)
@@ -270,6 +308,10 @@ class Daemon:
     def _publish(self, event: Event) -> None:
         self._publisher.event(event)
         self._history.take(event)
+
+    def _remember(self, visits: Iterable[Event]) -> None:
+        orphans = () if self._part is None else self._part.orphans
+        self._publisher.remember((*visits, *orphans))
 
     def _page_answers(self) -> PageAnswers | None:
         if self._reloading is None or self._followed is None:
@@ -293,7 +335,8 @@ class Daemon:
         elif not self._problems.lasts("compiling"):
             self._problems.begin("compiling", not_compiled(problem))
         self._publisher.declare(setup.config.cameras, _pairs(setup.config))
-        self._publisher.announce(report.roster(setup.config))
+        if self._part is None:
+            self._publisher.announce(report.roster(setup.config))
         self._publisher.info(
             report.info(
                 setup.config,
@@ -307,8 +350,8 @@ class Daemon:
 
     def _shut_down(self) -> None:
         self._stop.set()
-        if self._reloading is not None:
-            self._reloading.request_stop()
+        if self._changing is not None:
+            self._changing.request_stop()
         if not self._pipeline.stop(DRAIN_SECONDS):
             log.error("the detector is still busy after %.0f s; leaving it", DRAIN_SECONDS)
         self._learning.stop(DRAIN_SECONDS)
@@ -320,8 +363,10 @@ class Daemon:
 
     # --- changing, in the thread `reload` ---------------------------------------------------------
 
-    def _apply(self, config: Config) -> Applied:
-        """Apply another configuration. See `Reloading`.
+    def _apply(
+        self, config: Config, moved: Moved | None = None, prepared: Setup | None = None
+    ) -> Applied:
+        """Apply another configuration, perhaps one that is `prepared`. See `Changing`.
 
         Everything slow happens before the exchange, while the present one runs; a StreamwatchError
         leaves that unchanged.
@@ -330,7 +375,7 @@ class Daemon:
         changes = differences(before, config)
         if not changes:
             return Applied((), time.monotonic())
-        prepared = self._pipeline.prepare(config)
+        prepared = prepared or self._pipeline.prepare(config)
         try:
             mqtt = self._brokers.reachable(config.mqtt)
         except StreamwatchError:
@@ -341,9 +386,13 @@ class Daemon:
         self._learning.change(config)
         self._history.change(config.snapshots.keep)
         self._notices.change(config.notify, _names(config), config.mqtt.outbox)
-        live_at = self._pipeline.exchange(prepared)
+        exchanged = self._pipeline.exchange(prepared, moved)
+        leave = () if moved is None else moved.leave
+        self._supervision.leave(leave)
+        gone = _pairs(before) - _pairs(config)
         self._supervision.forget(
-            before.cameras.keys() - config.cameras.keys(), _pairs(before) - _pairs(config)
+            before.cameras.keys() - config.cameras.keys() - {*leave},
+            {pair for pair in gone if pair[0] not in leave},
         )
         if (self._mqtt, before.snapshots) != (mqtt, config.snapshots):
             self._publisher.reconfigure(mqtt, config.snapshots, snapshot_folder(config.snapshots))
@@ -353,7 +402,7 @@ class Daemon:
             logs.set_up(config.log.level, config.log.format)
         self._pipeline.join_replaced()
         self._advising.look_at(config, None if self._followed is None else self._followed.path)
-        return Applied(changes, live_at)
+        return Applied(changes, exchanged.live_at, exchanged.left)
 
     def _unknown(self, config: Config) -> tuple[str, ...]:
         """The prompts whose vectors must be made first; fetches the model for that if it is
@@ -367,8 +416,8 @@ class Daemon:
         return self._pipeline.encode(tuple(prompts), config.detector)
 
     def _show_life(self) -> None:
-        if self._reloading is not None:
-            self._reloading.turned_at = time.monotonic()
+        if self._changing is not None:
+            self._changing.turned_at = time.monotonic()
 
     def _on_outcome(self, outcome: Outcome) -> None:
         """Report the outcome of a reload: in the log, on `P/errors` and in `P/info`."""
@@ -445,8 +494,8 @@ class Daemon:
 
     def _declare_later(self) -> None:
         """Publish `P/info` again: the detector runs compiled now, or something was learnt."""
-        if self._reloading is not None:
-            self._reloading.do(self._declare)
+        if self._changing is not None:
+            self._changing.do(self._declare)
 
     def _web_changed(self) -> None:
         """What `http` can't be listened on, or can again."""
@@ -468,7 +517,7 @@ class Daemon:
     def _failed(self) -> list[tuple[BaseException, ErrorReport]]:
         parts: tuple[tuple[ErrorKind, str, BaseException | None], ...] = (
             ("publisher", "publishing", self._publisher.failure),
-            ("config", "reloading", self._reloading.failure if self._reloading else None),
+            ("config", "reloading", self._changing.failure if self._changing else None),
         )
         return [
             (error, ErrorReport(kind, _why(part, error)))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from streamwatch.config import too_slow
-from streamwatch.daemon.reloading import Reloading
+from streamwatch.daemon.changing import Changing
 from streamwatch.errors import StreamwatchError
 from streamwatch.learning.learning import Learning
 from streamwatch.pipeline.pipeline import Pipeline
@@ -39,7 +39,7 @@ class Supervision:
         self,
         pipeline: Pipeline,
         publisher: Publisher,
-        reloading: Reloading | None,
+        changing: Changing | None,
         instance: str,
         failed: Callable[[], Iterable[tuple[BaseException, ErrorReport]]],
         on_shortage: Callable[[Mapping[str, Short]], None],
@@ -48,7 +48,7 @@ class Supervision:
     ) -> None:
         self._pipeline = pipeline
         self._publisher = publisher
-        self._reloading = reloading
+        self._changing = changing
         self._instance = instance
         self._failed = failed
         self._on_shortage = on_shortage
@@ -114,7 +114,7 @@ class Supervision:
             systemd.status(line)
 
     def _pulse(self, now: float) -> Pulse:
-        reload_at = None if self._reloading is None else self._reloading.turned_at
+        reload_at = None if self._changing is None else self._changing.turned_at
         return report.pulse(self._pipeline, self._publisher, reload_at, now)
 
     def _publish_statuses(self) -> None:
@@ -184,6 +184,15 @@ class Supervision:
             for name in cameras:
                 self._statuses.pop(name, None)
             self._publisher.forget(cameras, pairs)
+
+    def leave(self, cameras: Collection[str]) -> None:
+        """Say no more of these cameras, which another daemon has now."""
+        if not cameras:
+            return
+        with self._status_lock:
+            for name in cameras:
+                self._statuses.pop(name, None)
+            self._publisher.leave(cameras)
 
     def what_is_stuck(self) -> tuple[str, ...]:
         """What the main thread found last, and whether it still checks."""

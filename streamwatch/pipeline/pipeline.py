@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -63,6 +63,8 @@ log = logging.getLogger(__name__)
 LOOK_FLOOR = 0.05
 """`look` returns detections from this confidence on, low enough to see what a threshold hides."""
 STOP_SECONDS = 5.0
+OPEN_SECONDS = 0.05
+"""How often `open` looks for first frames."""
 CHECK_SECONDS = 0.5
 """How often `wait` looks for what has failed."""
 
@@ -101,6 +103,23 @@ class Failure:
     @property
     def sentence(self) -> str:
         return f"{self.camera or 'the detector'} failed: {first_line(self.error)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Cameras that come from another pipeline with their open `visits`, and those to `leave` to
+    one."""
+
+    visits: Sequence[Remembered] = ()
+    leave: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """When it was live, in monotonic seconds, and the open visits of cameras that were left."""
+
+    live_at: float
+    left: Mapping[str, tuple[Event, ...]]
 
 
 class Pipeline:
@@ -317,25 +336,50 @@ class Pipeline:
 
     def discard(self, prepared: Setup) -> None:
         """Let go of what `prepare` made, when it is not exchanged."""
+        new = set(prepared.captures.values()) - set(self._current.captures.values())
+        _stop(capture for capture in new if capture.started)
         prepared.looks.lookers.close(self._current.looks.lookers)
 
-    def exchange(self, prepared: Setup) -> float:
+    def open(self, prepared: Setup, timeout: float) -> None:
+        """Read the new cameras of a prepared setup already; waits for the first frame of each, for
+        `timeout` seconds at most."""
+        new = set(prepared.captures.values()) - set(self._current.captures.values())
+        with self._lock:
+            if self._stopping.is_set():
+                return
+            for capture in new:
+                capture.start()
+        until = time.monotonic() + timeout
+        while time.monotonic() < until and not self._stopping.is_set():
+            if all(capture.online(time.monotonic()) for capture in new):
+                return
+            time.sleep(OPEN_SECONDS)
+
+    def exchange(self, prepared: Setup, moved: Moved | None = None) -> Exchanged:
         """Switch to a prepared setup between two batches.
 
-        Returns when it was live, in monotonic seconds. Starts new captures, and asks replaced ones
-        to stop; see `join_replaced`. Raises StreamwatchError if the pipeline is stopping. For one
-        thread at a time, and only with what `prepare` made from the present setup.
+        Starts new captures, and asks replaced ones to stop; see `join_replaced`. With `moved`,
+        cameras come from and go to another pipeline. Raises StreamwatchError if the pipeline is
+        stopping. For one thread at a time, and only with what `prepare` made from the present
+        setup.
         """
         before = self._current
+        left: dict[str, tuple[Event, ...]] = {}
 
         def bring_over() -> list[Event]:
             events: list[Event] = []
+            if moved is not None:
+                new = prepared.cameras.keys() - before.cameras.keys()
+                come = {name: prepared.cameras[name] for name in new}
+                events += recall(come, [v for v in moved.visits if v.last.camera in come])
             for name, camera in before.cameras.items():
                 if name in prepared.cameras:
                     rivals = prepared.vocabularies.rivals
                     events += take_over(camera, prepared.cameras[name], prepared.config, rivals)
                     if _looks_for_other(name, before, prepared):
                         prepared.cameras[name].gate.wake()
+                elif moved is not None and name in moved.leave:
+                    left[name] = camera.watcher.hand_over()
                 else:
                     events += let_go(camera, prepared.config)
             return events
@@ -355,11 +399,12 @@ class Pipeline:
             self._replaced |= old - new
             if not self._stopping.is_set():
                 for capture in new - old:
-                    capture.start()
+                    if not capture.started:
+                        capture.start()
         for capture in old - new:
             capture.request_stop()
         before.looks.lookers.close(prepared.looks.lookers)
-        return live_at
+        return Exchanged(live_at, left)
 
     def join_replaced(self) -> None:
         """Wait for the captures that exchanges have replaced."""

@@ -375,6 +375,7 @@ class PublisherLoop:
             post=self._post,
             seconds=self._seconds,
             pace=None if self._topics.worker is None else WORKERS_PACE,
+            worker=self._topics.worker,
         )
 
     def _post(self, notice: Notice) -> None:
@@ -460,6 +461,10 @@ class PublisherLoop:
         for camera in cameras:
             self._delivery.drop(self._topics.camera_status(camera))
             self._kept.leave(camera, self._topics)
+
+    def take_ends(self, ends: Iterable[Event]) -> None:
+        for event in ends:
+            self._delivery.alert(event, self._seconds())
 
     def take_remembered(self, visits: Iterable[Event]) -> None:
         visits = tuple(visits)

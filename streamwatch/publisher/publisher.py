@@ -215,6 +215,10 @@ class Publisher:
             partial(self._loop.take_adopted, tuple(cameras), tuple(visits), resend=resend)
         )
 
+    def end(self, ends: Iterable[Event]) -> None:
+        """As a worker: publish the `end` of visits that nobody goes on with."""
+        self._tasks.put(partial(self._loop.take_ends, tuple(ends)))
+
     def leave(self, cameras: Iterable[str]) -> None:
         """As a worker: publish no more of these cameras, and leave what is retained to another."""
         self._tasks.put(partial(self._loop.take_left, tuple(cameras)))

@@ -123,6 +123,10 @@ class Capture:
     def start(self) -> None:
         self._reader.thread.start()
 
+    @property
+    def started(self) -> bool:
+        return self._reader.thread.ident is not None
+
     def request_stop(self) -> None:
         """Set the stop event and return at once, so that many captures can stop in parallel."""
         with self._lock:

@@ -156,6 +156,11 @@ class CameraWatches:
     def open_visits(self) -> tuple[Event, ...]:
         return tuple(e for watch in self._watches.values() for e in watch.open_visits())
 
+    def hand_over(self) -> tuple[Event, ...]:
+        visits = self.open_visits()
+        self.close("shutdown")
+        return visits
+
     def lost(self, gone_seconds: float) -> tuple[Event, ...]:
         return tuple(e for watch in self._watches.values() for e in watch.lost(gone_seconds))
 

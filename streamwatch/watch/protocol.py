@@ -41,6 +41,10 @@ class Watcher(Protocol):
         """What a second look changes; nothing where its watch or its visit is gone."""
         ...
 
+    def hand_over(self) -> tuple[Event, ...]:
+        """Forget everything; returns the open visits, to be recalled elsewhere."""
+        ...
+
     def recall(self, visits: Sequence[Remembered]) -> tuple[Event, ...]:
         """Before the first frame: continue these visits when their things are seen again. Returns
         the `end` of those that can't be continued."""

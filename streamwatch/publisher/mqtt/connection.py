@@ -111,7 +111,8 @@ class Connection:
 
     The owner calls `attempt` when `seconds_to_attempt` is 0, and passes every posted notice to
     `take`. `post` is called from other threads. Without a `will_topic` it only looks, under another
-    client id that `guest` ends, until `settle`.
+    client id that `guest` ends, until `settle`. The client id of a `worker`, one of several with
+    these settings, ends with its name.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class Connection:
         guest: str = LOOKING,
         max_incoming_bytes: int = MAX_INCOMING_BYTES,
         pace: Pace | None = None,
+        worker: str | None = None,
     ) -> None:
         self._pace = pace or Pace(KEEPALIVE_SECONDS, WILL_DELAY_SECONDS)
         self._settings = settings
@@ -133,6 +135,8 @@ class Connection:
         self._seconds = seconds
         self._broker = f"broker {settings.address}"
         self._own_id = settings.client_id or default_client_id(settings.topic_prefix)
+        if worker is not None:
+            self._own_id = f"{self._own_id[: MAX_CLIENT_ID - len(worker) - 1]}-{worker}"
         self._version = MQTTProtocolVersion.MQTTv5
         if settings.embedded:
             self._version = MQTTProtocolVersion.MQTTv311

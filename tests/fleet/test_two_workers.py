@@ -1,0 +1,271 @@
+"""Two workers in one process, without Ray: cameras move from one to the other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from streamwatch.config import Config
+from streamwatch.daemon.daemon import Daemon
+from streamwatch.daemon.part import Place
+from streamwatch.detector.protocol import Running, View
+from streamwatch.pipeline import pipeline as pipeline_module
+from streamwatch.publisher.visits import visits_of
+from streamwatch.records import Detection
+from tests.parts import STREET_CLIP
+from tests.parts.mosquitto import Mosquitto, Received, Subscriber
+from tests.parts.mqtt_proxy import MqttProxy
+from tests.parts.vectors import fake_vectors
+from tests.publisher.events import MOMENT
+
+pytestmark = pytest.mark.slow(seconds=40)
+
+PATIENCE_SECONDS = 30.0
+Result = TypeVar("Result")
+
+
+class CarEverywhere:
+    """Finds a red car in each picture, always in the same place, while there is one."""
+
+    running = Running("cpu", "torch", "full")
+
+    def __init__(self) -> None:
+        self.there = True
+
+    def detect(self, views: Sequence[View]) -> list[tuple[Detection, ...]]:
+        found = (Detection("red car", 0.9, (10, 10, 90, 90)),) if self.there else ()
+        return [found for _ in views]
+
+
+class Bench:
+    """Workers of one configuration, and what is published; tests do what a controller does."""
+
+    def __init__(self, folder: Path, broker: Mosquitto, subscriber: Subscriber) -> None:
+        self.folder = folder
+        self.prefix = folder.name
+        self.subscriber = subscriber
+        self.detector = CarEverywhere()
+        camera = {"url": str(STREET_CLIP), "loop": True, "fps": 10}
+        self.config = Config.model_validate(
+            {
+                "mqtt": {"host": broker.host, "port": broker.port, "topic_prefix": self.prefix},
+                "detector": {"model": "toybox", "distractors": False},
+                "cameras": {"porch": camera, "yard": camera},
+                "watches": {"car": {"prompt": "red car", "leave": "1s"}},
+                "snapshots": {"path": str(folder / "snapshots")},
+            }
+        )
+
+    @contextmanager
+    def worker(self, name: str, **mqtt: Any) -> Iterator[Daemon]:
+        """A worker that runs without cameras; stopped at the end, if it has not ended itself."""
+        config = self.config
+        if mqtt:
+            config = config.model_copy(update={"mqtt": config.mqtt.model_copy(update=mqtt)})
+        daemon = Daemon(config, place=Place(name, self.folder / name))
+        failures: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                daemon.run()
+            except Exception as error:
+                failures.append(error)
+
+        with daemon:
+            thread = threading.Thread(target=run)
+            thread.start()
+            yield daemon
+            daemon.request_stop()
+            thread.join(20)
+        assert not failures
+        assert not thread.is_alive()
+
+    def give(self, camera: str, worker: str) -> None:
+        """Make a worker the camera's owner."""
+        self.subscriber.publish(f"{self.prefix}/cameras/{camera}/worker", worker, retain=True)
+
+    def events(self, camera: str = "porch") -> list[tuple[str, str, str | None]]:
+        """The id, type and reason of each event so far, repeats left out."""
+        topic = f"{self.prefix}/events/{camera}/car"
+        found = {
+            (event["id"], event["sequence"]): (event["id"], event["type"], event.get("reason"))
+            for event in (message.json for message in self.subscriber.of(topic))
+        }
+        return list(found.values())
+
+    def types(self, camera: str = "porch") -> list[str]:
+        return [kind for _, kind, _ in self.events(camera)]
+
+    def kept(self, camera: str = "porch") -> list[str]:
+        """The ids of the visits that the broker keeps."""
+        payloads = [each.payload for each in self.subscriber.of(f"{self.prefix}/visits/{camera}")]
+        return [visit.last.id for visit in visits_of(payloads[-1] if payloads else b"", MOMENT)]
+
+    def payloads(self, topic: str) -> list[bytes]:
+        return [message.payload for message in self.subscriber.of(f"{self.prefix}/{topic}")]
+
+
+def wait_until(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not true():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.02)
+
+
+def got(future: Future[Result]) -> Result:
+    return future.result(PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mosquitto: Mosquitto) -> Iterator[Bench]:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with Subscriber(mosquitto.port, f"{tmp_path.name}/#") as subscriber:
+        bench = Bench(tmp_path, mosquitto, subscriber)
+        monkeypatch.setattr(pipeline_module, "load_detector", lambda *_: bench.detector)
+        fake_vectors(monkeypatch)
+        yield bench
+
+
+@pytest.fixture
+def workers(bench: Bench) -> Iterator[tuple[Daemon, Daemon]]:
+    with ExitStack() as stack:
+        yield stack.enter_context(bench.worker("one")), stack.enter_context(bench.worker("two"))
+
+
+def test_a_camera_moves_with_its_visits(bench: Bench, workers: tuple[Daemon, Daemon]) -> None:
+    one, two = (worker.part for worker in workers)
+    bench.give("porch", "one")
+    got(one.take(["porch"], [], resend=False))
+    wait_until(lambda: bench.types() == ["new"])
+    visit = bench.events()[0][0]
+    wait_until(lambda: bench.kept() == [visit])
+
+    got(two.open(["porch"]))
+    left = got(one.release(["porch"]))
+    assert [event.id for event in left["porch"]] == [visit]
+    bench.give("porch", "two")
+    got(two.take(["porch"], left["porch"], resend=False))
+    assert not one.cameras
+    assert two.cameras == {"porch"}
+    time.sleep(2)  # longer than `leave`: it was seen again, or it would have ended by now
+    assert set(bench.events()) <= {(visit, "new", None), (visit, "update", None)}
+    assert bench.kept() == [visit]
+
+    bench.detector.there = False
+    wait_until(lambda: bench.types()[-1] == "end")
+    assert bench.events()[-1] == (visit, "end", "left")
+    wait_until(lambda: bench.kept() == [])
+    wait_until(lambda: bench.payloads("state/porch/car") == [b"OFF", b"ON", b"ON", b"OFF"])
+    statuses = bench.payloads("cameras/porch/status")
+    assert set(statuses[statuses.index(b"online") :]) == {b"online"}
+
+
+def test_what_a_worker_has_does_not_touch_what_another_has(
+    bench: Bench, workers: tuple[Daemon, Daemon]
+) -> None:
+    one, two = (worker.part for worker in workers)
+    bench.give("porch", "one")
+    bench.give("yard", "two")
+    got(one.take(["porch"], [], resend=False))
+    got(two.take(["yard"], [], resend=False))
+    wait_until(lambda: bench.types("porch") == bench.types("yard") == ["new"])
+    workers[0].request_stop()
+    wait_until(lambda: bench.payloads("workers/one/status")[-1:] == [b"offline"])
+    assert bench.events("porch")[-1][1:] == ("end", "shutdown")
+    assert bench.types("yard") == ["new"]
+    assert bench.payloads("state/yard/car")[-1] == b"ON"
+    assert not any(bench.payloads(topic) for topic in ("status", "info", "stats"))
+
+
+def test_a_removed_camera_ends_its_visits_and_clears_its_topics(
+    bench: Bench, workers: tuple[Daemon, Daemon]
+) -> None:
+    one = workers[0].part
+    bench.give("porch", "one")
+    got(one.take(["porch"], [], resend=False))
+    wait_until(lambda: bench.types() == ["new"])
+    cameras = {"yard": bench.config.cameras["yard"]}
+    outcome = got(one.change(bench.config.model_copy(update={"cameras": cameras})))
+    assert outcome.error is None
+    wait_until(lambda: bench.events()[-1][1:] == ("end", "removed"))
+    for topic in ("state/porch/car", "cameras/porch/status", "visits/porch"):
+        wait_until(lambda topic=topic: bench.payloads(topic)[-1] == b"")  # type: ignore[misc]
+    assert one.cameras == frozenset()
+
+
+def test_other_watches_apply_to_the_cameras_that_are_here(
+    bench: Bench, workers: tuple[Daemon, Daemon]
+) -> None:
+    one = workers[0].part
+    bench.give("porch", "one")
+    got(one.take(["porch"], [], resend=False))
+    wait_until(lambda: bench.types() == ["new"])
+    watch = bench.config.watches["car"].model_copy(update={"enabled": False})
+    got(one.change(bench.config.model_copy(update={"watches": {"car": watch}})))
+    wait_until(lambda: bench.events()[-1][1:] == ("end", "disabled"))
+    assert one.cameras == {"porch"}
+
+
+def test_a_worker_leaves_what_another_has_got_and_tells_of_its_visits(
+    bench: Bench, workers: tuple[Daemon, Daemon]
+) -> None:
+    one = workers[0].part
+    bench.give("porch", "one")
+    got(one.take(["porch"], [], resend=False))
+    wait_until(lambda: bench.types() == ["new"])
+    visit = bench.events()[0][0]
+    bench.give("porch", "two")
+    wait_until(lambda: [orphan.id for orphan in one.orphans] == [visit])
+    assert one.cameras == frozenset()
+    one.end([visit])
+    wait_until(lambda: bench.events()[-1] == (visit, "end", "restart"))
+    assert one.orphans == ()
+    assert bench.kept() == [visit]  # it is the other's to change
+
+
+def test_an_outbox_that_was_left_behind_is_found_again(bench: Bench, mosquitto: Mosquitto) -> None:
+    """What waits in it is delivered, and its open visits are told."""
+    bench.give("porch", "one")
+    with MqttProxy(mosquitto.port) as proxy, bench.worker("one", port=proxy.port) as daemon:
+        got(daemon.part.take(["porch"], [], resend=False))
+        wait_until(lambda: bench.types() == ["new"])
+        proxy.takes = lambda _: False
+        proxy.cut()
+        bench.detector.there = False
+        wait_until(lambda: daemon._publisher.waiting)
+        # It dies: what it would say at the end of a clean stop does not come through either.
+    assert bench.types() == ["new"]
+    with bench.worker("one"):
+        wait_until(lambda: bench.types()[-1] == "end")
+    assert [kind for kind in bench.types() if kind != "update"] == ["new", "end"]
+
+
+def test_a_lost_workers_last_events_are_sent_again(
+    bench: Bench, workers: tuple[Daemon, Daemon]
+) -> None:
+    one, two = (worker.part for worker in workers)
+    bench.give("porch", "one")
+    got(one.take(["porch"], [], resend=False))
+    wait_until(lambda: bench.types() == ["new"] and bench.kept())
+
+    def kept(messages: Sequence[Received]) -> list[Received]:
+        return [each for each in messages if each.topic == f"{bench.prefix}/visits/porch"]
+
+    payload = kept(bench.subscriber.received)[-1].payload
+    visits = [visit.last for visit in visits_of(payload, MOMENT)]
+    bench.give("porch", "two")
+    got(two.take(["porch"], visits, resend=True))
+    topic = f"{bench.prefix}/events/porch/car"
+    bench.subscriber.wait_for(lambda messages: len([m for m in messages if m.topic == topic]) > 1)
+    first, again = (message.json for message in bench.subscriber.of(topic)[:2])
+    assert (first["id"], first["sequence"]) == (again["id"], again["sequence"])
+    bench.detector.there = False
+    wait_until(lambda: bench.types()[-1] == "end")
+    assert [kind for kind in bench.types() if kind != "update"] == ["new", "end"]
