@@ -110,11 +110,12 @@ class Levels:
         return most
 
     def _most_spared(self, taker: int) -> Numbers:
-        """The same where nobody may come to have too little in turn, or less than the taker."""
+        """The same of those who then still have enough, or are no less full than the taker."""
         used, shares = self._used, self._shares
         even = (used * shares[taker] - used[taker] * shares) / (shares + shares[taker])
         spared = np.maximum(used - shares * (1 - TOLERATED), even)
-        return np.minimum(self._most(ALL, taker), spared)
+        most: Numbers = np.minimum(self._most(ALL, taker), spared)
+        return most
 
     def _move(self, giver: int, taker: int, good: float, most: float) -> bool:
         """Move the largest camera up to the load `good`, so that few do, or else the smallest up
