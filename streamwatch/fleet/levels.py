@@ -44,18 +44,23 @@ class Levels:
         self._smallest = np.full(len(capacities), inf)
         self._cameras: list[list[tuple[float, str]]] = [[] for _ in capacities]
         """Sorted by load, without those of load 0, which nothing is gained by moving."""
+        self._movable = np.zeros((len(capacities), len(capacities)), np.int32)
+        """How many of the cameras of a worker, its row, may go to each."""
 
     def put(self, camera: str, load: float, worker: int) -> None:
         """Where a camera comes to be, from nowhere or another worker."""
         old, self.at[camera] = self.at.get(camera), worker
         if load == 0:
             return
+        places = self._choices.get(camera, ALL)
         if old is not None:
             cameras = self._cameras[old]
             del cameras[bisect_left(cameras, (load, camera))]
+            self._movable[old, places] -= 1
             self._used[old] -= load
             self._smallest[old] = cameras[0][0] if cameras else inf
         insort(self._cameras[worker], (load, camera))
+        self._movable[worker, places] += 1
         self._used[worker] += load
         self._smallest[worker] = min(load, self._smallest[worker])
 
@@ -71,35 +76,39 @@ class Levels:
         if not self._used.any():
             return
         self._shares = self._capacities * (self._used.sum() / self._capacities.sum())
-        moved = True
-        while moved:
-            moved = False
-            fullest_first = np.argsort(-self._used / self._shares, kind="stable").tolist()
-            for worker in fullest_first:
-                moved |= self._mend(worker, gives=True)
-            for worker in reversed(fullest_first):
-                moved |= self._mend(worker, gives=False)
+        while self._mend(gives=True) | self._mend(gives=False):
+            pass
 
-    def _mend(self, worker: int, gives: bool) -> bool:
-        """Bring one that has too much, or too little, half-way back, so that a few per cent don't
-        make it so again; whether anything moved."""
-        used, shares, moved = self._used, self._shares, False
-        sign, least = (1, 1.0) if gives else (-1, 1 - TOLERATED)
-        if sign * (used[worker] - shares[worker]) <= shares[worker] * TOLERATED:
-            return False
-        possible = np.arange(len(used)) != worker
-        while sign * (used[worker] - shares[worker]) > shares[worker] * TOLERATED / 2:
-            most = self._most(worker, ALL) if gives else self._most_spared(worker)
-            possible &= most >= self._smallest[worker if gives else ALL]
-            if not possible.any():
-                break
-            levels = (used + self._smallest[worker] if gives else -used) / shares
-            other = int(np.argmin(np.where(possible, levels, inf)))
-            giver, taker = (worker, other) if gives else (other, worker)
-            good = min(used[giver] - least * shares[giver], shares[taker] - used[taker])
-            possible[other] = self._move(giver, taker, good, most[other])
-            moved |= bool(possible[other])
+    def _mend(self, gives: bool) -> bool:
+        """Bring those that have too much, or too little, half-way back, so that a few per cent
+        don't make them so again; whether anything moved."""
+        sign = 1 if gives else -1
+        off = sign * (self._used / self._shares - 1)
+        waiting, moved = off > TOLERATED, False
+        while (waiting & (off > TOLERATED / 2)).any():
+            worst = int(np.argmax(np.where(waiting, off, -inf)))
+            waiting[worst] = self._step(worst, gives)
+            moved |= bool(waiting[worst])
+            off = sign * (self._used / self._shares - 1)
         return moved
+
+    def _step(self, worker: int, gives: bool) -> bool:
+        """Move a camera from this worker, or to it; whether there was one."""
+        used, shares = self._used, self._shares
+        most = self._most(worker, ALL) if gives else self._most_spared(worker)
+        smallest = self._smallest[worker if gives else ALL]
+        levels = (used + smallest if gives else -used) / shares
+        movable = self._movable[worker] if gives else self._movable[:, worker]
+        levels[(most < smallest) | (movable == 0) | (np.arange(len(used)) == worker)] = inf
+        for other in np.argsort(levels, kind="stable").tolist():
+            if levels[other] == inf:
+                break
+            giver, taker = (worker, other) if gives else (other, worker)
+            least = shares[giver] * (1 if gives else 1 - TOLERATED)
+            good = min(used[giver] - least, shares[taker] - used[taker])
+            if self._move(giver, taker, good, most[other]):
+                return True
+        return False
 
     def _most(self, giver: int | slice, taker: int | slice) -> Numbers:
         """The largest loads that a step may move."""
@@ -125,7 +134,7 @@ class Levels:
         movable = bisect_right(cameras, most, key=itemgetter(0))
         for index in chain(reversed(range(fitting)), range(fitting, movable)):
             load, camera = cameras[index]
-            if taker in self._choices.get(camera, (taker,)):
+            if camera not in self._choices or taker in self._choices[camera]:
                 self.put(camera, load, taker)
                 return True
         return False
