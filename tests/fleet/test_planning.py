@@ -11,7 +11,7 @@ from math import inf, nan
 from typing import TypeVar
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from streamwatch.fleet.levels import TOLERATED, WORTHWHILE
@@ -33,8 +33,10 @@ fps = st.sampled_from([0.1, 1, 2, 5, 120]) | st.floats(0, 200)
 capacities = st.just(10.0) | st.floats(2, 200)
 loads_given = st.dictionaries(cameras, fps, max_size=30)
 workers_given = st.dictionaries(names, capacities, min_size=1, max_size=8)
+alike_given = st.dictionaries(names, st.floats(10, 60), min_size=1, max_size=8)
 before_given = st.just(Places()) | st.dictionaries(cameras, names, max_size=30)
 allowed_given = st.just(Allowed()) | st.dictionaries(cameras, st.lists(names, max_size=3))
+with_many = settings(max_examples=30)
 any_input = given(loads_given, workers_given, before_given, allowed_given)
 
 
@@ -112,7 +114,8 @@ def test_what_is_measured_a_little_differently_moves_nothing_to_and_fro(
         at = after
 
 
-@given(workers_given, st.data())
+@with_many
+@given(alike_given, st.data())
 def test_what_is_measured_a_little_differently_moves_none_of_many_small_cameras(
     workers: Loads, data: st.DataObject
 ) -> None:
@@ -163,7 +166,8 @@ def test_of_equal_workers_none_has_a_largest_camera_more_than_another_at_the_sta
     assert max(has.values(), default=0) - least <= max(rates, default=0) + ALMOST
 
 
-@given(workers_given.filter(lambda workers: len(workers) > 1))
+@with_many
+@given(alike_given.filter(lambda workers: len(workers) > 1))
 def test_a_death_moves_only_its_own_of_many(workers: Loads) -> None:
     loads = many(workers)
     before = plan(loads, workers, {}).at
@@ -174,7 +178,8 @@ def test_a_death_moves_only_its_own_of_many(workers: Loads) -> None:
         assert not too_full(after, loads, living)
 
 
-@given(workers_given, capacities)
+@with_many
+@given(alike_given, st.floats(10, 60))
 def test_who_joins_is_filled_and_nothing_moves_to_others_of_many(
     workers: Loads, capacity: float
 ) -> None:
@@ -186,19 +191,19 @@ def test_who_joins_is_filled_and_nothing_moves_to_others_of_many(
     assert share * (1 - TOLERATED) <= used(after, loads)["new"] <= share * (1 + ALMOST)
 
 
-@given(st.integers(0, 60), st.integers(1, 8))
+@given(st.integers(0, 60), st.lists(st.floats(10, 30), min_size=2, max_size=8))
 def test_of_equal_cameras_a_death_moves_its_own_and_a_join_those_for_the_newcomer(
-    number: int, count: int
+    number: int, capacities: list[float]
 ) -> None:
     loads = {f"camera-{each:02}": 2.0 for each in range(number)}
-    workers = {f"worker-{each}": 10.0 for each in range(count)}
-    more = {**workers, "worker-new": 10.0}
+    all_workers = {f"worker-{each}": capacity for each, capacity in enumerate(capacities)}
+    workers = {name: all_workers[name] for name in all_workers if name != "worker-1"}
     before = plan(loads, workers, {}).at
-    joined = plan(loads, more, before).at
-    assert all(joined[camera] == "worker-new" for camera in moves(before, joined))
-    whole = plan(loads, more, {}).at
+    joined = plan(loads, all_workers, before).at
+    assert all(joined[camera] == "worker-1" for camera in moves(before, joined))
+    whole = plan(loads, all_workers, {}).at
     died = plan(loads, workers, whole).at
-    assert all(whole[camera] == "worker-new" for camera in moves(whole, died))
+    assert all(whole[camera] == "worker-1" for camera in moves(whole, died))
 
 
 def test_few_large_cameras_move_rather_than_many_small_ones() -> None:
