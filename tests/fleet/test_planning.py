@@ -29,7 +29,7 @@ Allowed = dict[str, list[str]]
 
 cameras = st.integers(0, 30).map("camera-{}".format)
 names = st.integers(0, 9).map("worker-{}".format)
-fps = st.sampled_from([0.1, 1, 2, 5, 120]) | st.floats(0, 200)
+fps = st.sampled_from([0, 0.1, 1, 2, 5, 120]) | st.floats(0.01, 200)
 capacities = st.just(10.0) | st.floats(2, 200)
 loads_given = st.dictionaries(cameras, fps, max_size=30)
 workers_given = st.dictionaries(names, capacities, min_size=1, max_size=8)
@@ -215,6 +215,20 @@ def test_few_large_cameras_move_rather_than_many_small_ones() -> None:
     assert moves(before, after) == [f"large-{each}" for each in range(6)]
 
 
+def test_who_had_too_much_is_not_left_where_the_next_measurement_finds_too_much() -> None:
+    loads = {f"camera-{each:02}": 1.0 for each in range(60)}
+    before = {camera: "full" if camera < "camera-34" else "other" for camera in loads}
+    at = plan(loads, {"full": 10.0, "other": 10.0}, before).at
+    assert used(at, loads) == {"full": 31.0, "other": 29.0}
+
+
+def test_nobody_is_emptied_to_fill_another() -> None:
+    workers = {f"worker-{each:02}": 10.0 for each in range(20)}
+    loads = {f"camera-{each:02}": 10.0 for each in range(20)}
+    before = plan(loads, workers, {}).at
+    assert plan(loads, {**workers, "worker-new": 12.0}, before).at == before
+
+
 def test_a_camera_larger_than_a_share_stays_alone() -> None:
     loads = {"huge": 100.0} | {f"camera-{each}": 1.0 for each in range(6)}
     workers = dict.fromkeys(("a", "b", "c"), 10.0)
@@ -236,6 +250,16 @@ def test_a_bound_camera_goes_elsewhere_only_where_it_may() -> None:
     assert first.at["file"] in both
     assert first.at["usb"] == "c"
     assert plan(loads, {"b": 10.0}, first.at, allowed) == Plan({"file": "b", "rtsp": "b"}, ("usb",))
+
+
+def test_bound_cameras_stay_while_others_make_room() -> None:
+    loads = {f"file-{each}": 5.0 for each in range(4)} | {
+        f"rtsp-{each:02}": 1.0 for each in range(30)
+    }
+    allowed = {camera: ["old"] for camera in loads if camera.startswith("file")}
+    at = plan(loads, {"old": 10.0, "new": 10.0}, dict.fromkeys(loads, "old"), allowed).at
+    assert all(at[camera] == "old" for camera in allowed)
+    assert 25 <= used(at, loads)["old"] <= 25 * (1 + TOLERATED / 2)
 
 
 def test_without_workers_every_camera_is_nowhere() -> None:
