@@ -96,18 +96,18 @@ def test_a_camera_stays_where_nobody_has_too_much_or_too_little(
     assert plan(loads, workers, at).at == at
 
 
-@given(loads_given, workers_given, before_given, st.data())
+@given(loads_given, workers_given, before_given, allowed_given, st.data())
 def test_what_is_measured_a_little_differently_moves_nothing_to_and_fro(
-    loads: Loads, workers: Loads, before: Places, data: st.DataObject
+    loads: Loads, workers: Loads, before: Places, allowed: Allowed, data: st.DataObject
 ) -> None:
-    at = plan(loads, workers, before).at
+    at = plan(loads, workers, before, allowed).at
     been = {camera: [worker] for camera, worker in at.items()}
     for _ in range(4):
         measured = {
             worker: capacity * data.draw(st.floats(1 - NOISE, 1 + NOISE))
             for worker, capacity in workers.items()
         }
-        after = plan(loads, measured, at).at
+        after = plan(loads, measured, at, allowed).at
         for camera in moves(at, after):
             assert after[camera] not in been[camera]
             been[camera].append(after[camera])
