@@ -21,6 +21,7 @@ LEVELS = (
     {"pipeline"},
     {"status", "python", "tuning", "live"},
     {"daemon"},
+    {"fleet"},
     {"doctor"},
     {"cli"},
     {"__main__"},

@@ -1,0 +1,1 @@
+"""Many cameras on the detectors of many machines."""
