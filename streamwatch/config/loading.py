@@ -24,7 +24,7 @@ from streamwatch.errors import ConfigError, Problem, UnavailableSetting
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-LARGEST = 1_000_000
+LARGEST = 10_000_000
 """Most bytes of a configuration file, to catch a wrong path."""
 OWN_KEY = "x-"
 """A key at the top that starts so is the person's own: for anchors, and for other programs."""

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from streamwatch.config.document.composing import DEEPEST
 from streamwatch.config.document.expansion import holds_reference
 from streamwatch.config.document.positions import COMMAND, Entry, Fault, Kind, Loc
-from streamwatch.config.document.reading import DEEPEST, Document
+from streamwatch.config.document.reading import Document
 from streamwatch.config.wording import did_you_mean, listing
 
 Section = Literal["watches", "cameras"]

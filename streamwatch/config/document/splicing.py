@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import yaml
 
+from streamwatch.config.document.composing import compose, core_resolvers
 from streamwatch.config.document.edits import Amend, Edit, Put, Remove, Switch
-from streamwatch.config.document.reading import compose, core_resolvers, read
+from streamwatch.config.document.reading import read
 
 _COLON = re.compile(r"[ \t]*:")
 _ALIAS = re.compile(r"[ \t]*(\*[^\s,\[\]{}]+)")
