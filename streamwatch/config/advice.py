@@ -254,7 +254,8 @@ def _watch(config: Config, name: str) -> Iterator[tuple[str, str]]:
     if "near" in watch.model_fields_set and not watch.companions:
         yield ".near", "without effect: it goes with with or without"
     cameras = config.cameras_of(name)
-    skipped = [other for other in watch.cameras or config.cameras if other not in cameras]
+    applies = frozenset(cameras)
+    skipped = [other for other in watch.cameras or config.cameras if other not in applies]
     if watch.zones is not None and skipped:
         zones = listing(watch.zones, "and")
         yield ".zones", f"skips {listing(skipped, 'and')}, where no zone is named {zones}"
