@@ -39,10 +39,10 @@ PLAIN = {
 }
 
 _READ_DIFFERENTLY = re.compile(
-    "[\t|>\x85\u2028\u2029\ufeff]"
+    "[\t\x85\u2028\u2029\ufeff]"
     r"|\r(?!\n)"
-    r"|(?<![A-Za-z0-9_./=])[?%@`!]"  # but not within a URL
-    r"|[&*][\w-]*[?%@`!]"
+    r"|(?<![A-Za-z0-9_./=!?%@-])[?%@`!|>]"  # but not within a word, such as a URL
+    r"|[&*][\w-]*[?%@`!|>]"
 )
 """What libyaml reads otherwise than PyYAML, or may."""
 

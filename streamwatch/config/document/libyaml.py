@@ -27,13 +27,12 @@ class _Libyaml(CoreComposer, CParser):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         node = super().compose_node(parent, index)
         if isinstance(node, yaml.ScalarNode) and not node.style:
-            self._demand_same_reading(node, parent)
             node.style = None
+            if _is_in_flow(parent) and (not node.value or "?" in node.value):
+                raise yaml.YAMLError  # PyYAML places nothing elsewhere, and ends a text at a ?
         return node
 
-    @staticmethod
-    def _demand_same_reading(plain: yaml.ScalarNode, parent: yaml.Node | None) -> None:
-        """PyYAML places what is empty elsewhere, and ends a text within [ ] or { } at a `?`."""
-        in_flow = isinstance(parent, yaml.CollectionNode) and parent.flow_style
-        if not plain.value or (in_flow and "?" in plain.value):
-            raise yaml.YAMLError
+
+def _is_in_flow(parent: yaml.Node | None) -> bool:
+    """Whether a node below `parent` stands within [ ] or { }."""
+    return isinstance(parent, yaml.CollectionNode) and bool(parent.flow_style)

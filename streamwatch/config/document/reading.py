@@ -70,8 +70,22 @@ class Document:
 def read(text: str, file: str) -> Document:
     """Parse `text`. Raises `ConfigError` if it is no YAML or exceeds a limit; other errors are in
     `faults`."""
-    with _nothing_collected():
-        return _read_quickly(text) or _read(text, file)
+    try:
+        with _nothing_collected():
+            return _read_quickly(text) or _read(text)
+    except ReadError as error:
+        raise _refusal(file, error.position, (), str(error)) from None
+    except yaml.MarkedYAMLError as error:
+        raise _refusal(file, syntax.position(error), (), syntax.sentence(error)) from None
+    except ReaderError as error:
+        before = text[: error.position]
+        position = Position(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+        message = f"the character U+{ord(text[error.position]):04X} may not stand in a file"
+        raise _refusal(file, position, (), message) from None
+    except (ValueError, OverflowError):
+        # From int() and chr() in PyYAML: "\UFFFFFFFF", a %YAML directive of 5,000 digits
+        message = "an escape or directive holds a number that is too large"
+        raise _refusal(file, None, (), message) from None
 
 
 @contextmanager
@@ -88,34 +102,17 @@ def _nothing_collected() -> Iterator[None]:
 
 
 def _read_quickly(text: str) -> Document | None:
-    """The document; None where something is wrong with it, which `_read` tells, or may be."""
-    try:
-        node = composed_quickly(text)
-        document = None if node is None else _built(node, text)
-    except ReadError:
-        return None
+    """The document, if its reader is sure of it and finds nothing wrong."""
+    node = composed_quickly(text)
+    document = None if node is None else _built(node, text)
     return None if document is None or document.faults else document
 
 
-def _read(text: str, file: str) -> Document:
-    try:
-        node = compose(text)
-        if node is None:
-            raise ReadError(None, "the file is empty; `streamwatch init` writes one to start from")
-        return _built(node, text)
-    except ReadError as error:
-        raise _refusal(file, error.position, (), str(error)) from None
-    except yaml.MarkedYAMLError as error:
-        raise _refusal(file, syntax.position(error), (), syntax.sentence(error)) from None
-    except ReaderError as error:
-        before = text[: error.position]
-        position = Position(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
-        message = f"the character U+{ord(text[error.position]):04X} may not stand in a file"
-        raise _refusal(file, position, (), message) from None
-    except (ValueError, OverflowError):
-        # From int() and chr() in PyYAML: "\UFFFFFFFF", a %YAML directive of 5,000 digits
-        message = "an escape or directive holds a number that is too large"
-        raise _refusal(file, None, (), message) from None
+def _read(text: str) -> Document:
+    node = compose(text)
+    if node is None:
+        raise ReadError(None, "the file is empty; `streamwatch init` writes one to start from")
+    return _built(node, text)
 
 
 def _built(node: yaml.Node, text: str) -> Document:
