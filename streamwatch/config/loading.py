@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from streamwatch import files, paths
 from streamwatch.config import problems, references
 from streamwatch.config.document import reading
+from streamwatch.config.document.collecting import nothing_collected
 from streamwatch.config.document.edits import Edit, edited
 from streamwatch.config.document.expansion import expanded
 from streamwatch.config.document.positions import Entry, Fault, Loc
@@ -49,6 +50,7 @@ def find(explicit: Path | None = None) -> Path:
     raise ConfigError([Problem("config.yaml", None, None, "", message)])
 
 
+@nothing_collected()
 def load(path: Path, text: str | None = None, edits: Iterable[Edit] = ()) -> Config:
     """Read and check a whole file, or `text` in place of its content, with `edits` applied.
 

@@ -7,16 +7,15 @@ take the last.
 
 from __future__ import annotations
 
-import gc
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import yaml
 from yaml.reader import ReaderError
 
 from streamwatch.config.document import syntax
+from streamwatch.config.document.collecting import nothing_collected
 from streamwatch.config.document.composing import (
     CORE,
     DEEPEST,
@@ -67,12 +66,12 @@ class Document:
     faults: tuple[Fault, ...]
 
 
+@nothing_collected()
 def read(text: str, file: str) -> Document:
     """Parse `text`. Raises `ConfigError` if it is no YAML or exceeds a limit; other errors are in
     `faults`."""
     try:
-        with _nothing_collected():
-            return _read_quickly(text) or _read(text)
+        return _read_quickly(text) or _read(text)
     except ReadError as error:
         raise _refusal(file, error.position, (), str(error)) from None
     except yaml.MarkedYAMLError as error:
@@ -86,19 +85,6 @@ def read(text: str, file: str) -> Document:
         # From int() and chr() in PyYAML: "\UFFFFFFFF", a %YAML directive of 5,000 digits
         message = "an escape or directive holds a number that is too large"
         raise _refusal(file, None, (), message) from None
-
-
-@contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Pause the garbage collector, which would go through the growing graph of nodes again and
-    again: half of the time that a large file takes."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _read_quickly(text: str) -> Document | None:
