@@ -25,7 +25,7 @@ from streamwatch.config.sections.whole import Config
 from streamwatch.config.values.addresses import is_certified, is_encrypted
 from streamwatch.config.values.phrases import words
 from streamwatch.config.values.units import duration_text
-from streamwatch.config.wording import Wrong, listing
+from streamwatch.config.wording import Wrong, listing, shortened
 from streamwatch.masking import holds_password, mask_url
 from streamwatch.tls import expires_at
 
@@ -189,7 +189,7 @@ def model_advice(config: Config) -> Iterator[Advice]:
         yield Advice(
             "detector.model",
             "toybox knows drawn scenes only and sees little in real pictures, as of "
-            f"{listing(real, 'and')}; for those run `streamwatch models pull {RECOMMENDED}` and "
+            f"{shortened(real, 'and')}; for those run `streamwatch models pull {RECOMMENDED}` and "
             f"write detector.model: {RECOMMENDED}",
         )
 
@@ -256,10 +256,11 @@ def _watch(config: Config, name: str) -> Iterator[tuple[str, str]]:
     if "near" in watch.model_fields_set and not watch.companions:
         yield ".near", "without effect: it goes with with or without"
     cameras = config.cameras_of(name)
-    skipped = [other for other in watch.cameras or config.cameras if other not in cameras]
+    applies = frozenset(cameras)
+    skipped = [other for other in watch.cameras or config.cameras if other not in applies]
     if watch.zones is not None and skipped:
         zones = listing(watch.zones, "and")
-        yield ".zones", f"skips {listing(skipped, 'and')}, where no zone is named {zones}"
+        yield ".zones", f"skips {shortened(skipped, 'and')}, where no zone is named {zones}"
     running = [camera for camera in cameras if config.cameras[camera].enabled]
     if watch.enabled and not running:
         yield "", "never applies: every camera it is for is disabled"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from streamwatch import files, paths
 from streamwatch.config import problems, references
 from streamwatch.config.document import reading
+from streamwatch.config.document.collecting import nothing_collected
 from streamwatch.config.document.edits import Edit, edited
 from streamwatch.config.document.expansion import expanded
 from streamwatch.config.document.positions import Entry, Fault, Loc
@@ -24,7 +26,7 @@ from streamwatch.errors import ConfigError, Problem, UnavailableSetting
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-LARGEST = 1_000_000
+LARGEST = 10_000_000
 """Most bytes of a configuration file, to catch a wrong path."""
 OWN_KEY = "x-"
 """A key at the top that starts so is the person's own: for anchors, and for other programs."""
@@ -48,6 +50,7 @@ def find(explicit: Path | None = None) -> Path:
     raise ConfigError([Problem("config.yaml", None, None, "", message)])
 
 
+@nothing_collected()
 def load(path: Path, text: str | None = None, edits: Iterable[Edit] = ()) -> Config:
     """Read and check a whole file, or `text` in place of its content, with `edits` applied.
 
@@ -58,15 +61,18 @@ def load(path: Path, text: str | None = None, edits: Iterable[Edit] = ()) -> Con
     folder = path.absolute().parent
     content, faults = expanded(_without_own_keys(document.content), document.entries, folder)
     faults = [*document.faults, *faults]
-    lost = [fault.loc for fault in faults if fault.lost]
+    lost = {fault.loc for fault in faults if fault.lost}
     config = None
     try:
         config = Config.model_validate(content, context=folder)
     except ValidationError as error:
         found = problems.faults(error, document.entries)
-        faults += [fault for fault in found if not any(_below(loc, fault.loc) for loc in lost)]
-    if not {(), ("cameras",)} & {fault.loc for fault in faults}:  # else some cameras are missing
-        faults += _reference_faults(content, folder, lost, document.entries)
+        faults += [fault for fault in found if lost.isdisjoint(_at_and_above(fault.loc))]
+    if config is not None and not faults:
+        faults += _faults_between_sections(_sections_of(config), document.entries)
+    elif not {(), ("cameras",)} & {fault.loc for fault in faults}:  # else some cameras are missing
+        sections = _valid_sections(content, folder, lost)
+        faults += _faults_between_sections(sections, document.entries)
     if config is None or faults:
         faults.sort(key=lambda fault: (fault.position.line, fault.position.column))
         raise ConfigError([fault.problem(str(path)) for fault in faults])
@@ -95,36 +101,67 @@ def _without_own_keys(content: object) -> object:
     return {key: value for key, value in content.items() if not key.startswith(OWN_KEY)}
 
 
-def _reference_faults(
-    content: object, folder: Path, lost: list[Loc], entries: Mapping[Loc, Entry]
-) -> Iterator[Fault]:
-    """Errors in what the sections say together, as far as each could be parsed."""
+@dataclass(frozen=True, slots=True)
+class _Sections:
+    """What is checked together, as far as each could be parsed; notices by their place."""
+
+    detector: DetectorSettings | None
+    cameras: Mapping[str, CameraSettings | None]
+    watches: Mapping[str, WatchSettings | None]
+    snapshots: SnapshotSettings | None
+    near_misses: NearMissSettings | None
+    notices: Mapping[int, NotifySettings]
+
+
+def _sections_of(config: Config) -> _Sections:
+    return _Sections(
+        config.detector,
+        config.cameras,
+        config.watches,
+        config.snapshots,
+        config.near_misses,
+        dict(enumerate(config.notify)),
+    )
+
+
+def _valid_sections(content: object, folder: Path, lost: Collection[Loc]) -> _Sections:
     written = content if isinstance(content, dict) else {}
+    incomplete = {loc[:2] for loc in lost}
 
     def parsed(
         section: str, read: Callable[[object, Path], _Model | None]
     ) -> dict[str, _Model | None]:
         values = written.get(section)
         return {
-            name: None if any(_below((section, name), loc) for loc in lost) else read(value, folder)
+            name: None if (section, name) in incomplete else read(value, folder)
             for name, value in (values if isinstance(values, dict) else {}).items()
         }
 
-    detector = _validated(DetectorSettings, written.get("detector"), folder)
-    cameras = parsed("cameras", _camera)
-    watches = parsed("watches", _watch)
-    valid_watches = {name: watch for name, watch in watches.items() if watch is not None}
-    snapshots = _validated(SnapshotSettings, written.get("snapshots"), folder)
-    near_misses = _validated(NearMissSettings, written.get("near_misses"), folder)
-    for loc, wrong in references.mistakes(detector, cameras, valid_watches, snapshots, near_misses):
-        yield problems.fault(loc, wrong, entries)
     listed = written.get("notify")
     notices = {
         place: notice
         for place, value in enumerate(listed if isinstance(listed, (list, tuple)) else ())
         if (notice := _notice(value, folder)) is not None
     }
-    for loc, wrong in references.mistakes_of_notices(notices, cameras, watches):
+    return _Sections(
+        _validated(DetectorSettings, written.get("detector"), folder),
+        parsed("cameras", _camera),
+        parsed("watches", _watch),
+        _validated(SnapshotSettings, written.get("snapshots"), folder),
+        _validated(NearMissSettings, written.get("near_misses"), folder),
+        notices,
+    )
+
+
+def _faults_between_sections(sections: _Sections, entries: Mapping[Loc, Entry]) -> Iterator[Fault]:
+    """Errors in what the sections say together."""
+    cameras, watches = sections.cameras, sections.watches
+    valid_watches = {name: watch for name, watch in watches.items() if watch is not None}
+    for loc, wrong in references.mistakes(
+        sections.detector, cameras, valid_watches, sections.snapshots, sections.near_misses
+    ):
+        yield problems.fault(loc, wrong, entries)
+    for loc, wrong in references.mistakes_of_notices(sections.notices, cameras, watches):
         yield problems.fault(loc, wrong, entries)
 
 
@@ -178,9 +215,8 @@ def _validated(model: type[_Model], value: object, folder: Path) -> _Model | Non
         return None
 
 
-def _below(loc: Loc, other: Loc) -> bool:
-    """Whether `other` is `loc` or below it."""
-    return other[: len(loc)] == loc
+def _at_and_above(loc: Loc) -> Iterator[Loc]:
+    return (loc[:length] for length in range(len(loc) + 1))
 
 
 def text_of(path: Path) -> str:

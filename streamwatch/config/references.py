@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 
 from streamwatch.config.catalogue import ENCODERS, RECOMMENDED
@@ -21,8 +21,32 @@ from streamwatch.config.sections.whole import (
 )
 from streamwatch.config.values.phrases import folded
 from streamwatch.config.values.units import duration_text
-from streamwatch.config.wording import Wrong, did_you_mean, listing
+from streamwatch.config.wording import Wrong, did_you_mean, shortened
 from streamwatch.errors import StreamwatchError
+
+_MOST_COMPARED = 300_000
+"""Names that are compared with misspelt ones, about a second's work."""
+
+
+class _Known:
+    """The names of one kind that exist, and what is said of one that does not."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = dict.fromkeys(names)
+        self._there = f"; there is {shortened(self._names, 'and') if self._names else 'none'}"
+        self._compared = 0
+
+    def unknown(self, names: Iterable[str] | None, what: str) -> Iterator[tuple[int, Wrong]]:
+        """An error for each of `names` that is not `what`, with its index."""
+        for index, name in enumerate(names or ()):
+            if name not in self._names:
+                yield index, Wrong(f"is not {what}{self._meant(name) or self._there}")
+
+    def _meant(self, name: str) -> str:
+        if self._compared > _MOST_COMPARED:
+            return ""
+        self._compared += len(self._names)
+        return did_you_mean(name, self._names)
 
 
 def mistakes(
@@ -39,9 +63,10 @@ def mistakes(
     """
     if (shared := _shared_folder(snapshots, near_misses)) is not None:
         yield ("near_misses", "path"), shared
+    known = _Known(cameras)
     for name, watch in watches.items():
         at: Loc = ("watches", name)
-        unknown = dict(_unknown(watch.cameras, cameras, "camera"))
+        unknown = dict(known.unknown(watch.cameras, "a camera"))
         for index, wrong in unknown.items():
             yield (*at, "cameras", index), wrong
         named = [camera for camera in watch.cameras or cameras if camera in cameras]
@@ -61,12 +86,12 @@ def mistakes_of_notices(
     notices: Mapping[int, NotifySettings], cameras: Iterable[str], watches: Iterable[str]
 ) -> Iterator[tuple[Loc, Wrong]]:
     """Names in `notify` that do not exist; the notices by their place in the list."""
-    cameras, watches = tuple(cameras), tuple(watches)
+    known_cameras, known_watches = _Known(cameras), _Known(watches)
     for place, notice in notices.items():
         at: Loc = ("notify", place)
-        for index, wrong in _unknown(notice.cameras, cameras, "camera"):
+        for index, wrong in known_cameras.unknown(notice.cameras, "a camera"):
             yield (*at, "cameras", index), wrong
-        for index, wrong in _unknown(notice.watches, watches, "watch"):
+        for index, wrong in known_watches.unknown(notice.watches, "a watch"):
             yield (*at, "watches", index), wrong
 
 
@@ -85,30 +110,17 @@ def _shared_folder(
     return Wrong("is the folder of snapshots too; write another", subject=False)
 
 
-def _unknown(
-    names: Iterable[str] | None, known: Collection[str], kind: str
-) -> Iterator[tuple[int, Wrong]]:
-    there = f"; there is {listing(known, 'and')}" if known else "; there is none"
-    for index, name in enumerate(names or ()):
-        if name not in known:
-            yield index, Wrong(f"is not a {kind}{did_you_mean(name, known) or there}")
-
-
 def _unknown_zones(
     watch: WatchSettings, cameras: Mapping[str, CameraSettings]
 ) -> Iterator[tuple[int, Wrong]]:
-    zones = list(dict.fromkeys(zone for camera in cameras.values() for zone in camera.zones))
     if not cameras:
         yield from (
             (index, Wrong("is no zone: there is no camera"))
             for index, _ in enumerate(watch.zones or ())
         )
-        return
-    known = f"; there is {listing(zones, 'and')}" if zones else "; there is none"
-    where = f"a zone of camera {listing(cameras)}"
-    for index, zone in enumerate(watch.zones or ()):
-        if zone not in zones:
-            yield index, Wrong(f"is not {where}{did_you_mean(zone, zones) or known}")
+    elif watch.zones:
+        zones = _Known(zone for camera in cameras.values() for zone in camera.zones)
+        yield from zones.unknown(watch.zones, f"a zone of camera {shortened(cameras)}")
 
 
 def _blind(watch: WatchSettings, detector: DetectorSettings) -> Wrong | None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from itertools import islice
+
+MOST_LISTED = 30
+"""Names in a sentence; a file may hold ten thousand."""
 
 
 class Wrong(ValueError):  # noqa: N818 - reads as what happened
@@ -24,6 +28,14 @@ def listing(words: Iterable[object], last: str = "or") -> str:
     """`a, b or c`."""
     *rest, final = [str(word) for word in words]
     return f"{', '.join(rest)} {last} {final}" if rest else final
+
+
+def shortened(words: Collection[object], last: str = "or") -> str:
+    """The same, but of many words only the first, and how many more: `a, b or 9,998 more`."""
+    more = len(words) - MOST_LISTED
+    if more <= 0:
+        return listing(words, last)
+    return listing([*islice(words, MOST_LISTED), f"{more:,} more"], last)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

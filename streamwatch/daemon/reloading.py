@@ -128,8 +128,7 @@ class Reloading(Changing):
 
         try:
             text = text_of(self._path)
-            edits = self._still_fitting(text)
-            config = load(self._path, text, edits)
+            config, edits = self._with_fitting_edits(text)
             unknown = frozenset(self._unknown(config))
             applied = self._located(config, unknown, text)
         except Exception as error:
@@ -225,19 +224,23 @@ class Reloading(Changing):
             self._cut_off = self._file.cut_off
             self._on_cut_off(self._cut_off)
 
-    def _still_fitting(self, text: str) -> list[Edit]:
-        """The edits of commands that still fit the file. Raises ConfigError if the file is
-        wrong."""
+    def _with_fitting_edits(self, text: str) -> tuple[Config, list[Edit]]:
+        """The file with the edits of commands that still fit it, and those. Raises ConfigError if
+        the file is wrong."""
+        config = load(self._path, text)
+        if not self._edits:
+            return config, []
+        with suppress(ConfigError):
+            return load(self._path, text, self._edits), [*self._edits]
         fitting: list[Edit] = []
-        load(self._path, text)
         for edit in self._edits:
             try:
-                load(self._path, text, [*fitting, edit])
+                config = load(self._path, text, [*fitting, edit])
             except ConfigError as error:
                 log.warning("an earlier command does not go with the file any more: %s", error)
             else:
                 fitting.append(edit)
-        return fitting
+        return config, fitting
 
     def _differs(self) -> bool:
         try:

@@ -452,8 +452,8 @@ watches:
         (b"detector:\n  model: t\xffy\n", ":2:11: this is not UTF-8; save the file as UTF-8"),
         ("mqtt: x".encode("utf-16"), ":1:1: this is not UTF-8; save the file as UTF-8"),
         (
-            b"#" * 1_000_001,
-            ": this file is larger than 1,000,000 bytes; is it the right one?",
+            b"#" * 10_000_001,
+            ": this file is larger than 10,000,000 bytes; is it the right one?",
         ),
     ],
     ids=["latin 1", "utf-16", "large"],

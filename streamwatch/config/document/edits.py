@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from streamwatch.config.document.composing import DEEPEST
 from streamwatch.config.document.expansion import holds_reference
 from streamwatch.config.document.positions import COMMAND, Entry, Fault, Kind, Loc
-from streamwatch.config.document.reading import DEEPEST, Document
-from streamwatch.config.wording import did_you_mean, listing
+from streamwatch.config.document.reading import Document
+from streamwatch.config.wording import did_you_mean, shortened
 
 Section = Literal["watches", "cameras"]
 
@@ -160,7 +161,7 @@ class _Editing:
 
 
 def _hint(name: str, names: Mapping[str, object]) -> str:
-    return did_you_mean(name, names) or (f"; there is {listing(names, 'and')}" if names else "")
+    return did_you_mean(name, names) or (f"; there is {shortened(names, 'and')}" if names else "")
 
 
 def _kind(value: object) -> Kind:

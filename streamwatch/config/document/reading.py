@@ -8,17 +8,23 @@ take the last.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import yaml
-from yaml.composer import Composer
-from yaml.parser import Parser
-from yaml.reader import Reader, ReaderError
-from yaml.resolver import BaseResolver
-from yaml.scanner import Scanner
+from yaml.reader import ReaderError
 
 from streamwatch.config.document import syntax
+from streamwatch.config.document.collecting import nothing_collected
+from streamwatch.config.document.composing import (
+    CORE,
+    DEEPEST,
+    PLAIN,
+    ReadError,
+    compose,
+    composed_quickly,
+    position_of,
+)
 from streamwatch.config.document.positions import (
     Entry,
     Fault,
@@ -30,37 +36,24 @@ from streamwatch.config.document.positions import (
 )
 from streamwatch.errors import ConfigError, Problem
 
-DEEPEST = 40
-"""Most levels of nesting; a real file has six."""
 MOST_VALUES = 50_000
-"""Most values after expanding aliases, against a few lines that expand to billions."""
+"""Most values that aliases and merges repeat, against a few lines that expand to billions; in a
+large file more, which are still no more than `CHARACTERS_A_REPEAT` lets its length hold."""
+CHARACTERS_A_REPEAT = 4
+"""Ten thousand cameras of 60 characters that merge ten keys each repeat a value every five."""
 MERGE = "<<"
 """The key that merges mappings (https://yaml.org/type/merge.html), unless it is in quotes."""
 LONGEST_NUMBER = 300
 """Most characters; Python refuses to parse integers of more than 4,300 digits."""
 
-_CORE = "tag:yaml.org,2002:"
 _KINDS: dict[str, Kind] = {
-    f"{_CORE}null": "nothing",
-    f"{_CORE}bool": "switch",
-    f"{_CORE}int": "number",
-    f"{_CORE}float": "number",
-    f"{_CORE}str": "text",
-    f"{_CORE}seq": "list",
-    f"{_CORE}map": "mapping",
-}
-# YAML 1.2.2, 10.3.2 "Tag resolution" of the core schema
-_PLAIN = {
-    "null": (re.compile(r"^(?:null|Null|NULL|~|)$"), ["~", "n", "N", ""]),
-    "bool": (re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")),
-    "int": (re.compile(r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$"), list("-+0123456789")),
-    "float": (
-        re.compile(
-            r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
-            r"|[-+]?(?:\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN)$"
-        ),
-        list("-+.0123456789"),
-    ),
+    f"{CORE}null": "nothing",
+    f"{CORE}bool": "switch",
+    f"{CORE}int": "number",
+    f"{CORE}float": "number",
+    f"{CORE}str": "text",
+    f"{CORE}seq": "list",
+    f"{CORE}map": "mapping",
 }
 
 
@@ -73,16 +66,13 @@ class Document:
     faults: tuple[Fault, ...]
 
 
+@nothing_collected()
 def read(text: str, file: str) -> Document:
     """Parse `text`. Raises `ConfigError` if it is no YAML or exceeds a limit; other errors are in
     `faults`."""
     try:
-        node = compose(text)
-        if node is None:
-            raise _ReadError(None, "the file is empty; `streamwatch init` writes one to start from")
-        builder = _Builder()
-        content = builder.build(node, (), None, ())
-    except _ReadError as error:
+        return _read_quickly(text) or _read(text)
+    except ReadError as error:
         raise _refusal(file, error.position, (), str(error)) from None
     except yaml.MarkedYAMLError as error:
         raise _refusal(file, syntax.position(error), (), syntax.sentence(error)) from None
@@ -95,70 +85,35 @@ def read(text: str, file: str) -> Document:
         # From int() and chr() in PyYAML: "\UFFFFFFFF", a %YAML directive of 5,000 digits
         message = "an escape or directive holds a number that is too large"
         raise _refusal(file, None, (), message) from None
+
+
+def _read_quickly(text: str) -> Document | None:
+    """The document, if its reader is sure of it and finds nothing wrong."""
+    node = composed_quickly(text)
+    document = None if node is None else _built(node, text)
+    return None if document is None or document.faults else document
+
+
+def _read(text: str) -> Document:
+    node = compose(text)
+    if node is None:
+        raise ReadError(None, "the file is empty; `streamwatch init` writes one to start from")
+    return _built(node, text)
+
+
+def _built(node: yaml.Node, text: str) -> Document:
+    builder = _Builder(max(MOST_VALUES, len(text) // CHARACTERS_A_REPEAT))
+    content = builder.build(node, (), None, ())
     return Document(content, builder.entries, tuple(builder.faults))
-
-
-def compose(text: str) -> yaml.Node | None:
-    """The graph of nodes; an alias is the same node as its anchor. Raises yaml.YAMLError."""
-    return _CoreComposer(text).get_single_node()
 
 
 def _is_merge(key: yaml.ScalarNode) -> bool:
     return bool(key.value == MERGE) and key.style is None
 
 
-def core_resolvers() -> Iterator[tuple[str, re.Pattern[str], list[str]]]:
-    """YAML 1.2's plain scalars other than text: tag, pattern and possible first characters."""
-    for name, (pattern, first) in _PLAIN.items():
-        yield f"{_CORE}{name}", pattern, first
-
-
 def _refusal(file: str, position: Position | None, loc: Loc, message: str) -> ConfigError:
     line, column = (position.line, position.column) if position else (None, None)
     return ConfigError([Problem(file, line, column, path_text(loc), message)])
-
-
-class _ReadError(Exception):
-    """An error after which the file can't be read further."""
-
-    def __init__(self, position: Position | None, message: str) -> None:
-        super().__init__(message)
-        self.position = position
-
-
-class _CoreComposer(Reader, Scanner, Parser, Composer, BaseResolver):
-    """Text to nodes, with the plain scalars of YAML 1.2's core schema."""
-
-    def __init__(self, text: str) -> None:
-        Reader.__init__(self, text)
-        Scanner.__init__(self)
-        Parser.__init__(self)
-        Composer.__init__(self)
-        BaseResolver.__init__(self)
-        self._depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        self._depth += 1
-        if self._depth > DEEPEST and parent is not None:
-            raise _ReadError(_position(parent), f"nested too deeply; at most {DEEPEST} levels")
-        node = super().compose_node(parent, index)
-        self._depth -= 1
-        if isinstance(node, yaml.ScalarNode):
-            node.value = _joined(node)
-        return node
-
-
-def _joined(node: yaml.ScalarNode) -> str:
-    """The scalar's text with surrogate pairs joined: PyYAML keeps JSON's "\\ud83d\\ude00" as two
-    characters."""
-    try:
-        return str(node.value).encode("utf-16", "surrogatepass").decode("utf-16")
-    except UnicodeDecodeError:
-        raise _ReadError(_position(node), "half of a surrogate pair is no character") from None
-
-
-for _tag, _pattern, _first in core_resolvers():
-    _CoreComposer.add_implicit_resolver(_tag, _pattern, _first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +127,12 @@ class _Pair:
 
 @dataclass(slots=True)
 class _Builder:
+    most_repeated: int
     entries: dict[Loc, Entry] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
-    count: int = 0
+    repeated: int = 0
+    seen: set[int] = field(default_factory=set)
+    """The nodes that were come by, by their id."""
     told: set[Position] = field(default_factory=set)
     """The keys that are told to be wrong: aliases and merges come by each again and again."""
 
@@ -182,8 +140,8 @@ class _Builder:
         self, node: yaml.Node, loc: Loc, key: Position | None, above: tuple[yaml.Node, ...]
     ) -> object:
         """The value of `node`; `above` are its ancestors, for aliases that contain themselves."""
-        position = _position(node)
-        self._demand_bounds(node, above)
+        position = position_of(node)
+        self._demand_bounds(node, position, above)
         kind = _KINDS.get(node.tag)
         if kind is None or not _fits(node, kind):
             self.entries[loc] = Entry(key, position, "nothing")
@@ -200,17 +158,22 @@ class _Builder:
             ]
         return self._scalar(kind, written, loc, position)
 
-    def _demand_bounds(self, node: yaml.Node, above: tuple[yaml.Node, ...]) -> None:
-        position = _position(node)
-        self.count += 1
-        if self.count > MOST_VALUES:
-            raise _ReadError(
-                position, f"too much: aliases unfold to more than {MOST_VALUES} values"
-            )
-        if any(node is other for other in above):
-            raise _ReadError(position, "an alias that contains itself")
+    def _demand_bounds(
+        self, node: yaml.Node, position: Position, above: tuple[yaml.Node, ...]
+    ) -> None:
+        if id(node) in self.seen:
+            self._repeat(1, position)
+        self.seen.add(id(node))
+        if node in above:
+            raise ReadError(position, "an alias that contains itself")
         if len(above) >= DEEPEST:
-            raise _ReadError(position, f"nested too deeply; at most {DEEPEST} levels")
+            raise ReadError(position, f"nested too deeply; at most {DEEPEST} levels")
+
+    def _repeat(self, values: int, position: Position) -> None:
+        self.repeated += values
+        if self.repeated > self.most_repeated:
+            message = f"too much: aliases unfold to more than {self.most_repeated} values"
+            raise ReadError(position, message)
 
     def _mapping(
         self, node: yaml.MappingNode, loc: Loc, above: tuple[yaml.Node, ...]
@@ -227,7 +190,7 @@ class _Builder:
         own: dict[str, _Pair] = {}
         merge: tuple[Position, yaml.Node] | None = None
         for key_node, value_node in node.value:
-            position = _position(key_node)
+            position = position_of(key_node)
             if not isinstance(key_node, yaml.ScalarNode):
                 self._tell(loc, position, "a key must be a plain text")
                 continue
@@ -258,13 +221,15 @@ class _Builder:
         """The pairs that `<<`, which stands at `key`, adds to `own`; of equal keys the first."""
         merged: dict[str, _Pair] = {}
         for node in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-            if not isinstance(node, yaml.MappingNode) or node.tag != f"{_CORE}map":
+            if not isinstance(node, yaml.MappingNode) or node.tag != f"{CORE}map":
                 message = "merges mappings only; write <<: *NAME or <<: [*NAME, *OTHER]"
                 self._tell((*loc, MERGE), key, message)
                 continue
-            self._demand_bounds(node, above)
-            for name, pair in self._pairs(node, loc, (*above, node)).items():
-                self.count += 1
+            position = position_of(node)
+            self._demand_bounds(node, position, above)
+            pairs = self._pairs(node, loc, (*above, node))
+            self._repeat(len(pairs), position)
+            for name, pair in pairs.items():
                 if name not in own and name not in merged:
                     merged[name] = _Pair(pair.position, pair.value, (node, *pair.through))
         return merged
@@ -307,8 +272,8 @@ def _fits(node: yaml.Node, kind: Kind) -> bool:
         return isinstance(node, yaml.MappingNode)
     if not isinstance(node, yaml.ScalarNode):
         return False
-    name = node.tag.removeprefix(_CORE)
-    return name == "str" or bool(_PLAIN[name][0].match(node.value))
+    name = node.tag.removeprefix(CORE)
+    return name == "str" or bool(PLAIN[name][0].match(node.value))
 
 
 def _tag_message(tag: str, loc: Loc) -> str:
@@ -316,12 +281,8 @@ def _tag_message(tag: str, loc: Loc) -> str:
         return "the tag does not suit the value; leave the tag out"
     if is_secret(loc):
         return "tags are not supported; a text that starts with ! needs quotes"
-    shown = tag.replace(_CORE, "!!", 1)
+    shown = tag.replace(CORE, "!!", 1)
     return (
         f"the tag {shown[:40]!a} is not supported; for a value kept elsewhere write ${{NAME}}, "
         "${file:PATH} or ${credential:NAME}"
     )
-
-
-def _position(node: yaml.Node) -> Position:
-    return Position(node.start_mark.line + 1, node.start_mark.column + 1)

@@ -10,11 +10,13 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import yaml
 
+from streamwatch.config.document.composing import compose, core_resolvers
 from streamwatch.config.document.edits import Amend, Edit, Put, Remove, Switch
-from streamwatch.config.document.reading import compose, core_resolvers, read
+from streamwatch.config.document.reading import read
 
 _COLON = re.compile(r"[ \t]*:")
 _ALIAS = re.compile(r"[ \t]*(\*[^\s,\[\]{}]+)")
@@ -35,8 +37,11 @@ def spliced(text: str, edits: Iterable[Edit]) -> str:
 
     The caller must verify the result: a value shared by an anchor (&) changes everywhere.
     """
-    for edit in edits:
-        text = _with(text, edit)
+    try:
+        for edit in edits:
+            text = _with(text, edit)
+    finally:
+        _root.cache_clear()
     return text
 
 
@@ -149,6 +154,7 @@ class _Found:
         return next((pair for pair in self.pairs if pair.key == key), None)
 
 
+@lru_cache(maxsize=1)  # every step of one edit asks for the same
 def _root(text: str) -> _Found:
     try:
         node = compose(text)
