@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from streamwatch.config import Edit, Switch, config_hash, describe, load, warnings
-from streamwatch.daemon.reloading import differences
+from streamwatch.daemon.changing import differences
 
 ZONES = """\
     zones:

@@ -20,7 +20,7 @@ from streamwatch.config import (
     warnings,
 )
 from streamwatch.config.document.reading import MOST_VALUES
-from streamwatch.daemon.reloading import differences
+from streamwatch.daemon.changing import differences
 from streamwatch.errors import ConfigError
 
 pytestmark = pytest.mark.slow(seconds=40)
