@@ -146,6 +146,69 @@ def _run(settings: Config, followed: Followed) -> None:
 
 
 @app.command(cls=Command)
+def fleet(
+    config: ConfigOption = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="HOST:PORT",
+            help="Of the Ray cluster's head. Without it: $RAY_ADDRESS, else the cluster that this "
+            "machine is a node of.",
+            show_default=False,
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure", help="Allow a cluster without a token, where anybody may run anything."
+        ),
+    ] = False,
+    last_good: Annotated[
+        bool,
+        typer.Option(
+            "--last-good",
+            help="If the configuration is wrong, run the last one that was right.",
+        ),
+    ] = False,
+    _verbose: VerboseOption = False,
+) -> None:
+    """Run one configuration on all machines of a Ray cluster, until it is stopped.
+
+    It says which machine watches which camera, and moves cameras when machines come and go. Needs
+    the extra `fleet`, and a cluster that runs.
+    """
+    from streamwatch import logs
+    from streamwatch.config import find
+    from streamwatch.daemon.lock import locked
+    from streamwatch.daemon.reloading import start
+    from streamwatch.fleet.cluster import Cluster
+
+    try:
+        path = find(config)
+        settings, followed = start(path, last_good=last_good)
+        logs.set_up(settings.log.level, settings.log.format)
+        with locked(path):
+            cluster = Cluster(address, settings.mqtt.topic_prefix, insecure=insecure)
+            try:
+                from streamwatch.fleet.fleet import Fleet
+
+                running = Fleet(settings, followed, cluster)
+                with (
+                    reload_on_sighup(running.request_reload),
+                    stop_on_signals(running.request_stop),
+                    running,
+                ):
+                    running.run()
+            finally:
+                cluster.leave()
+    except UnavailableSetting as error:
+        fail_at(path, error)
+    except StreamwatchError as error:
+        fail(error)
+
+
+@app.command(cls=Command)
 def check(
     config: ConfigOption = None,
     schema: Annotated[

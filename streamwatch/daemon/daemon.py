@@ -122,6 +122,26 @@ class Daemon:
         return self._part
 
     @property
+    def device(self) -> str:
+        """What the detector runs on."""
+        return self._pipeline.current.detector.running.device
+
+    @property
+    def finished(self) -> frozenset[str]:
+        """The cameras whose file has ended."""
+        return self._pipeline.finished
+
+    def frames_per_second(self) -> float:
+        """How many frames a second the detector manages."""
+        return self._pipeline.frames_per_second()
+
+    def learn_words(self, config: Config) -> None:
+        """Have all prompts of a configuration encoded; waits for it. Raises DetectorError."""
+        unknown = self._pipeline.unknown(config)
+        if unknown:
+            self._pipeline.encode(unknown, config.detector).result()
+
+    @property
     def mqtt(self) -> MqttSettings:
         """Where the broker really is: with the embedded one, its host and port."""
         return self._mqtt

@@ -143,6 +143,7 @@ class Analysis:
         self._scheduler = Scheduler(map(self._feed, self._cameras.values()), ready)
         self._detector = detector
         self._running = set(cameras)
+        self._finished: frozenset[str] = frozenset()
         self._publish = publish
         self._remember = remember
         self._observer = observer
@@ -165,6 +166,11 @@ class Analysis:
     def ended(self) -> bool:
         """Whether the thread has ended: every camera has finished, or it failed."""
         return not self._thread.is_alive()
+
+    @property
+    def finished(self) -> frozenset[str]:
+        """The cameras whose file has ended."""
+        return self._finished
 
     def stop(self, timeout: float) -> bool:
         """Stop and end open visits; False if the thread is still busy after `timeout` seconds."""
@@ -251,6 +257,7 @@ class Analysis:
                 or name not in before
                 or camera.slot is not before[name].slot
             }
+            self._finished = frozenset(self._cameras.keys() - self._running)
             self._scheduler.replace(map(self._feed, self._cameras.values()))
             for name in self._questions.keys() - self._cameras.keys():
                 self._cancel(self._questions_of(name))
@@ -421,6 +428,7 @@ class Analysis:
             camera = self._cameras[name]
             if camera.finished() and not any(look.request.camera == name for look in self._looks):
                 self._running.remove(name)
+                self._finished |= {name}
                 self._publish_all(self._closed(name, "lost"))
             elif gone := camera.gone_seconds():
                 events = self._guarded(name, camera.watcher.lost, gone)

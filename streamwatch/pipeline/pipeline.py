@@ -18,6 +18,8 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Literal, Self
 
+import numpy as np
+
 from streamwatch.config import Config, DetectorSettings
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import Detector
@@ -47,6 +49,7 @@ from streamwatch.pipeline.texts import texts_of, words_of_looks
 from streamwatch.prompts.embeddings import Embeddings, other_vectors
 from streamwatch.prompts.vocabulary import Vocabularies, vocabularies
 from streamwatch.records import (
+    TEXT_WIDTH,
     CameraCounts,
     Detection,
     Event,
@@ -65,6 +68,7 @@ LOOK_FLOOR = 0.05
 STOP_SECONDS = 5.0
 OPEN_SECONDS = 0.05
 """How often `open` looks for first frames."""
+TIMED_FRAMES = 5
 CHECK_SECONDS = 0.5
 """How often `wait` looks for what has failed."""
 
@@ -223,6 +227,21 @@ class Pipeline:
     def ended(self) -> bool:
         """Whether all cameras have ended, as files do, or the detector's thread has failed."""
         return self._analysis.ended
+
+    @property
+    def finished(self) -> frozenset[str]:
+        """The cameras whose file has ended."""
+        return self._analysis.finished
+
+    def frames_per_second(self) -> float:
+        """How many frames a second the detector manages, timed on empty pictures."""
+        words = Vocabulary(("thing",), np.ones((1, TEXT_WIDTH), np.float32) / TEXT_WIDTH**0.5)
+        detector = self._current.detector
+        try_out(detector, words)
+        since = time.monotonic()
+        for _ in range(TIMED_FRAMES):
+            try_out(detector, words)
+        return TIMED_FRAMES / (time.monotonic() - since)
 
     @property
     def failures(self) -> tuple[Failure, ...]:

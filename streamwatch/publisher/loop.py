@@ -55,7 +55,7 @@ MAX_FENCED_TURN_SECONDS = 1.0
 """The same as MAX_TURN_SECONDS for a worker, so that a pause is noticed."""
 GRACE_SECONDS = 5.0
 """So long after a worker is away nobody else has its cameras yet."""
-WORKERS_PACE = Pace(keepalive_seconds=4, will_delay_seconds=0)
+WORKERS_PACE = Pace(keepalive_seconds=3, will_delay_seconds=0)
 """So that its cameras are soon another's where it is gone."""
 LEAVE_SECONDS = 2.0
 """Time to disconnect properly from a broker that the settings no longer name."""
@@ -111,6 +111,8 @@ class PublisherLoop:
         self._away_since: float | None = None
         """When the connection was lost, or the process came to stand still."""
         self._awake_at = seconds()
+        self._flushes: list[threading.Event] = []
+        """Set once everything that was to be sent is acknowledged."""
         self.alerts = Alerts(
             outbox,
             self._delivery,
@@ -189,6 +191,10 @@ class PublisherLoop:
         self._give_up_on_a_silent_broker()
         while self._answers.pass_on():
             self._delivery.pump()
+        if self._flushes and self.connected.is_set() and self._delivery.idle:
+            for flushed in self._flushes:
+                flushed.set()
+            self._flushes.clear()
         self._say_how_many_were_dropped()
         self.alerts.say_what_was_not_kept()
         if self._move_to is not None and (self._delivery.idle or self._seconds() >= self._leave_by):
@@ -420,7 +426,11 @@ class PublisherLoop:
     def take_declared(self, declared: Declared) -> None:
         self._pairs = declared.pairs
         for pair in declared.pairs:
-            if self._is_own(pair[0]) and not self._delivery.retains(self._topics.state(*pair)):
+            if (
+                declared.workers is None
+                and self._is_own(pair[0])
+                and not self._delivery.retains(self._topics.state(*pair))
+            ):
                 self.alerts.publish_state(pair, self._topics)
         if self._fence is None:
             self._listening.declare(declared)
@@ -429,13 +439,23 @@ class PublisherLoop:
         pairs = [pair for pair in pairs if self._is_own(pair[0])]
         for camera in filter(self._is_own, cameras):
             self._delivery.clear(self._topics.camera_status(camera))
+            if self._delivery.retains(owner := self._topics.owner(camera)):
+                self._delivery.clear(owner)
             if self._kept is not None:
                 self._kept.forget(camera, self._topics)
         self.alerts.forget(pairs, self._topics)
         if self._fence is not None:
             self._fence.disown(cameras)
 
-    # --- one of several on the prefix ------------------------------------------------------------
+    # --- of several on the prefix ------------------------------------------------------------
+
+    def take_owners(self, owners: Mapping[str, str]) -> None:
+        for camera, worker in owners.items():
+            self._delivery.retain("owner", self._topics.owner(camera), worker.encode())
+            self._delivery.drop(self._topics.camera_status(camera))
+
+    def take_flush(self, flushed: threading.Event) -> None:
+        self._flushes.append(flushed)
 
     def take_adopted(
         self, cameras: Collection[str], visits: Iterable[Event], *, resend: bool

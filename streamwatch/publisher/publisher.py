@@ -237,15 +237,31 @@ class Publisher:
     def camera_status(self, camera: str, state: CameraState) -> None:
         self._tasks.put(partial(self._loop.take_camera_status, camera, state))
 
-    def declare(self, cameras: Iterable[str], pairs: Iterable[Pair]) -> None:
+    def declare(
+        self,
+        cameras: Iterable[str],
+        pairs: Iterable[Pair],
+        workers: Iterable[str] | None = None,
+    ) -> None:
         """Set which cameras and (camera, watch) pairs exist, and publish each pair's state.
 
         `ON` if a visit of the previous run is still open, else `OFF`. The first time, retained
-        topics of anything else are looked for on the broker and cleared.
+        topics of anything else are looked for on the broker and cleared. Where `workers` share the
+        prefix, they publish the states, and this publisher is that of their controller.
         """
-        self._tasks.put(
-            partial(self._loop.take_declared, Declared(frozenset(cameras), tuple(pairs)))
-        )
+        there = None if workers is None else frozenset(workers)
+        declared = Declared(frozenset(cameras), tuple(pairs), there)
+        self._tasks.put(partial(self._loop.take_declared, declared))
+
+    def give(self, owners: Mapping[str, str]) -> None:
+        """As a controller: make workers the owners of cameras, who tell the cameras' status."""
+        self._tasks.put(partial(self._loop.take_owners, dict(owners)))
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until everything so far is acknowledged; False after `timeout` seconds."""
+        flushed = threading.Event()
+        self._tasks.put(partial(self._loop.take_flush, flushed))
+        return flushed.wait(timeout)
 
     def forget(self, cameras: Iterable[str], pairs: Iterable[Pair]) -> None:
         """Clear the retained topics of what no longer exists, after its last messages."""

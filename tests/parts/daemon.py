@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -30,7 +30,8 @@ class Daemon:
     """`streamwatch run -c FILE` while its `with` block lasts; killed by its process id at the end.
 
     Its home, state, cache and snapshots are in `folder`; its output is in `log`. `within` is a
-    command to run it with, and `prelude` Python that it runs first.
+    command to run it with, and `prelude` Python that it runs first. Other `arguments` make it
+    another command, and `environment` is added to its own.
     """
 
     def __init__(
@@ -40,8 +41,12 @@ class Daemon:
         *,
         within: Sequence[str | Path] = (),
         prelude: str = "",
+        arguments: Sequence[str] = ("run",),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
+        self._arguments = arguments
+        self._environment = environment
         self._within = within
         self._program = f"{prelude}\nfrom streamwatch.__main__ import main; main()"
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,9 +59,10 @@ class Daemon:
             self.process = subprocess.Popen(
                 [
                     *self._within,
-                    *(sys.executable, "-c", self._program, "run", "-c", str(self.config)),
+                    *(sys.executable, "-c", self._program),
+                    *(*self._arguments, "-c", str(self.config)),
                 ],
-                env=private_environment(self.folder),
+                env={**private_environment(self.folder), **(self._environment or {})},
                 stdout=log,
                 stderr=log,
             )

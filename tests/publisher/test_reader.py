@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from streamwatch.config import MqttSettings
 from streamwatch.publisher import Down, Dropped, Failed, Message, Reader, Up
-from streamwatch.publisher.mqtt import reader as module
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 
 PATIENCE_SECONDS = 60.0
@@ -16,14 +13,11 @@ def settings(broker: Mosquitto) -> MqttSettings:
     return MqttSettings(host=broker.host, port=broker.port)
 
 
-def test_what_is_not_read_is_dropped_and_counted(
-    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "MOST_WAITING", 10)
+def test_what_is_not_read_is_dropped_and_counted(mosquitto: Mosquitto) -> None:
     sent = 300
     with (
         Subscriber(mosquitto.port, "flood") as other,
-        Reader(settings(mosquitto), live=["flood"], retained=["status"]) as reader,
+        Reader(settings(mosquitto), live=["flood"], retained=["status"], most_waiting=10) as reader,
     ):
         assert reader.next(PATIENCE_SECONDS) == Up()
         for number in range(sent):

@@ -58,6 +58,10 @@ class Topics:
     def camera_status(self, camera: str) -> str:
         return f"{self.prefix}/cameras/{camera}/status"
 
+    def of(self, worker: str) -> Topics:
+        """Those of a worker on this prefix."""
+        return Topics(self.prefix, worker)
+
     def owner(self, camera: str) -> str:
         """Which worker watches the camera."""
         return f"{self.prefix}/cameras/{camera}/worker"

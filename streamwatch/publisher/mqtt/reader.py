@@ -87,8 +87,14 @@ class Reader:
     """
 
     def __init__(
-        self, settings: MqttSettings, *, live: Sequence[str], retained: Sequence[str]
+        self,
+        settings: MqttSettings,
+        *,
+        live: Sequence[str],
+        retained: Sequence[str],
+        most_waiting: int = MOST_WAITING,
     ) -> None:
+        self._most_waiting = most_waiting
         self._broker = f"broker {settings.address}"
         self._live = live
         self._retained = retained
@@ -152,7 +158,7 @@ class Reader:
 
     def _post(self, notice: Notice) -> None:
         """From paho's thread."""
-        if isinstance(notice, Arrived) and self._notices.qsize() >= MOST_WAITING:
+        if isinstance(notice, Arrived) and self._notices.qsize() >= self._most_waiting:
             self._dropped += 1
         else:
             self._notices.put(notice)
@@ -192,8 +198,13 @@ class Reader:
         return None
 
     def _subscribe(self) -> Failed | None:
-        self._subscription = self._connection.subscribe(self._live, retained=False, qos=1)
-        if self._connection.subscribe(self._retained, retained=True, qos=1) is None:
+        subscriptions = [
+            self._connection.subscribe(filters, retained=retained, qos=1)
+            for filters, retained in ((self._live, False), (self._retained, True))
+            if filters
+        ]
+        self._subscription = subscriptions[0]
+        if None in subscriptions:
             return Failed(f"{self._broker} knows no wildcards: alerts can't be read", lasting=True)
         return None
 

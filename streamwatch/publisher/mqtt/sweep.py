@@ -17,15 +17,24 @@ SWEEPS = 2
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """All cameras, and all pairs of camera and watch, that exist."""
+    """All cameras, and all pairs of camera and watch, that exist.
+
+    With `workers` those publish the states, and `workers` are all that exist; None for a daemon
+    that is alone on its prefix.
+    """
 
     cameras: Collection[str] = ()
     pairs: Collection[Pair] = ()
+    workers: Collection[str] | None = None
 
 
 def filters(topics: Topics) -> tuple[str, ...]:
     """Topic filters that match everything that may be left over."""
-    return topics.camera_status("+"), topics.state("+", "+"), topics.snapshot("+", "+")
+    return (
+        *(topics.camera_status("+"), topics.state("+", "+"), topics.snapshot("+", "+")),
+        *(topics.owner("+"), topics.visits("+")),
+        *(topics.of("+").status, topics.of("+").info),
+    )
 
 
 def is_left_over(topic: str, topics: Topics, declared: Declared) -> bool:
@@ -38,6 +47,10 @@ def is_left_over(topic: str, topics: Topics, declared: Declared) -> bool:
             return camera not in declared.cameras
         case ["state" | "snapshot", camera, watch] if _is_name(camera) and _is_name(watch):
             return (camera, watch) not in declared.pairs
+        case ["cameras", camera, "worker"] | ["visits", camera] if _is_name(camera):
+            return declared.workers is None or camera not in declared.cameras
+        case ["workers", worker, "status" | "info"] if _is_name(worker):
+            return worker not in (declared.workers or ())
     return False
 
 

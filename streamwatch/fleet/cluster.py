@@ -1,0 +1,297 @@
+"""The Ray cluster: joining it, its nodes, and the workers on them. Ray's types end here."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from streamwatch.config import line
+from streamwatch.errors import StreamwatchError
+from streamwatch.fleet.calls import News
+
+log = logging.getLogger(__name__)
+
+NAME_LABEL = "streamwatch"
+"""The label by which a node says its name, where that is not to be its host's."""
+LOCK_SECONDS = 10.0
+"""How long Ray may take to notice that another controller is gone."""
+CONNECT_SECONDS = 3.0
+QUIET: Mapping[str, str] = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "3600",
+}
+"""What Ray reads from the environment: it tells nobody of its use, changes no environment, and
+outlives its head for an hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A machine of the cluster. `gpus` are whole ones."""
+
+    id: str
+    name: str
+    address: str
+    gpus: int
+
+
+class Lost(Exception):  # noqa: N818 - reads as what happened
+    """A worker is gone, or does not answer any more."""
+
+
+class Call:
+    """A method of a worker that was called."""
+
+    def __init__(self, ref: Any) -> None:
+        self.ref = ref
+
+    def result(self) -> Any:
+        """Once it is done. Raises Lost."""
+        import ray
+
+        try:
+            return ray.get(self.ref)
+        except ray.exceptions.RayError as error:
+            raise Lost(line(str(error).strip().partition("\n")[0])) from error
+
+
+class Handle:
+    """A worker of the cluster, whether it lives or not."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    def call(self, method: str, *arguments: Any) -> Call:
+        return Call(getattr(self._actor, method).remote(*arguments))
+
+    def hello(self) -> Call:
+        """Is answered as soon as it runs, also if it has to be started again for that."""
+        return Call(self._actor.hello.options(max_task_retries=-1).remote())
+
+    def news(self, known: News, patience_seconds: float) -> Call:
+        return self.call("news", known, patience_seconds)
+
+    def kill(self) -> None:
+        import ray
+
+        with suppress(ray.exceptions.RayError, ValueError):
+            ray.kill(self._actor)
+
+
+class Cluster:
+    """A cluster that runs already; one controller for each topic prefix.
+
+    Raises StreamwatchError where it can't be joined, or another controller is there.
+    """
+
+    def __init__(self, address: str | None, prefix: str, *, insecure: bool) -> None:
+        if not insecure and os.environ.get("RAY_AUTH_MODE") != "token":
+            raise StreamwatchError(
+                "whoever reaches this cluster's ports may run any program on its machines: start"
+                " Ray everywhere with RAY_AUTH_MODE=token and the same token (docs/fleet.md says"
+                " how), or allow it with --insecure"
+            )
+        os.environ.update({key: os.environ.get(key, value) for key, value in QUIET.items()})
+        self._ray = _ray()
+        self.namespace = f"streamwatch-{prefix.replace('/', '.')}"
+        _join(self._ray, address or os.environ.get("RAY_ADDRESS") or "auto", self.namespace)
+        try:
+            self._lock = self._locked()
+        except BaseException:
+            self._ray.shutdown()
+            raise
+
+    def nodes(self) -> list[Node]:
+        """Those that live and may be used: with a GPU or a CPU to give."""
+        found = []
+        for node in self._ray.nodes():
+            resources = node["Resources"]
+            if node["Alive"] and (resources.get("GPU") or resources.get("CPU")):
+                name = node.get("Labels", {}).get(NAME_LABEL) or node["NodeManagerHostname"]
+                found.append(
+                    Node(
+                        node["NodeID"],
+                        _clean(name),
+                        node["NodeManagerAddress"],
+                        int(resources.get("GPU", 0)),
+                    )
+                )
+        return _with_unlike_names(found)
+
+    def worker(self, name: str, node: Node) -> Handle:
+        """The worker of this name on this node; started where it does not run yet."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        from streamwatch.fleet.worker import Worker
+
+        actor = (
+            self._ray.remote(Worker)
+            .options(
+                name=f"{name}@{node.id[:12]}",
+                namespace=self.namespace,
+                get_if_exists=True,
+                lifetime="detached",
+                max_restarts=-1,
+                max_task_retries=0,
+                max_concurrency=16,
+                num_cpus=0 if node.gpus else 1,
+                num_gpus=1 if node.gpus else 0,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
+            )
+            .remote(name)
+        )
+        return Handle(actor)
+
+    def done(self, calls: Mapping[Any, Call], patience_seconds: float) -> list[Any]:
+        """The keys of those that are done, as soon as one is."""
+        if not calls:
+            time.sleep(patience_seconds)
+            return []
+        keys = {call.ref: key for key, call in calls.items()}
+        found, _ = self._ray.wait([*keys], num_returns=len(keys), timeout=0, fetch_local=False)
+        if not found:
+            found, _ = self._ray.wait(
+                [*keys], num_returns=1, timeout=patience_seconds, fetch_local=False
+            )
+        return [keys[ref] for ref in found]
+
+    def leave(self) -> None:
+        with suppress(Exception):  # the lock ends with the connection in any case
+            self._ray.kill(self._lock)
+        self._ray.shutdown()
+
+    def _locked(self) -> Any:
+        """The actor that no second controller can have; it ends with this process."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        own = self._ray.get_runtime_context().get_node_id()
+        holder = f"{socket.gethostname()}, pid {os.getpid()}"
+        until = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                actor = (
+                    self._ray.remote(_Lock)
+                    .options(
+                        name="controller",
+                        num_cpus=0,
+                        max_restarts=-1,
+                        max_task_retries=-1,
+                        scheduling_strategy=NodeAffinitySchedulingStrategy(own, soft=True),
+                    )
+                    .remote(holder)
+                )
+                self._ray.get(actor.holder.remote())
+                return actor
+            except ValueError:
+                if time.monotonic() < until:
+                    time.sleep(0.5)
+                    continue
+                raise StreamwatchError(
+                    f"another controller runs already with this topic prefix ({self._holder()});"
+                    " stop that first, or give this fleet another mqtt.topic_prefix"
+                ) from None
+
+    def _holder(self) -> str:
+        with suppress(Exception):
+            actor = self._ray.get_actor("controller")
+            return str(self._ray.get(actor.holder.remote(), timeout=CONNECT_SECONDS))
+        return "which does not answer"
+
+
+class _Lock:
+    def __init__(self, holder: str) -> None:
+        self._holder = holder
+
+    def holder(self) -> str:
+        return self._holder
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise StreamwatchError(
+            "a fleet needs Ray: `pip install 'streamwatch-daemon[fleet]'` on every machine of it"
+        ) from None
+    return ray
+
+
+def _join(ray: Any, address: str, namespace: str) -> None:
+    join: Callable[[], object] = lambda: ray.init(  # noqa: E731
+        address=address,
+        namespace=namespace,
+        log_to_driver=False,
+        configure_logging=False,
+    )
+    if address != "auto":
+        _require_listener(address)
+    try:
+        join()
+    except ConnectionError as error:
+        if address == "auto":
+            raise StreamwatchError(
+                "no Ray cluster runs on this machine: start one with `ray start --head`, or join"
+                " one with `ray start --address=HOST:PORT`, or name it with --address HOST:PORT"
+            ) from error
+        raise _refused(address, error) from error
+    except (RuntimeError, ValueError) as error:
+        raise _refused(address, error) from error
+
+
+def _refused(address: str, error: Exception) -> StreamwatchError:
+    said = line(str(error).strip().partition("\n")[0])
+    if "ersion" in said:
+        return StreamwatchError(
+            f"the Ray cluster at {address} has other versions than this machine: {said}; install"
+            " the same Ray and the same Python everywhere"
+        )
+    token = (
+        "its token is another, or it wants none"
+        if os.environ.get("RAY_AUTH_MODE") == "token"
+        else "it may want a token: RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
+    )
+    return StreamwatchError(f"the Ray cluster at {address} does not let us in: {token} ({said})")
+
+
+def _require_listener(address: str) -> None:
+    """Ray itself would try for long, and not say that nobody is there."""
+    try:
+        parts = urlsplit(f"//{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or not port:
+        raise StreamwatchError(f"--address {address}: write HOST:PORT, as 10.0.0.1:6379")
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StreamwatchError(
+            f"no Ray cluster at {address} ({reason.lower()}): start its head with"
+            f" `ray start --head --port={port}`, and see that this machine reaches it"
+        ) from None
+
+
+def _clean(name: str) -> str:
+    """A host's name as a level of a topic, and of a file."""
+    return re.sub(r"[^a-z0-9_-]", "-", name.lower())[:40] or "node"
+
+
+def _with_unlike_names(nodes: list[Node]) -> list[Node]:
+    """Two nodes of a name get a part of their ids too."""
+    names = Counter(node.name for node in nodes)
+    return [
+        node
+        if names[node.name] == 1
+        else Node(node.id, f"{node.name}-{node.id[:6]}", node.address, node.gpus)
+        for node in nodes
+    ]

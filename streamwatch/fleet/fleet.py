@@ -1,0 +1,186 @@
+"""The process of a fleet's controller: file, broker and cluster together."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+from streamwatch import logs
+from streamwatch.config import Config
+from streamwatch.daemon.changing import Applied, Outcome, differences
+from streamwatch.daemon.instance import instance_id
+from streamwatch.daemon.problems import NOT_TAKEN_OVER, Problems, not_applied, not_seen
+from streamwatch.daemon.reloading import Followed, Reloading, keep
+from streamwatch.errors import StreamwatchError, UnavailableSetting
+from streamwatch.fleet.cluster import Cluster
+from streamwatch.fleet.controller import Controller
+from streamwatch.fleet.fitness import require_fit
+from streamwatch.fleet.ledger import Ledger
+from streamwatch.publisher import Publisher
+from streamwatch.status import report, systemd
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 20.0
+DRAIN_SECONDS = 5.0
+LEAST_SECONDS = 5.0
+"""How often at most `P/info` is published because cameras have moved."""
+
+
+class Fleet:
+    """A configuration on the machines of a cluster, until it is stopped or all files have ended.
+
+    Raises StreamwatchError where it can't be: the sentence says why.
+    """
+
+    def __init__(self, config: Config, followed: Followed, cluster: Cluster) -> None:
+        require_fit(config, [node.address for node in cluster.nodes()])
+        self._config = config
+        self._followed = followed
+        self._cluster = cluster
+        self._instance = instance_id(followed.path)
+        self._started_at = datetime.now(UTC)
+        self._stop = threading.Event()
+        self._resources = ExitStack()
+        self._publisher = Publisher(config.mqtt, config.snapshots, None, instance=self._instance)
+        self._problems = Problems(self._publisher)
+        self._ledger = Ledger(config.mqtt)
+        self._controller = Controller(config, cluster, self._publisher, self._ledger)
+        self._reloading = Reloading(
+            config,
+            followed,
+            apply=self._apply,
+            unknown=lambda _: (),
+            encode=_never,
+            on_outcome=self._on_outcome,
+            on_cut_off=self._on_cut_off,
+        )
+        self._told: dict[str, str] = {}
+        """Where each camera was when `P/info` was published last."""
+        self._tell_at = 0.0
+
+    def __enter__(self) -> Self:
+        with ExitStack() as started:
+            self._publisher.start()
+            started.callback(self._publisher.stop, DRAIN_SECONDS)
+            self._ledger.start()
+            started.callback(self._ledger.stop)
+            self._resources = started.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._resources.close()
+
+    def request_stop(self) -> None:
+        self._stop.set()
+
+    def request_reload(self) -> None:
+        self._reloading.request()
+
+    def run(self) -> None:
+        """Raises StreamwatchError if it can't go on; the workers do then."""
+        if self._followed.error is None:
+            keep(self._followed.path, self._followed.text)
+        else:
+            self._on_outcome(Outcome(error=self._followed.error))
+        self._declare()
+        self._reloading.start()
+        is_ready = False
+        while not self._stop.is_set():
+            self._controller.turn()
+            if not is_ready and self._controller.workers and self._publisher.tried:
+                is_ready = True
+                systemd.ready()
+            systemd.alive()
+            self._tell_where()
+            self._raise_failures()
+            if self._controller.finished:
+                log.info("all cameras have ended")
+                break
+        systemd.stopping()
+        self._reloading.request_stop()
+        log.info("stopping the workers")
+        self._controller.stop(STOP_SECONDS)
+
+    def _raise_failures(self) -> None:
+        for error in (self._publisher.failure, self._reloading.failure):
+            if error is not None:
+                raise StreamwatchError(str(error)) from error
+
+    def _tell_where(self) -> None:
+        """Publish `P/info` anew when cameras have moved."""
+        at = self._controller.at
+        if at != self._told and time.monotonic() >= self._tell_at:
+            self._told = at
+            self._tell_at = time.monotonic() + LEAST_SECONDS
+            self._declare()
+
+    def _declare(self) -> None:
+        config = self._config
+        watched = config.watches_by_camera()
+        pairs = [(camera, watch) for camera, watches in watched.items() for watch in watches]
+        if self._controller.at:  # before that, it is not known yet which workers there are
+            self._publisher.declare(config.cameras, pairs, self._controller.known)
+        self._publisher.announce(report.roster(config))
+        self._publisher.info(
+            report.info(config, self._instance, None, self._started_at, self._problems.lasting)
+        )
+
+    # --- in the thread `reload` -------------------------------------------------------------------
+
+    def _apply(self, config: Config) -> Applied:
+        changes = differences(self._config, config)
+        if not changes:
+            return Applied((), time.monotonic())
+        before = self._config.mqtt
+        if before != config.mqtt.model_copy(
+            update={key: getattr(before, key) for key in ("commands", "homeassistant", "outbox")}
+        ):
+            raise UnavailableSetting(
+                "mqtt", "a fleet keeps its broker and prefix while it runs; stop and start it"
+            )
+        require_fit(config, [node.address for node in self._cluster.nodes()])
+        gone = self._config.cameras.keys() - config.cameras.keys()
+        logs.set_up(config.log.level, config.log.format)
+        self._publisher.reconfigure(config.mqtt, config.snapshots, None)
+        self._config = config
+        self._controller.change(config)
+        self._publisher.forget(gone, ())
+        self._declare()
+        return Applied(changes, time.monotonic())
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        if outcome.error is None:
+            if self._problems.end("file"):
+                self._declare()
+            return
+        for line in (*str(outcome.error).splitlines(), NOT_TAKEN_OVER):
+            log.error("%s", line)
+        self._problems.begin("file", not_applied(outcome))
+        self._declare()
+
+    def _on_cut_off(self, cut_off: bool) -> None:
+        if cut_off:
+            report = not_seen(self._followed.path)
+            log.error("%s", report.message)
+            self._problems.begin("mount", report)
+        else:
+            self._problems.end("mount")
+        self._declare()
+
+
+def _never(_prompts: Sequence[str], _config: Config) -> Future[Any]:
+    """The workers encode prompts; the controller waits for none."""
+    raise NotImplementedError
