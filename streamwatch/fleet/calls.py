@@ -11,8 +11,8 @@ from streamwatch.records import Event
 class Hello:
     """How a worker stands: `epoch` is that of the newest controller it has heard, 0 for none.
 
-    `capacity`, in frames a second, is None before it has begun. `lacks` are the cameras whose file
-    is not on its machine.
+    `capacity`, in frames a second, is None before it has begun, and is about the same for all that
+    run on the same `hardware`. `lacks` are the cameras whose file is not on its machine.
     """
 
     worker: str
@@ -20,7 +20,7 @@ class Hello:
     version: str
     epoch: int
     capacity: float | None
-    device: str
+    hardware: str
     cameras: frozenset[str]
     lacks: frozenset[str] = frozenset()
 

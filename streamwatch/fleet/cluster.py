@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from streamwatch.config import line
-from streamwatch.errors import StreamwatchError
+from streamwatch.errors import StreamwatchError, first_line
 from streamwatch.fleet.calls import News
 
 log = logging.getLogger(__name__)
@@ -61,7 +60,7 @@ class Call:
         try:
             return ray.get(self.ref)
         except ray.exceptions.RayError as error:
-            raise Lost(line(str(error).strip().partition("\n")[0])) from error
+            raise Lost(first_line(error)) from error
 
 
 class Handle:
@@ -248,7 +247,7 @@ def _join(ray: Any, address: str, namespace: str) -> None:
 
 
 def _refused(address: str, error: Exception) -> StreamwatchError:
-    said = line(str(error).strip().partition("\n")[0])
+    said = first_line(error)
     if "ersion" in said:
         return StreamwatchError(
             f"the Ray cluster at {address} has other versions than this machine: {said}; install"

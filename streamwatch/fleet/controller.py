@@ -58,8 +58,7 @@ class Member:
     node: Node
     handle: Handle
     state: State = "greeted"
-    capacity: float = 1.0
-    device: str = ""
+    hardware: str = ""
     lacks: frozenset[str] = frozenset()
     """The cameras whose file is not on its machine."""
     was_heard: bool = False
@@ -104,6 +103,9 @@ class Controller:
         self._at: dict[str, str] = {}
         """Each camera's worker; those on their way have none."""
         self._nowhere: tuple[str, ...] = ()
+        self._capacities: dict[str, float] = {}
+        """The most frames a second that any worker managed on each hardware. A single figure
+        depends on what else the machine does, and cameras must not move for that."""
         self._epoch = 0
         self._began = time.monotonic()
         self._has_planned = False
@@ -298,15 +300,16 @@ class Controller:
         member.state = "ready"
         member.was_heard = False
         member.offline_since = None
-        member.capacity = answer.capacity or 1.0
-        member.device = answer.device
+        member.hardware = answer.hardware
+        fastest = self._capacities.get(answer.hardware, 1.0)
+        self._capacities[answer.hardware] = max(fastest, answer.capacity or 1.0)
         member.lacks = answer.lacks
         member.pid = answer.pid
         for camera in answer.cameras:  # a controller before this one has given it these
             self._at.setdefault(camera, member.name)
         log.info(
             "worker %s is ready: %s, %.1f frames a second, cameras: %d",
-            *(member.name, member.device, member.capacity, len(answer.cameras)),
+            *(member.name, member.hardware, answer.capacity or 1.0, len(answer.cameras)),
         )
         self._ask_for_news(member)
         self._changed = True
@@ -417,7 +420,8 @@ class Controller:
             bound[name] = [m.name for m in ready.values() if name not in m.lacks]
             if not camera.loop and before.get(name) in bound[name]:
                 bound[name] = [before[name]]  # it would begin anew elsewhere
-        return plan(loads, {name: m.capacity for name, m in ready.items()}, before, bound)
+        capacities = {name: self._capacities[member.hardware] for name, member in ready.items()}
+        return plan(loads, capacities, before, bound)
 
     def _tell_nowhere(self, found: Plan) -> None:
         self._nowhere = found.nowhere

@@ -60,7 +60,7 @@ class Worker:
             __version__,
             self._epoch,
             self._capacity,
-            "" if daemon is None else daemon.device,
+            "" if daemon is None else _hardware(daemon.device),
             frozenset() if daemon is None else daemon.part.cameras,
             self._lacks,
         )
@@ -201,6 +201,17 @@ class Worker:
             log.error("the worker ends: %s", first_line(error))
             logging.shutdown()
             os._exit(1)  # Ray starts it again
+
+
+def _hardware(device: str) -> str:
+    """What the detector runs on, in words."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name()
+    from streamwatch.detector.compiled.conversion import cpu_name
+
+    return f"{cpu_name()}, cores: {len(os.sched_getaffinity(0))}"
 
 
 def _folder(config: Config, worker: str) -> Path:

@@ -78,6 +78,8 @@ class RayCluster:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
         _end(processes)
         self._log.close()
 
