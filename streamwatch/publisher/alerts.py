@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -159,9 +159,10 @@ class Alerts:
             self._open.setdefault(pair, set()).add(event.id)
             self.publish_state(pair, topics)
 
-    def leave(self, pairs: Iterable[Pair], topics: Topics) -> None:
-        """Leave these pairs to another, with what the broker retains of them."""
-        for pair in pairs:
+    def leave(self, cameras: Collection[str], declared: Iterable[Pair], topics: Topics) -> None:
+        """Leave these cameras to another, with what the broker retains of them."""
+        known = {*declared, *self._open, *self._newest_visit}
+        for pair in [pair for pair in known if pair[0] in cameras]:
             self._open.pop(pair, None)
             self._newest_visit.pop(pair, None)
             self._delivery.drop(topics.state(*pair))

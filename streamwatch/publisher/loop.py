@@ -104,7 +104,7 @@ class PublisherLoop:
         self._fence: Fence | None = None
         self._kept: KeptVisits | None = None
         if worker is not None:
-            self._fence = Fence(self._topics, self._take_lost, seconds)
+            self._fence = Fence(self._topics, self._take_lost, seconds, self.complain)
             self._kept = KeptVisits(self._delivery)
         self._pairs: Collection[Pair] = ()
         """Those that were declared last."""
@@ -164,7 +164,9 @@ class PublisherLoop:
             logger.exception("the publisher has stopped, nothing is published any more")
         finally:
             self.connected.clear()
-            self._connection.close(will=self.failure is not None or not self._delivery.idle)
+            self._connection.close(
+                will=self.failure is not None or self._is_fenced or not self._delivery.idle
+            )
             self._outbox.close()
 
     def _turn(self) -> None:
@@ -172,7 +174,7 @@ class PublisherLoop:
         self._notice_a_pause()
         if self._claim is not None:
             self._decide(self._claim)
-        if self._fence is not None and not self._fence.passed and self._fence.seconds_left == 0:
+        if self._fence is not None and self._is_fenced and self._fence.seconds_left == 0:
             self._pass(self._fence)
         if self._connection.seconds_to_attempt == 0:
             self._connection.attempt()
@@ -187,6 +189,7 @@ class PublisherLoop:
         else:
             self._notice_a_pause()
             task()
+            self._notice_a_pause()
         self._delivery.pump()
         self._give_up_on_a_silent_broker()
         while self._answers.pass_on():
@@ -257,7 +260,7 @@ class PublisherLoop:
     def _patience_seconds(self) -> float:
         """How long to wait for a task before something else is due."""
         times = [MAX_TURN_SECONDS if self._fence is None else MAX_FENCED_TURN_SECONDS]
-        if self._fence is not None and not self._fence.passed:
+        if self._fence is not None and self._is_fenced:
             times.append(self._fence.seconds_left)
         if self._connection.seconds_to_attempt is not None:
             times.append(self._connection.seconds_to_attempt)
@@ -281,8 +284,7 @@ class PublisherLoop:
         if not self._tasks.empty():
             return False
         if self._connection.up:
-            waits = self._fence is not None and not self._fence.passed
-            return self._claim is None and not waits and self._delivery.idle
+            return self._claim is None and not self._is_fenced and self._delivery.idle
         if self._settling:
             return False
         # Why a start failed is worth the first attempt to connect.
@@ -416,6 +418,9 @@ class PublisherLoop:
             cleared=said_goodbye,
         )
         self._topics = Topics(self._mqtt.topic_prefix, self._topics.worker)
+        if self._fence is not None:
+            self._fence.moved(self._topics)
+            self._note_away(self._seconds())
         if _place(before) != _place(self._mqtt):
             self._claim = self._new_claim()
         self._connection = self._new_connection()
@@ -477,7 +482,7 @@ class PublisherLoop:
         assert self._fence is not None
         assert self._kept is not None
         self._fence.disown(cameras)
-        self.alerts.leave([pair for pair in self._pairs if pair[0] in cameras], self._topics)
+        self.alerts.leave(cameras, self._pairs, self._topics)
         for camera in cameras:
             self._delivery.drop(self._topics.camera_status(camera))
             self._kept.leave(camera, self._topics)
@@ -499,6 +504,11 @@ class PublisherLoop:
         self.take_left([camera])
         logger.warning("%s is another worker's now", camera)
         self._on_lost(camera)
+
+    @property
+    def _is_fenced(self) -> bool:
+        """Whether nothing may be sent yet on this connection."""
+        return self._fence is not None and not self._fence.passed
 
     def _is_own(self, camera: str) -> bool:
         return self._fence is None or self._fence.is_own(camera)

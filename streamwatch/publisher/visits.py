@@ -46,11 +46,20 @@ class KeptVisits:
             self._keep(camera, topics)
 
     def remember(self, visits: Iterable[Event], topics: Topics) -> None:
-        """How the open visits stand now; one that is not open any more is left out."""
+        """How the open visits stand now; one that is not open any more is left out.
+
+        What was a `new` stays one until the next event: that may not be delivered yet, and is
+        perhaps sent again by another.
+        """
         changed = set()
         for event in visits:
             there = self._visits.get(event.camera, {})
-            if event.id in there and there[event.id] != event:
+            before = there.get(event.id)
+            if before is None:
+                continue
+            if before.sequence == event.sequence:
+                event = replace(event, type=before.type)
+            if before != event:
                 there[event.id] = event
                 changed.add(event.camera)
         for camera in changed:

@@ -7,14 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from paho.mqtt.enums import MQTTProtocolVersion
 
+from streamwatch.config.sections.whole import SnapshotSettings
 from streamwatch.publisher import ErrorReport, Publisher
 from streamwatch.publisher.loop import GRACE_SECONDS
 from streamwatch.publisher.visits import visits_of
-from tests.parts.mosquitto import Mosquitto, Received, Subscriber
+from tests.parts.mosquitto import Mosquitto, Received, StartMosquitto, Subscriber
 from tests.parts.mqtt_proxy import MqttProxy
-from tests.publisher.events import MOMENT, end_event, new_event, update_event
-from tests.publisher.running import make, running, wait_until
+from tests.publisher.events import MOMENT, end_event, near_miss, new_event, update_event
+from tests.publisher.running import make, running, settings, wait_until
+
+pytestmark = pytest.mark.slow(seconds=25)
 
 PORCH = ("porch", "car")
 
@@ -226,4 +230,167 @@ def test_one_that_stood_still_hears_first_whose_its_cameras_are(
         publisher.event(update_event("a"))
         wait_until(lambda: lost == ["porch"])
         settled(publisher, subscriber, prefix)
+    assert events(subscriber, prefix) == [("a", "new", 0)]
+
+
+def test_an_outage_before_the_owners_are_heard_does_not_end_it(
+    start_mosquitto: StartMosquitto, prefix: str
+) -> None:
+    broker = start_mosquitto()
+    away = 0.0
+    publisher = make(broker, prefix, worker="one", seconds=lambda: time.monotonic() + away)
+    with running(publisher):
+        publisher.adopt(["porch"], [], resend=False)
+        wait_until(lambda: publisher._loop._fence.is_own("porch"))  # type: ignore[union-attr]
+        broker.stop()
+        wait_until(lambda: not publisher.connected)
+        with Mosquitto(port=broker.port):
+            wait_until(lambda: publisher._loop._connection.up)
+        wait_until(lambda: not publisher._loop._connection.up)
+        assert not publisher.connected
+        publisher.event(new_event(id="a"))
+        turned_at = publisher.turned_at
+        away = 3.0
+        wait_until(lambda: publisher.turned_at > turned_at + 3)
+        assert publisher.failure is None
+        assert not publisher.connected
+
+
+def test_a_stop_while_it_waits_for_the_owners_loses_nothing(
+    mosquitto: Mosquitto, subscriber: Subscriber, prefix: str, tmp_path: Path
+) -> None:
+    """And the broker says that it is gone."""
+    file = tmp_path / "outbox.sqlite3"
+    with running(make(mosquitto, prefix, worker="one", outbox=file)) as publisher:
+        publisher.adopt(["porch"], [], resend=False)
+        fence = publisher._loop._fence
+        assert fence is not None
+        wait_until(lambda: fence.is_own("porch"))
+        fence.subscribed = lambda notice: None  # type: ignore[method-assign]
+        publisher._loop._connection.cut()
+        wait_until(lambda: not publisher.connected)
+        wait_until(lambda: publisher._loop._connection.up)
+        publisher.event(new_event(id="a"))
+        assert publisher.stop(2) == 1
+    subscriber.wait_for_payload(f"{prefix}/workers/one/status", b"offline")
+    assert events(subscriber, prefix) == []
+    with running(make(mosquitto, prefix, worker="one", outbox=file)):
+        subscriber.wait_for(lambda messages: _of(messages, f"{prefix}/events/porch/car"))
+
+
+def test_a_camera_that_another_has_got_before_its_watches_were_declared_leaves_nothing(
+    mosquitto: Mosquitto, subscriber: Subscriber, prefix: str
+) -> None:
+    lost: list[str] = []
+    give(subscriber, prefix, "two")
+    with running(make(mosquitto, prefix, worker="one", on_lost=lost.append)) as publisher:
+        publisher.adopt(["porch"], [new_event(id="a")], resend=False)
+        wait_until(lambda: lost == ["porch"])
+        assert publisher.open_visits == {}
+        subscriber.publish(f"{prefix}/state/porch/car", b"OFF", retain=True)
+        publisher._loop._connection.cut()
+        wait_until(lambda: not publisher.connected)
+        assert publisher.wait_connected(20)
+        settled(publisher, subscriber, prefix)
+    assert subscriber.of(f"{prefix}/state/porch/car")[-1].payload == b"OFF"
+
+
+def test_a_visit_that_was_not_told_yet_is_kept_as_a_new_one(
+    mosquitto: Mosquitto, subscriber: Subscriber, prefix: str
+) -> None:
+    """Another worker may have to tell it."""
+    give(subscriber, prefix, "one")
+    with running(make(mosquitto, prefix, worker="one")) as publisher:
+        publisher.adopt(["porch"], [], resend=False)
+        publisher.event(new_event(id="a"))
+        publisher.remember([update_event("a", 0, confidence=0.5)])
+        settled(publisher, subscriber, prefix)
+    (kept,) = visits_of(subscriber.of(f"{prefix}/visits/porch")[-1].payload, MOMENT)
+    assert (kept.last.type, kept.last.sequence, kept.last.confidence) == ("new", 0, 0.5)
+
+
+def test_a_refused_subscription_is_told_and_alerts_go_on(
+    start_mosquitto: StartMosquitto, prefix: str
+) -> None:
+    """That of `mosquitto` refuses none: the rule is about what is delivered."""
+    acl = f"topic deny {prefix}/cameras/+/worker\ntopic readwrite #\n"
+    broker = start_mosquitto(acl=acl)
+    with (
+        Subscriber(broker.port, f"{prefix}/#") as subscriber,
+        running(make(broker, prefix, worker="one")) as publisher,
+    ):
+        publisher.adopt(["porch"], [], resend=False)
+        publisher._loop._connection.cut()
+        wait_until(lambda: not publisher.connected)
+        publisher.event(new_event(id="a"))
+        subscriber.wait_for(lambda messages: _of(messages, f"{prefix}/events/porch/car"))
+
+
+def test_another_broker_is_asked_whose_its_cameras_are(
+    mosquitto: Mosquitto, start_mosquitto: StartMosquitto, prefix: str
+) -> None:
+    lost: list[str] = []
+    other = start_mosquitto()
+    with (
+        Subscriber(other.port, f"{prefix}/#") as subscriber,
+        running(make(mosquitto, prefix, worker="one", on_lost=lost.append)) as publisher,
+    ):
+        publisher.adopt(["porch", "yard"], [], resend=False)
+        give(subscriber, prefix, "two")
+        give(subscriber, prefix, "one", "yard")
+        publisher.reconfigure(settings(other, prefix), SnapshotSettings(), None)
+        publisher.adopt(["hall"], [], resend=False)
+        publisher.event(new_event(id="a"))
+        publisher.event(new_event(id="b", camera="yard"))
+        subscriber.wait_for(lambda messages: _of(messages, f"{prefix}/events/yard/car"))
+        wait_until(lambda: lost == ["porch"])
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_events_between_leaving_a_camera_and_getting_it_again_are_not_told(
+    mosquitto: Mosquitto, subscriber: Subscriber, prefix: str, version: str
+) -> None:
+    give(subscriber, prefix, "one")
+    publisher = make(mosquitto, prefix, worker="one")
+    if version == "3.1.1":
+        publisher._loop._connection._version = MQTTProtocolVersion.MQTTv311
+    with running(publisher):
+        publisher.adopt(["porch"], [], resend=False)
+        publisher.declare(["porch"], [PORCH])
+        publisher.event(new_event(id="a"))
+        publisher.leave(["porch"])
+        publisher.event(update_event("a"))
+        publisher.event(end_event("a", 2))
+        publisher.near_miss(near_miss(), None)
+        publisher.event(new_event(id="r", type="rejected"))
+        publisher.adopt(["porch"], [update_event("a", 0)], resend=False)
+        publisher.declare(["porch"], [PORCH])
+        publisher.event(update_event("a", 1))
+        publisher.event(end_event("a", 2))
+        settled(publisher, subscriber, prefix)
+        assert publisher._loop._connection.version == version
+    assert events(subscriber, prefix) == [("a", "new", 0), ("a", "update", 1), ("a", "end", 2)]
+    topics = {message.topic for message in subscriber.received}
+    assert not [topic for topic in topics if "/near/" in topic or "/rejected/" in topic]
+    assert subscriber.of(f"{prefix}/state/porch/car")[-1].payload == b"OFF"
+
+
+def test_a_slow_task_is_no_pause(mosquitto: Mosquitto, subscriber: Subscriber, prefix: str) -> None:
+    give(subscriber, prefix, "one")
+    passed = 0.0
+    publisher = make(mosquitto, prefix, worker="one", seconds=lambda: time.monotonic() + passed)
+    with running(publisher):
+        publisher.adopt(["porch"], [], resend=False)
+        settled(publisher, subscriber, prefix)
+        number = publisher._loop._connection.number
+
+        def be_slow() -> None:
+            nonlocal passed
+            passed += 2.0
+
+        for _ in range(5):
+            publisher._tasks.put(be_slow)
+        publisher.event(new_event(id="a"))
+        settled(publisher, subscriber, prefix)
+        assert publisher._loop._connection.number == number
     assert events(subscriber, prefix) == [("a", "new", 0)]

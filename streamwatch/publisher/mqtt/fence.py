@@ -22,6 +22,7 @@ class Fence:
     """Not thread-safe: the publisher's thread owns it.
 
     `on_lost` is called with each camera of the worker that another owns; it is no own one then.
+    `complain` is called with a sentence if the broker does not say who owns them.
     """
 
     def __init__(
@@ -29,12 +30,14 @@ class Fence:
         topics: Topics,
         on_lost: Callable[[str], None],
         seconds: Callable[[], float],
+        complain: Callable[[str], None] = lambda _sentence: None,
     ) -> None:
         assert topics.worker is not None
         self._owner = topics.worker.encode()
         self._topics = topics
         self._on_lost = on_lost
         self._seconds = seconds
+        self._complain = complain
         self._own: dict[str, str] = {}
         """The worker's cameras, by the topic that names their owner."""
         self._connection: Connection | None = None
@@ -42,14 +45,17 @@ class Fence:
         self._unheard: set[str] = set()
         """The topics that were not heard on this connection yet."""
         self._until = float("inf")
+        self._has_complained = False
         self.passed = False
         """Whether messages may be sent on this connection."""
 
     @property
     def seconds_left(self) -> float:
         """Seconds until it is passed if nothing is heard; infinite without a connection."""
+        if self._connection is None:
+            return float("inf")
         if self.passed or not self._unheard:
-            return 0.0 if self._connection is not None else float("inf")
+            return 0.0
         return max(0.0, self._until - self._seconds())
 
     def is_own(self, camera: str) -> bool:
@@ -65,7 +71,8 @@ class Fence:
 
     def disown(self, cameras: Collection[str]) -> None:
         """These are no longer the worker's."""
-        gone = [topic for camera in cameras if (topic := self._topics.owner(camera)) in self._own]
+        topics = dict.fromkeys(map(self._topics.owner, cameras))
+        gone = [topic for topic in topics if topic in self._own]
         for topic in gone:
             del self._own[topic]
             self._unheard.discard(topic)
@@ -86,8 +93,23 @@ class Fence:
         self._connection = None
         self.passed = False
 
+    def moved(self, topics: Topics) -> None:
+        """While disconnected: the next connection is to another broker or prefix."""
+        cameras = tuple(self._own.values())
+        self.lost()
+        self._topics = topics
+        self._own = {topics.owner(camera): camera for camera in cameras}
+
     def subscribed(self, notice: Subscribed) -> None:
-        if notice.subscription == self._subscription and not self.passed:
+        if notice.subscription != self._subscription:
+            return
+        if notice.refusal is not None and not self._has_complained:
+            self._has_complained = True
+            self._complain(
+                "the broker does not say which cameras are another worker's: it refuses to let"
+                f" {self._topics.owner('+')} be subscribed to ({notice.refusal.lower()})"
+            )
+        if not self.passed:
             self._until = self._seconds() + QUIET_SECONDS
 
     def arrived(self, arrived: Arrived) -> bool:
