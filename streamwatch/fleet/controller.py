@@ -32,6 +32,8 @@ BEGIN_SECONDS = 60.0
 """How long it waits for those that have answered, and load their model."""
 RETRY_SECONDS = 30.0
 """After a worker could not begin."""
+AGAIN_SECONDS = 0.5
+"""After a worker was lost, which Ray starts again."""
 OFFLINE_SECONDS = 0.5
 """How long the broker must say that a worker is offline: it may only be connecting anew."""
 NEWS_SECONDS = 10.0
@@ -46,7 +48,7 @@ MOVED_AT_ONCE = 8
 
 TAKEN_OVER = "another controller has taken over this fleet"
 
-State = Literal["greeted", "beginning", "ready", "refused"]
+State = Literal["greeted", "beginning", "ready", "lost", "refused"]
 Step = Literal["open", "release", "take"]
 
 
@@ -233,7 +235,8 @@ class Controller:
         """Its cameras are nobody's until the next plan."""
         if member.state == "ready":
             log.warning("worker %s is lost", member.name)
-        member.state = "greeted"
+        member.state = "lost"
+        member.try_again_at = time.monotonic() + AGAIN_SECONDS
         for camera, worker in tuple(self._at.items()):
             if worker == member.name:
                 del self._at[camera]
@@ -254,9 +257,8 @@ class Controller:
         try:
             answer = call.result()
         except Lost as error:
-            log.info("%s: %s", name, error)
+            log.debug("%s: %s", name, error)
             self._lose(member)
-            self._greet(member)
             return
         if isinstance(answer, Refusal) and answer.outdated:
             raise StreamwatchError(TAKEN_OVER)
@@ -316,7 +318,7 @@ class Controller:
 
     def _begin_again(self) -> None:
         for member in self._members.values():
-            if member.state == "refused" and time.monotonic() >= member.try_again_at:
+            if member.state in ("lost", "refused") and time.monotonic() >= member.try_again_at:
                 member.try_again_at = float("inf")
                 self._greet(member)
 
@@ -515,7 +517,6 @@ class Controller:
                 continue
             log.warning("worker %s does not answer", move.taker.name)
             self._lose(move.taker)
-            self._greet(move.taker)
             if move.step == "open":
                 self._put_back(move)
 

@@ -34,6 +34,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from streamwatch.publisher import STATS_SECONDS
 from tests.parts.fleet import CAMERAS, FPS, PROMPTS, Scene
 from tests.truth import SLACK_SECONDS, Visit, clip_seconds, street
 
@@ -50,7 +51,8 @@ class Wear:
         self.scene = scene
         self._chance = chance
         self.seconds: list[float] = []
-        self.rates: list[float] = []
+        self._others: list[tuple[str, float]] = []
+        """A worker that nothing happened to, and the time of the fault, in monotonic seconds."""
 
     def worker(self, name: str) -> None:
         self.scene.worker(name).kill()
@@ -79,8 +81,7 @@ class Wear:
         name = self._chance.choice(("one", "two"))
         since = time.monotonic()
         getattr(self, fault)(name)
-        other = "two" if name == "one" else "one"
-        self.rates += self._rates(other, since)
+        self._others.append(("two" if name == "one" else "one", since))
 
     def _wait_until_seen(self, name: str) -> None:
         since = time.monotonic()
@@ -93,13 +94,15 @@ class Wear:
             assert seen is not None
             self.seconds.append(seen - since)
 
-    def _rates(self, worker: str, since: float) -> list[float]:
-        """Of the cameras of a worker, in the statistics that it has sent since."""
-        found = self.scene.subscriber.of(f"{self.scene.prefix}/workers/{worker}/stats")
+    @property
+    def rates(self) -> list[float]:
+        """Of the cameras that were not concerned, in the statistics right after each fault."""
+        above = f"{self.scene.prefix}/workers"
         return [
             camera["fps"] / FPS
-            for message in found
-            if message.at_seconds > since
+            for worker, since in self._others
+            for message in self.scene.subscriber.of(f"{above}/{worker}/stats")
+            if since < message.at_seconds < since + STATS_SECONDS
             for camera in message.json["cameras"].values()
             if camera["fps"] is not None
         ]
