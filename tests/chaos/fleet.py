@@ -4,8 +4,8 @@
 
 Two nodes of a real Ray cluster watch four cameras, which are one RTSP stream of the clip in a loop.
 `worker` kills a worker's process, `node` the raylet of a node, which another node of the same name
-replaces, `freeze` stops everything on a node for 12 s, and `controller` kills that and starts
-another. A subscriber with a persistent session counts the alerts.
+replaces, `freeze` stops everything on a node for 12 s and replaces it then, and `controller` kills
+that and starts another. A subscriber with a persistent session counts the alerts.
 
 An alert is lost if a visit's sequence has a gap or it has no `new`; a visit that the clip's truth
 has is doubled if two alerts of it were open at once, and split if one followed the other. A repeat
@@ -40,6 +40,7 @@ from tests.truth import SLACK_SECONDS, Visit, clip_seconds, street
 
 FAULTS = ("worker", "node", "freeze", "controller")
 FROZEN_SECONDS = 12.0
+THAWED_SECONDS = 5.0
 SETTLE_SECONDS = 30.0
 CLIP_SECONDS = 40.0
 
@@ -69,6 +70,9 @@ class Wear:
         self._wait_until_seen(name)
         time.sleep(max(0.0, until - time.monotonic()))
         self.scene.cluster.thaw(name)
+        time.sleep(THAWED_SECONDS)
+        self.scene.cluster.kill(name)  # Ray ends a node that it believed to be dead
+        self.scene.cluster.add(name)
 
     def controller(self, _name: str) -> None:
         self.scene.restart_controller()

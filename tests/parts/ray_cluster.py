@@ -88,7 +88,8 @@ class RayCluster:
 
     def kill(self, name: str) -> None:
         """Kill the raylet of a node, as where its machine dies; its workers end by themselves."""
-        self._raylets.pop(name).kill()
+        with suppress(psutil.NoSuchProcess):
+            self._raylets.pop(name).kill()
         self._ask(remove=name)
 
     def freeze(self, name: str) -> None:
