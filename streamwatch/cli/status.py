@@ -34,6 +34,8 @@ def show(document: Mapping[str, Any], console: Console) -> None:
     _line(console, _looks(document.get("second_looks", {})))
     for service in document.get("notices", ()):
         _line(console, _notices(service), style="red" if service["problem"] else "")
+    if workers := document.get("workers"):
+        _show_workers(workers, console)
     cameras = table("camera", "status", "fps", "asleep", "age", "problem")
     for name, camera in document["cameras"].items():
         fps, age = camera.get("fps"), camera.get("age_s")
@@ -65,12 +67,22 @@ def show(document: Mapping[str, Any], console: Console) -> None:
         _line(console, problem, style="red")
 
 
+def _show_workers(workers: Mapping[str, Mapping[str, Any]], console: Console) -> None:
+    """The machines of a fleet."""
+    shown = table("worker", "state", "cameras", "node", "runs on")
+    for name, worker in workers.items():
+        state = Text(worker["state"], style="green" if worker["state"] == "ready" else "red")
+        shown.add_row(name, state, str(worker["cameras"]), worker["node"], worker["hardware"])
+    console.print(shown)
+
+
 def is_well(document: Mapping[str, Any]) -> bool:
     """Whether there is no problem that a person should look at."""
     return (
         not document["problems"]
         and document["broker"]["connected"]
         and all(camera["status"] != "offline" for camera in document["cameras"].values())
+        and all(worker["state"] == "ready" for worker in document.get("workers", {}).values())
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -134,6 +134,20 @@ class Controller:
     def known(self) -> tuple[str, ...]:
         """All workers, ready or not."""
         return tuple(self._members)
+
+    @property
+    def described(self) -> dict[str, dict[str, Any]]:
+        """Each worker: its node, what it runs on, and how many cameras it has."""
+        counts = Counter(self._at.copy().values())
+        return {
+            member.name: {
+                "node": member.node.address,
+                "hardware": member.hardware,
+                "state": "cut off" if self._is_cut_off(member) else member.state,
+                "cameras": counts[member.name],
+            }
+            for member in tuple(self._members.values())
+        }
 
     @property
     def at(self) -> dict[str, str]:

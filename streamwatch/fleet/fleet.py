@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -23,8 +24,13 @@ from streamwatch.fleet.cluster import Cluster
 from streamwatch.fleet.controller import Controller
 from streamwatch.fleet.fitness import require_fit
 from streamwatch.fleet.ledger import Ledger
-from streamwatch.publisher import Publisher
+from streamwatch.fleet.telling import status_document, summed
+from streamwatch.paths import status_socket
+from streamwatch.publisher import STATS_SECONDS, Publisher
 from streamwatch.status import report, systemd
+from streamwatch.status.liveness import idle
+from streamwatch.web.app import Pages
+from streamwatch.web.status_socket import StatusServer
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +71,16 @@ class Fleet:
         self._told: dict[str, str] = {}
         """Where each camera was when `P/info` was published last."""
         self._tell_at = 0.0
+        self._started = self._turned_at = time.monotonic()
+        self._stats_at = self._started + STATS_SECONDS
+        self._is_ready = False
+        self._pages = Pages(
+            lambda: (*idle("the controller", self._turned_at, time.monotonic()),),
+            lambda: self._is_ready,
+            bytes,
+            self._status,
+            lambda _: None,
+        )
 
     def __enter__(self) -> Self:
         with ExitStack() as started:
@@ -97,22 +113,30 @@ class Fleet:
             self._on_outcome(Outcome(error=self._followed.error))
         self._declare()
         self._reloading.start()
-        is_ready = False
-        while not self._stop.is_set():
-            self._controller.turn()
-            if not is_ready and self._controller.workers and self._publisher.tried:
-                is_ready = True
-                systemd.ready()
-            systemd.alive()
-            self._tell_where()
-            self._raise_failures()
-            if self._controller.finished:
-                log.info("all cameras have ended")
-                break
+        status = StatusServer(status_socket(self._followed.path), self._pages)
+        try:
+            while not self._stop.is_set():
+                self._turn()
+                if self._controller.finished:
+                    log.info("all cameras have ended")
+                    break
+        finally:
+            status.close()
         systemd.stopping()
         self._reloading.request_stop()
         log.info("stopping the workers")
         self._controller.stop(STOP_SECONDS)
+
+    def _turn(self) -> None:
+        self._controller.turn()
+        self._turned_at = time.monotonic()
+        if not self._is_ready and self._controller.workers and self._publisher.tried:
+            self._is_ready = True
+            systemd.ready()
+        systemd.alive()
+        self._tell_where()
+        self._publish_stats_if_due()
+        self._raise_failures()
 
     def _raise_failures(self) -> None:
         for error in (self._publisher.failure, self._reloading.failure):
@@ -134,8 +158,30 @@ class Fleet:
         if self._controller.at:  # before that, it is not known yet which workers there are
             self._publisher.declare(config.cameras, pairs, self._controller.known)
         self._publisher.announce(report.roster(config))
-        self._publisher.info(
-            report.info(config, self._instance, None, self._started_at, self._problems.lasting)
+        told = report.info(config, self._instance, None, self._started_at, self._problems.lasting)
+        self._publisher.info(replace(told, workers=self._controller.described))
+
+    def _stats(self) -> dict[str, Any]:
+        stats = self._ledger.stats(self._controller.workers)
+        return summed(stats, self._instance, time.monotonic() - self._started)
+
+    def _publish_stats_if_due(self) -> None:
+        if time.monotonic() >= self._stats_at:
+            self._stats_at += STATS_SECONDS
+            self._publisher.summed_stats(self._stats())
+
+    def _status(self) -> dict[str, Any]:
+        return status_document(
+            self._config,
+            self._followed.path,
+            self._publisher.connected,
+            self._controller.described,
+            self._controller.at,
+            self._ledger.statuses,
+            self._ledger.open_visits,
+            self._stats(),
+            self._problems.lasting,
+            self._controller.nowhere,
         )
 
     # --- in the thread `reload` -------------------------------------------------------------------

@@ -1,14 +1,20 @@
-"""What the broker holds of a fleet: the open visits of each camera, and which workers it hears."""
+"""What the broker holds of a fleet: the open visits and the status of each camera, and which
+workers it hears, with their statistics."""
 
 from __future__ import annotations
 
+import json
 import threading
+import time
+from collections import Counter
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 from streamwatch.config import MqttSettings
 from streamwatch.publisher import Message, Reader, Topics
-from streamwatch.publisher.contract.payloads import OFFLINE
+from streamwatch.publisher.contract.payloads import OFFLINE, STATS_SECONDS
 from streamwatch.publisher.visits import visits_of
 from streamwatch.records import Event
 
@@ -17,6 +23,8 @@ MOST_WAITING = 100_000
 MOST_IDS = 200_000
 """So many of the newest visits are known by their id."""
 READ_SECONDS = 1.0
+STALE_SECONDS = 3 * STATS_SECONDS
+"""Statistics that are older are those of a worker that is gone."""
 
 
 class Ledger:
@@ -25,18 +33,20 @@ class Ledger:
     def __init__(self, mqtt: MqttSettings) -> None:
         topics = Topics(mqtt.topic_prefix)
         self._above_visits = topics.visits("")
-        status = topics.of("+").status
-        self._around_worker = tuple(status.split("+"))
+        self._above_workers = topics.of("").status.removesuffix("/status")
+        self._above_cameras = topics.camera_status("").removesuffix("/status")
         self._reader = Reader(
             mqtt,
-            live=(),
-            retained=(topics.visits("+"), status),
+            live=(topics.of("+").stats,),
+            retained=(topics.visits("+"), topics.of("+").status, topics.camera_status("+")),
             most_waiting=MOST_WAITING,
         )
         self._lock = threading.Lock()
         self._visits: dict[str, list[Event]] = {}
         self._ids: dict[str, None] = {}
         self._offline: set[str] = set()
+        self._statuses: dict[str, str] = {}
+        self._stats: dict[str, tuple[float, dict[str, Any]]] = {}
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
 
@@ -63,6 +73,26 @@ class Ledger:
         with self._lock:
             return worker in self._offline
 
+    @property
+    def statuses(self) -> dict[str, str]:
+        """`online`, `offline` or `disabled`, by camera."""
+        with self._lock:
+            return dict(self._statuses)
+
+    @property
+    def open_visits(self) -> dict[tuple[str, str], int]:
+        """How many visits are open, by camera and watch."""
+        with self._lock:
+            visits = [visit for found in self._visits.values() for visit in found]
+        return Counter((visit.camera, visit.watch) for visit in visits if visit.type != "end")
+
+    def stats(self, workers: Collection[str]) -> list[dict[str, Any]]:
+        """The newest statistics of these workers, unless they are too old."""
+        oldest = time.monotonic() - STALE_SECONDS
+        with self._lock:
+            found = [self._stats[worker] for worker in workers if worker in self._stats]
+        return [fields for came_at, fields in found if came_at >= oldest]
+
     def _run(self) -> None:
         with self._reader:
             while not self._stopping:
@@ -80,10 +110,20 @@ class Ledger:
                 while len(self._ids) > MOST_IDS:
                     del self._ids[next(iter(self._ids))]
             return
-        before, after = self._around_worker
-        worker = message.topic.removeprefix(before).removesuffix(after)
+        name, _, kind = message.topic.removeprefix(self._above_workers).partition("/")
+        if message.topic.startswith(self._above_cameras):
+            name, _, kind = message.topic.removeprefix(self._above_cameras).partition("/")
+            with self._lock:
+                self._statuses[name] = (message.payload or b"").decode(errors="replace")
+        elif kind == "stats":
+            with suppress(ValueError), self._lock:
+                self._stats[name] = time.monotonic(), json.loads(message.payload or b"")
+        else:
+            self._take_status(name, message.payload)
+
+    def _take_status(self, worker: str, payload: bytes | None) -> None:
         with self._lock:
-            if message.payload == OFFLINE:
+            if payload == OFFLINE:
                 self._offline.add(worker)
             else:
                 self._offline.discard(worker)

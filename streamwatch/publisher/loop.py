@@ -552,8 +552,12 @@ class PublisherLoop:
             self._delivery.retain("info", self._topics.info, payload)
 
     def take_stats(self, stats: Stats) -> None:
-        payload = self._encode(self._topics.stats, stats.fields(self._last_stats))
+        fields = stats.fields(self._last_stats)
         self._last_stats = stats
+        self.take_stats_fields(fields)
+
+    def take_stats_fields(self, fields: Mapping[str, Any]) -> None:
+        payload = self._encode(self._topics.stats, fields)
         if payload is not None:
             self._delivery.pass_on(Message(self._topics.stats, payload), newest_only=True)
 

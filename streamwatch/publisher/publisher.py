@@ -230,6 +230,11 @@ class Publisher:
         """Publish counters; dropped while the broker is away."""
         self._tasks.put(partial(self._loop.take_stats, stats))
 
+    def summed_stats(self, fields: Mapping[str, Any]) -> None:
+        """As a controller: publish the counters of all workers; dropped while the broker is
+        away."""
+        self._tasks.put(partial(self._loop.take_stats_fields, fields))
+
     def error(self, report: ErrorReport) -> None:
         report = replace(report, at=report.at or self._now())
         self._tasks.put(partial(self._loop.take_error, report))

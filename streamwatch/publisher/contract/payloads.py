@@ -86,7 +86,8 @@ class WatchInfo:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What is running now, for `P/info`; `problems` are those that last.
+    """What is running now, for `P/info`; `problems` are those that last, and `workers` those of a
+    fleet.
 
     `instance` names the daemon over restarts, one a configuration and state folder.
     """
@@ -102,8 +103,10 @@ class Info:
     cameras: Sequence[str]
     watches: Mapping[str, WatchInfo]
     problems: Sequence[ErrorReport] = ()
+    workers: Mapping[str, Mapping[str, Any]] | None = None
 
     def fields(self) -> dict[str, Any]:
+        workers = {} if self.workers is None else {"workers": dict(self.workers)}
         return {
             "version": self.version,
             "instance": self.instance,
@@ -116,6 +119,7 @@ class Info:
             "cameras": list(self.cameras),
             "watches": {name: watch.fields() for name, watch in self.watches.items()},
             "problems": [problem.fields() for problem in self.problems],
+            **workers,
         }
 
 
