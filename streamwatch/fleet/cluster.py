@@ -13,10 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from streamwatch.config import line
 from streamwatch.errors import StreamwatchError
 from streamwatch.fleet.calls import News
-from streamwatch.fleet.joining import has_token, imported_ray, join
+from streamwatch.fleet.joining import has_token, imported_ray, join, plain_line
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +48,10 @@ class Lost(Exception):  # noqa: N818 - reads as what happened
     """A worker is gone, or does not answer any more."""
 
 
+class Unable(Lost):
+    """A worker can't be started on its machine."""
+
+
 class Call:
     """A method of a worker that was called."""
 
@@ -56,13 +59,15 @@ class Call:
         self.ref = ref
 
     def result(self) -> Any:
-        """Once it is done. Raises Lost."""
+        """Once it is done. Raises Lost, or Unable."""
         import ray
 
         try:
             return ray.get(self.ref)
         except ray.exceptions.RayError as error:
-            raise Lost(line(str(error).strip().partition("\n")[0])) from error
+            if said := unable(str(error)):
+                raise Unable(said) from error
+            raise Lost(plain_line(str(error))) from error
 
 
 class Handle:
@@ -186,7 +191,7 @@ class Cluster:
         while True:
             try:
                 actor = (
-                    self._ray.remote(_Lock)
+                    self._ray.remote(_lock())
                     .options(
                         name="controller",
                         num_cpus=0,
@@ -214,12 +219,30 @@ class Cluster:
         return "which does not answer"
 
 
-class _Lock:
-    def __init__(self, holder: str) -> None:
-        self._holder = holder
+def _lock() -> type:
+    """A class that Ray sends whole, so that no streamwatch is needed where it runs."""
 
-    def holder(self) -> str:
-        return self._holder
+    class Lock:
+        def __init__(self, holder: str) -> None:
+            self._holder = holder
+
+        def holder(self) -> str:
+            return self._holder
+
+    return Lock
+
+
+def unable(said: str) -> str | None:
+    """Why a worker can't be started, from what Ray says; None where it is something else."""
+    if "because of an error raised in its creation task" not in said:
+        return None
+    reason = plain_line(said.strip().rpartition("\n")[2])
+    if "No module named 'streamwatch" in reason:
+        return (
+            "Ray finds no streamwatch there; install it with its extra `fleet`, in the environment"
+            " that Ray was started from"
+        )
+    return f"it can't be started ({reason})"
 
 
 def _clean(name: str) -> str:

@@ -13,13 +13,13 @@ from tempfile import TemporaryFile
 from typing import Any
 from urllib.parse import urlsplit
 
-from streamwatch.config import line
 from streamwatch.errors import StreamwatchError
 
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 3.0
 _VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _HEAD = re.compile(r"Ray cluster at (\S+)")
 _TOKEN = "RAY_AUTH_TOKEN, or in the file that RAY_AUTH_TOKEN_PATH names"
 
@@ -38,7 +38,7 @@ def imported_ray() -> Any:
                 "a fleet needs Ray: install streamwatch with its extra `fleet` on every machine"
                 " of it (`pip install '.[fleet]'` in a checkout)"
             ) from None
-        raise StreamwatchError(f"Ray can't be imported: {line(str(error))}") from error
+        raise StreamwatchError(f"Ray can't be imported: {plain_line(str(error))}") from error
     return ray
 
 
@@ -99,7 +99,13 @@ def refusal(address: str, said: str, *, token: bool) -> str:
             f"{cluster} does not answer: see that it is the head of a Ray cluster, and runs (the"
             " port is that of `ray start --head --port=`)"
         )
-    return f"{cluster} can't be joined: {line(said.strip().partition(chr(10))[0])}"
+    return f"{cluster} can't be joined: {plain_line(said)}"
+
+
+def plain_line(said: str) -> str:
+    """The first line of what Ray says, without its colours."""
+    first = _COLOUR.sub("", said).strip().partition("\n")[0]
+    return "".join(char for char in first if char.isprintable())
 
 
 def _require_listener(address: str, where: str) -> None:

@@ -8,7 +8,7 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -79,10 +79,15 @@ class RayCluster:
             self._process.kill()
             self._process.wait()
         _end(processes)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
         self._log.close()
 
-    def add(self, name: str, *, gpus: int = 0) -> None:
-        self._raylets[name] = psutil.Process(self._ask(add=name, gpus=gpus))
+    def add(
+        self, name: str, *, gpus: int = 0, environment: Mapping[str, str] | None = None
+    ) -> None:
+        pid = self._ask(add=name, gpus=gpus, environment=environment or {})
+        self._raylets[name] = psutil.Process(pid)
 
     def kill(self, name: str) -> None:
         """Kill the raylet of a node, as where its machine dies; its workers end by themselves."""

@@ -1,0 +1,126 @@
+"""Workers that can't do their part, and configurations that no fleet can run; without a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from streamwatch import __version__
+from streamwatch.config import Config
+from streamwatch.errors import UnavailableSetting
+from streamwatch.fleet.calls import Hello
+from streamwatch.fleet.cluster import Cluster, Node, Unable, unable
+from streamwatch.fleet.controller import Controller
+from streamwatch.fleet.fitness import require_fit
+from streamwatch.fleet.ledger import Ledger
+from streamwatch.publisher import ErrorReport, Publisher
+
+CREATION_FAILED = (
+    "The actor died because of an error raised in its creation task, \x1b[36mray::yard@f5704c4d:"
+    "Worker.__init__()\x1b[39m (pid=28543, ip=127.0.0.1, actor_id=b746160a)\n"
+    "RuntimeError: The actor with name Worker failed to import on the worker. This may be because"
+    " needed library dependencies are not installed in the worker environment:\n\n"
+)
+
+
+def config(**sections: Any) -> Config:
+    return Config.model_validate(
+        {
+            "mqtt": {"host": "10.0.0.1"},
+            "detector": {"model": "toybox"},
+            "cameras": {"porch": {"url": "rtsp://10.0.0.9/live"}},
+            "watches": {"car": {"prompt": "red car"}},
+            **sections,
+        }
+    )
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "127.1.2.3", "::1"])
+def test_a_broker_on_the_loopback_is_none_for_several_machines(host: str) -> None:
+    here = config(mqtt={"host": host})
+    require_fit(here, ["10.0.0.1", "10.0.0.1"])
+    require_fit(here)
+    with pytest.raises(UnavailableSetting) as refused:
+        require_fit(here, ["10.0.0.1", "10.0.0.2"])
+    assert str(refused.value) == (
+        f"mqtt.host: {host} is another machine for each machine of a fleet; write the broker's"
+        " name or address"
+    )
+
+
+def test_a_broker_that_all_reach_is_one_for_several_machines() -> None:
+    require_fit(config(), ["10.0.0.1", "10.0.0.2"])
+
+
+@pytest.mark.parametrize(
+    ("last", "sentence"),
+    [
+        (
+            "ModuleNotFoundError: No module named 'streamwatch'",
+            "Ray finds no streamwatch there; install it with its extra `fleet`, in the environment"
+            " that Ray was started from",
+        ),
+        ("OSError: the disk is full", "it can't be started (OSError: the disk is full)"),
+    ],
+)
+def test_a_worker_that_can_not_be_started(last: str, sentence: str) -> None:
+    assert unable(CREATION_FAILED + last) == sentence
+
+
+def test_a_worker_that_has_died_can_be_started_again() -> None:
+    assert unable("The actor died unexpectedly before finishing this task.") is None
+
+
+class Cluster1:
+    """One node, whose worker answers with `answer`."""
+
+    def __init__(self, answer: Hello | Unable) -> None:
+        self.answer = answer
+
+    def nodes(self) -> list[Node]:
+        return [Node("a1", "yard", "10.0.0.2", 0)]
+
+    def worker(self, _name: str, _node: Node) -> Any:
+        return SimpleNamespace(hello=lambda: self, kill=lambda: None)
+
+    def done(self, calls: Mapping[Any, Any], _patience_seconds: float) -> list[Any]:
+        return [*calls]
+
+    def result(self) -> Hello:
+        if isinstance(self.answer, Unable):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.expects_errors
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (
+            Hello("yard", 1, "0.0.1", 0, None, "", frozenset()),
+            f"worker yard: it has streamwatch 0.0.1, and this is {__version__}; install the same"
+            " everywhere",
+        ),
+        (Unable("it can't be started"), "worker yard: it can't be started"),
+    ],
+)
+def test_a_worker_that_can_not_be_used_is_told_once(
+    answer: Hello | Unable, sentence: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[ErrorReport] = []
+    controller = Controller(
+        config(),
+        cast(Cluster, Cluster1(answer)),
+        cast(Publisher, SimpleNamespace(error=told.append, camera_status=lambda *_: None)),
+        cast(Ledger, SimpleNamespace(is_offline=lambda _: False)),
+    )
+    for _ in range(5):
+        controller.turn()
+    assert [report.message for report in told] == [sentence]
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+        sentence
+    ]
+    assert not controller.workers
