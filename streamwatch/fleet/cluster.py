@@ -211,6 +211,8 @@ class Cluster:
                     f"another controller runs already with this topic prefix ({self._holder()});"
                     " stop that first, or give this fleet another mqtt.topic_prefix"
                 ) from None
+            except self._ray.exceptions.RayError as error:
+                raise StreamwatchError(_unheard(plain_line(str(error)))) from error
 
     def _holder(self) -> str:
         with suppress(Exception):
@@ -230,6 +232,16 @@ def _lock() -> type:
             return self._holder
 
     return Lock
+
+
+def _unheard(said: str) -> str:
+    """Ray lets who has a token into a cluster without; but no node of it answers then."""
+    if has_token():
+        return (
+            f"what is started on the Ray cluster can't answer ({said}): was each of its nodes"
+            " started with RAY_AUTH_MODE=token and the same token as this?"
+        )
+    return f"what is started on the Ray cluster can't answer ({said}): see Ray's logs on its head"
 
 
 def unable(said: str) -> str | None:

@@ -174,6 +174,16 @@ def test_another_version_of_ray(tmp_path: Path, cluster: RayCluster) -> None:
     assert sentence.endswith(": install the same Ray and the same Python everywhere")
 
 
+def test_a_token_where_the_cluster_has_none(tmp_path: Path) -> None:
+    """Ray lets it in, but no worker can answer."""
+    with RayCluster(tmp_path / "ray", RAY_AUTH_MODE="disabled") as cluster:
+        sentence = refused(fleet(tmp_path, cluster, RAY_AUTH_MODE="token"))
+    assert sentence.startswith("what is started on the Ray cluster can't answer (")
+    assert sentence.endswith(
+        "): was each of its nodes started with RAY_AUTH_MODE=token and the same token as this?"
+    )
+
+
 class Running(NamedTuple):
     controller: FleetController
     subscriber: Subscriber

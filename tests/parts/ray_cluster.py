@@ -34,10 +34,10 @@ RAY_ENVIRONMENT = {
 class RayCluster:
     """A head without workers, and nodes that are added, killed and frozen, all on the loopback.
 
-    What the workers write is in `folder`.
+    What the workers write is in `folder`. Its processes have `more` in their environment.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **more: str) -> None:
         self.folder = folder
         self.environment = {
             **private_environment(folder),
@@ -45,6 +45,7 @@ class RayCluster:
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "PYTHONPATH": os.pathsep.join((str(Path.cwd()), os.environ.get("PYTHONPATH", ""))),
             "PYTHONWARNINGS": "default",
+            **more,
         }
         self.address = ""
         self._raylets: dict[str, psutil.Process] = {}
