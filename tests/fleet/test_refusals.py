@@ -107,6 +107,12 @@ def test_what_several_machines_can_not_have(
     assert said == f"{path}:{place}: {sentence}"
 
 
+def test_a_wrong_file(tmp_path: Path) -> None:
+    path = written(tmp_path, watches={"car": {"prompt": "red car", "dwel": "1s"}})
+    said = refused(run_here(tmp_path, "fleet", "-c", path, RAY_AUTH_MODE="token"), 1)
+    assert said.startswith(f"{path}:13:5: watches.car.dwel: ")
+
+
 # --- on a cluster --------------------------------------------------------------------------------
 
 
