@@ -440,11 +440,13 @@ class Controller:
         for camera in enabled - found.at.keys():
             self._publisher.camera_status(camera, "offline")
         if not any(kind == "change" for kind, _ in self._pending):
-            self._tell_missing(enabled.intersection(found.nowhere))
+            files = {name for name in found.nowhere if self._config.cameras[name].kind == "file"}
+            self._tell_missing(files)
 
     def _tell_missing(self, cameras: Collection[str]) -> None:
-        """Files that no machine has."""
-        missing = {name for name in cameras if self._config.cameras[name].kind == "file"}
+        """Files that no machine has; one that is only gone for now may have it."""
+        usable = [member for member in self._members.values() if member.state != "refused"]
+        missing = {name for name in cameras if all(name in member.lacks for member in usable)}
         for camera in sorted(missing - self._missing):
             said = (
                 f"cameras.{camera}.url: {self._config.cameras[camera].url} is on no machine of the"

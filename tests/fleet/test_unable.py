@@ -11,8 +11,8 @@ import pytest
 from streamwatch import __version__
 from streamwatch.config import Config
 from streamwatch.errors import UnavailableSetting
-from streamwatch.fleet.calls import Hello
-from streamwatch.fleet.cluster import Cluster, Node, Unable, unable
+from streamwatch.fleet.calls import Hello, News
+from streamwatch.fleet.cluster import Cluster, Lost, Node, Unable, unable
 from streamwatch.fleet.controller import Controller
 from streamwatch.fleet.fitness import require_fit
 from streamwatch.fleet.ledger import Ledger
@@ -74,25 +74,48 @@ def test_a_worker_that_has_died_can_be_started_again() -> None:
     assert unable("The actor died unexpectedly before finishing this task.") is None
 
 
-class Cluster1:
-    """One node, whose worker answers with `answer`."""
+class Answer:
+    def __init__(self, given: Hello | News | Unable | Lost | None) -> None:
+        self.given = given
 
-    def __init__(self, answer: Hello | Unable) -> None:
-        self.answer = answer
+    def result(self) -> Hello | News | None:
+        if isinstance(self.given, Lost):
+            raise self.given
+        return self.given
+
+
+class OneNode:
+    """A cluster whose only worker answers with `hello` to whatever it is asked."""
+
+    def __init__(self, hello: Hello | Lost) -> None:
+        self.hello = hello
 
     def nodes(self) -> list[Node]:
         return [Node("a1", "yard", "10.0.0.2", 0)]
 
     def worker(self, _name: str, _node: Node) -> Any:
-        return SimpleNamespace(hello=lambda: self, kill=lambda: None)
+        return SimpleNamespace(
+            hello=lambda: Answer(self.hello),
+            call=lambda *_: Answer(self.hello),
+            news=lambda *_: Answer(self._news),
+            kill=lambda: None,
+        )
+
+    @property
+    def _news(self) -> News | Lost:
+        return self.hello if isinstance(self.hello, Lost) else News(cameras=self.hello.cameras)
 
     def done(self, calls: Mapping[Any, Any], _patience_seconds: float) -> list[Any]:
         return [*calls]
 
-    def result(self) -> Hello:
-        if isinstance(self.answer, Unable):
-            raise self.answer
-        return self.answer
+
+def controller_of(config: Config, cluster: OneNode, told: list[ErrorReport]) -> Controller:
+    return Controller(
+        config,
+        cast(Cluster, cluster),
+        cast(Publisher, SimpleNamespace(error=told.append, camera_status=lambda *_: None)),
+        cast(Ledger, SimpleNamespace(is_offline=lambda _: False)),
+    )
 
 
 @pytest.mark.expects_errors
@@ -111,12 +134,7 @@ def test_a_worker_that_can_not_be_used_is_told_once(
     answer: Hello | Unable, sentence: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     told: list[ErrorReport] = []
-    controller = Controller(
-        config(),
-        cast(Cluster, Cluster1(answer)),
-        cast(Publisher, SimpleNamespace(error=told.append, camera_status=lambda *_: None)),
-        cast(Ledger, SimpleNamespace(is_offline=lambda _: False)),
-    )
+    controller = controller_of(config(), OneNode(answer), told)
     for _ in range(5):
         controller.turn()
     assert [report.message for report in told] == [sentence]
@@ -124,3 +142,35 @@ def test_a_worker_that_can_not_be_used_is_told_once(
         sentence
     ]
     assert not controller.workers
+
+
+CLIP = {"clip": {"url": "/nowhere/clip.mp4"}}
+MISSING = (
+    "cameras.clip.url: /nowhere/clip.mp4 is on no machine of the fleet; copy it to the same path on"
+    " one of them, and restart the fleet"
+)
+
+
+@pytest.mark.expects_errors
+def test_a_file_that_is_on_no_machine_is_told_once() -> None:
+    told: list[ErrorReport] = []
+    lacking = Hello("yard", 1, __version__, 0, 10.0, "cpu", frozenset(), frozenset({"clip"}))
+    controller = controller_of(config(cameras=CLIP), OneNode(lacking), told)
+    for _ in range(5):
+        controller.turn()
+    assert [(report.camera, report.message) for report in told] == [("clip", MISSING)]
+
+
+def test_a_file_of_a_machine_that_is_gone_for_now_is_not_told() -> None:
+    told: list[ErrorReport] = []
+    watching = Hello("yard", 1, __version__, 0, 10.0, "cpu", frozenset({"clip"}))
+    cluster = OneNode(watching)
+    controller = controller_of(config(cameras=CLIP), cluster, told)
+    for _ in range(3):
+        controller.turn()
+    assert controller.at == {"clip": "yard"}
+    cluster.hello = Lost("its machine is gone")
+    for _ in range(5):
+        controller.turn()
+    assert controller.at == {}
+    assert told == []
