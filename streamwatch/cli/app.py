@@ -183,11 +183,13 @@ def fleet(
     from streamwatch.daemon.lock import locked
     from streamwatch.daemon.reloading import start
     from streamwatch.fleet.cluster import Cluster
+    from streamwatch.fleet.fitness import require_fit
 
     try:
         path = find(config)
         settings, followed = start(path, last_good=last_good)
         logs.set_up(settings.log.level, settings.log.format)
+        require_fit(settings)
         with locked(path):
             cluster = Cluster(address, settings.mqtt.topic_prefix, insecure=insecure)
             try:

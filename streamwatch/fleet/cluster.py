@@ -8,14 +8,14 @@ import re
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-from streamwatch.errors import StreamwatchError, first_line
+from streamwatch.errors import StreamwatchError
 from streamwatch.fleet.calls import News
+from streamwatch.fleet.joining import has_token, imported_ray, join, plain_line
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +23,15 @@ NAME_LABEL = "streamwatch"
 """The label by which a node says its name, where that is not to be its host's."""
 LOCK_SECONDS = 10.0
 """How long Ray may take to notice that another controller is gone."""
-CONNECT_SECONDS = 3.0
+ANSWER_SECONDS = 3.0
 QUIET: Mapping[str, str] = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "3600",
+    "RAY_NUM_REDIS_GET_RETRIES": "1",
 }
-"""What Ray reads from the environment: it tells nobody of its use, changes no environment, and
-outlives its head for an hour."""
+"""What Ray reads from the environment: it tells nobody of its use, changes no environment, outlives
+its head for an hour, and is refused once in place of twenty times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,10 @@ class Lost(Exception):  # noqa: N818 - reads as what happened
     """A worker is gone, or does not answer any more."""
 
 
+class Unable(Lost):
+    """A worker can't be started on its machine."""
+
+
 class Call:
     """A method of a worker that was called."""
 
@@ -54,13 +59,15 @@ class Call:
         self.ref = ref
 
     def result(self) -> Any:
-        """Once it is done. Raises Lost."""
+        """Once it is done. Raises Lost, or Unable."""
         import ray
 
         try:
             return ray.get(self.ref)
         except ray.exceptions.RayError as error:
-            raise Lost(first_line(error)) from error
+            if said := unable(str(error)):
+                raise Unable(said) from error
+            raise Lost(plain_line(str(error))) from error
 
 
 class Handle:
@@ -93,16 +100,16 @@ class Cluster:
     """
 
     def __init__(self, address: str | None, prefix: str, *, insecure: bool) -> None:
-        if not insecure and os.environ.get("RAY_AUTH_MODE") != "token":
+        if not insecure and not has_token():
             raise StreamwatchError(
-                "whoever reaches this cluster's ports may run any program on its machines: start"
-                " Ray everywhere with RAY_AUTH_MODE=token and the same token (docs/fleet.md says"
-                " how), or allow it with --insecure"
+                "whoever reaches the ports of a Ray cluster without a token may run any program on"
+                " its machines: start Ray and this with RAY_AUTH_MODE=token and the same token"
+                " everywhere (docs/fleet.md says how), or allow it with --insecure"
             )
         os.environ.update({key: os.environ.get(key, value) for key, value in QUIET.items()})
-        self._ray = _ray()
+        self._ray = imported_ray()
         self.namespace = f"streamwatch-{prefix.replace('/', '.')}"
-        _join(self._ray, address or os.environ.get("RAY_ADDRESS") or "auto", self.namespace)
+        join(self._ray, address, self.namespace)
         try:
             self._lock = self._locked()
         except BaseException:
@@ -125,6 +132,12 @@ class Cluster:
                     )
                 )
         return _with_unlike_names(found)
+
+    def machines(self) -> set[str]:
+        """The addresses of the nodes that may be used, and of this one."""
+        own = self._ray.get_runtime_context().get_node_id()
+        here = {n["NodeManagerAddress"] for n in self._ray.nodes() if n["NodeID"] == own}
+        return here | {node.address for node in self.nodes()}
 
     def worker(self, name: str, node: Node) -> Handle:
         """The worker of this name on this node; started where it does not run yet."""
@@ -178,7 +191,7 @@ class Cluster:
         while True:
             try:
                 actor = (
-                    self._ray.remote(_Lock)
+                    self._ray.remote(_lock())
                     .options(
                         name="controller",
                         num_cpus=0,
@@ -198,86 +211,50 @@ class Cluster:
                     f"another controller runs already with this topic prefix ({self._holder()});"
                     " stop that first, or give this fleet another mqtt.topic_prefix"
                 ) from None
+            except self._ray.exceptions.RayError as error:
+                raise StreamwatchError(_unheard(plain_line(str(error)))) from error
 
     def _holder(self) -> str:
         with suppress(Exception):
             actor = self._ray.get_actor("controller")
-            return str(self._ray.get(actor.holder.remote(), timeout=CONNECT_SECONDS))
+            return str(self._ray.get(actor.holder.remote(), timeout=ANSWER_SECONDS))
         return "which does not answer"
 
 
-class _Lock:
-    def __init__(self, holder: str) -> None:
-        self._holder = holder
+def _lock() -> type:
+    """A class that Ray sends whole, so that no streamwatch is needed where it runs."""
 
-    def holder(self) -> str:
-        return self._holder
+    class Lock:
+        def __init__(self, holder: str) -> None:
+            self._holder = holder
 
+        def holder(self) -> str:
+            return self._holder
 
-def _ray() -> Any:
-    try:
-        import ray
-    except ModuleNotFoundError:
-        raise StreamwatchError(
-            "a fleet needs Ray: `pip install 'streamwatch-daemon[fleet]'` on every machine of it"
-        ) from None
-    return ray
+    return Lock
 
 
-def _join(ray: Any, address: str, namespace: str) -> None:
-    join: Callable[[], object] = lambda: ray.init(  # noqa: E731
-        address=address,
-        namespace=namespace,
-        log_to_driver=False,
-        configure_logging=False,
-    )
-    if address != "auto":
-        _require_listener(address)
-    try:
-        join()
-    except ConnectionError as error:
-        if address == "auto":
-            raise StreamwatchError(
-                "no Ray cluster runs on this machine: start one with `ray start --head`, or join"
-                " one with `ray start --address=HOST:PORT`, or name it with --address HOST:PORT"
-            ) from error
-        raise _refused(address, error) from error
-    except (RuntimeError, ValueError) as error:
-        raise _refused(address, error) from error
-
-
-def _refused(address: str, error: Exception) -> StreamwatchError:
-    said = first_line(error)
-    if "ersion" in said:
-        return StreamwatchError(
-            f"the Ray cluster at {address} has other versions than this machine: {said}; install"
-            " the same Ray and the same Python everywhere"
+def _unheard(said: str) -> str:
+    """Ray lets who has a token into a cluster without; but no node of it answers then."""
+    if has_token():
+        return (
+            f"what is started on the Ray cluster can't answer ({said}): was each of its nodes"
+            " started with RAY_AUTH_MODE=token and the same token as this?"
         )
-    token = (
-        "its token is another, or it wants none"
-        if os.environ.get("RAY_AUTH_MODE") == "token"
-        else "it may want a token: RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
-    )
-    return StreamwatchError(f"the Ray cluster at {address} does not let us in: {token} ({said})")
+    return f"what is started on the Ray cluster can't answer ({said}): see Ray's logs on its head"
 
 
-def _require_listener(address: str) -> None:
-    """Ray itself would try for long, and not say that nobody is there."""
-    try:
-        parts = urlsplit(f"//{address}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-    if not host or not port:
-        raise StreamwatchError(f"--address {address}: write HOST:PORT, as 10.0.0.1:6379")
-    try:
-        socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StreamwatchError(
-            f"no Ray cluster at {address} ({reason.lower()}): start its head with"
-            f" `ray start --head --port={port}`, and see that this machine reaches it"
-        ) from None
+def unable(said: str) -> str | None:
+    """Why a worker can't be started, from what Ray says; None where it is something else."""
+    if "because of an error raised in its creation task" not in said:
+        return None
+    reason = plain_line(said.strip().rpartition("\n")[2])
+    if "No module named 'streamwatch" in reason:
+        return (
+            "Ray finds no streamwatch there; install it with its extra `fleet`, in the environment"
+            " that Ray was started from"
+        )
+    return f"it can't be started ({reason})"
 
 
 def _clean(name: str) -> str:

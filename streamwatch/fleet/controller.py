@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from streamwatch import __version__
 from streamwatch.config import Config, listing
 from streamwatch.errors import StreamwatchError
 from streamwatch.fleet.calls import Hello, News, Refusal
-from streamwatch.fleet.cluster import Call, Cluster, Handle, Lost, Node
+from streamwatch.fleet.cluster import Call, Cluster, Handle, Lost, Node, Unable
 from streamwatch.fleet.ledger import Ledger
 from streamwatch.fleet.planning import Plan, plan
 from streamwatch.publisher import ErrorReport, Publisher
@@ -117,6 +117,8 @@ class Controller:
         self._newest: Config | None = None
         self._lock = threading.Lock()
         self._said: set[str] = set()
+        self._missing: set[str] = set()
+        """The cameras whose file is on no machine."""
 
     # --- from any thread --------------------------------------------------------------------------
 
@@ -270,6 +272,12 @@ class Controller:
             return
         try:
             answer = call.result()
+        except Unable as error:
+            self._complain(member, str(error))
+            self._lose(member)
+            member.state = "refused"
+            member.try_again_at = time.monotonic() + RETRY_SECONDS
+            return
         except Lost as error:
             log.debug("%s: %s", name, error)
             self._lose(member)
@@ -334,6 +342,7 @@ class Controller:
         for member in self._members.values():
             if member.state in ("lost", "refused") and time.monotonic() >= member.try_again_at:
                 member.try_again_at = float("inf")
+                member.handle = self._cluster.worker(member.name, member.node)
                 self._greet(member)
 
     def _ask_for_news(self, member: Member) -> None:
@@ -387,6 +396,10 @@ class Controller:
             self._said.add(said)
             log.error("%s", said)
             self._publisher.error(ErrorReport("detector", said))
+
+    @property
+    def _pending(self) -> list[Pending]:
+        return [key for key in self._calls if not isinstance(key, Move)]
 
     # --- cameras ----------------------------------------------------------------------------------
 
@@ -446,6 +459,22 @@ class Controller:
             self._publisher.camera_status(camera, "disabled")
         for camera in enabled - found.at.keys():
             self._publisher.camera_status(camera, "offline")
+        if not any(kind == "change" for kind, _ in self._pending):
+            files = {name for name in found.nowhere if self._config.cameras[name].kind == "file"}
+            self._tell_missing(files)
+
+    def _tell_missing(self, cameras: Collection[str]) -> None:
+        """Files that no machine has; one that is only gone for now may have it."""
+        usable = [member for member in self._members.values() if member.state != "refused"]
+        missing = {name for name in cameras if all(name in member.lacks for member in usable)}
+        for camera in sorted(missing - self._missing):
+            said = (
+                f"cameras.{camera}.url: {self._config.cameras[camera].url} is on no machine of the"
+                " fleet; copy it to the same path on one of them, and restart the fleet"
+            )
+            log.error("%s", said)
+            self._publisher.error(ErrorReport("camera", said, camera=camera))
+        self._missing = missing
 
     def _move(self, cameras: Sequence[str], giver: str | None, taker: Member) -> None:
         former = None if giver is None else self._members.get(giver)

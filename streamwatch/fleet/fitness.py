@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterator
 from streamwatch.config import Config
 from streamwatch.errors import UnavailableSetting
 
-_LOOPBACK = re.compile(r"localhost|127\..*|::1")
+_LOOPBACK = re.compile(r"localhost(\.localdomain)?|127\..*|::1", re.IGNORECASE)
 
 
-def require_fit(config: Config, machines: Collection[str]) -> None:
-    """`machines` are their addresses. Raises UnavailableSetting."""
+def require_fit(config: Config, machines: Collection[str] = ()) -> None:
+    """`machines` are their addresses, if they are known yet. Raises UnavailableSetting."""
     for path, said in _mistakes(config, machines):
         raise UnavailableSetting(path, said)
 

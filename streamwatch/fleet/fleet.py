@@ -47,7 +47,7 @@ class Fleet:
     """
 
     def __init__(self, config: Config, followed: Followed, cluster: Cluster) -> None:
-        require_fit(config, [node.address for node in cluster.nodes()])
+        require_fit(config, cluster.machines())
         self._config = config
         self._followed = followed
         self._cluster = cluster
@@ -197,7 +197,7 @@ class Fleet:
             raise UnavailableSetting(
                 "mqtt", "a fleet keeps its broker and prefix while it runs; stop and start it"
             )
-        require_fit(config, [node.address for node in self._cluster.nodes()])
+        require_fit(config, self._cluster.machines())
         gone = self._config.cameras.keys() - config.cameras.keys()
         logs.set_up(config.log.level, config.log.format)
         self._publisher.reconfigure(config.mqtt, config.snapshots, None)

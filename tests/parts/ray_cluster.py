@@ -8,7 +8,7 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -34,10 +34,10 @@ RAY_ENVIRONMENT = {
 class RayCluster:
     """A head without workers, and nodes that are added, killed and frozen, all on the loopback.
 
-    What the workers write is in `folder`.
+    What the workers write is in `folder`. Its processes have `more` in their environment.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **more: str) -> None:
         self.folder = folder
         self.environment = {
             **private_environment(folder),
@@ -45,6 +45,7 @@ class RayCluster:
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "PYTHONPATH": os.pathsep.join((str(Path.cwd()), os.environ.get("PYTHONPATH", ""))),
             "PYTHONWARNINGS": "default",
+            **more,
         }
         self.address = ""
         self._raylets: dict[str, psutil.Process] = {}
@@ -81,10 +82,15 @@ class RayCluster:
         assert self._process.stdout is not None
         self._process.stdout.close()
         _end(processes)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
         self._log.close()
 
-    def add(self, name: str, *, gpus: int = 0) -> None:
-        self._raylets[name] = psutil.Process(self._ask(add=name, gpus=gpus))
+    def add(
+        self, name: str, *, gpus: int = 0, environment: Mapping[str, str] | None = None
+    ) -> None:
+        pid = self._ask(add=name, gpus=gpus, environment=environment or {})
+        self._raylets[name] = psutil.Process(pid)
 
     def kill(self, name: str) -> None:
         """Kill the raylet of a node, as where its machine dies; its workers end by themselves."""
