@@ -18,7 +18,9 @@ from streamwatch import logs
 from streamwatch.config import Config, MqttSettings, snapshot_folder
 from streamwatch.daemon.advising import Advising
 from streamwatch.daemon.changing import Applied, Changing, Outcome, differences
-from streamwatch.daemon.commands.answering import Commands
+from streamwatch.daemon.commands.answering import Answered, Asked, Commands, Said
+from streamwatch.daemon.commands.looking import Looking
+from streamwatch.daemon.commands.parsing import CameraRequest, parse
 from streamwatch.daemon.fetch_first import fetch_first
 from streamwatch.daemon.frames import look
 from streamwatch.daemon.instance import instance_id
@@ -121,6 +123,33 @@ class Daemon:
         assert self._part is not None
         return self._part
 
+    def ask(self, command: Command) -> Future[Answered]:
+        """As one of several: carry out a command that concerns a camera here, or its alerts."""
+        found: Future[Answered] = Future()
+
+        def answer(
+            *, ok: bool, message: str | None = None, result: Mapping[str, Any] | None = None
+        ) -> None:
+            found.set_result(Answered(ok, message, result))
+
+        def begin() -> None:
+            asked = Asked(command, answer, Said())
+            try:
+                request = parse(command)
+                if isinstance(request, CameraRequest):
+                    self._looking.start(request, asked)
+                else:
+                    asked.refuse(f"{command.verb} is not for a worker")
+            except Exception as error:
+                asked.refuse_because_of(error)
+
+        self.part.do(begin)
+        return found
+
+    def metrics(self) -> bytes:
+        """In the text format of Prometheus."""
+        return self._pages.metrics()
+
     @property
     def device(self) -> str:
         """What the detector runs on."""
@@ -209,8 +238,13 @@ class Daemon:
             self._advising.look_at(config, self._right_file())
             if self._reloading is not None:
                 self._commands = Commands(
-                    self._reloading, self._publisher, self._pipeline, self._learning
+                    self._reloading,
+                    self._publisher,
+                    lambda: self._pipeline.current.config,
+                    Looking(self._reloading, self._pipeline, self._learning).start,
                 )
+            if self._part is not None:
+                self._looking = Looking(self._part, self._pipeline, self._learning)
             self._supervision = Supervision(
                 self._pipeline,
                 self._publisher,

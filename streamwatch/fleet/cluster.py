@@ -58,12 +58,12 @@ class Call:
     def __init__(self, ref: Any) -> None:
         self.ref = ref
 
-    def result(self) -> Any:
-        """Once it is done. Raises Lost, or Unable."""
+    def result(self, timeout: float | None = None) -> Any:
+        """Once it is done, or after `timeout` seconds. Raises Lost, or Unable."""
         import ray
 
         try:
-            return ray.get(self.ref)
+            return ray.get(self.ref, timeout=timeout)
         except ray.exceptions.RayError as error:
             if said := unable(str(error)):
                 raise Unable(said) from error

@@ -43,6 +43,8 @@ RELEASE_SECONDS = 1.0
 """The same for a worker that the broker does not hear."""
 ACKNOWLEDGED_SECONDS = 2.0
 """How long to wait until the broker has a camera's new owner."""
+ASK_SECONDS = 60.0
+"""How long a worker has to answer what a person has asked: the text encoder may have to start."""
 MOVED_AT_ONCE = 8
 """So many cameras move together, and are read twice meanwhile."""
 
@@ -126,6 +128,25 @@ class Controller:
         """Apply another configuration, as soon as the thread comes round."""
         with self._lock:
             self._newest = config
+
+    def ask(self, camera: str, method: str, *arguments: Any) -> Any:
+        """Call a method of the worker of a camera, and wait for its answer, from another thread.
+
+        Raises StreamwatchError where no worker has the camera, or the worker does not answer.
+        """
+        member = self._members.get(self._at.get(camera, ""))
+        if member is None:
+            known = camera in self._config.cameras
+            raise StreamwatchError(
+                f"{camera} is watched by no worker now" if known else f"there is no camera {camera}"
+            )
+        try:
+            answer = member.handle.call(method, *arguments, self._epoch).result(ASK_SECONDS)
+        except Lost as error:
+            raise StreamwatchError(f"worker {member.name} does not answer") from error
+        if isinstance(answer, Refusal):
+            raise StreamwatchError(answer.sentence)
+        return answer
 
     @property
     def workers(self) -> dict[str, Member]:

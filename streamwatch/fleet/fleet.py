@@ -6,16 +6,20 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from streamwatch import logs
 from streamwatch.config import Config
 from streamwatch.daemon.changing import Applied, Outcome, differences
+from streamwatch.daemon.commands.answering import Answered, Asked, Commands
+from streamwatch.daemon.commands.parsing import CameraRequest, TeachRequest
+from streamwatch.daemon.commands.places import MOST_LOOKS, Places
 from streamwatch.daemon.instance import instance_id
 from streamwatch.daemon.problems import NOT_TAKEN_OVER, Problems, not_applied, not_seen
 from streamwatch.daemon.reloading import Followed, Reloading, keep
@@ -36,6 +40,8 @@ log = logging.getLogger(__name__)
 
 STOP_SECONDS = 20.0
 DRAIN_SECONDS = 5.0
+ASKED_AT_ONCE = 8
+"""So many commands wait for workers at once."""
 LEAST_SECONDS = 5.0
 """How often at most `P/info` is published because cameras have moved."""
 
@@ -55,7 +61,13 @@ class Fleet:
         self._started_at = datetime.now(UTC)
         self._stop = threading.Event()
         self._resources = ExitStack()
-        self._publisher = Publisher(config.mqtt, config.snapshots, None, instance=self._instance)
+        self._publisher = Publisher(
+            config.mqtt,
+            config.snapshots,
+            None,
+            instance=self._instance,
+            on_command=lambda command: self._commands.take(command),
+        )
         self._problems = Problems(self._publisher)
         self._ledger = Ledger(config.mqtt)
         self._controller = Controller(config, cluster, self._publisher, self._ledger)
@@ -68,6 +80,11 @@ class Fleet:
             on_outcome=self._on_outcome,
             on_cut_off=self._on_cut_off,
         )
+        self._commands = Commands(
+            self._reloading, self._publisher, lambda: self._config, self._pass_on
+        )
+        self._asking = ThreadPoolExecutor(ASKED_AT_ONCE, thread_name_prefix="asking")
+        self._asked = Places(MOST_LOOKS, of_one=MOST_LOOKS)
         self._told: dict[str, str] = {}
         """Where each camera was when `P/info` was published last."""
         self._tell_at = 0.0
@@ -98,6 +115,7 @@ class Fleet:
         traceback: TracebackType | None,
     ) -> None:
         self._resources.close()
+        self._asking.shutdown(wait=False, cancel_futures=True)
 
     def request_stop(self) -> None:
         self._stop.set()
@@ -207,6 +225,28 @@ class Fleet:
         self._declare()
         return Applied(changes, time.monotonic())
 
+    def _pass_on(self, request: CameraRequest, asked: Asked) -> None:
+        """Have the worker of a camera carry out a command."""
+        if isinstance(request, TeachRequest) and request.visit is not None:
+            camera = self._ledger.camera_of(request.visit)
+            if camera is None:
+                raise StreamwatchError(f"there is no visit {request.visit} that is known here")
+        else:
+            assert request.camera is not None
+            camera = request.camera
+        self._asked.take(camera)
+        asked.afterwards = partial(self._asked.leave, camera)
+
+        def ask() -> None:
+            try:
+                answer = self._controller.ask(camera, "ask", asked.command)
+            except Exception as error:
+                self._reloading.do(partial(asked.refuse_because_of, error))
+            else:
+                self._reloading.do(partial(_tell, asked, answer))
+
+        self._asking.submit(ask)
+
     def _on_outcome(self, outcome: Outcome) -> None:
         if outcome.error is None:
             if self._problems.end("file"):
@@ -225,6 +265,13 @@ class Fleet:
         else:
             self._problems.end("mount")
         self._declare()
+
+
+def _tell(asked: Asked, answer: Answered) -> None:
+    if answer.ok:
+        asked.answer(answer.result or {}, answer.message)
+    else:
+        asked.refuse(answer.message or "")
 
 
 def _never(_prompts: Sequence[str], _config: Config) -> Future[Any]:

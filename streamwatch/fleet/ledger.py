@@ -43,7 +43,7 @@ class Ledger:
         )
         self._lock = threading.Lock()
         self._visits: dict[str, list[Event]] = {}
-        self._ids: dict[str, None] = {}
+        self._ids: dict[str, str] = {}
         self._offline: set[str] = set()
         self._statuses: dict[str, str] = {}
         self._stats: dict[str, tuple[float, dict[str, Any]]] = {}
@@ -67,6 +67,11 @@ class Ledger:
         """Whether a visit of this id was ever seen at the broker."""
         with self._lock:
             return visit in self._ids
+
+    def camera_of(self, visit: str) -> str | None:
+        """The camera of a visit, if that was ever seen at the broker."""
+        with self._lock:
+            return self._ids.get(visit)
 
     def is_offline(self, worker: str) -> bool:
         """Whether the broker says so of a worker."""
@@ -106,7 +111,7 @@ class Ledger:
             events = [visit.last for visit in visits_of(message.payload, datetime.now(UTC))]
             with self._lock:
                 self._visits[camera] = events
-                self._ids |= {event.id: None for event in events}
+                self._ids |= {event.id: event.camera for event in events}
                 while len(self._ids) > MOST_IDS:
                     del self._ids[next(iter(self._ids))]
             return

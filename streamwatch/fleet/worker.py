@@ -19,7 +19,9 @@ from streamwatch.source.choice import file_of
 
 if TYPE_CHECKING:
     from streamwatch.config import Config
+    from streamwatch.daemon.commands.answering import Answered
     from streamwatch.daemon.daemon import Daemon
+    from streamwatch.publisher import Command
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +111,14 @@ class Worker:
             self._running.part.end(end)
 
         return self._answered(settle, epoch)
+
+    def ask(self, command: Command, epoch: int) -> Answered | Refusal:
+        """Carry out a command that concerns a camera here, or its alerts."""
+        return self._answered(lambda: self._running.ask(command).result(), epoch)
+
+    def metrics(self) -> bytes:
+        """In the text format of Prometheus; empty before it has begun."""
+        return b"" if self._daemon is None else self._daemon.metrics()
 
     def news(self, known: News, patience_seconds: float) -> News:
         """What is new; what is `known` once nothing was new for so long."""

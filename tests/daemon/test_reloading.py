@@ -762,7 +762,7 @@ def test_only_so_many_commands_wait_for_a_frame_of_a_camera(
 def test_an_answered_look_leaves_no_picture_in_memory(
     bench: Bench, client: CommandClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streamwatch.daemon.commands.answering.FRAME_SECONDS", 3600)
+    monkeypatch.setattr("streamwatch.daemon.commands.looking.FRAME_SECONDS", 3600)
     gc.collect()
     gc.disable()
     try:
@@ -799,7 +799,7 @@ def test_edits_that_were_undone_do_not_pile_up(
 def test_a_detect_command_without_a_frame_times_out(
     bench: Bench, client: CommandClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streamwatch.daemon.commands.answering.FRAME_SECONDS", 0.3)
+    monkeypatch.setattr("streamwatch.daemon.commands.looking.FRAME_SECONDS", 0.3)
     for detector in bench.detectors:
         detector.seconds = 2.0
     time.sleep(0.1)

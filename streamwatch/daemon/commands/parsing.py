@@ -85,7 +85,9 @@ class TeachRequest:
     right: bool
 
 
-Request = EditRequest | ReloadRequest | SnapshotRequest | DetectRequest | TeachRequest
+CameraRequest = SnapshotRequest | DetectRequest | TeachRequest
+"""What concerns the cameras of one pipeline."""
+Request = EditRequest | ReloadRequest | CameraRequest
 
 
 @dataclass(frozen=True, slots=True)
