@@ -111,6 +111,8 @@ class PublisherLoop:
         self._away_since: float | None = None
         """When the connection was lost, or the process came to stand still."""
         self._awake_at = seconds()
+        self._untold: set[str] = set()
+        """Visits that nobody was told of: their camera was another's already."""
         self._flushes: list[threading.Event] = []
         """Set once everything that was to be sent is acknowledged."""
         self.alerts = Alerts(
@@ -489,6 +491,9 @@ class PublisherLoop:
 
     def take_ends(self, ends: Iterable[Event]) -> None:
         for event in ends:
+            if event.id in self._untold:
+                self._untold.discard(event.id)
+                continue
             self._delivery.alert(event, self._seconds())
 
     def take_remembered(self, visits: Iterable[Event]) -> None:
@@ -500,7 +505,8 @@ class PublisherLoop:
     def _take_lost(self, camera: str) -> None:
         """Another has got it. What we saw there since we were away, the other has seen too."""
         if self._away_since is not None:
-            self._outbox.discard([camera], after=self._away_since + GRACE_SECONDS)
+            after = self._away_since + GRACE_SECONDS
+            self._untold |= self._outbox.discard([camera], after=after)
         self.take_left([camera])
         logger.warning("%s is another worker's now", camera)
         self._on_lost(camera)

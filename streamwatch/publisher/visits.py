@@ -59,7 +59,7 @@ class KeptVisits:
                 continue
             if before.sequence == event.sequence:
                 event = replace(event, type=before.type)
-            if before != event:
+            if row_of(event) != row_of(before):
                 there[event.id] = event
                 changed.add(event.camera)
         for camera in changed:

@@ -194,10 +194,13 @@ def test_after_an_outage_it_sends_nothing_before_it_knows_whose_its_cameras_are(
             give(subscriber, prefix, "two")
             late = GRACE_SECONDS + 1
             publisher.event(update_event("a", 2))
+            publisher.event(new_event(id="c"))
             publisher.event(new_event(id="b", camera="yard"))
             proxy.takes = lambda _: True
             assert publisher.wait_connected(20)
             wait_until(lambda: publisher.waiting == 0)
+            publisher.end([end_event("c")])  # nobody was told of it
+            settled(publisher, subscriber, prefix)
     assert lost == ["porch"]
     # The first may come twice: its acknowledgement may have been lost with the connection.
     once = list(dict.fromkeys(events(subscriber, prefix)))

@@ -62,9 +62,9 @@ class Outbox(Protocol):
         """Delete an event that was acknowledged."""
         ...
 
-    def discard(self, cameras: Collection[str], after: float) -> int:
+    def discard(self, cameras: Collection[str], after: float) -> frozenset[str]:
         """While disconnected: delete the events of these cameras that came `after` this time, in
-        monotonic seconds; returns how many."""
+        monotonic seconds; returns the ids of the visits whose `new` was among them."""
         ...
 
     def put_aside(self, number: int, reason: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -105,13 +105,25 @@ class SqliteOutbox:
             self._delete([number])
         self._taken.discard(number)
 
-    def discard(self, cameras: Collection[str], after: float) -> int:
-        rows = self._database.execute(
+    def discard(self, cameras: Collection[str], after: float) -> frozenset[str]:
+        found = self.came_after(cameras, after)
+        with self._transaction():
+            self._delete([*found])
+        self._taken.difference_update(found)
+        return frozenset(event.id for event in found.values() if event.type == "new")
+
+    def came_after(self, cameras: Collection[str], after: float) -> dict[int, Event]:
+        """What `discard` deletes, by number."""
+        found: dict[int, Event] = {}
+        for number, row in self._database.execute(
             "SELECT number, event FROM events WHERE run = ? AND since > ? AND format <= ?",
             (self._runs.number, self._elapsed.since(after), FORMAT),
-        ).fetchall()
-        with self._transaction():
-            return self._delete([number for number, row in rows if event_of(row).camera in cameras])
+        ):
+            with suppress(NotUnderstood):  # it is set aside when it is its turn
+                event = event_of(row)
+                if event.camera in cameras:
+                    found[number] = event
+        return found
 
     def put_aside(self, number: int, reason: str) -> None:
         with self._transaction():
