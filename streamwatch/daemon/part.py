@@ -131,8 +131,11 @@ class Part(Changing):
         """Leave these cameras to another; gives their open visits once all told of them is sent."""
         return self._asked(partial(self._release, frozenset(cameras), drain=True))
 
-    def lose(self, camera: str) -> None:
-        """Another has got this camera already."""
+    def lose(self, camera: str, orphans: Iterable[Event] = ()) -> None:
+        """Another has got this camera already, perhaps without these visits, which have ended
+        here."""
+        with self._orphans_lock:
+            self._orphans |= {visit.id: visit for visit in orphans}
         self.do(partial(self._lose, camera, time.monotonic()))
 
     def adopt_orphans(self, visits: Iterable[Remembered]) -> None:

@@ -113,17 +113,19 @@ class DurableOutbox:
                 self._removed.add(number)
                 self._fail(error)
 
-    def discard(self, cameras: Collection[str], after: float) -> frozenset[str]:
+    def discard(
+        self, cameras: Collection[str], after: float, *, new_after: float
+    ) -> Sequence[Event]:
         found: dict[int, Event] = {}
         for outbox in self._both():
             try:
-                found |= outbox.came_after(cameras, after)
+                found |= outbox.came_after(cameras, after, new_after)
             except sqlite3.Error as error:
                 self._fail(error)
         gone = {number: event for number, event in found.items() if number not in self._removed}
         for number in gone:
             self.remove(number)
-        return frozenset(event.id for event in gone.values() if event.type == "new")
+        return tuple(gone.values())
 
     def put_aside(self, number: int, reason: str) -> None:
         for outbox in self._both():

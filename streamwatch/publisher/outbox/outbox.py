@@ -62,9 +62,11 @@ class Outbox(Protocol):
         """Delete an event that was acknowledged."""
         ...
 
-    def discard(self, cameras: Collection[str], after: float) -> frozenset[str]:
-        """While disconnected: delete the events of these cameras that came `after` this time, in
-        monotonic seconds; returns the ids of the visits whose `new` was among them."""
+    def discard(
+        self, cameras: Collection[str], after: float, *, new_after: float
+    ) -> Sequence[Event]:
+        """While disconnected: delete and return the events of these cameras that came `after` this
+        time, in monotonic seconds; each `new` only if it came `new_after` that."""
         ...
 
     def put_aside(self, number: int, reason: str) -> None:

@@ -105,20 +105,30 @@ class SqliteOutbox:
             self._delete([number])
         self._taken.discard(number)
 
-    def discard(self, cameras: Collection[str], after: float) -> frozenset[str]:
-        found = self.came_after(cameras, after)
+    def discard(
+        self, cameras: Collection[str], after: float, *, new_after: float
+    ) -> Sequence[Event]:
+        found = self.came_after(cameras, after, new_after)
         with self._transaction():
             self._delete([*found])
         self._taken.difference_update(found)
-        return frozenset(event.id for event in found.values() if event.type == "new")
+        return tuple(found.values())
 
-    def came_after(self, cameras: Collection[str], after: float) -> dict[int, Event]:
+    def came_after(
+        self, cameras: Collection[str], after: float, new_after: float
+    ) -> dict[int, Event]:
         """What `discard` deletes, by number."""
         found: dict[int, Event] = {}
         for number, row in self._database.execute(
-            "SELECT number, event FROM events WHERE run = ? AND since > ? AND format <= ?",
-            (self._runs.number, self._elapsed.since(after), FORMAT),
-        ):
+            "SELECT number, event FROM events WHERE run = ? AND format <= ?"
+            " AND since > CASE type WHEN 'new' THEN ? ELSE ? END ORDER BY number",
+            (
+                self._runs.number,
+                FORMAT,
+                self._elapsed.since(new_after),
+                self._elapsed.since(after),
+            ),
+        ).fetchall():
             with suppress(NotUnderstood):  # it is set aside when it is its turn
                 event = event_of(row)
                 if event.camera in cameras:
