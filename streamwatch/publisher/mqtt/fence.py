@@ -45,6 +45,8 @@ class Fence:
         self._unheard: set[str] = set()
         """The topics that were not heard on this connection yet."""
         self._until = float("inf")
+        self._answered = False
+        """Whether the broker has answered the subscription of this connection."""
         self._has_complained = False
         self.passed = False
         """Whether messages may be sent on this connection."""
@@ -82,7 +84,7 @@ class Fence:
     def begin(self, connection: Connection) -> None:
         """On each connect."""
         self._connection = connection
-        self.passed = False
+        self.passed = self._answered = False
         self._unheard = {*self._own}
         if self._own:
             self._subscription = connection.subscribe([*self._own], retained=True, qos=1)
@@ -103,6 +105,7 @@ class Fence:
     def subscribed(self, notice: Subscribed) -> None:
         if notice.subscription != self._subscription:
             return
+        self._answered = True
         if notice.refusal is not None and not self._has_complained:
             self._has_complained = True
             self._complain(
@@ -117,6 +120,8 @@ class Fence:
         camera = self._own.get(arrived.topic)
         if camera is None:
             return False
+        if arrived.topic in self._unheard and not (arrived.retained or self._answered):
+            return True  # kept for the former connection: what is retained now comes after it
         self._unheard.discard(arrived.topic)
         if arrived.payload and arrived.payload != self._owner:
             self.disown([camera])
