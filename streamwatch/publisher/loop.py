@@ -507,22 +507,21 @@ class PublisherLoop:
             self._kept.remember(visits, self._topics)
 
     def _take_lost(self, camera: str) -> None:
-        """Another has got it. What we saw there since we were away, the other has seen too, but for
-        what began before it can have been there."""
+        """Another has got it, and goes on with the visits that the broker knows. What began here
+        before it can have been there is told, and nothing else that waits."""
         endless: list[Event] = []
         if self._away_since is not None:
-            endless = self._discard(camera, self._away_since)
+            endless = self._discard(camera, self._away_since + GRACE_SECONDS)
         self.take_left([camera])
         logger.warning("%s is another worker's now", camera)
         self._on_lost(camera, endless)
 
-    def _discard(self, camera: str, away_since: float) -> list[Event]:
-        """Send nothing of what came since then, as the other does that; returns the visits that
-        were told and whose `end` is not."""
+    def _discard(self, camera: str, new_after: float) -> list[Event]:
+        """Send nothing of what waits, but for each `new` until then; returns the visits that are
+        told and whose `end` is not."""
         endless: list[Event] = []
         first: dict[str, Event] = {}
-        new_after = away_since + GRACE_SECONDS
-        for event in self._outbox.discard([camera], away_since, new_after=new_after):
+        for event in self._outbox.discard([camera], new_after):
             before = first.setdefault(event.id, event)
             if event.type == "end" and before.sequence > 0:
                 told = before.sequence - 1

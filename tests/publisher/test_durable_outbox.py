@@ -300,7 +300,7 @@ def test_events_that_another_has_told_are_discarded(shelf: Shelf) -> None:
     outbox.add(new_event(id="late"), 20.0)
     outbox.add(update_event("early"), 21.0)
     outbox.add(new_event(id="elsewhere", camera="yard"), 22.0)
-    gone = outbox.discard(["porch"], after=12.0, new_after=15.0)
+    gone = outbox.discard(["porch"], new_after=15.0)
     assert [(event.id, event.type) for event in gone] == [
         ("in between", "update"),
         ("late", "new"),
@@ -326,7 +326,7 @@ def test_what_is_discarded_from_a_disk_that_cannot_be_written_is_not_sent(
         outbox.add(new_event(id="in memory"), 21.0)
         outbox.remove(acknowledged)
         assert len(outbox) == 3
-        gone = outbox.discard(["porch"], after=15.0, new_after=15.0)
+        gone = outbox.discard(["porch"], new_after=15.0)
         assert [event.id for event in gone] == ["on the disk", "in memory"]
         assert waiting(outbox) == ["elsewhere"]
         assert len(outbox) == 1

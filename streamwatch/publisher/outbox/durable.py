@@ -113,13 +113,11 @@ class DurableOutbox:
                 self._removed.add(number)
                 self._fail(error)
 
-    def discard(
-        self, cameras: Collection[str], after: float, *, new_after: float
-    ) -> Sequence[Event]:
+    def discard(self, cameras: Collection[str], new_after: float) -> Sequence[Event]:
         found: dict[int, Event] = {}
         for outbox in self._both():
             try:
-                found |= outbox.came_after(cameras, after, new_after)
+                found |= outbox.to_discard(cameras, new_after)
             except sqlite3.Error as error:
                 self._fail(error)
         gone = {number: event for number, event in found.items() if number not in self._removed}

@@ -105,29 +105,20 @@ class SqliteOutbox:
             self._delete([number])
         self._taken.discard(number)
 
-    def discard(
-        self, cameras: Collection[str], after: float, *, new_after: float
-    ) -> Sequence[Event]:
-        found = self.came_after(cameras, after, new_after)
+    def discard(self, cameras: Collection[str], new_after: float) -> Sequence[Event]:
+        found = self.to_discard(cameras, new_after)
         with self._transaction():
             self._delete([*found])
         self._taken.difference_update(found)
         return tuple(found.values())
 
-    def came_after(
-        self, cameras: Collection[str], after: float, new_after: float
-    ) -> dict[int, Event]:
+    def to_discard(self, cameras: Collection[str], new_after: float) -> dict[int, Event]:
         """What `discard` deletes, by number."""
         found: dict[int, Event] = {}
         for number, row in self._database.execute(
             "SELECT number, event FROM events WHERE run = ? AND format <= ?"
-            " AND since > CASE type WHEN 'new' THEN ? ELSE ? END ORDER BY number",
-            (
-                self._runs.number,
-                FORMAT,
-                self._elapsed.since(new_after),
-                self._elapsed.since(after),
-            ),
+            " AND (type != 'new' OR since > ?) ORDER BY number",
+            (self._runs.number, FORMAT, self._elapsed.since(new_after)),
         ).fetchall():
             with suppress(NotUnderstood):  # it is set aside when it is its turn
                 event = event_of(row)
