@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
 import pytest
 
+from streamwatch.config import Config
 from streamwatch.daemon.daemon import Daemon
 from streamwatch.errors import StreamwatchError
+from streamwatch.pipeline.pipeline import Setup
+from streamwatch.records import Event
 from tests.fleet.test_two_workers import Bench, bench, got, wait_until
+from tests.parts.mosquitto import Mosquitto
+from tests.parts.mqtt_proxy import MqttProxy
 from tests.publisher.events import new_event
 
-pytestmark = pytest.mark.slow(seconds=10)
+pytestmark = pytest.mark.slow(seconds=20)
 
 __all__ = ["bench"]
 
@@ -102,10 +108,27 @@ def test_a_take_that_fails_leaves_nothing_owned(
     wait_until(lambda: bench.types() == ["new"])
 
 
-def test_a_camera_that_another_gets_while_it_comes_is_left(bench: Bench, worker: Daemon) -> None:
-    bench.give("porch", "two")
-    got(worker.part.take(["porch"], [], resend=False))
-    wait_until(lambda: worker.part.cameras == frozenset())
+def test_a_camera_that_another_gets_while_it_comes_is_left(
+    bench: Bench, worker: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = worker.part
+    lost = threading.Event()
+    lose, prepare = part.lose, worker._pipeline.prepare
+
+    def noted(camera: str, orphans: Iterable[Event]) -> None:
+        lose(camera, orphans)
+        lost.set()
+
+    def slow(config: Config) -> Setup:
+        assert lost.wait(20)
+        return prepare(config)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(part, "lose", noted)
+        patch.setattr(worker._pipeline, "prepare", slow)
+        bench.give("porch", "two")
+        got(part.take(["porch"], [], resend=False))
+    wait_until(lambda: part.cameras == frozenset())
     assert bench.types() == []
 
 
@@ -215,3 +238,68 @@ def test_what_is_lost_and_taken_again_is_no_orphan(bench: Bench, worker: Daemon)
     bench.detector.there = False
     wait_until(lambda: bench.types()[-1:] == ["end"])
     assert [kind for kind in bench.types() if kind != "update"] == ["new", "end"]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_each_visit_is_told_once_however_its_camera_moves(
+    bench: Bench, mosquitto: Mosquitto, seed: int
+) -> None:
+    """While things come and go, and connections break."""
+    chance = random.Random(seed)
+    cameras = ("porch", "yard")
+    with (
+        MqttProxy(mosquitto.port) as proxy,
+        bench.worker("one", port=proxy.port) as one,
+        bench.worker("two") as two,
+    ):
+        at = {}
+        for camera in cameras:
+            bench.give(camera, "one")
+            got(one.part.take([camera], [], resend=False))
+            at[camera] = one
+
+        def move(moved: Sequence[str], *, opened: bool) -> None:
+            for camera in moved:
+                giver = at[camera]
+                taker, name = (two, "two") if giver is one else (one, "one")
+                if opened:
+                    got(taker.part.open([camera]))
+                left = got(giver.part.release([camera]))
+                wait_until(lambda giver=giver: not giver._publisher.waiting)  # type: ignore[misc]
+                bench.give(camera, name)
+                got(taker.part.take([camera], left[camera], resend=False))
+                at[camera] = taker
+
+        for _ in range(25):
+            match chance.choices(("see", "move", "cut", "watch"), weights=(6, 8, 1, 1))[0]:
+                case "see":
+                    bench.detector.there = not bench.detector.there
+                    threading.Event().wait(chance.uniform(0, 0.5))
+                case "move":
+                    some = chance.sample(cameras, chance.randint(1, 2))
+                    move(some, opened=chance.random() < 0.5)
+                case "cut":
+                    proxy.cut()
+                case "watch":
+                    watch = bench.config.watches["car"].model_copy(
+                        update={"leave": timedelta(seconds=chance.randint(1, 3))}
+                    )
+                    config = bench.config.model_copy(update={"watches": {"car": watch}})
+                    for worker in (one, two):
+                        assert got(worker.part.change(config)).error is None
+        bench.detector.there = False
+        for camera in cameras:
+            wait_until(lambda camera=camera: bench.kept(camera) == [])  # type: ignore[misc]
+            wait_until(
+                lambda camera=camera: bench.payloads(f"state/{camera}/car")[-1] == b"OFF"  # type: ignore[misc]
+            )
+    for camera in cameras:
+        stories: dict[str, dict[int, str]] = {}
+        for message in bench.subscriber.of(f"{bench.prefix}/events/{camera}/car"):
+            event = message.json
+            stories.setdefault(event["id"], {}).setdefault(event["sequence"], event["type"])
+        assert stories
+        for story in stories.values():
+            assert [*story] == [*range(len(story))]
+            kinds = [*story.values()]
+            assert kinds == ["new", *["update"] * (len(kinds) - 2), "end"]

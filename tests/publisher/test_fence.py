@@ -159,6 +159,17 @@ def test_what_was_kept_for_the_former_connection_does_not_count(gate: Gate, stal
     assert gate.seconds_left == 0
 
 
+def test_what_was_said_before_a_camera_came_again_does_not_count(gate: Gate) -> None:
+    gate.connect()
+    gate.fence.own(["porch"])
+    gate.hear("porch", b"two", retained=False)
+    gate.hear("porch", b"one")
+    gate.answered(1)
+    assert gate.lost == []
+    gate.hear("porch", b"two", retained=False)
+    assert gate.lost == ["porch"]
+
+
 def test_a_camera_of_another_is_lost_once_while_waiting_and_later(gate: Gate) -> None:
     gate.fence.own(["porch", "yard"])
     line = gate.connect()
