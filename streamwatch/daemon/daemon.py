@@ -187,7 +187,7 @@ class Daemon:
                 outbox=self._state("outbox"),
                 instance=self._instance if self._place is None else None,
                 worker=None if self._place is None else self._place.worker,
-                on_lost=lambda camera: self.part.lose(camera),
+                on_lost=lambda camera, visits: self.part.lose(camera, visits),
                 on_command=None if self._reloading is None else self._take_command,
                 on_alert=lambda event, jpeg: self._notices.take(event, jpeg),
             )

@@ -29,9 +29,12 @@ log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 3.0
 """How long a camera that moves waits until everything told of it is delivered."""
-DRAIN_CHECK_SECONDS = 0.02
 OPEN_SECONDS = 5.0
 """How long a camera may take for its first frame before it moves without."""
+UNTAKEN_SECONDS = 60.0
+"""How long cameras are read that were to come and do not."""
+LOSE_AGAIN_SECONDS = 5.0
+"""When a camera is left that could not be left at once."""
 
 _Result = TypeVar("_Result")
 
@@ -93,6 +96,10 @@ class Part(Changing):
         """When each camera came, in monotonic seconds."""
         self._orphans: dict[str, Event] = {}
         self._orphans_lock = threading.Lock()
+        self._unanswered: set[Future[Any]] = set()
+        """What was asked and has no answer yet."""
+        self._ended = False
+        self._unanswered_lock = threading.Lock()
         self.cameras: frozenset[str] = frozenset()
         """Those that are watched here."""
 
@@ -101,7 +108,12 @@ class Part(Changing):
     def change(self, config: Config) -> Future[Outcome]:
         """Apply another whole configuration, as soon as its prompts are encoded."""
         found: Future[Outcome] = Future()
-        self.do(partial(self._change, config, time.monotonic(), found.set_result))
+
+        def then(outcome: Outcome) -> None:
+            if self._answers(found):
+                found.set_result(outcome)
+
+        self._ask(found, partial(self._change, config, time.monotonic(), then))
         return found
 
     def open(self, cameras: Collection[str]) -> Future[None]:
@@ -119,8 +131,11 @@ class Part(Changing):
         """Leave these cameras to another; gives their open visits once all told of them is sent."""
         return self._asked(partial(self._release, frozenset(cameras), drain=True))
 
-    def lose(self, camera: str) -> None:
-        """Another has got this camera already."""
+    def lose(self, camera: str, orphans: Iterable[Event] = ()) -> None:
+        """Another has got this camera already, perhaps without these visits, which have ended
+        here."""
+        with self._orphans_lock:
+            self._orphans |= {visit.id: visit for visit in orphans}
         self.do(partial(self._lose, camera, time.monotonic()))
 
     def adopt_orphans(self, visits: Iterable[Remembered]) -> None:
@@ -154,14 +169,42 @@ class Part(Changing):
             try:
                 result = task()
             except Exception as error:
-                found.set_exception(foreseen(error))
+                if self._answers(found):
+                    found.set_exception(foreseen(error))
             else:
-                found.set_result(result)
+                if self._answers(found):
+                    found.set_result(result)
 
-        self.do(take)
+        self._ask(found, take)
         return found
 
+    def _ask(self, found: Future[Any], task: Callable[[], object]) -> None:
+        with self._unanswered_lock:
+            if not self._ended:
+                self._unanswered.add(found)
+                self.do(task)
+                return
+        found.set_exception(_stopping())
+
+    def _answers(self, found: Future[Any]) -> bool:
+        """Whether this is the answer, and not the second one."""
+        with self._unanswered_lock:
+            if found not in self._unanswered:
+                return False
+            self._unanswered.remove(found)
+            return True
+
     # --- in the thread ----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            super()._run()
+        finally:
+            with self._unanswered_lock:
+                self._ended = True
+                unanswered, self._unanswered = self._unanswered, set()
+            for found in unanswered:
+                found.set_exception(_stopping())
 
     def _change(self, config: Config, noticed: float, then: Then) -> None:
         self._newest = config
@@ -189,10 +232,13 @@ class Part(Changing):
 
     def _open(self, cameras: frozenset[str]) -> None:
         self._discard_opened()
+        config = part_of(self._running, self.cameras | cameras)
+        if config.cameras.keys() <= self.cameras:
+            return
         pipeline = self._pipeline()
-        prepared = pipeline.prepare(part_of(self._running, self.cameras | cameras))
+        prepared = self._opened = pipeline.prepare(config)
+        self.later(UNTAKEN_SECONDS, partial(self._discard_untaken, prepared))
         pipeline.open(prepared, OPEN_SECONDS)
-        self._opened = prepared
 
     def _take(self, cameras: frozenset[str], visits: tuple[Event, ...], *, resend: bool) -> Applied:
         cameras = cameras & self._running.cameras.keys() - self.cameras
@@ -200,7 +246,9 @@ class Part(Changing):
             return Applied((), time.monotonic())
         come = [visit for visit in visits if visit.camera in cameras]
         publisher = self._publisher()
+        since = time.monotonic()
         publisher.adopt(cameras, come, resend=resend)
+        self.drop([visit.id for visit in come])
         now = datetime.now(UTC)
         recalled = [
             Remembered(visit, max(0.0, (now - visit.captured_at).total_seconds()))
@@ -210,11 +258,15 @@ class Part(Changing):
         config = part_of(self._running, self.cameras | cameras)
         try:
             applied = self._applied(config, Moved(visits=recalled))
-        except StreamwatchError:
+        except Exception:
             publisher.leave(cameras)
             raise
         self.cameras |= cameras
-        self._taken_at |= dict.fromkeys(cameras, time.monotonic())
+        self._taken_at |= dict.fromkeys(cameras, since)
+        watches = config.watches_by_camera()
+        publisher.forget(
+            (), {(v.camera, v.watch) for v in come if v.watch not in watches[v.camera]}
+        )
         return applied
 
     def _release(self, cameras: frozenset[str], *, drain: bool) -> Mapping[str, tuple[Event, ...]]:
@@ -225,15 +277,19 @@ class Part(Changing):
         applied = self._applied(part_of(self._running, rest), Moved(leave=cameras))
         self.cameras = rest
         publisher = self._publisher()
-        until = time.monotonic() + DRAIN_SECONDS
-        while drain and publisher.connected and publisher.waiting and time.monotonic() < until:
-            time.sleep(DRAIN_CHECK_SECONDS)
+        if drain and publisher.connected:
+            publisher.flush(DRAIN_SECONDS)
         return applied.left
 
     def _lose(self, camera: str, noticed: float) -> None:
         if self._taken_at.get(camera, 0.0) > noticed:
             return  # it came back since
-        left = self._release(frozenset((camera,)), drain=False)
+        try:
+            left = self._release(frozenset((camera,)), drain=False)
+        except StreamwatchError as error:
+            log.warning("%s could not be left: %s", camera, error)
+            self.later(LOSE_AGAIN_SECONDS, partial(self._lose, camera, noticed))
+            return
         with self._orphans_lock:
             self._orphans |= {visit.id: visit for visit in left.get(camera, ())}
 
@@ -244,10 +300,18 @@ class Part(Changing):
         self._discard_opened()
         return self._apply_part(config, moved)
 
+    def _discard_untaken(self, prepared: Setup) -> None:
+        if self._opened is prepared:
+            self._discard_opened()
+
     def _discard_opened(self) -> None:
         if self._opened is not None:
             self._pipeline().discard(self._opened)
             self._opened = None
+
+
+def _stopping() -> StreamwatchError:
+    return StreamwatchError("the daemon is stopping")
 
 
 def part_of(config: Config, cameras: Collection[str]) -> Config:

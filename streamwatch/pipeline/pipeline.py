@@ -170,6 +170,8 @@ class Pipeline:
         """Held while `current` is replaced, so that a stop sees all captures."""
         self._stopping = threading.Event()
         self._replaced: set[Capture] = set()
+        self._opened: set[Capture] = set()
+        """Those that `open` started, until they are exchanged or discarded."""
         self._encoding = Encoding()
         self._next_embeddings: tuple[DetectorSettings, Embeddings] | None = None
         """For the settings that are about to be applied."""
@@ -296,7 +298,7 @@ class Pipeline:
         with self._lock:
             self._stopping.set()
             current = self._current
-            captures = {*current.captures.values(), *self._replaced}
+            captures = {*current.captures.values(), *self._replaced, *self._opened}
         self._encoding.stop()
         _stop(captures)
         stopped = self._analysis.stop(timeout)
@@ -357,6 +359,8 @@ class Pipeline:
         """Let go of what `prepare` made, when it is not exchanged."""
         new = set(prepared.captures.values()) - set(self._current.captures.values())
         _stop(capture for capture in new if capture.started)
+        with self._lock:
+            self._opened -= new
         prepared.looks.lookers.close(self._current.looks.lookers)
 
     def open(self, prepared: Setup, timeout: float) -> None:
@@ -366,6 +370,7 @@ class Pipeline:
         with self._lock:
             if self._stopping.is_set():
                 return
+            self._opened |= new
             for capture in new:
                 capture.start()
         until = time.monotonic() + timeout
@@ -390,7 +395,8 @@ class Pipeline:
             if moved is not None:
                 new = prepared.cameras.keys() - before.cameras.keys()
                 come = {name: prepared.cameras[name] for name in new}
-                events += recall(come, [v for v in moved.visits if v.last.camera in come])
+                there = before.cameras.keys()
+                events += recall(come, [v for v in moved.visits if v.last.camera not in there])
             for name, camera in before.cameras.items():
                 if name in prepared.cameras:
                     rivals = prepared.vocabularies.rivals
@@ -416,6 +422,7 @@ class Pipeline:
         with self._lock:
             self._current = prepared
             self._replaced |= old - new
+            self._opened -= new
             if not self._stopping.is_set():
                 for capture in new - old:
                     if not capture.started:

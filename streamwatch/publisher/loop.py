@@ -40,7 +40,7 @@ from streamwatch.publisher.mqtt.listening import Listening
 from streamwatch.publisher.mqtt.steps import Message
 from streamwatch.publisher.mqtt.sweep import Declared
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
-from streamwatch.publisher.visits import KeptVisits
+from streamwatch.publisher.visits import KeptVisits, OnLost
 from streamwatch.records import Event, Remembered
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class PublisherLoop:
         elapsed: Elapsed,
         on_alert: OnAlert | None = None,
         worker: str | None = None,
-        on_lost: Callable[[str], None] = lambda _camera: None,
+        on_lost: OnLost = lambda _camera, _visits: None,
     ) -> None:
         self._mqtt = mqtt
         self._tasks = tasks
@@ -111,6 +111,9 @@ class PublisherLoop:
         self._away_since: float | None = None
         """When the connection was lost, or the process came to stand still."""
         self._awake_at = seconds()
+        self._untold: dict[str, int] = {}
+        """By visit, the number of the first event that was discarded: its camera was another's
+        already."""
         self._flushes: list[threading.Event] = []
         """Set once everything that was to be sent is acknowledged."""
         self.alerts = Alerts(
@@ -469,6 +472,8 @@ class PublisherLoop:
         assert self._kept is not None
         self._fence.own(cameras)
         visits = tuple(visits)
+        for event in visits:
+            self._untold.pop(event.id, None)
         still_open = [event for event in visits if event.type != "end"]
         self._kept.adopt(cameras, still_open, self._topics)
         self.alerts.adopt(still_open, self._topics)
@@ -489,6 +494,10 @@ class PublisherLoop:
 
     def take_ends(self, ends: Iterable[Event]) -> None:
         for event in ends:
+            sequence = self._untold.pop(event.id, event.sequence)
+            if sequence == 0:
+                continue  # nobody was told of it
+            event = replace(event, sequence=sequence)
             self._delivery.alert(event, self._seconds())
 
     def take_remembered(self, visits: Iterable[Event]) -> None:
@@ -498,12 +507,29 @@ class PublisherLoop:
             self._kept.remember(visits, self._topics)
 
     def _take_lost(self, camera: str) -> None:
-        """Another has got it. What we saw there since we were away, the other has seen too."""
+        """Another has got it, and goes on with the visits that the broker knows. What began here
+        before it can have been there is told, and nothing else that waits."""
+        endless: list[Event] = []
         if self._away_since is not None:
-            self._outbox.discard([camera], after=self._away_since + GRACE_SECONDS)
+            endless = self._discard(camera, self._away_since + GRACE_SECONDS)
         self.take_left([camera])
         logger.warning("%s is another worker's now", camera)
-        self._on_lost(camera)
+        self._on_lost(camera, endless)
+
+    def _discard(self, camera: str, new_after: float) -> list[Event]:
+        """Send nothing of what waits, but for each `new` until then; returns the visits that are
+        told and whose `end` is not."""
+        endless: list[Event] = []
+        first: dict[str, Event] = {}
+        for event in self._outbox.discard([camera], new_after):
+            before = first.setdefault(event.id, event)
+            if event.type == "end" and before.sequence > 0:
+                told = before.sequence - 1
+                endless.append(
+                    replace(event, type="update", sequence=told, ended_at=None, reason=None)
+                )
+        self._untold |= {visit: event.sequence for visit, event in first.items()}
+        return endless
 
     @property
     def _is_fenced(self) -> bool:

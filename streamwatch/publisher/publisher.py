@@ -33,6 +33,7 @@ from streamwatch.publisher.mqtt.sweep import Declared
 from streamwatch.publisher.outbox.durable import DurableOutbox
 from streamwatch.publisher.outbox.outbox import Outbox
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox
+from streamwatch.publisher.visits import OnLost
 from streamwatch.records import Event, MarkedPicture, Remembered
 
 logger = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class Publisher:
         on_command: Callable[[Command], None] | None = None,
         on_alert: OnAlert | None = None,
         worker: str | None = None,
-        on_lost: Callable[[str], None] = lambda _camera: None,
+        on_lost: OnLost = lambda _camera, _visits: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:

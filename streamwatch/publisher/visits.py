@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -11,6 +11,10 @@ from streamwatch.publisher.contract.topics import Topics
 from streamwatch.publisher.mqtt.delivery import Delivery
 from streamwatch.publisher.outbox.rows import FORMAT, NotUnderstood, event_of, row_of
 from streamwatch.records import Event, Remembered
+
+OnLost = Callable[[str, Sequence[Event]], None]
+"""Takes a camera that another worker has got, with the visits there whose `end` was discarded and
+that the other perhaps does not know."""
 
 
 class KeptVisits:
@@ -61,7 +65,7 @@ class KeptVisits:
                 continue
             if before.sequence == event.sequence:
                 event = replace(event, type=before.type)
-            if before != event:
+            if row_of(event) != row_of(before):
                 there[event.id] = event
                 changed.add(event.camera)
         for camera in changed:

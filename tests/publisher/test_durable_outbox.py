@@ -275,3 +275,74 @@ def test_an_event_put_aside_while_the_disk_is_full_counts_once(
     outbox.put_aside(first, "it can't be sent")
     assert outbox.set_aside == 1
     assert "first" not in waiting(outbox)
+
+
+def make_read_only(outbox: DurableOutbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing be deleted on the disk any more, as on one that has become read-only."""
+    assert outbox._disk is not None
+
+    def refused(*_: object) -> int:
+        raise sqlite3.OperationalError("attempt to write a readonly database")
+
+    monkeypatch.setattr(outbox._disk, "_delete", refused)
+    monkeypatch.setattr(outbox._disk, "_insert", refused)
+
+
+def test_events_that_another_has_told_are_discarded(shelf: Shelf) -> None:
+    """Of this run, these cameras and this time alone."""
+    before = shelf.open()
+    before.add(new_event(id="of an earlier run"), CAME)
+    before.close()
+    outbox = shelf.open()
+    outbox.add(new_event(id="early"), 10.0)
+    outbox.add(new_event(id="in between"), 13.0)
+    outbox.add(update_event("in between"), 14.0)
+    outbox.add(new_event(id="late"), 20.0)
+    outbox.add(update_event("early"), 21.0)
+    outbox.add(new_event(id="elsewhere", camera="yard"), 22.0)
+    gone = outbox.discard(["porch"], new_after=15.0)
+    assert [(event.id, event.type) for event in gone] == [
+        ("in between", "update"),
+        ("late", "new"),
+        ("early", "update"),
+    ]
+    assert waiting(outbox) == ["of an earlier run", "early", "in between", "elsewhere"]
+    assert len(outbox) == 4
+    assert outbox._disk is not None
+    for number in outbox.rewind():
+        outbox.remove(number)
+    assert outbox._disk._bytes == len(outbox) == 0
+
+
+def test_what_is_discarded_from_a_disk_that_cannot_be_written_is_not_sent(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = shelf.open()
+    acknowledged = outbox.add(new_event(id="acknowledged"), 20.0)
+    outbox.add(new_event(id="on the disk"), 20.0)
+    outbox.add(new_event(id="elsewhere", camera="yard"), 20.0)
+    with monkeypatch.context() as patch:
+        make_read_only(outbox, patch)
+        outbox.add(new_event(id="in memory"), 21.0)
+        outbox.remove(acknowledged)
+        assert len(outbox) == 3
+        gone = outbox.discard(["porch"], new_after=15.0)
+        assert [event.id for event in gone] == ["on the disk", "in memory"]
+        assert waiting(outbox) == ["elsewhere"]
+        assert len(outbox) == 1
+    shelf.clock.seconds += RETRY_SECONDS
+    assert waiting(outbox) == ["elsewhere"]
+    assert len(outbox) == 1
+    outbox.close()
+    assert waiting(shelf.open()) == ["elsewhere"]
+
+
+def test_acknowledged_events_of_a_failing_disk_are_counted_once(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = shelf.open()
+    with monkeypatch.context() as patch:
+        make_read_only(outbox, patch)
+        for number in [outbox.add(new_event(), CAME) for _ in range(3)]:
+            outbox.remove(number)
+        assert len(outbox) == 0

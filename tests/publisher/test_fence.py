@@ -50,9 +50,9 @@ class Gate:
         self.fence.begin(cast("Connection", line))
         return line
 
-    def hear(self, camera: str, owner: bytes | None) -> bool:
+    def hear(self, camera: str, owner: bytes | None, *, retained: bool = True) -> bool:
         topic = f"p/cameras/{camera}/worker"
-        return self.fence.arrived(Arrived(1, topic, owner, True, None, None))
+        return self.fence.arrived(Arrived(1, topic, owner, retained, None, None))
 
     def answered(self, subscription: int, refusal: str | None = None) -> None:
         self.fence.subscribed(Subscribed(1, subscription, refusal))
@@ -142,6 +142,32 @@ def test_what_names_nobody_leaves_the_camera_where_it_is(gate: Gate, payload: by
     assert gate.hear("porch", payload)
     assert gate.seconds_left == 0
     assert gate.fence.is_own("porch")
+
+
+@pytest.mark.parametrize("stale", [b"one", b"two"])
+def test_what_was_kept_for_the_former_connection_does_not_count(gate: Gate, stale: bytes) -> None:
+    gate.fence.own(["porch", "yard"])
+    gate.connect()
+    gate.hear("porch", stale, retained=False)
+    gate.hear("yard", stale, retained=False)
+    assert gate.lost == []
+    gate.answered(1)
+    assert gate.seconds_left == QUIET_SECONDS
+    gate.hear("porch", b"two")
+    gate.hear("yard", b"one", retained=False)
+    assert gate.lost == ["porch"]
+    assert gate.seconds_left == 0
+
+
+def test_what_was_said_before_a_camera_came_again_does_not_count(gate: Gate) -> None:
+    gate.connect()
+    gate.fence.own(["porch"])
+    gate.hear("porch", b"two", retained=False)
+    gate.hear("porch", b"one")
+    gate.answered(1)
+    assert gate.lost == []
+    gate.hear("porch", b"two", retained=False)
+    assert gate.lost == ["porch"]
 
 
 def test_a_camera_of_another_is_lost_once_while_waiting_and_later(gate: Gate) -> None:

@@ -6,7 +6,7 @@ connect it sends nothing before it has heard them again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from streamwatch.publisher.contract.topics import Topics
 from streamwatch.publisher.mqtt.attempt import Arrived, Subscribed
@@ -45,6 +45,8 @@ class Fence:
         self._unheard: set[str] = set()
         """The topics that were not heard on this connection yet."""
         self._until = float("inf")
+        self._asked: dict[str, int] = {}
+        """The topics whose subscription has no answer yet, with its number."""
         self._has_complained = False
         self.passed = False
         """Whether messages may be sent on this connection."""
@@ -67,7 +69,7 @@ class Fence:
         new = {topic: camera for topic, camera in new.items() if topic not in self._own}
         self._own |= new
         if new and self._connection is not None:
-            self._subscription = self._connection.subscribe([*new], retained=True, qos=1)
+            self._subscribe(self._connection, [*new])
 
     def disown(self, cameras: Collection[str]) -> None:
         """These are no longer the worker's."""
@@ -76,6 +78,7 @@ class Fence:
         for topic in gone:
             del self._own[topic]
             self._unheard.discard(topic)
+            self._asked.pop(topic, None)
         if gone and self._connection is not None:
             self._connection.unsubscribe(gone)
 
@@ -83,9 +86,10 @@ class Fence:
         """On each connect."""
         self._connection = connection
         self.passed = False
+        self._asked.clear()
         self._unheard = {*self._own}
         if self._own:
-            self._subscription = connection.subscribe([*self._own], retained=True, qos=1)
+            self._subscribe(connection, [*self._own])
             self._until = self._seconds() + SUBSCRIBE_SECONDS
 
     def lost(self) -> None:
@@ -101,6 +105,8 @@ class Fence:
         self._own = {topics.owner(camera): camera for camera in cameras}
 
     def subscribed(self, notice: Subscribed) -> None:
+        answered = notice.subscription
+        self._asked = {topic: n for topic, n in self._asked.items() if n != answered}
         if notice.subscription != self._subscription:
             return
         if notice.refusal is not None and not self._has_complained:
@@ -117,8 +123,15 @@ class Fence:
         camera = self._own.get(arrived.topic)
         if camera is None:
             return False
+        if arrived.topic in self._asked and not arrived.retained:
+            return True  # of a former subscription: what is retained now comes after it
         self._unheard.discard(arrived.topic)
         if arrived.payload and arrived.payload != self._owner:
             self.disown([camera])
             self._on_lost(camera)
         return True
+
+    def _subscribe(self, connection: Connection, topics: Sequence[str]) -> None:
+        self._subscription = connection.subscribe(topics, retained=True, qos=1)
+        if self._subscription is not None:
+            self._asked |= dict.fromkeys(topics, self._subscription)

@@ -102,7 +102,10 @@ class DurableOutbox:
 
     def remove(self, number: int) -> None:
         if self._memory is not None:
+            before = len(self._memory)
             self._memory.remove(number)
+            if len(self._memory) < before:
+                return
         if self._disk is not None:
             try:
                 self._disk.remove(number)
@@ -110,14 +113,17 @@ class DurableOutbox:
                 self._removed.add(number)
                 self._fail(error)
 
-    def discard(self, cameras: Collection[str], after: float) -> int:
-        count = 0
+    def discard(self, cameras: Collection[str], new_after: float) -> Sequence[Event]:
+        found: dict[int, Event] = {}
         for outbox in self._both():
             try:
-                count += outbox.discard(cameras, after)
+                found |= outbox.to_discard(cameras, new_after)
             except sqlite3.Error as error:
                 self._fail(error)
-        return count
+        gone = {number: event for number, event in found.items() if number not in self._removed}
+        for number in gone:
+            self.remove(number)
+        return tuple(gone.values())
 
     def put_aside(self, number: int, reason: str) -> None:
         for outbox in self._both():

@@ -62,9 +62,9 @@ class Outbox(Protocol):
         """Delete an event that was acknowledged."""
         ...
 
-    def discard(self, cameras: Collection[str], after: float) -> int:
-        """While disconnected: delete the events of these cameras that came `after` this time, in
-        monotonic seconds; returns how many."""
+    def discard(self, cameras: Collection[str], new_after: float) -> Sequence[Event]:
+        """While disconnected: delete and return the events of these cameras since the start, each
+        `new` only if it came after this time, in monotonic seconds."""
         ...
 
     def put_aside(self, number: int, reason: str) -> None:

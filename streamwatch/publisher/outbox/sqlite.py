@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -105,13 +105,26 @@ class SqliteOutbox:
             self._delete([number])
         self._taken.discard(number)
 
-    def discard(self, cameras: Collection[str], after: float) -> int:
-        rows = self._database.execute(
-            "SELECT number, event FROM events WHERE run = ? AND since > ? AND format <= ?",
-            (self._runs.number, self._elapsed.since(after), FORMAT),
-        ).fetchall()
+    def discard(self, cameras: Collection[str], new_after: float) -> Sequence[Event]:
+        found = self.to_discard(cameras, new_after)
         with self._transaction():
-            return self._delete([number for number, row in rows if event_of(row).camera in cameras])
+            self._delete([*found])
+        self._taken.difference_update(found)
+        return tuple(found.values())
+
+    def to_discard(self, cameras: Collection[str], new_after: float) -> dict[int, Event]:
+        """What `discard` deletes, by number."""
+        found: dict[int, Event] = {}
+        for number, row in self._database.execute(
+            "SELECT number, event FROM events WHERE run = ? AND format <= ?"
+            " AND (type != 'new' OR since > ?) ORDER BY number",
+            (self._runs.number, FORMAT, self._elapsed.since(new_after)),
+        ).fetchall():
+            with suppress(NotUnderstood):  # it is set aside when it is its turn
+                event = event_of(row)
+                if event.camera in cameras:
+                    found[number] = event
+        return found
 
     def put_aside(self, number: int, reason: str) -> None:
         with self._transaction():
