@@ -37,6 +37,8 @@ AGAIN_SECONDS = 0.5
 OFFLINE_SECONDS = 0.5
 """How long the broker must say that a worker is offline: it may only be connecting anew."""
 NEWS_SECONDS = 10.0
+WILL_SECONDS = 1.5
+"""How long to wait until the broker says that a lost worker is offline."""
 STEP_SECONDS = 20.0
 """A worker that does not do a step of a move in this time is lost."""
 RELEASE_SECONDS = 1.0
@@ -117,6 +119,8 @@ class Controller:
         """Whether there may be another plan."""
         self._nodes_at = 0.0
         self._newest: Config | None = None
+        self._lost_at: dict[str, float] = {}
+        """When workers were lost of which the broker may hold more than the ledger has read."""
         self._lock = threading.Lock()
         self._said: set[str] = set()
         self._missing: set[str] = set()
@@ -272,6 +276,8 @@ class Controller:
         """Its cameras are nobody's until the next plan."""
         if member.state == "ready":
             log.warning("worker %s is lost", member.name)
+        if member.state == "ready":
+            self._lost_at[member.name] = time.monotonic()
         member.state = "lost"
         member.try_again_at = time.monotonic() + AGAIN_SECONDS
         for camera, worker in tuple(self._at.items()):
@@ -375,7 +381,7 @@ class Controller:
         self._compare(member)
         if not news.orphans or ("settle", member.name) in self._calls:
             return
-        known = [event.id for event in news.orphans if self._ledger.knows(event.id)]
+        known = [event.id for event in news.orphans if self._ledger.goes_on(event)]
         others = [event.id for event in news.orphans if event.id not in known]
         self._call(("settle", member.name), member, "settle", others, known, self._epoch)
 
@@ -429,7 +435,7 @@ class Controller:
         return [key for key in self._calls if isinstance(key, Move)]
 
     def _plan_if_due(self) -> None:
-        if not self._changed or not self._gathered:
+        if not self._changed or not self._gathered or not self._has_heard_all:
             return
         self._changed, self._has_planned = False, True
         ready = {
@@ -447,6 +453,17 @@ class Controller:
             for start in range(0, len(cameras), MOVED_AT_ONCE if giver else len(cameras)):
                 size = MOVED_AT_ONCE if giver else len(cameras)
                 self._move(cameras[start : start + size], giver, ready[taker])
+
+    @property
+    def _has_heard_all(self) -> bool:
+        """Whether the last messages of lost workers were heard: their will comes after these."""
+        now = time.monotonic()
+        self._lost_at = {
+            name: lost_at
+            for name, lost_at in self._lost_at.items()
+            if now - lost_at < WILL_SECONDS and not self._ledger.is_offline(name)
+        }
+        return not self._lost_at
 
     @property
     def _gathered(self) -> bool:

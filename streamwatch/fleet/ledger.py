@@ -44,6 +44,8 @@ class Ledger:
         self._lock = threading.Lock()
         self._visits: dict[str, list[Event]] = {}
         self._ids: dict[str, str] = {}
+        """The camera of each visit."""
+        self._ended: dict[str, None] = {}
         self._offline: set[str] = set()
         self._statuses: dict[str, str] = {}
         self._stats: dict[str, tuple[float, dict[str, Any]]] = {}
@@ -63,10 +65,11 @@ class Ledger:
         with self._lock:
             return [event for camera in cameras for event in self._visits.get(camera, ())]
 
-    def knows(self, visit: str) -> bool:
-        """Whether a visit of this id was ever seen at the broker."""
+    def goes_on(self, visit: Event) -> bool:
+        """Whether the broker has this visit as open, or has had its `end`."""
         with self._lock:
-            return visit in self._ids
+            there = self._visits.get(visit.camera, ())
+            return visit.id in self._ended or any(event.id == visit.id for event in there)
 
     def camera_of(self, visit: str) -> str | None:
         """The camera of a visit, if that was ever seen at the broker."""
@@ -112,8 +115,10 @@ class Ledger:
             with self._lock:
                 self._visits[camera] = events
                 self._ids |= {event.id: event.camera for event in events}
-                while len(self._ids) > MOST_IDS:
-                    del self._ids[next(iter(self._ids))]
+                self._ended |= {event.id: None for event in events if event.type == "end"}
+                for known in (self._ids, self._ended):
+                    while len(known) > MOST_IDS:
+                        del known[next(iter(known))]
             return
         name, _, kind = message.topic.removeprefix(self._above_workers).partition("/")
         if message.topic.startswith(self._above_cameras):

@@ -129,7 +129,7 @@ class Worker:
             if daemon is not None:
                 part = daemon.part
                 found = News(part.orphans, part.cameras, daemon.finished)
-            if found != known or time.monotonic() >= until:
+            if not found.is_like(known) or time.monotonic() >= until:
                 return found
             time.sleep(NEWS_SECONDS)
 

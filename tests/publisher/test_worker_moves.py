@@ -125,9 +125,11 @@ class Bench:
         """A worker is not heard any more, goes on watching, and comes back."""
         publisher = worker.publisher
         assert self.other(worker).publisher.wait_connected(20)
+        assert publisher.wait_connected(20)
+        status = f"{self.prefix}/workers/{worker.name}/status"
+        self.subscriber.wait_for_payload(status, b"online")
         worker.link.takes = lambda _: False
         worker.cut()
-        status = f"{self.prefix}/workers/{worker.name}/status"
         self.subscriber.wait_for_payload(status, b"offline")
         lost = [camera for camera, owner in self.owners.items() if owner is worker]
         for camera in lost:
