@@ -27,6 +27,57 @@ def test_two_workers_share_the_cameras(scene: Scene) -> None:
     assert scene.faults() == []
 
 
+def test_commands_are_carried_out_by_the_worker_of_the_camera(scene: Scene) -> None:
+    scene.wait_until_spread("one", "two")
+    for camera in CAMERAS:
+        answer = scene.command("snapshot", {"id": camera, "camera": camera})
+        assert answer["ok"], answer
+        assert answer["result"]["camera"] == camera
+        assert answer["result"]["jpeg"]
+    visit = scene.events("porch")[0]["id"]
+    answer = scene.command("teach", {"id": visit, "is": "right"})
+    assert answer["ok"], answer
+    answer = scene.command("detect", {"id": "d", "camera": "garage"})
+    assert (answer["ok"], answer["message"]) == (False, "there is no camera garage")
+
+
+def test_an_edit_takes_effect_on_all_cameras(scene: Scene) -> None:
+    scene.wait_until_spread("one", "two")
+    for watch in ("ball", "cat"):
+        settings = {"prompt": watch, "confidence": 0.01, "appear": {"hits": 1}}
+        answer = scene.command("watch/set", {"id": watch, "name": watch, "watch": settings})
+        assert answer["ok"], answer
+        assert answer["result"]["changes"] == [f"watch {watch} added"]
+    scene.wait_until(
+        lambda: all(scene.subscriber.of(f"{scene.prefix}/state/{camera}/cat") for camera in CAMERAS)
+    )
+    assert scene.command("watch/remove", "ball")["ok"]
+    assert scene.command("watch/remove", "cat")["ok"]
+    scene.wait_until(
+        lambda: all(
+            scene.subscriber.of(f"{scene.prefix}/state/{camera}/cat")[-1].payload == b""
+            for camera in CAMERAS
+        )
+    )
+    assert scene.faults() == []
+
+
+def test_status_tells_of_all_workers(scene: Scene) -> None:
+    scene.wait_until_spread("one", "two")
+    scene.wait_until(lambda: scene.stats_of_all())
+    found = scene.status_document()
+    assert found["workers"].keys() == {"one", "two"}
+    assert sum(worker["cameras"] for worker in found["workers"].values()) == len(CAMERAS)
+    assert found["cameras"].keys() == {*CAMERAS}
+    for name, camera in found["cameras"].items():
+        assert camera["status"] == "online"
+        assert camera["worker"] == scene.owners()[name]
+        assert camera["analysed"] > 0
+    assert found["problems"] == []
+    info = scene.subscriber.of(f"{scene.prefix}/info")[-1].json
+    assert info["workers"].keys() == {"one", "two"}
+
+
 def test_a_killed_worker_is_replaced(scene: Scene) -> None:
     scene.wait_until_spread("one", "two")
     mine = [camera for camera, worker in scene.owners().items() if worker == "one"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter, defaultdict
@@ -14,6 +17,7 @@ import av
 import psutil
 
 from tests.parts import STREET_CLIP
+from tests.parts.daemon import private_environment
 from tests.parts.mosquitto import Mosquitto, Subscriber
 from tests.parts.ray_cluster import FleetController, RayCluster
 from tests.parts.rtsp import RtspServer
@@ -61,6 +65,7 @@ class Scene:
                 "host": self.broker.host,
                 "port": self.broker.port,
                 "topic_prefix": self.prefix,
+                "commands": True,
             },
             "detector": {"model": "toybox"},
             "cameras": {name: dict(camera) for name in CAMERAS},
@@ -120,6 +125,33 @@ class Scene:
 
     def _news(self, camera: str) -> list[Any]:
         return [event for event in self.events(camera) if event["type"] == "new"]
+
+    def command(self, verb: str, payload: Any) -> Any:
+        """The answer to a command."""
+        topic = f"{self.prefix}/result/{verb}"
+        before = len(self.subscriber.of(topic))
+        text = payload if isinstance(payload, str) else json.dumps(payload)
+        self.subscriber.publish(f"{self.prefix}/command/{verb}", text)
+        self.wait_until(lambda: len(self.subscriber.of(topic)) > before)
+        return self.subscriber.of(topic)[before].json
+
+    def stats_of_all(self) -> bool:
+        """Whether the newest `P/stats` has all cameras."""
+        found = self.subscriber.of(f"{self.prefix}/stats")
+        return bool(found) and found[-1].json["cameras"].keys() == {*CAMERAS}
+
+    def status_document(self) -> Any:
+        """What `streamwatch status --json` prints for the controller."""
+        done = subprocess.run(
+            [sys.executable, "-m", "streamwatch", "status", "--json", "-c", self.controller.config],
+            env=private_environment(self.controller.folder),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        assert done.stdout, done.stderr
+        return json.loads(done.stdout)
 
     def wait_until(self, true: Callable[[], object]) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS

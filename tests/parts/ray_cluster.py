@@ -39,14 +39,14 @@ class RayCluster:
 
     def __init__(self, folder: Path, **more: str) -> None:
         self.folder = folder
-        self.environment = {
-            **private_environment(folder),
+        self.variables = {
             **RAY_ENVIRONMENT,
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "PYTHONPATH": os.pathsep.join((str(Path.cwd()), os.environ.get("PYTHONPATH", ""))),
             "PYTHONWARNINGS": "default",
             **more,
         }
+        self.environment = {**private_environment(folder), **self.variables}
         self.address = ""
         self._raylets: dict[str, psutil.Process] = {}
 
@@ -136,7 +136,7 @@ class FleetController(Daemon):
         self, folder: Path, config: dict[str, Any], cluster: RayCluster, *more: str
     ) -> None:
         arguments = ("fleet", "--address", cluster.address, *more)
-        super().__init__(folder, config, arguments=arguments, environment=cluster.environment)
+        super().__init__(folder, config, arguments=arguments, environment=cluster.variables)
 
 
 def _end(processes: Iterable[psutil.Process]) -> None:
