@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -47,6 +48,7 @@ ACKNOWLEDGED_SECONDS = 2.0
 """How long to wait until the broker has a camera's new owner."""
 ASK_SECONDS = 60.0
 """How long a worker has to answer what a person has asked: the text encoder may have to start."""
+METRICS_SECONDS = 3.0
 MOVED_AT_ONCE = 8
 """So many cameras move together, and are read twice meanwhile."""
 
@@ -151,6 +153,16 @@ class Controller:
         if isinstance(answer, Refusal):
             raise StreamwatchError(answer.sentence)
         return answer
+
+    def metrics(self) -> dict[str, bytes]:
+        """The text for Prometheus of each worker that answers soon, from another thread."""
+        calls = {name: member.handle.call("metrics") for name, member in self.workers.items()}
+        until = time.monotonic() + METRICS_SECONDS
+        found = {}
+        for name, call in calls.items():
+            with suppress(Lost):
+                found[name] = call.result(max(0.0, until - time.monotonic()))
+        return found
 
     @property
     def workers(self) -> dict[str, Member]:

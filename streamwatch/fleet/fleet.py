@@ -21,19 +21,27 @@ from streamwatch.daemon.commands.answering import Answered, Asked, Commands
 from streamwatch.daemon.commands.parsing import CameraRequest, TeachRequest
 from streamwatch.daemon.commands.places import MOST_LOOKS, Places
 from streamwatch.daemon.instance import instance_id
-from streamwatch.daemon.problems import NOT_TAKEN_OVER, Problems, not_applied, not_seen
+from streamwatch.daemon.problems import (
+    NOT_TAKEN_OVER,
+    Problems,
+    not_applied,
+    not_listening,
+    not_seen,
+)
 from streamwatch.daemon.reloading import Followed, Reloading, keep
 from streamwatch.errors import StreamwatchError, UnavailableSetting
 from streamwatch.fleet.cluster import Cluster
 from streamwatch.fleet.controller import Controller
 from streamwatch.fleet.fitness import require_fit
 from streamwatch.fleet.ledger import Ledger
+from streamwatch.fleet.metrics import merged
 from streamwatch.fleet.telling import status_document, summed
 from streamwatch.paths import status_socket
 from streamwatch.publisher import STATS_SECONDS, Publisher
 from streamwatch.status import report, systemd
 from streamwatch.status.liveness import idle
 from streamwatch.web.app import Pages
+from streamwatch.web.server import Web
 from streamwatch.web.status_socket import StatusServer
 
 log = logging.getLogger(__name__)
@@ -94,10 +102,11 @@ class Fleet:
         self._pages = Pages(
             lambda: (*idle("the controller", self._turned_at, time.monotonic()),),
             lambda: self._is_ready,
-            bytes,
+            lambda: merged(self._controller.metrics()),
             self._status,
             lambda _: None,
         )
+        self._web = Web(self._pages, self._web_changed)
 
     def __enter__(self) -> Self:
         with ExitStack() as started:
@@ -105,6 +114,8 @@ class Fleet:
             started.callback(self._publisher.stop, DRAIN_SECONDS)
             self._ledger.start()
             started.callback(self._ledger.stop)
+            started.callback(self._web.close)
+            self._web.open(self._config.http)
             self._resources = started.pop_all()
         return self
 
@@ -208,10 +219,9 @@ class Fleet:
         changes = differences(self._config, config)
         if not changes:
             return Applied((), time.monotonic())
-        before = self._config.mqtt
-        if before != config.mqtt.model_copy(
-            update={key: getattr(before, key) for key in ("commands", "homeassistant", "outbox")}
-        ):
+        before = self._config
+        kept = {key: getattr(before.mqtt, key) for key in ("commands", "homeassistant", "outbox")}
+        if before.mqtt != config.mqtt.model_copy(update=kept):
             raise UnavailableSetting(
                 "mqtt", "a fleet keeps its broker and prefix while it runs; stop and start it"
             )
@@ -220,6 +230,8 @@ class Fleet:
         logs.set_up(config.log.level, config.log.format)
         self._publisher.reconfigure(config.mqtt, config.snapshots, None)
         self._config = config
+        if before.http != config.http:
+            self._web.change(before.http, config.http)
         self._controller.change(config)
         self._publisher.forget(gone, ())
         self._declare()
@@ -256,6 +268,13 @@ class Fleet:
             log.error("%s", line)
         self._problems.begin("file", not_applied(outcome))
         self._declare()
+
+    def _web_changed(self) -> None:
+        problem = self._web.problem
+        if problem is not None:
+            self._problems.begin("http", not_listening(problem))
+        elif self._problems.end("http"):
+            self._reloading.do(self._declare)
 
     def _on_cut_off(self, cut_off: bool) -> None:
         if cut_off:

@@ -7,8 +7,10 @@ follow on each other.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.request import urlopen
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.parts.fleet import CAMERAS, PATIENCE_SECONDS, Scene
 
@@ -76,6 +78,21 @@ def test_status_tells_of_all_workers(scene: Scene) -> None:
     assert found["problems"] == []
     info = scene.subscriber.of(f"{scene.prefix}/info")[-1].json
     assert info["workers"].keys() == {"one", "two"}
+
+
+def test_metrics_are_told_by_worker(scene: Scene) -> None:
+    scene.wait_until_spread("one", "two")
+    with urlopen(f"http://127.0.0.1:{scene.http_port}/metrics", timeout=PATIENCE_SECONDS) as reply:
+        text = reply.read().decode()
+    frames = {
+        (sample.labels["camera"], sample.labels["worker"])
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "streamwatch_camera_online"
+    }
+    assert frames == {*scene.owners().items()}
+    with urlopen(f"http://127.0.0.1:{scene.http_port}/healthz", timeout=PATIENCE_SECONDS) as reply:
+        assert reply.read().strip() == b"ok"
 
 
 def test_a_killed_worker_is_replaced(scene: Scene) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import av
 import psutil
 
-from tests.parts import STREET_CLIP
+from tests.parts import STREET_CLIP, free_port
 from tests.parts.daemon import private_environment
 from tests.parts.mosquitto import Mosquitto, Subscriber
 from tests.parts.ray_cluster import FleetController, RayCluster
@@ -38,6 +38,7 @@ class Scene:
         self._stack = ExitStack()
         self._kept = threading.Event()
         self.prefix = "fleet"
+        self.http_port = free_port()
 
     def __enter__(self) -> Scene:
         with ExitStack() as stack:
@@ -67,6 +68,7 @@ class Scene:
                 "topic_prefix": self.prefix,
                 "commands": True,
             },
+            "http": {"port": self.http_port},
             "detector": {"model": "toybox"},
             "cameras": {name: dict(camera) for name in CAMERAS},
             "watches": {
