@@ -163,6 +163,10 @@ class Cluster:
         )
         return Handle(actor)
 
+    def shared(self, value: Any) -> Any:
+        """What stands for a value in calls, so that it travels to each node once."""
+        return self._ray.put(value)
+
     def done(self, calls: Mapping[Any, Call], patience_seconds: float) -> list[Any]:
         """The keys of those that are done, as soon as one is."""
         if not calls:

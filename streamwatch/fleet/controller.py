@@ -104,6 +104,7 @@ class Controller:
     ) -> None:
         self._config = config
         self._cluster = cluster
+        self._shared = cluster.shared(config)
         self._publisher = publisher
         self._ledger = ledger
         self._members: dict[str, Member] = {}
@@ -243,10 +244,11 @@ class Controller:
             return
         gone = self._config.cameras.keys() - newest.cameras.keys()
         self._config = newest
+        self._shared = self._cluster.shared(newest)
         for camera in gone:
             self._at.pop(camera, None)
         for member in self.workers.values():
-            self._call(("change", member.name), member, "change", newest, self._epoch)
+            self._call(("change", member.name), member, "change", self._shared, self._epoch)
         self._changed = True
 
     # --- workers ----------------------------------------------------------------------------------
@@ -352,7 +354,7 @@ class Controller:
             raise StreamwatchError(TAKEN_OVER)
         self._epoch = max(self._epoch, hello.epoch + (not self._has_planned))
         member.state = "beginning"
-        self._call(("begin", member.name), member, "begin", self._config, self._epoch)
+        self._call(("begin", member.name), member, "begin", self._shared, self._epoch)
 
     def _take_beginning(self, member: Member, answer: Hello | Refusal) -> None:
         if isinstance(answer, Refusal):

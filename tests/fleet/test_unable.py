@@ -105,6 +105,9 @@ class OneNode:
     def _news(self) -> News | Lost:
         return self.hello if isinstance(self.hello, Lost) else News(cameras=self.hello.cameras)
 
+    def shared(self, value: object) -> object:
+        return value
+
     def done(self, calls: Mapping[Any, Any], _patience_seconds: float) -> list[Any]:
         return [*calls]
 
