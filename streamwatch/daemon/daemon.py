@@ -102,6 +102,7 @@ class Daemon:
                 config,
                 lambda: self._publisher,
                 lambda: self._pipeline,
+                lambda: self._learning,
                 apply=self._apply,
                 unknown=self._unknown,
                 encode=self._encode,

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,8 @@ from typing import Any, Protocol, TypeVar
 from streamwatch.config import Config
 from streamwatch.daemon.changing import Applied, Changing, Outcome, Then
 from streamwatch.errors import StreamwatchError, foreseen
+from streamwatch.learning.learning import Learning
+from streamwatch.learning.rows import NotUnderstood
 from streamwatch.pipeline.pipeline import Moved, Setup
 from streamwatch.publisher import Publisher
 from streamwatch.records import Event, Remembered
@@ -45,6 +47,15 @@ class Place:
 
     worker: str
     folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Of cameras that were left to another: their open visits, and what is learnt of each as
+    `Learning.of_camera` gives it."""
+
+    visits: Mapping[str, tuple[Event, ...]] = field(default_factory=dict)
+    learnt: Mapping[str, str] = field(default_factory=dict)
 
 
 class Apply(Protocol):
@@ -74,6 +85,7 @@ class Part(Changing):
         config: Config,
         publisher: Callable[[], Publisher],
         pipeline: Callable[[], Openers],
+        learning: Callable[[], Learning],
         *,
         apply: Apply,
         unknown: Callable[[Config], Sequence[str]],
@@ -89,6 +101,7 @@ class Part(Changing):
         self._apply_part = apply
         self._publisher = publisher
         self._pipeline = pipeline
+        self._learning = learning
         self._newest = config
         self._opened: Setup | None = None
         """Prepared for cameras that are about to come, and reads them already."""
@@ -120,14 +133,26 @@ class Part(Changing):
         """Read these cameras already, which are about to come; done when they give frames."""
         return self._asked(partial(self._open, frozenset(cameras)))
 
+    def learnt(self, camera: str) -> str:
+        """What is learnt of a camera, as text."""
+        return self._learning().of_camera(camera)
+
     def take(
-        self, cameras: Collection[str], visits: Iterable[Event], *, resend: bool
+        self,
+        cameras: Collection[str],
+        visits: Iterable[Event],
+        learnt: Mapping[str, str] | None = None,
+        *,
+        resend: bool,
     ) -> Future[Applied]:
         """Watch these cameras too, going on with their visits; with `resend` the last event of each
-        is published again, which the worker that had it perhaps did not."""
-        return self._asked(partial(self._take, frozenset(cameras), tuple(visits), resend=resend))
+        is published again, which the worker that had it perhaps did not. What is `learnt` of a
+        camera replaces what is known of it here."""
+        return self._asked(
+            partial(self._take, frozenset(cameras), tuple(visits), learnt or {}, resend=resend)
+        )
 
-    def release(self, cameras: Collection[str]) -> Future[Mapping[str, tuple[Event, ...]]]:
+    def release(self, cameras: Collection[str]) -> Future[Left]:
         """Leave these cameras to another; gives their open visits once all told of them is sent."""
         return self._asked(partial(self._release, frozenset(cameras), drain=True))
 
@@ -240,11 +265,20 @@ class Part(Changing):
         self.later(UNTAKEN_SECONDS, partial(self._discard_untaken, prepared))
         pipeline.open(prepared, OPEN_SECONDS)
 
-    def _take(self, cameras: frozenset[str], visits: tuple[Event, ...], *, resend: bool) -> Applied:
+    def _take(
+        self,
+        cameras: frozenset[str],
+        visits: tuple[Event, ...],
+        learnt: Mapping[str, str],
+        *,
+        resend: bool,
+    ) -> Applied:
         cameras = cameras & self._running.cameras.keys() - self.cameras
         if not cameras:
             return Applied((), time.monotonic())
         come = [visit for visit in visits if visit.camera in cameras]
+        for camera in cameras & learnt.keys():
+            self._learn(camera, learnt[camera])
         publisher = self._publisher()
         since = time.monotonic()
         publisher.adopt(cameras, come, resend=resend)
@@ -269,17 +303,23 @@ class Part(Changing):
         )
         return applied
 
-    def _release(self, cameras: frozenset[str], *, drain: bool) -> Mapping[str, tuple[Event, ...]]:
+    def _learn(self, camera: str, text: str) -> None:
+        try:
+            self._learning().take_over(text)
+        except NotUnderstood as error:
+            log.warning("what another worker has learnt of %s is not taken over: %s", camera, error)
+
+    def _release(self, cameras: frozenset[str], *, drain: bool) -> Left:
         cameras &= self.cameras
         if not cameras:
-            return {}
+            return Left()
         rest = self.cameras - cameras
         applied = self._applied(part_of(self._running, rest), Moved(leave=cameras))
         self.cameras = rest
         publisher = self._publisher()
         if drain and publisher.connected:
             publisher.flush(DRAIN_SECONDS)
-        return applied.left
+        return Left(applied.left, {camera: self.learnt(camera) for camera in cameras})
 
     def _lose(self, camera: str, noticed: float) -> None:
         if self._taken_at.get(camera, 0.0) > noticed:
@@ -291,7 +331,7 @@ class Part(Changing):
             self.later(LOSE_AGAIN_SECONDS, partial(self._lose, camera, noticed))
             return
         with self._orphans_lock:
-            self._orphans |= {visit.id: visit for visit in left.get(camera, ())}
+            self._orphans |= {visit.id: visit for visit in left.visits.get(camera, ())}
 
     def _applied(self, config: Config, moved: Moved | None = None) -> Applied:
         if self._opened is not None and self._opened.config == config:

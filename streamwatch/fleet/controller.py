@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from streamwatch import __version__
 from streamwatch.config import Config, listing
+from streamwatch.daemon.part import Left
 from streamwatch.errors import StreamwatchError
 from streamwatch.fleet.calls import Hello, News, Refusal
 from streamwatch.fleet.cluster import Call, Cluster, Handle, Lost, Node, Unable
@@ -111,6 +112,9 @@ class Controller:
         self._calls: dict[Pending | Move, Call] = {}
         self._at: dict[str, str] = {}
         """Each camera's worker; those on their way have none."""
+        self._learnt: dict[str, str] = {}
+        """What is learnt of cameras, as it was when they were moved or taught last. A worker that
+        is lost can't say more."""
         self._nowhere: tuple[str, ...] = ()
         self._capacities: dict[str, float] = {}
         """The most frames a second that any worker managed on each hardware. A single figure
@@ -154,6 +158,11 @@ class Controller:
         if isinstance(answer, Refusal):
             raise StreamwatchError(answer.sentence)
         return answer
+
+    def note_learnt(self, camera: str) -> None:
+        """Keep what is learnt of a camera, for the worker that has it next; from another thread."""
+        with suppress(StreamwatchError):
+            self._learnt[camera] = self.ask(camera, "learnt", camera)
 
     def metrics(self) -> dict[str, bytes]:
         """The text for Prometheus of each worker that answers soon, from another thread."""
@@ -560,7 +569,8 @@ class Controller:
         move.until = time.monotonic() + STEP_SECONDS
         self._publisher.give(dict.fromkeys(move.cameras, move.taker.name))
         self._publisher.flush(ACKNOWLEDGED_SECONDS)
-        self._call(move, move.taker, "take", [*move.cameras], visits, resend, self._epoch)
+        learnt = {camera: self._learnt[camera] for camera in move.cameras & self._learnt.keys()}
+        self._call(move, move.taker, "take", [*move.cameras], visits, learnt, resend, self._epoch)
 
     def _go_on(self, move: Move, call: Call) -> None:
         try:
@@ -580,7 +590,7 @@ class Controller:
                 else:
                     self._put_back(move)
             case "release":
-                self._released(move, {} if failed else answer, failed=failed)
+                self._released(move, Left() if failed else answer, failed=failed)
             case "take":
                 if isinstance(answer, Refusal):
                     self._complain(move.taker, answer.sentence)
@@ -588,10 +598,11 @@ class Controller:
                     self._at |= dict.fromkeys(move.cameras, move.taker.name)
                 self._changed = True
 
-    def _released(self, move: Move, left: Mapping[str, tuple[Event, ...]], *, failed: bool) -> None:
+    def _released(self, move: Move, left: Left, *, failed: bool) -> None:
         """What was left is handed on; what was not, or not in time, comes from the broker."""
-        handed = [event for events in left.values() for event in events]
-        lost = [camera for camera in move.cameras if camera not in left]
+        self._learnt |= left.learnt
+        handed = [event for events in left.visits.values() for event in events]
+        lost = [camera for camera in move.cameras if camera not in left.visits]
         visits = [*handed, *self._ledger.visits(lost)]
         self._give(move, visits, resend=failed or bool(lost))
 
@@ -608,7 +619,7 @@ class Controller:
                 continue
             del self._calls[move]
             if move.step == "release":
-                self._released(move, {}, failed=True)
+                self._released(move, Left(), failed=True)
                 continue
             log.warning("worker %s does not answer", move.taker.name)
             self._lose(move.taker)

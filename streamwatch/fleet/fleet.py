@@ -252,6 +252,8 @@ class Fleet:
         def ask() -> None:
             try:
                 answer = self._controller.ask(camera, "ask", asked.command)
+                if isinstance(request, TeachRequest):
+                    self._controller.note_learnt(camera)
             except Exception as error:
                 self._reloading.do(partial(asked.refuse_because_of, error))
             else:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from streamwatch.config import Config
     from streamwatch.daemon.commands.answering import Answered
     from streamwatch.daemon.daemon import Daemon
+    from streamwatch.daemon.part import Left
     from streamwatch.publisher import Command
 
 log = logging.getLogger(__name__)
@@ -87,19 +88,22 @@ class Worker:
         """Read cameras that are about to come; returns when they give frames."""
         return self._answered(lambda: self._running.part.open(cameras).result(), epoch)
 
-    def release(
-        self, cameras: Collection[str], epoch: int
-    ) -> Mapping[str, tuple[Event, ...]] | Refusal:
-        """Leave cameras to others; gives their open visits."""
+    def release(self, cameras: Collection[str], epoch: int) -> Left | Refusal:
+        """Leave cameras to others; gives their open visits, and what is learnt of them."""
         return self._answered(lambda: self._running.part.release(cameras).result(), epoch)
 
     def take(
-        self, cameras: Collection[str], visits: Sequence[Event], resend: bool, epoch: int
+        self,
+        cameras: Collection[str],
+        visits: Sequence[Event],
+        learnt: Mapping[str, str],
+        resend: bool,
+        epoch: int,
     ) -> Refusal | None:
         """Watch cameras, going on with their visits. See `Part.take`."""
 
         def take() -> None:
-            self._running.part.take(cameras, visits, resend=resend).result()
+            self._running.part.take(cameras, visits, learnt, resend=resend).result()
 
         return self._answered(take, epoch)
 
@@ -115,6 +119,10 @@ class Worker:
     def ask(self, command: Command, epoch: int) -> Answered | Refusal:
         """Carry out a command that concerns a camera here, or its alerts."""
         return self._answered(lambda: self._running.ask(command).result(), epoch)
+
+    def learnt(self, camera: str, epoch: int) -> str | Refusal:
+        """What is learnt of a camera, as text for `take`."""
+        return self._answered(lambda: self._running.part.learnt(camera), epoch)
 
     def metrics(self) -> bytes:
         """In the text format of Prometheus; empty before it has begun."""

@@ -11,6 +11,7 @@ import pytest
 
 from streamwatch.config import Config
 from streamwatch.daemon.daemon import Daemon
+from streamwatch.daemon.part import Left
 from streamwatch.errors import StreamwatchError
 from streamwatch.pipeline.pipeline import Setup
 from streamwatch.records import Event
@@ -38,13 +39,13 @@ def captures() -> set[str]:
 def test_what_it_has_not_got_it_does_not_take_or_release(bench: Bench, worker: Daemon) -> None:
     part = worker.part
     assert got(part.take(["gate"], [new_event(camera="gate")], resend=True)).changes == ()
-    assert got(part.release(["porch", "gate"])) == {}
+    assert got(part.release(["porch", "gate"])) == Left()
     bench.give("porch", "one")
     got(part.take(["porch"], [], resend=False))
     assert got(part.take(["porch"], [], resend=False)).changes == ()
     wait_until(lambda: bench.types() == ["new"])
-    assert got(part.release(["porch"])).keys() == {"porch"}
-    assert got(part.release(["porch"])) == {}
+    assert got(part.release(["porch"])).visits.keys() == {"porch"}
+    assert got(part.release(["porch"])) == Left()
     assert part.cameras == frozenset()
 
 
@@ -212,7 +213,7 @@ def test_a_camera_that_moves_again_and_again_has_one_visit(bench: Bench) -> None
             left = got(part.release(["porch"]))
             part, other = other, part
             bench.give("porch", name)
-            got(part.take(["porch"], left["porch"], resend=False))
+            got(part.take(["porch"], left.visits["porch"], resend=False))
         bench.detector.there = False
         wait_until(lambda: bench.types()[-1:] == ["end"])
     assert {id for id, _, _ in bench.events()} == {visit}
@@ -267,7 +268,7 @@ def test_each_visit_is_told_once_however_its_camera_moves(
                 left = got(giver.part.release([camera]))
                 wait_until(lambda giver=giver: not giver._publisher.waiting)  # type: ignore[misc]
                 bench.give(camera, name)
-                got(taker.part.take([camera], left[camera], resend=False))
+                got(taker.part.take([camera], left.visits[camera], resend=False))
                 at[camera] = taker
 
         for _ in range(25):

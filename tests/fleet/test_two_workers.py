@@ -16,6 +16,7 @@ from streamwatch.config import Config
 from streamwatch.daemon.daemon import Daemon
 from streamwatch.daemon.part import Place
 from streamwatch.detector.protocol import Running, View
+from streamwatch.learning.learning import Lesson
 from streamwatch.pipeline import pipeline as pipeline_module
 from streamwatch.publisher.visits import visits_of
 from streamwatch.records import Detection
@@ -149,9 +150,9 @@ def test_a_camera_moves_with_its_visits(bench: Bench, workers: tuple[Daemon, Dae
 
     got(two.open(["porch"]))
     left = got(one.release(["porch"]))
-    assert [event.id for event in left["porch"]] == [visit]
+    assert [event.id for event in left.visits["porch"]] == [visit]
     bench.give("porch", "two")
-    got(two.take(["porch"], left["porch"], resend=False))
+    got(two.take(["porch"], left.visits["porch"], resend=False))
     assert not one.cameras
     assert two.cameras == {"porch"}
     time.sleep(2)  # longer than `leave`: it was seen again, or it would have ended by now
@@ -165,6 +166,23 @@ def test_a_camera_moves_with_its_visits(bench: Bench, workers: tuple[Daemon, Dae
     wait_until(lambda: bench.payloads("state/porch/car") == [b"OFF", b"ON", b"ON", b"OFF"])
     statuses = bench.payloads("cameras/porch/status")
     assert set(statuses[statuses.index(b"online") :]) == {b"online"}
+
+
+def test_what_was_taught_moves_with_the_camera(
+    bench: Bench, workers: tuple[Daemon, Daemon]
+) -> None:
+    one, two = (worker.part for worker in workers)
+    bench.give("porch", "one")
+    got(one.take(["porch"], [], resend=False))
+    wait_until(lambda: bench.types() == ["new"])
+    visit = bench.events()[0][0]
+    taught: Future[object] = Future()
+    workers[0]._learning.teach(visit, right=True, then=taught.set_result)
+    assert isinstance(got(taught), Lesson)
+    left = got(one.release(["porch"]))
+    bench.give("porch", "two")
+    got(two.take(["porch"], left.visits["porch"], left.learnt, resend=False))
+    assert [vote.visit.id for vote in workers[1]._learning.all_votes] == [visit]
 
 
 def test_what_a_worker_has_does_not_touch_what_another_has(
