@@ -20,7 +20,8 @@ from streamwatch.fleet.cluster import Call, Cluster, Handle, Lost, Node, Unable
 from streamwatch.fleet.ledger import Ledger
 from streamwatch.fleet.planning import Plan, plan
 from streamwatch.publisher import ErrorReport, Publisher
-from streamwatch.records import Event
+from streamwatch.records import Event, Remembered
+from streamwatch.watch.remembered import ends
 
 log = logging.getLogger(__name__)
 
@@ -94,10 +95,10 @@ Pending = tuple[Literal["hello", "begin", "change", "news", "settle"], str]
 
 
 class Controller:
-    """Owned by one thread, which calls `turn` again and again; `change` is for any thread.
+    """Owned by one thread, which calls `turn` again and again.
 
-    `publisher` is that of the fleet. `on_problem` is called with a sentence when a worker can't do
-    its part.
+    `publisher` and `ledger` are those of the fleet. Raises StreamwatchError once another controller
+    has taken over.
     """
 
     def __init__(
@@ -254,8 +255,11 @@ class Controller:
         gone = self._config.cameras.keys() - newest.cameras.keys()
         self._config = newest
         self._shared = self._cluster.shared(newest)
+        on_the_way = {camera for move in self._moves for camera in move.cameras}
+        self._bury(gone - self._at.keys() - on_the_way)
         for camera in gone:
             self._at.pop(camera, None)
+            self._learnt.pop(camera, None)
         for member in self.workers.values():
             self._call(("change", member.name), member, "change", self._shared, self._epoch)
         self._changed = True
@@ -299,7 +303,6 @@ class Controller:
         """Its cameras are nobody's until the next plan."""
         if member.state == "ready":
             log.warning("worker %s is lost", member.name)
-        if member.state == "ready":
             self._lost_at[member.name] = time.monotonic()
         member.state = "lost"
         member.try_again_at = time.monotonic() + AGAIN_SECONDS
@@ -537,6 +540,14 @@ class Controller:
             self._publisher.error(ErrorReport("camera", said, camera=camera))
         self._missing = missing
 
+    def _bury(self, cameras: Collection[str]) -> None:
+        """End the visits of cameras that were removed while no worker had them."""
+        if cameras:
+            visits = [Remembered(event, 0.0) for event in self._ledger.visits(cameras)]
+            self._publisher.end(ends(visits, "removed"))
+            pairs = {(visit.last.camera, visit.last.watch) for visit in visits}
+            self._publisher.forget(cameras, pairs)
+
     def _move(self, cameras: Sequence[str], giver: str | None, taker: Member) -> None:
         former = None if giver is None else self._members.get(giver)
         for camera in cameras:
@@ -568,7 +579,8 @@ class Controller:
         move.step = "take"
         move.until = time.monotonic() + STEP_SECONDS
         self._publisher.give(dict.fromkeys(move.cameras, move.taker.name))
-        self._publisher.flush(ACKNOWLEDGED_SECONDS)
+        if self._publisher.connected:
+            self._publisher.flush(ACKNOWLEDGED_SECONDS)
         learnt = {camera: self._learnt[camera] for camera in move.cameras & self._learnt.keys()}
         self._call(move, move.taker, "take", [*move.cameras], visits, learnt, resend, self._epoch)
 
@@ -590,21 +602,25 @@ class Controller:
                 else:
                     self._put_back(move)
             case "release":
-                self._released(move, Left() if failed else answer, failed=failed)
+                if failed:  # what the broker holds of them goes to whom the next plan says
+                    self._changed = True
+                else:
+                    self._released(move, answer)
             case "take":
                 if isinstance(answer, Refusal):
                     self._complain(move.taker, answer.sentence)
                 if not failed and move.taker.state == "ready":
-                    self._at |= dict.fromkeys(move.cameras, move.taker.name)
+                    there = move.cameras & self._config.cameras.keys()
+                    self._at |= dict.fromkeys(there, move.taker.name)
+                    self._bury(move.cameras - there)
                 self._changed = True
 
-    def _released(self, move: Move, left: Left, *, failed: bool) -> None:
-        """What was left is handed on; what was not, or not in time, comes from the broker."""
+    def _released(self, move: Move, left: Left) -> None:
+        """What was left is handed on; of a camera that was lost before it comes from the broker."""
         self._learnt |= left.learnt
         handed = [event for events in left.visits.values() for event in events]
         lost = [camera for camera in move.cameras if camera not in left.visits]
-        visits = [*handed, *self._ledger.visits(lost)]
-        self._give(move, visits, resend=failed or bool(lost))
+        self._give(move, [*handed, *self._ledger.visits(lost)], resend=bool(lost))
 
     def _put_back(self, move: Move) -> None:
         """They were not taken away yet."""
@@ -619,7 +635,7 @@ class Controller:
                 continue
             del self._calls[move]
             if move.step == "release":
-                self._released(move, Left(), failed=True)
+                self._changed = True
                 continue
             log.warning("worker %s does not answer", move.taker.name)
             self._lose(move.taker)

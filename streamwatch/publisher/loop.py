@@ -447,10 +447,11 @@ class PublisherLoop:
         pairs = [pair for pair in pairs if self._is_own(pair[0])]
         for camera in filter(self._is_own, cameras):
             self._delivery.clear(self._topics.camera_status(camera))
-            if self._delivery.retains(owner := self._topics.owner(camera)):
-                self._delivery.clear(owner)
             if self._kept is not None:
                 self._kept.forget(camera, self._topics)
+            elif self._delivery.retains(owner := self._topics.owner(camera)):
+                self._delivery.clear(owner)
+                self._delivery.clear(self._topics.visits(camera))
         self.alerts.forget(pairs, self._topics)
         if self._fence is not None:
             self._fence.disown(cameras)

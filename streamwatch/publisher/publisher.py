@@ -217,7 +217,7 @@ class Publisher:
         )
 
     def end(self, ends: Iterable[Event]) -> None:
-        """As a worker: publish the `end` of visits that nobody goes on with."""
+        """As a worker or a controller: publish the `end` of visits that nobody goes on with."""
         self._tasks.put(partial(self._loop.take_ends, tuple(ends)))
 
     def leave(self, cameras: Iterable[str]) -> None:

@@ -45,8 +45,6 @@ class KeptVisits:
     def adopt(self, cameras: Iterable[str], visits: Iterable[Event], topics: Topics) -> None:
         """Keep the visits of these cameras from now on; these another has begun."""
         for event in visits:
-            if event.sequence == 0:  # all that was told of it
-                event = replace(event, type="new")
             self._visits.setdefault(event.camera, {})[event.id] = event
         for camera in cameras:
             self._keep(camera, topics)

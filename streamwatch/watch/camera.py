@@ -159,7 +159,8 @@ class CameraWatches:
     def hand_over(self) -> tuple[Event, ...]:
         visits = self.open_visits()
         self.close("shutdown")
-        return visits
+        # All that was told of a visit with the sequence 0 is that it is new.
+        return tuple(replace(e, type="new") if e.sequence == 0 else e for e in visits)
 
     def lost(self, gone_seconds: float) -> tuple[Event, ...]:
         return tuple(e for watch in self._watches.values() for e in watch.lost(gone_seconds))

@@ -116,6 +116,11 @@ class RayCluster:
             return [raylet, *raylet.children(recursive=True)]
         return []
 
+    def head_processes(self) -> list[psutil.Process]:
+        """Those of the head, before any node was added; without the one that was asked to start
+        it."""
+        return psutil.Process(self._process.pid).children(recursive=True)
+
     def _ask(self, **question: Any) -> Any:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(question).encode() + b"\n")

@@ -88,7 +88,12 @@ class Worker:
         there = self.visits.pop(camera)
         self._declare()
         assert self.publisher.flush(20)
-        return [update_event(e.id, e.sequence, camera=camera) for e in there.values()]
+        return [
+            update_event(e.id, e.sequence, camera=camera)
+            if e.sequence
+            else new_event(id=e.id, camera=camera)
+            for e in there.values()
+        ]
 
     def _declare(self) -> None:
         self.publisher.declare(self.visits, [pair for pair in PAIRS if pair[0] in self.visits])
