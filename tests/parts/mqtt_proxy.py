@@ -18,7 +18,8 @@ class MqttProxy:
 
     `takes` is asked for the topic of each message of a client: if it says no, the connection is
     closed instead. With `cut_after` each connection is cut after so many seconds. With `mute` no
-    acknowledgement is passed back. All may be changed at any time.
+    acknowledgement is passed back, and while it is `down` nobody gets a connection. All may be
+    changed at any time.
     """
 
     def __init__(self, port: int) -> None:
@@ -26,6 +27,7 @@ class MqttProxy:
         self.takes: Callable[[str], bool] = lambda _: True
         self.cut_after: float | None = None
         self.mute = False
+        self.down = False
         self.connects = 0
         self._broker = port
         self._server = socket.create_server((self.host, 0))
@@ -59,6 +61,9 @@ class MqttProxy:
                 client, _ = self._server.accept()
             except OSError:
                 return
+            if self.down:
+                client.close()
+                continue
             try:
                 broker = socket.create_connection((self.host, self._broker), timeout=5)
             except OSError:

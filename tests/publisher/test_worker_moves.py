@@ -133,7 +133,7 @@ class Bench:
         assert publisher.wait_connected(20)
         status = f"{self.prefix}/workers/{worker.name}/status"
         self.subscriber.wait_for_payload(status, b"online")
-        worker.link.takes = lambda _: False
+        worker.link.down = True
         worker.cut()
         self.subscriber.wait_for_payload(status, b"offline")
         lost = [camera for camera, owner in self.owners.items() if owner is worker]
@@ -147,7 +147,7 @@ class Bench:
             for _ in range(3):
                 worker.see(camera, chance)
                 taker.see(camera, chance)
-        worker.link.takes = lambda _: True
+        worker.link.down = False
         assert publisher.wait_connected(20)
         wait_until(lambda: set(worker.lost) >= set(lost))
         worker.lost.clear()

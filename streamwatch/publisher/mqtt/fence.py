@@ -132,6 +132,7 @@ class Fence:
         return True
 
     def _subscribe(self, connection: Connection, topics: Sequence[str]) -> None:
-        self._subscription = connection.subscribe(topics, retained=True, qos=1)
+        # With QoS 1 the broker would repeat what it could not deliver on a former connection.
+        self._subscription = connection.subscribe(topics, retained=True, qos=0)
         if self._subscription is not None:
             self._asked |= dict.fromkeys(topics, self._subscription)
