@@ -12,14 +12,14 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.parts.fleet import CAMERAS, PATIENCE_SECONDS, Scene
+from tests.parts.fleet import PATIENCE_SECONDS, Scene
 
 pytestmark = pytest.mark.slow(seconds=80)
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    with Scene(tmp_path_factory.mktemp("fleet")) as scene:
+    with Scene(tmp_path_factory.mktemp("fleet"), ("porch", "yard")) as scene:
         yield scene
 
 
@@ -31,7 +31,7 @@ def test_two_workers_share_the_cameras(scene: Scene) -> None:
 
 def test_commands_are_carried_out_by_the_worker_of_the_camera(scene: Scene) -> None:
     scene.wait_until_spread("one", "two")
-    for camera in CAMERAS:
+    for camera in scene.cameras:
         answer = scene.command("snapshot", {"id": camera, "camera": camera})
         assert answer["ok"], answer
         assert answer["result"]["camera"] == camera
@@ -51,14 +51,16 @@ def test_an_edit_takes_effect_on_all_cameras(scene: Scene) -> None:
         assert answer["ok"], answer
         assert answer["result"]["changes"] == [f"watch {watch} added"]
     scene.wait_until(
-        lambda: all(scene.subscriber.of(f"{scene.prefix}/state/{camera}/cat") for camera in CAMERAS)
+        lambda: all(
+            scene.subscriber.of(f"{scene.prefix}/state/{camera}/cat") for camera in scene.cameras
+        )
     )
     assert scene.command("watch/remove", "ball")["ok"]
     assert scene.command("watch/remove", "cat")["ok"]
     scene.wait_until(
         lambda: all(
             scene.subscriber.of(f"{scene.prefix}/state/{camera}/cat")[-1].payload == b""
-            for camera in CAMERAS
+            for camera in scene.cameras
         )
     )
     assert scene.faults() == []
@@ -69,8 +71,8 @@ def test_status_tells_of_all_workers(scene: Scene) -> None:
     scene.wait_until(lambda: scene.stats_of_all())
     found = scene.status_document()
     assert found["workers"].keys() == {"one", "two"}
-    assert sum(worker["cameras"] for worker in found["workers"].values()) == len(CAMERAS)
-    assert found["cameras"].keys() == {*CAMERAS}
+    assert sum(worker["cameras"] for worker in found["workers"].values()) == len(scene.cameras)
+    assert found["cameras"].keys() == {*scene.cameras}
     for name, camera in found["cameras"].items():
         assert camera["status"] == "online"
         assert camera["worker"] == scene.owners()[name]
@@ -149,7 +151,7 @@ def test_a_new_controller_takes_over(scene: Scene) -> None:
 def test_a_clean_stop_ends_all_visits(scene: Scene) -> None:
     assert scene.controller.terminate() == 0
     scene.subscriber.wait_for_payload(f"{scene.prefix}/status", b"offline", PATIENCE_SECONDS)
-    for camera in CAMERAS:
+    for camera in scene.cameras:
         events = scene.events(camera)
         begun = {event["id"] for event in events if event["type"] == "new"}
         assert begun == {event["id"] for event in events if event["type"] == "end"}

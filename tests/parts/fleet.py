@@ -33,7 +33,8 @@ PATIENCE_SECONDS = 120.0
 class Scene:
     """A running fleet of the workers `one` and `two`, and everything it has published."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cameras: Sequence[str] = CAMERAS) -> None:
+        self.cameras = cameras
         self._folder = folder
         self._stack = ExitStack()
         self._kept = threading.Event()
@@ -70,7 +71,7 @@ class Scene:
             },
             "http": {"port": self.http_port},
             "detector": {"model": "toybox"},
-            "cameras": {name: dict(camera) for name in CAMERAS},
+            "cameras": {name: dict(camera) for name in self.cameras},
             "watches": {
                 prompt.replace(" ", "-"): {"prompt": prompt, "leave": "3s"} for prompt in PROMPTS
             },
@@ -115,13 +116,14 @@ class Scene:
         self.wait_until(
             lambda: (
                 {*self.owners().values()} == {*workers}
-                and self.owners().keys() == {*CAMERAS}
-                and all(self.status(camera) == "online" for camera in CAMERAS)
+                and self.owners().keys() == {*self.cameras}
+                and all(self.status(camera) == "online" for camera in self.cameras)
             )
         )
 
-    def wait_for_alerts(self, cameras: Sequence[str] = CAMERAS) -> None:
+    def wait_for_alerts(self, cameras: Sequence[str] = ()) -> None:
         """Wait until each of these cameras has told of something that begins now."""
+        cameras = cameras or self.cameras
         before = {camera: len(self._news(camera)) for camera in cameras}
         self.wait_until(lambda: all(len(self._news(camera)) > before[camera] for camera in cameras))
 
@@ -140,7 +142,7 @@ class Scene:
     def stats_of_all(self) -> bool:
         """Whether the newest `P/stats` has all cameras."""
         found = self.subscriber.of(f"{self.prefix}/stats")
-        return bool(found) and found[-1].json["cameras"].keys() == {*CAMERAS}
+        return bool(found) and found[-1].json["cameras"].keys() == {*self.cameras}
 
     def status_document(self) -> Any:
         """What `streamwatch status --json` prints for the controller."""
@@ -160,7 +162,7 @@ class Scene:
         while not true():
             ended = self.controller.process.poll() is not None
             if ended or time.monotonic() > deadline:
-                statuses = {camera: self.status(camera) for camera in CAMERAS}
+                statuses = {camera: self.status(camera) for camera in self.cameras}
                 raise AssertionError(f"{self.owners()} {statuses}\n{self.controller.log}")
             time.sleep(0.05)
 
@@ -177,7 +179,7 @@ class Scene:
     def faults(self) -> list[str]:
         """Visits without exactly one `new`, with two different `end`, or with a gap."""
         faults = []
-        for camera in CAMERAS:
+        for camera in self.cameras:
             visits: dict[str, dict[int, str]] = defaultdict(dict)
             for event in self.events(camera):
                 there = visits[event["id"]]

@@ -24,7 +24,7 @@ class Line:
 
     def subscribe(self, filters: Sequence[str], *, retained: bool, qos: int) -> int | None:
         assert retained
-        assert qos == 1
+        assert qos == 0
         if not self._subscribes:
             return None
         self.filters += filters
