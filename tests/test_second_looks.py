@@ -195,15 +195,15 @@ def test_hold_keeps_back_what_a_dead_process_can_not_look_at(
 
 
 def test_its_process_ends_with_the_pipeline_and_with_the_last_watch_that_needs_it() -> None:
-    with Pipeline(of_clip("require", "dog"), publish=lambda _: None) as pipeline:
+    with Pipeline(of_clip("require", "dog", loop=True), publish=lambda _: None) as pipeline:
         first = tower_of(pipeline.current).pid
         assert first is not None
-        kept = pipeline.prepare(of_clip("note", "dog", "cat"))
+        kept = pipeline.prepare(of_clip("note", "dog", "cat", loop=True))
         pipeline.exchange(kept)
         assert tower_of(pipeline.current).pid == first
-        pipeline.exchange(pipeline.prepare(of_clip("off", "dog", "cat")))
+        pipeline.exchange(pipeline.prepare(of_clip("off", "dog", "cat", loop=True)))
         wait_until(lambda: not psutil.pid_exists(first))
-        pipeline.exchange(pipeline.prepare(of_clip("require", "dog")))
+        pipeline.exchange(pipeline.prepare(of_clip("require", "dog", loop=True)))
         last = tower_of(pipeline.current).pid
         assert last is not None
     wait_until(lambda: not psutil.pid_exists(last))
