@@ -200,7 +200,7 @@ def bench(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Bench]:
         assert [worker.publisher.failure for worker in workers] == [None, None]
 
 
-@pytest.mark.parametrize("seed", [4, 14, 27])
+@pytest.mark.parametrize("seed", [4, 14])
 def test_each_visit_is_told_once_whatever_happens_to_its_camera(bench: Bench, seed: int) -> None:
     chance = random.Random(seed)
     steps: list[Callable[[], None]] = []
