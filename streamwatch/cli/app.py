@@ -27,7 +27,13 @@ from streamwatch.cli.endings import (
     fail_at,
     require_runnable,
 )
-from streamwatch.cli.options import ConfigOption, JsonOption, VerboseOption, cameras_of_config
+from streamwatch.cli.options import (
+    ConfigOption,
+    JsonOption,
+    LastGoodOption,
+    VerboseOption,
+    cameras_of_config,
+)
 from streamwatch.cli.signals import (
     INTERRUPTED,
     interrupted_by_signals,
@@ -93,13 +99,7 @@ def _options(
 @app.command(cls=Command)
 def run(
     config: ConfigOption = None,
-    last_good: Annotated[
-        bool,
-        typer.Option(
-            "--last-good",
-            help="If the configuration is wrong, run the last one that was right.",
-        ),
-    ] = False,
+    last_good: LastGoodOption = False,
     _verbose: VerboseOption = False,
 ) -> None:
     """Run the daemon until it is stopped (SIGTERM, Ctrl-C) or all its files have ended.
@@ -164,13 +164,7 @@ def fleet(
             "--insecure", help="Allow a cluster without a token, where anybody may run anything."
         ),
     ] = False,
-    last_good: Annotated[
-        bool,
-        typer.Option(
-            "--last-good",
-            help="If the configuration is wrong, run the last one that was right.",
-        ),
-    ] = False,
+    last_good: LastGoodOption = False,
     _verbose: VerboseOption = False,
 ) -> None:
     """Run one configuration on all machines of a Ray cluster, until it is stopped.

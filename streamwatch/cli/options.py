@@ -35,6 +35,12 @@ VerboseOption = Annotated[
     typer.Option("-v", "--verbose", callback=be_verbose, help="Log everything, on stderr."),
 ]
 
+LastGoodOption = Annotated[
+    bool,
+    typer.Option(
+        "--last-good", help="If the configuration is wrong, run the last one that was right."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 
 

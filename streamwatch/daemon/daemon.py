@@ -358,7 +358,7 @@ class Daemon:
             self._publish(event)
             log_event(event)
         pairs = {(visit.last.camera, visit.last.watch) for visit in remembered}
-        self._publisher.forget((), pairs - _pairs(self._pipeline.current.config))
+        self._publisher.forget((), pairs - self._pipeline.current.config.pairs)
 
     def _publish(self, event: Event) -> None:
         self._publisher.event(event)
@@ -389,7 +389,7 @@ class Daemon:
             self._problems.end("compiling")
         elif not self._problems.lasts("compiling"):
             self._problems.begin("compiling", not_compiled(problem))
-        self._publisher.declare(setup.config.cameras, _pairs(setup.config))
+        self._publisher.declare(setup.config.cameras, setup.config.pairs)
         if self._part is None:
             self._publisher.announce(report.roster(setup.config))
         self._publisher.info(
@@ -444,7 +444,7 @@ class Daemon:
         exchanged = self._pipeline.exchange(prepared, moved)
         leave = () if moved is None else moved.leave
         self._supervision.leave(leave)
-        gone = _pairs(before) - _pairs(config)
+        gone = before.pairs - config.pairs
         self._supervision.forget(
             before.cameras.keys() - config.cameras.keys() - {*leave},
             {pair for pair in gone if pair[0] not in leave},
@@ -593,12 +593,3 @@ def _names(config: Config) -> Names:
         {name: watch.name for name, watch in config.watches.items()},
         config.zone,
     )
-
-
-def _pairs(config: Config) -> set[tuple[str, str]]:
-    """Every (camera, watch) that has a state."""
-    return {
-        (camera, watch)
-        for camera, watches in config.watches_by_camera().items()
-        for watch in watches
-    }

@@ -76,7 +76,6 @@ class Member:
     offline_since: float | None = None
     try_again_at: float = float("inf")
     news: News = field(default_factory=News)
-    pid: int = 0
 
 
 @dataclass(eq=False)
@@ -381,7 +380,6 @@ class Controller:
         fastest = self._capacities.get(answer.hardware, 1.0)
         self._capacities[answer.hardware] = max(fastest, answer.capacity or 1.0)
         member.lacks = answer.lacks
-        member.pid = answer.pid
         for camera in answer.cameras:  # a controller before this one has given it these
             self._at.setdefault(camera, member.name)
         log.info(

@@ -182,10 +182,8 @@ class Fleet:
 
     def _declare(self) -> None:
         config = self._config
-        watched = config.watches_by_camera()
-        pairs = [(camera, watch) for camera, watches in watched.items() for watch in watches]
         if self._controller.at:  # before that, it is not known yet which workers there are
-            self._publisher.declare(config.cameras, pairs, self._controller.known)
+            self._publisher.declare(config.cameras, config.pairs, self._controller.known)
         self._publisher.announce(report.roster(config))
         told = report.info(config, self._instance, None, self._started_at, self._problems.lasting)
         self._publisher.info(replace(told, workers=self._controller.described))

@@ -146,6 +146,12 @@ class Config(Settings):
                         found[camera][name] = watch
         return found
 
+    @property
+    def pairs(self) -> set[tuple[str, str]]:
+        """Every camera with each enabled watch that applies to it: what has a state."""
+        by_camera = self.watches_by_camera()
+        return {(camera, watch) for camera, watches in by_camera.items() for watch in watches}
+
     def cameras_of(self, watch: str) -> tuple[str, ...]:
         """The cameras a watch applies to: those of its `cameras` that have one of its `zones`."""
         settings = self.watches[watch]

@@ -44,16 +44,16 @@ from streamwatch.publisher.mqtt.client import make_client
 from streamwatch.tls import BadFile
 
 logger = logging.getLogger(__name__)
-SESSION_SECONDS = 60
-"""The will's delay is limited by the session's expiry, so the session is kept for this long."""
-MAX_PACKET_BYTES = 32_000_000
-"""The largest message that the broker sends us (MQTT 5): paho holds each in memory as a whole.
-Commands are far smaller, but retained pictures that are left over must still be found."""
 KEEPALIVE_SECONDS = 10
 """A frozen broker is noticed after one to two of these."""
 WILL_DELAY_SECONDS = 10
 """How long the broker waits before it publishes the will `offline`, so that a short interruption or
 a restart after a crash does not show."""
+SESSION_SECONDS = 60
+"""The will's delay is limited by the session's expiry, so the session is kept for this long."""
+MAX_PACKET_BYTES = 32_000_000
+"""The largest message that the broker sends us (MQTT 5): paho holds each in memory as a whole.
+Commands are far smaller, but retained pictures that are left over must still be found."""
 CONNECT_TIMEOUT_SECONDS = 5.0
 MIN_RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 5.0
