@@ -12,6 +12,7 @@ import psutil
 from streamwatch import __version__
 from streamwatch.config import Config, config_hash
 from streamwatch.publisher import ErrorReport
+from streamwatch.status.report import watch_fields
 
 _SUMS = {
     "detector": ("batches", "frames"),
@@ -103,19 +104,12 @@ def status_document(
         "cameras": cameras,
         "watches": {
             name: {
-                "prompts": list(watch.prompt),
-                "enabled": watch.enabled,
-                "open": {
-                    camera: open_visits[camera, name]
-                    for camera in config.cameras_of(name)
-                    if open_visits.get((camera, name))
-                },
-                "confidence": config.confidence_of(name),
+                **watch_fields(config, name, open_visits),
                 "confidence_by_camera": {},
                 "suggested_confidence": None,
                 "seen": {},
             }
-            for name, watch in config.watches.items()
+            for name in config.watches
         },
         "together": [],
         "problems": [problem.message for problem in problems],

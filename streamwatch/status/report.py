@@ -178,6 +178,23 @@ def metrics(
     )
 
 
+def watch_fields(
+    config: Config, name: str, open_visits: Mapping[tuple[str, str], int]
+) -> dict[str, Any]:
+    """Of a watch in the status document: its settings, and how many visits of it are open."""
+    watch = config.watches[name]
+    return {
+        "prompts": list(watch.prompt),
+        "enabled": watch.enabled,
+        "open": {
+            camera: open_visits[camera, name]
+            for camera in config.cameras_of(name)
+            if open_visits.get((camera, name))
+        },
+        "confidence": config.confidence_of(name),
+    }
+
+
 def status_document(
     pipeline: Pipeline,
     publisher: Publisher,
@@ -226,14 +243,7 @@ def status_document(
         "cameras": cameras,
         "watches": {
             name: {
-                "prompts": list(watch.prompt),
-                "enabled": watch.enabled,
-                "open": {
-                    camera: visits[camera, name]
-                    for camera in config.cameras_of(name)
-                    if visits.get((camera, name))
-                },
-                "confidence": config.confidence_of(name),
+                **watch_fields(config, name, visits),
                 "confidence_by_camera": learning.in_force(name),
                 "suggested_confidence": suggestions.get(name),
                 "seen": {
@@ -242,7 +252,7 @@ def status_document(
                     if subject.watch == name
                 },
             }
-            for name, watch in config.watches.items()
+            for name in config.watches
         },
         "together": [shown(pair) for pair in pairs(config, learnt)],
         "problems": [*stuck, *(problem.message for problem in problems)],
