@@ -186,7 +186,7 @@ def test_visits_that_nothing_goes_on_with_end_once(bench: Bench, worker: Daemon)
     ]
     assert told == [("old", "end", "restart"), ("gone", "end", "restart")]
     wait_until(lambda: bench.payloads("state/porch/dog")[-1:] == [b""])
-    assert bench.payloads("state/porch/car")[-1] == b"ON"
+    wait_until(lambda: bench.payloads("state/porch/car")[-1] == b"ON")
 
 
 def test_visits_of_a_camera_that_is_disabled_end(bench: Bench, worker: Daemon) -> None:

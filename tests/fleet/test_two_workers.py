@@ -198,7 +198,7 @@ def test_what_a_worker_has_does_not_touch_what_another_has(
     wait_until(lambda: bench.payloads("workers/one/status")[-1:] == [b"offline"])
     assert bench.events("porch")[-1][1:] == ("end", "shutdown")
     assert bench.types("yard") == ["new"]
-    assert bench.payloads("state/yard/car")[-1] == b"ON"
+    wait_until(lambda: bench.payloads("state/yard/car")[-1] == b"ON")
     assert not any(bench.payloads(topic) for topic in ("status", "info", "stats"))
 
 
