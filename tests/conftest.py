@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -37,15 +38,34 @@ if SIDE_BY_SIDE:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+WAITING = ("daemon", "doctor", "fleet", "page", "publisher", "source", "status", "web")
+"""The folders whose tests wait most of the time; those of the others keep the cores busy."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the slowest modules first, so that none runs alone at the end."""
-    if SIDE_BY_SIDE:
-        items.sort(key=_seconds, reverse=True)
+    """Run modules that wait beside those that calculate, and of both the slowest first, so that
+    none runs alone at the end."""
+    if not SIDE_BY_SIDE:
+        return
+    modules = sorted({item.path: _seconds(item) for item in items}.items(), key=lambda m: -m[1])
+    begins: dict[Path, float] = {}
+    for waiting in (False, True):
+        ours = [module for module in modules if _waits(module[0]) == waiting]
+        total = sum(seconds for _, seconds in ours)
+        before = 0
+        for path, seconds in ours:
+            begins[path] = before / total
+            before += seconds
+    items.sort(key=lambda item: begins[item.path])
 
 
 def _seconds(item: pytest.Item) -> int:
     slow = item.get_closest_marker("slow")
-    return slow.kwargs["seconds"] if slow else 0
+    return slow.kwargs["seconds"] if slow else 1
+
+
+def _waits(path: Path) -> bool:
+    return path.relative_to(Path(__file__).parent).parts[0] in WAITING
 
 
 @pytest.fixture(scope="session")

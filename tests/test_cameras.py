@@ -21,7 +21,7 @@ from tests.parts.web_cameras import encode, jpegs, live_hls, slow_mjpeg, snapsho
 from tests.test_end_to_end import ABSENT, PRESENT, STATUS, camera_status, config, events
 from tests.truth import Score, clip_seconds, score, street
 
-pytestmark = pytest.mark.slow(seconds=60)
+pytestmark = pytest.mark.slow(seconds=150)
 
 RECORDINGS: Mapping[str, Callable[[Path], Path]] = {
     "sideways": sideways,
@@ -35,7 +35,7 @@ def test_recordings_that_say_how_they_are_to_be_shown(
 ) -> None:
     """Turned, or with pixels that are not square; boxes are those of the upright picture."""
     cameras: dict[str, Any] = {
-        name: {"url": str(make(tmp_path / f"{name}.mp4")), "pace": False}
+        name: {"url": str(make(tmp_path / f"{name}.mp4")), "pace": False, "fps": 3}
         for name, make in RECORDINGS.items()
     }
     broker = start_mosquitto()

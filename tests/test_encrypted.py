@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from streamwatch.tls import client_context
-from tests.parts import STREET_CLIP
+from tests.parts import IMAGE_SIZE, STREET_CLIP
 from tests.parts.certificates import Authority
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon, private_environment
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
@@ -46,7 +46,7 @@ def configuration(
                 "port": broker.port,
                 "tls": {"ca": "ca.pem", "certificate": "client.pem"},
             },
-            "detector": {"model": "toybox", "device": "cpu"},
+            "detector": {"model": "toybox", "device": "cpu", "image_size": IMAGE_SIZE},
             "cameras": {"street": camera},
             "watches": {"truck": {"prompt": "truck"}},
         }

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.parts import STREET_CLIP, free_port
+from tests.parts import IMAGE_SIZE, STREET_CLIP, free_port
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon
 from tests.parts.mosquitto import (
     Mosquitto,
@@ -36,7 +36,7 @@ STATS = "streamwatch/stats"
 def config(broker: Mosquitto, cameras: Mapping[str, Any], *prompts: str) -> dict[str, Any]:
     return {
         "mqtt": {"host": broker.host, "port": broker.port},
-        "detector": {"model": "toybox", "device": "cpu"},
+        "detector": {"model": "toybox", "device": "cpu", "image_size": IMAGE_SIZE},
         "cameras": dict(cameras),
         "watches": {prompt.replace(" ", "-"): {"prompt": prompt} for prompt in prompts},
     }
@@ -60,7 +60,7 @@ def wait_for_topic(subscriber: Subscriber, topic: str, timeout: float = PATIENCE
     return subscriber.of(topic)[0].json
 
 
-pytestmark = pytest.mark.slow(seconds=150)
+pytestmark = pytest.mark.slow(seconds=180)
 
 
 @pytest.fixture
@@ -169,9 +169,10 @@ def check_order(prompt: str, received: Sequence[Received]) -> None:
 def test_each_visit_of_a_file_gives_one_alert_and_the_daemon_exits(
     tmp_path: Path, broker: Mosquitto
 ) -> None:
-    """Without pace: as fast as the detector can."""
+    """Without pace: as fast as the detector can. Its pictures are as large as by default."""
     cameras = {"street": {"url": str(STREET_CLIP), "pace": False}}
     settings = config(broker, cameras, *PRESENT, *ABSENT)
+    del settings["detector"]["image_size"]
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings) as daemon:
         subscriber.wait_for_payload(STATUS, b"online", PATIENCE_SECONDS)
         assert daemon.wait() == 0, daemon.log

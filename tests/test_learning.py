@@ -23,19 +23,20 @@ from streamwatch.learning.learnt import NearMiss
 from streamwatch.learning.pairs import pairs
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.records import Event
+from tests.parts import IMAGE_SIZE
 from tests.test_end_to_end import PRESENT
 from tests.truth import street
 from tests.truth.mistaken import DOG_WORDS, DOGS_AND_CATS, HAMSTER, HAMSTER_WORDS
 
-pytestmark = pytest.mark.slow(seconds=120)
+pytestmark = pytest.mark.slow(seconds=200)
 
-FPS = 5
+FPS = 3
 
 
 @cache
 def loaded() -> Detector:
     """For all passes, which need not load it again."""
-    return load_detector(DetectorSettings(model="toybox", device="cpu"))
+    return load_detector(DetectorSettings(model="toybox", device="cpu", image_size=IMAGE_SIZE))
 
 
 @dataclass
@@ -89,11 +90,13 @@ def room(tmp_path: Path) -> Room:
     return Room(tmp_path)
 
 
-def recording(clip: Path | str, room: Room, **watches: dict[str, Any]) -> Config:
+def recording(
+    clip: Path | str, room: Room, *, fps: float = FPS, **watches: dict[str, Any]
+) -> Config:
     return Config.model_validate(
         {
-            "detector": {"model": "toybox", "device": "cpu"},
-            "cameras": {"yard": {"url": str(clip), "fps": FPS, "pace": False}},
+            "detector": {"model": "toybox", "device": "cpu", "image_size": IMAGE_SIZE},
+            "cameras": {"yard": {"url": str(clip), "fps": fps, "pace": False}},
             "watches": watches,
             "near_misses": {"path": str(room.folder / "near"), "a_day": 50},
         }
@@ -144,11 +147,13 @@ def test_a_confidence_to_be_learnt_finds_every_visit_from_the_first_pass_on(room
 
 def test_a_learnt_confidence_settles_above_a_steady_false_alarm(tmp_path: Path) -> None:
     """The same way each time: it is the frames that count, not the clock."""
-    clip = DOGS_AND_CATS.write(tmp_path / "scene.mp4", fps=FPS)
+    clip = DOGS_AND_CATS.write(tmp_path / "scene.mp4", fps=FPS + 2)
     runs = []
     for number, watched in enumerate((2, 5)):
         room = Room(tmp_path / str(number))
-        config = recording(clip, room, dogs={"prompt": list(DOG_WORDS), "confidence": "auto"})
+        config = recording(
+            clip, room, fps=5, dogs={"prompt": list(DOG_WORDS), "confidence": "auto"}
+        )
         thresholds, passes = [0.3], []
         for _ in range(watched):
             passes.append(room.watched(config))

@@ -14,7 +14,7 @@ from tests.parts.mosquitto import StartMosquitto, Subscriber
 from tests.parts.ntfy import NtfyServer
 from tests.test_end_to_end import alerts_among, config
 
-pytestmark = pytest.mark.slow(seconds=60)
+pytestmark = pytest.mark.slow(seconds=20)
 
 
 def status(daemon: Daemon, *options: str) -> str:

@@ -17,14 +17,16 @@ from streamwatch.config import Config
 from streamwatch.pipeline.pipeline import Setup
 from streamwatch.records import Event
 from streamwatch.second_look.process import TowerProcess
+from tests.parts import IMAGE_SIZE
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon
 from tests.parts.language_model import refuses, says, serving
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.test_end_to_end import ABSENT, PRESENT, STATS, config, events
 from tests.truth import score, street
 
-pytestmark = pytest.mark.slow(seconds=120)
+pytestmark = pytest.mark.slow(seconds=200)
 
+FPS = 3
 LOOK_ALIKES = ("cat", "horse", "fire truck", "stroller")
 """What toybox takes things of the clip for."""
 
@@ -36,7 +38,9 @@ def broker(start_mosquitto: StartMosquitto) -> Mosquitto:
 
 def looking(broker: Mosquitto, second_look: object, *prompts: str) -> dict[str, Any]:
     """A daemon's configuration: the clip as fast as it goes."""
-    settings = config(broker, {"street": {"url": "bundled:street", "pace": False}}, *prompts)
+    settings = config(
+        broker, {"street": {"url": "bundled:street", "pace": False, "fps": FPS}}, *prompts
+    )
     for watch in settings["watches"].values():
         watch["second_look"] = second_look
     return settings
@@ -45,8 +49,8 @@ def looking(broker: Mosquitto, second_look: object, *prompts: str) -> dict[str, 
 def of_clip(second_look: object, *prompts: str, **camera: Any) -> Config:
     return Config.model_validate(
         {
-            "detector": {"model": "toybox", "device": "cpu"},
-            "cameras": {"street": {"url": "bundled:street", "pace": False, **camera}},
+            "detector": {"model": "toybox", "device": "cpu", "image_size": IMAGE_SIZE},
+            "cameras": {"street": {"url": "bundled:street", "pace": False, "fps": FPS, **camera}},
             "watches": {
                 prompt.replace(" ", "-"): {"prompt": prompt, "second_look": second_look}
                 for prompt in prompts
@@ -76,6 +80,7 @@ def test_every_visit_is_told_and_no_look_alike(tmp_path: Path, broker: Mosquitto
     settings = looking(
         broker, {"mode": "require", "against": ["zebra"]}, *PRESENT, *LOOK_ALIKES, *ABSENT
     )
+    settings["cameras"]["street"]["fps"] = 5
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings) as daemon:
         assert daemon.wait() == 0, daemon.log
         subscriber.wait_for_payload("streamwatch/status", b"offline")

@@ -16,6 +16,8 @@ from tests.parts import STREET_CLIP, missing
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon
 from tests.parts.mosquitto import StartMosquitto, Subscriber
 
+pytestmark = pytest.mark.slow(seconds=15)
+
 ROOT = Path(__file__).parents[1]
 SYSTEMD = ROOT / "systemd"
 CONFINE = ROOT / "tests" / "parts" / "system_calls.py"

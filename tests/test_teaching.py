@@ -15,7 +15,7 @@ from tests.parts.mosquitto import StartMosquitto, Subscriber
 from tests.test_end_to_end import config, events
 from tests.truth.mistaken import HAMSTER, HAMSTER_WORDS
 
-pytestmark = pytest.mark.slow(seconds=90)
+pytestmark = pytest.mark.slow(seconds=40)
 
 FPS = 5
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.parts import free_port
+from tests.parts import IMAGE_SIZE, free_port
 from tests.parts.certificates import Authority
 from tests.parts.command import run_here
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon, private_environment
@@ -381,7 +381,7 @@ def written(folder: Path, mqtt: dict[str, Any]) -> Path:
     path = folder / "config.yaml"
     cameras = {"porch": {"url": "bundled:street"}, "gate": {"url": "0"}}
     watches = {"parcel": {"prompt": "parcel"}}
-    document = {"mqtt": mqtt, "detector": {"model": "toybox"}}
+    document = {"mqtt": mqtt, "detector": {"model": "toybox", "image_size": IMAGE_SIZE}}
     path.write_text(yaml.safe_dump({**document, "cameras": cameras, "watches": watches}))
     return path
 
@@ -457,7 +457,7 @@ def test_the_alerts_of_a_running_daemon_with_a_broker_inside(
 ) -> None:
     config = {
         "mqtt": {"embedded": True, "port": free_port() if is_named else 0},
-        "detector": {"model": "toybox"},
+        "detector": {"model": "toybox", "image_size": IMAGE_SIZE},
         "cameras": {"street": {"url": "bundled:street", "loop": True}},
         "watches": {"car": {"prompt": "red car"}},
     }

@@ -16,6 +16,8 @@ from streamwatch import logs
 from tests.parts.command import SCRIPT, run_here
 from tests.parts.daemon import private_environment
 
+pytestmark = pytest.mark.slow(seconds=20)
+
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("run", "check", "status", "look", "alerts", "demo", "init", "models")
 

@@ -20,7 +20,7 @@ from tests.cli.test_models import streamwatch
 from tests.parts import made_once
 from tests.parts.compiled import compile_toybox
 
-pytestmark = pytest.mark.slow(seconds=60)
+pytestmark = pytest.mark.slow(seconds=80)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from streamwatch.config import schema
 from tests.parts.daemon import private_environment
 
-pytestmark = pytest.mark.slow(seconds=60)
+pytestmark = pytest.mark.slow(seconds=30)
 
 CONFIG = """\
 # Grüße

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
-from tests.parts import STREET_CLIP, free_port
+from tests.parts import IMAGE_SIZE, STREET_CLIP, free_port
 from tests.parts.browser import Browser
 from tests.parts.command import run_here
 from tests.parts.daemon import private_environment
@@ -26,14 +26,14 @@ from tests.parts.rtsp import RtspServer
 from tests.parts.terminal import KITTY_TERMINAL, PLAIN_TERMINAL, Terminal
 from tests.truth import FOLDER
 
-pytestmark = pytest.mark.slow(seconds=60)
+pytestmark = pytest.mark.slow(seconds=90)
 
 TRY = [sys.executable, "-m", "streamwatch", "try"]
 TOYBOX = ("--model", "toybox")
 QUICK = (*TOYBOX, "--fps", "2")
 TRUTH = FOLDER / "street.truth.json"
 CONFIG = {
-    "detector": {"model": "toybox"},
+    "detector": {"model": "toybox", "image_size": IMAGE_SIZE},
     "cameras": {
         "street": {
             "url": "bundled:street",

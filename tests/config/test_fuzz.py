@@ -15,6 +15,8 @@ from streamwatch.errors import ConfigError, Problem
 from streamwatch.paths import starter
 from tests.config.test_schema import uncommented
 
+pytestmark = pytest.mark.slow(seconds=30)
+
 BITS = [
     *("{", "}", "[", "]", ":", "- ", "\t", "\n", '"', "'", "#", "&a ", "*a", "!!int ", "!x ", "|"),
     *("${X}", "${file:.}", "$$", "<<: ", "? ", "~", ".nan", "-.inf", "0x1f", "9" * 400, "true"),

@@ -48,7 +48,7 @@ from tests.parts import STREET_CLIP, TOYBOX
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.parts.vectors import fake_vectors
 
-pytestmark = pytest.mark.slow(seconds=50)
+pytestmark = pytest.mark.slow(seconds=130)
 
 Tree = dict[str, Any]
 STREET = {"url": str(STREET_CLIP), "loop": True, "fps": 15}

@@ -19,6 +19,7 @@ from streamwatch.paths import state_file
 from streamwatch.pipeline import analysis, pipeline
 from streamwatch.publisher import SqliteOutbox
 from streamwatch.records import Detection
+from tests.parts import IMAGE_SIZE
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon
 from tests.parts.mosquitto import StartMosquitto, Subscriber
 from tests.parts.vectors import fake_vectors
@@ -39,7 +40,7 @@ class Street:
         self.clip = folder / "street.mp4"
         self.config: dict[str, Any] = {
             "mqtt": {"host": "127.0.0.1", "port": port},
-            "detector": {"model": "toybox", "device": "cpu"},
+            "detector": {"model": "toybox", "device": "cpu", "image_size": IMAGE_SIZE},
             "cameras": {"street": {"url": str(self.clip), "loop": True}},
             "watches": {"car": {"prompt": "red car"}, "dog": {"prompt": "dog"}},
         }

@@ -38,7 +38,7 @@ from tests.parts.letterboxed import letterbox
 from tests.parts.yoloe import make_yoloe, random_texts
 from tests.truth import street
 
-pytestmark = pytest.mark.slow(seconds=60)
+pytestmark = pytest.mark.slow(seconds=220)
 
 KINDS: dict[str, NetworkKind] = {
     "yolov8s-world": "world",

@@ -34,7 +34,7 @@ from tests.parts.letterboxed import letterbox
 from tests.parts.mobileclip import Tower, make_tokenizer, make_tower
 from tests.parts.yoloe import Peer, as_tensor, make_yoloe
 
-pytestmark = [pytest.mark.usefixtures("encoded_here"), pytest.mark.slow(seconds=100)]
+pytestmark = [pytest.mark.usefixtures("encoded_here"), pytest.mark.slow(seconds=60)]
 
 NAMED = [name for name, model in MODELS.items() if isinstance(model.checkpoint, Asset)]
 PORCH = ("red car", "dog", "truck")

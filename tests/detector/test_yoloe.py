@@ -28,6 +28,8 @@ from streamwatch.records import Vectors, Vocabulary
 from tests.parts import TOYBOX
 from tests.parts.yoloe import Peer, as_tensor, make_yoloe, random_texts
 
+pytestmark = pytest.mark.slow(seconds=15)
+
 CPU = "cpu"
 TEXT_MODELS: dict[str, TextModel] = {
     "yoloe-26n-seg": "mobileclip2:b",

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.parts.fleet import PATIENCE_SECONDS, Scene
 
-pytestmark = pytest.mark.slow(seconds=80)
+pytestmark = pytest.mark.slow(seconds=150)
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from streamwatch.live.trials import MOST_TRIALS, TRIAL, Trial, Trials, Words
 from streamwatch.pictures.shots import Shot
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.records import Event
+from tests.parts import IMAGE_SIZE
 
 PATIENCE_SECONDS = 60.0
 
@@ -45,7 +46,7 @@ def events() -> list[Event]:
 @pytest.fixture(scope="module")
 def pipeline(events: list[Event]) -> Iterator[Pipeline]:
     config = Config(
-        detector=DetectorSettings(model="toybox", device="cpu"),
+        detector=DetectorSettings(model="toybox", device="cpu", image_size=IMAGE_SIZE),
         cameras={
             "street": CameraSettings(url="bundled:street", loop=True),
             "gone": CameraSettings(url="rtsp://127.0.0.1:9/none"),

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, expect
 
-from tests.parts import free_port
+from tests.parts import IMAGE_SIZE, free_port
 from tests.parts.daemon import Daemon
 from tests.parts.mosquitto import Mosquitto
 from tests.parts.pages import REBOUND, TOKEN, Window
@@ -59,7 +59,7 @@ def served(
     port = free_port()
     tree = {
         "mqtt": {"host": mosquitto.host, "port": mosquitto.port, "topic_prefix": "framed"},
-        "detector": {"model": "toybox", "device": "cpu"},
+        "detector": {"model": "toybox", "device": "cpu", "image_size": IMAGE_SIZE},
         "cameras": {"street": {"url": "bundled:street", "loop": True}},
         "watches": {"car": {"prompt": "red car"}},
         "http": {

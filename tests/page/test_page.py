@@ -11,12 +11,12 @@ import yaml
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.parts import free_port
+from tests.parts import IMAGE_SIZE, free_port
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon
 from tests.parts.mosquitto import Mosquitto, Subscriber
 from tests.parts.pages import PATIENCE_MS, TOKEN, Window
 
-pytestmark = pytest.mark.slow(seconds=120)
+pytestmark = pytest.mark.slow(seconds=90)
 
 XSS = "<img src=x onerror=\"document.title='owned'\">'\"{{7*7}}"
 """In every name and prompt that people write."""
@@ -30,7 +30,7 @@ Served = tuple[Daemon, str, Mosquitto]
 def config(broker: Mosquitto, port: int, **http: Any) -> dict[str, Any]:
     return {
         "mqtt": {"host": broker.host, "port": broker.port},
-        "detector": {"model": "toybox", "device": "cpu"},
+        "detector": {"model": "toybox", "device": "cpu", "image_size": IMAGE_SIZE},
         "cameras": {
             "street": {
                 "name": f"Street {XSS}",

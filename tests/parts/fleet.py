@@ -16,7 +16,7 @@ from typing import Any
 import av
 import psutil
 
-from tests.parts import STREET_CLIP, free_port
+from tests.parts import IMAGE_SIZE, STREET_CLIP, free_port
 from tests.parts.daemon import private_environment
 from tests.parts.mosquitto import Mosquitto, Subscriber
 from tests.parts.ray_cluster import FleetController, RayCluster
@@ -70,7 +70,7 @@ class Scene:
                 "commands": True,
             },
             "http": {"port": self.http_port},
-            "detector": {"model": "toybox"},
+            "detector": {"model": "toybox", "image_size": IMAGE_SIZE},
             "cameras": {name: dict(camera) for name in self.cameras},
             "watches": {
                 prompt.replace(" ", "-"): {"prompt": prompt, "leave": "3s"} for prompt in PROMPTS

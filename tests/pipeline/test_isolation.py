@@ -21,6 +21,8 @@ from streamwatch.watch.camera import CameraWatches
 from tests.parts.vectors import fake_vectors
 from tests.source.clips import write_clip
 
+pytestmark = pytest.mark.slow(seconds=12)
+
 WELL, ODD = (320, 240), (160, 120)
 PATIENCE_SECONDS = 30.0
 

@@ -27,6 +27,8 @@ from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.encoders import child, process
 from tests.parts.children import is_gone, running, wait_until
 
+pytestmark = pytest.mark.slow(seconds=15)
+
 LIGHT = """
 import sys
 if "streamwatch.prompts.encoders.child" in sys.orig_argv:

@@ -41,6 +41,8 @@ from tests.publisher.events import (
 )
 from tests.publisher.running import make, running
 
+pytestmark = pytest.mark.slow(seconds=15)
+
 
 def topics(messages: Sequence[Received]) -> list[str]:
     return [message.topic for message in messages]

@@ -27,6 +27,8 @@ from tests.publisher.events import end_event, new_event, picture
 from tests.publisher.running import make, running, settings, wait_until
 from tests.publisher.test_outages import said
 
+pytestmark = pytest.mark.slow(seconds=65)
+
 PASSWORD = "correct-horse"
 V311_CONNECTED = b"\x20\x02\x00\x00"
 V311_UNSUPPORTED_VERSION = b"\x20\x02\x00\x01"

@@ -23,6 +23,8 @@ from tests.publisher.events import end_event, new_event, picture
 from tests.publisher.running import Broker, running, wait_until
 from tests.publisher.test_outages import said
 
+pytestmark = pytest.mark.slow(seconds=25)
+
 RETRYING = "; retrying, alerts wait"
 
 

@@ -24,7 +24,7 @@ from streamwatch.second_look.process import TowerProcess
 from streamwatch.second_look.towers import Glance
 from tests.parts.children import is_gone, running, wait_until
 
-pytestmark = pytest.mark.slow(seconds=30)
+pytestmark = pytest.mark.slow(seconds=60)
 
 KILLED = "the image tower's process was killed; the machine may be short of memory"
 

@@ -23,6 +23,8 @@ from tests.parts.rtsp import RtspServer
 from tests.source import peers
 from tests.source.pictures import image_of
 
+pytestmark = pytest.mark.slow(seconds=30)
+
 PICTURES = 20
 
 

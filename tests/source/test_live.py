@@ -19,6 +19,8 @@ from tests.parts import STREET_CLIP, free_port
 from tests.parts.rtsp import RtspServer
 from tests.source.peers import garbage_peer, mute_peer
 
+pytestmark = pytest.mark.slow(seconds=30)
+
 SECRET = "hunter2"
 
 

@@ -18,6 +18,8 @@ from streamwatch.source import Clock, source_for
 from tests.parts.rtsp import RtspServer
 from tests.source.peers import http_camera
 
+pytestmark = pytest.mark.slow(seconds=20)
+
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 PASSWORDS = {
     "first half": PRINTABLE[:48],

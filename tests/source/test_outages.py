@@ -17,6 +17,8 @@ from tests.parts.rtsp import RtspServer
 from tests.source.peers import mute_peer
 from tests.source.waiting import taken, until
 
+pytestmark = pytest.mark.slow(seconds=20)
+
 SECRET = "hunter2"
 
 

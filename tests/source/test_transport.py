@@ -22,6 +22,8 @@ from tests.parts.rtsp import RtspServer
 from tests.source.peers import PASSWORD, USER, http_camera
 from tests.source.waiting import until
 
+pytestmark = pytest.mark.slow(seconds=15)
+
 StartRtsp = Callable[..., RtspServer]
 
 

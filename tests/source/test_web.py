@@ -41,6 +41,8 @@ from tests.source.pictures import image_of
 from tests.source.test_upright import UPRIGHT, corners, picture
 from tests.source.waiting import until
 
+pytestmark = pytest.mark.slow(seconds=45)
+
 
 def source(url: str, **settings: Any) -> Source:
     return source_for(CameraSettings(url=url, **settings), Clock())

@@ -23,11 +23,11 @@ from streamwatch.tuning.footage import Footage, footage
 from streamwatch.tuning.seen import MOST_NEAR_MISSES, Alert
 from streamwatch.tuning.trial import Run, Trial, tried
 from streamwatch.tuning.truth import read_truth
-from tests.parts import STREET_CLIP
+from tests.parts import IMAGE_SIZE, STREET_CLIP
 from tests.parts.vectors import keep_usual_vectors
 from tests.truth import FOLDER, street
 
-pytestmark = pytest.mark.slow(seconds=40)
+pytestmark = pytest.mark.slow(seconds=60)
 
 TRUTH = FOLDER / "street.truth.json"
 PROMPTS = ("red car", "dog", "pedestrian", "cat")
@@ -61,7 +61,7 @@ class Told:
 
 def config(*prompts: str, **keys: Any) -> Config:
     return Config(
-        detector=DetectorSettings(model="toybox", device="cpu"),
+        detector=DetectorSettings(model="toybox", device="cpu", image_size=IMAGE_SIZE),
         cameras={"unused": CameraSettings(url="/dev/video9")},
         watches={
             prompt.replace(" ", "-"): WatchSettings.model_validate({"prompt": [prompt], **keys})

@@ -16,6 +16,8 @@ from streamwatch.watch.camera import CameraWatches
 from tests.watch.scenes import camera_watches, frame, person, told
 from tests.watch.test_properties import ZONES, people, watch_settings
 
+pytestmark = pytest.mark.slow(seconds=15)
+
 FPS = 5.0
 Segment = tuple[list[Detection], int]
 """What is there, and for how many frames."""

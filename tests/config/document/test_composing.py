@@ -17,6 +17,8 @@ from streamwatch.config.document.reading import read
 from streamwatch.errors import ConfigError
 from streamwatch.paths import starter
 
+pytestmark = pytest.mark.slow(seconds=12)
+
 ROOT = Path(__file__).parents[3]
 ODD = """\
 x-defaults: &defaults {fps: 2, loop: false}

@@ -12,7 +12,7 @@ import pytest
 from tests.parts.ntfy import Fault, NtfyServer, Told
 from tests.publisher.notices.running import notify, running
 
-pytestmark = pytest.mark.slow(seconds=60)
+pytestmark = pytest.mark.slow(seconds=20)
 
 KILLS = 8
 CHILD = """

@@ -33,6 +33,8 @@ from streamwatch.web.page.site import LARGEST_BODY
 from streamwatch.web.server import Listener
 from tests.parts import free_port
 
+pytestmark = pytest.mark.slow(seconds=20)
+
 PATIENCE_SECONDS = 30.0
 TOKEN = "open sesame"
 ID = "01M8D3S91ETMMWGM13JKVKAH71"
