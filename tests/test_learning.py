@@ -91,7 +91,7 @@ def room(tmp_path: Path) -> Room:
 
 
 def recording(
-    clip: Path | str, room: Room, *, fps: float = FPS, **watches: dict[str, Any]
+    clip: Path | str, room: Room, fps: float = FPS, /, **watches: dict[str, Any]
 ) -> Config:
     return Config.model_validate(
         {
@@ -151,9 +151,7 @@ def test_a_learnt_confidence_settles_above_a_steady_false_alarm(tmp_path: Path) 
     runs = []
     for number, watched in enumerate((2, 5)):
         room = Room(tmp_path / str(number))
-        config = recording(
-            clip, room, fps=5, dogs={"prompt": list(DOG_WORDS), "confidence": "auto"}
-        )
+        config = recording(clip, room, 5, dogs={"prompt": list(DOG_WORDS), "confidence": "auto"})
         thresholds, passes = [0.3], []
         for _ in range(watched):
             passes.append(room.watched(config))
