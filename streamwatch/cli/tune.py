@@ -85,7 +85,7 @@ def learnt(path: Path, settings: Config) -> dict[str, Any]:
     """
     from streamwatch.cli.taught import file_of
     from streamwatch.databases import reason
-    from streamwatch.learning.overview import near_misses_of, overview
+    from streamwatch.learning.overview import Experience, near_misses_of, overview
     from streamwatch.paths import state_file, status_sockets
     from streamwatch.status import socket
 
@@ -94,14 +94,15 @@ def learnt(path: Path, settings: Config) -> dict[str, Any]:
         return found
     with file_of(path) as store:
         if store is None:
-            return overview(settings, {}, (), (), ())
+            return overview(settings, Experience())
         contents = store.load()
     file = state_file("learnt", path, ".sqlite3")
     try:
         rows = near_misses_of(file)
     except sqlite3.Error as error:
         raise StreamwatchError(f"{file} can't be read ({reason(error)})") from error
-    return overview(settings, contents.learnt, contents.visits, contents.votes, rows)
+    known = Experience(contents.learnt, contents.visits, contents.votes, rows)
+    return overview(settings, known)
 
 
 @dataclass(frozen=True, slots=True)

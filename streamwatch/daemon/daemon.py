@@ -28,14 +28,10 @@ from streamwatch.daemon.page.answering import PageAnswers
 from streamwatch.daemon.page.marking import Marks
 from streamwatch.daemon.part import Part, Place, part_of
 from streamwatch.daemon.problems import (
-    NOT_TAKEN_OVER,
     Kind,
     Problems,
-    not_applied,
     not_compiled,
-    not_listening,
     not_looking,
-    not_seen,
     not_told,
     too_slow,
 )
@@ -45,6 +41,7 @@ from streamwatch.daemon.supervision import Supervision
 from streamwatch.errors import StreamwatchError, first_line
 from streamwatch.history.history import History
 from streamwatch.learning.learning import Learning
+from streamwatch.learning.overview import Experience
 from streamwatch.learning.votes import shown
 from streamwatch.live.pictures import LivePictures
 from streamwatch.paths import state_file, status_socket
@@ -147,9 +144,14 @@ class Daemon:
         self.part.do(begin)
         return found
 
-    def metrics(self) -> bytes:
-        """In the text format of Prometheus."""
-        return self._pages.metrics()
+    @property
+    def pages(self) -> Pages:
+        """What it tells of itself over HTTP and to commands on this machine."""
+        return self._pages
+
+    def experience(self) -> Experience:
+        """What it has learnt of its cameras."""
+        return self._learning.experience()
 
     @property
     def device(self) -> str:
@@ -476,25 +478,13 @@ class Daemon:
 
     def _on_outcome(self, outcome: Outcome) -> None:
         """Report the outcome of a reload: in the log, on `P/errors` and in `P/info`."""
-        if outcome.error is None:
-            if self._problems.end("file"):
-                self._declare()
-            return
-        for line in str(outcome.error).splitlines():
-            log.error("%s", line)
-        log.error("%s", NOT_TAKEN_OVER)
-        self._problems.begin("file", not_applied(outcome))
-        self._declare()
+        if self._problems.take_outcome(outcome):
+            self._declare()
 
     def _on_cut_off(self, cut_off: bool) -> None:
         """Report that saves of the file can't be seen, in the same places."""
         assert self._followed is not None
-        if cut_off:
-            report = not_seen(self._followed.path)
-            log.error("%s", report.message)
-            self._problems.begin("mount", report)
-        else:
-            self._problems.end("mount")
+        self._problems.take_cut_off(self._followed.path, cut_off=cut_off)
         self._declare()
 
     # --- what others ask, in their threads --------------------------------------------------------
@@ -554,10 +544,7 @@ class Daemon:
 
     def _web_changed(self) -> None:
         """What `http` can't be listened on, or can again."""
-        problem = self._web.problem
-        if problem is not None:
-            self._problems.begin("http", not_listening(problem))
-        elif self._problems.end("http") and self._reloading is not None:
+        if self._problems.take_web(self._web.problem) and self._reloading is not None:
             self._reloading.do(self._declare)
 
     def _metrics(self) -> Metrics:

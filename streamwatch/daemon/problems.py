@@ -3,6 +3,7 @@ looks can't be made, notices can't be sent, or the detector can't be compiled or
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,8 @@ from streamwatch.config import listing
 from streamwatch.daemon.changing import Outcome
 from streamwatch.publisher import ErrorReport, Publisher
 from streamwatch.status.shortage import Short
+
+log = logging.getLogger(__name__)
 
 Kind = (
     Literal["file", "mount", "http", "compiling", "slow"] | tuple[Literal["looks", "notices"], str]
@@ -49,6 +52,32 @@ class Problems:
     def end(self, kind: Kind) -> bool:
         """Whether there was one."""
         return self._lasting.pop(kind, None) is not None
+
+    def take_outcome(self, outcome: Outcome) -> bool:
+        """Report what became of an edit, in the log too; whether `P/info` has to tell it."""
+        if outcome.error is None:
+            return self.end("file")
+        for line in (*str(outcome.error).splitlines(), NOT_TAKEN_OVER):
+            log.error("%s", line)
+        self.begin("file", not_applied(outcome))
+        return True
+
+    def take_cut_off(self, path: Path, *, cut_off: bool) -> None:
+        """Report that saves of the file can't be seen, in the log too, or that they can again."""
+        if cut_off:
+            report = not_seen(path)
+            log.error("%s", report.message)
+            self.begin("mount", report)
+        else:
+            self.end("mount")
+
+    def take_web(self, problem: str | None) -> bool:
+        """Report what `http` can't be listened on, or that it can again: then `P/info` has to tell
+        it."""
+        if problem is None:
+            return self.end("http")
+        self.begin("http", not_listening(problem))
+        return False
 
 
 def not_applied(outcome: Outcome) -> ErrorReport:

@@ -50,7 +50,8 @@ ACKNOWLEDGED_SECONDS = 2.0
 """How long to wait until the broker has a camera's new owner."""
 ASK_SECONDS = 60.0
 """How long a worker has to answer what a person has asked: the text encoder may have to start."""
-METRICS_SECONDS = 3.0
+ASK_ALL_SECONDS = 3.0
+"""The same for what all workers are asked at once."""
 MOVED_AT_ONCE = 8
 """So many cameras move together, and are read twice meanwhile."""
 
@@ -164,10 +165,10 @@ class Controller:
         with suppress(StreamwatchError):
             self._learnt[camera] = self.ask(camera, "learnt", camera)
 
-    def metrics(self) -> dict[str, bytes]:
-        """The text for Prometheus of each worker that answers soon, from another thread."""
-        calls = {name: member.handle.call("metrics") for name, member in self.workers.items()}
-        until = time.monotonic() + METRICS_SECONDS
+    def ask_all(self, method: Literal["metrics", "experience"]) -> dict[str, Any]:
+        """What each worker that answers soon says, by name; from another thread."""
+        calls = {name: member.handle.call(method) for name, member in self.workers.items()}
+        until = time.monotonic() + ASK_ALL_SECONDS
         found = {}
         for name, call in calls.items():
             with suppress(Lost):

@@ -21,21 +21,18 @@ from streamwatch.daemon.commands.answering import Answered, Asked, Commands
 from streamwatch.daemon.commands.parsing import CameraRequest, TeachRequest
 from streamwatch.daemon.commands.places import MOST_LOOKS, Places
 from streamwatch.daemon.instance import instance_id
-from streamwatch.daemon.problems import (
-    NOT_TAKEN_OVER,
-    Problems,
-    not_applied,
-    not_listening,
-    not_seen,
-)
+from streamwatch.daemon.problems import Problems
 from streamwatch.daemon.reloading import Followed, Reloading, keep
 from streamwatch.errors import StreamwatchError, UnavailableSetting
 from streamwatch.fleet.cluster import Cluster
 from streamwatch.fleet.controller import Controller
 from streamwatch.fleet.fitness import require_fit
+from streamwatch.fleet.learnt import together
 from streamwatch.fleet.ledger import Ledger
 from streamwatch.fleet.metrics import merged
 from streamwatch.fleet.telling import status_document, summed
+from streamwatch.learning.overview import Experience, overview
+from streamwatch.learning.votes import shown
 from streamwatch.paths import status_socket
 from streamwatch.publisher import STATS_SECONDS, Publisher
 from streamwatch.status import report, systemd
@@ -102,9 +99,12 @@ class Fleet:
         self._pages = Pages(
             lambda: (*idle("the controller", self._turned_at, time.monotonic()),),
             lambda: self._is_ready,
-            lambda: merged(self._controller.metrics()),
+            lambda: merged(self._controller.ask_all("metrics")),
             self._status,
-            lambda _: None,
+            self._look,
+            lambda: [shown(vote) for vote in self._experience().votes],
+            self._forget,
+            lambda: overview(self._config, self._experience()),
         )
         self._web = Web(self._pages, self._web_changed)
 
@@ -211,6 +211,25 @@ class Fleet:
             self._controller.nowhere,
         )
 
+    # --- for commands on this machine, in their threads -------------------------------------------
+
+    def _look(self, camera: str) -> bytes | None:
+        if camera not in self._controller.at:
+            return None
+        found: bytes | None = self._controller.ask(camera, "look", camera)
+        return found
+
+    def _experience(self) -> Experience:
+        return together(self._controller.ask_all("experience"), self._controller.at)
+
+    def _forget(self, visit: str) -> None:
+        votes = {vote.visit.id: vote for vote in self._experience().votes}
+        if visit not in votes:
+            raise StreamwatchError(f"nothing was taught of {visit}")
+        camera = votes[visit].visit.subject.camera
+        self._controller.ask(camera, "forget", visit)
+        self._controller.note_learnt(camera)
+
     # --- in the thread `reload` -------------------------------------------------------------------
 
     def _apply(self, config: Config) -> Applied:
@@ -260,29 +279,15 @@ class Fleet:
         self._asking.submit(ask)
 
     def _on_outcome(self, outcome: Outcome) -> None:
-        if outcome.error is None:
-            if self._problems.end("file"):
-                self._declare()
-            return
-        for line in (*str(outcome.error).splitlines(), NOT_TAKEN_OVER):
-            log.error("%s", line)
-        self._problems.begin("file", not_applied(outcome))
-        self._declare()
+        if self._problems.take_outcome(outcome):
+            self._declare()
 
     def _web_changed(self) -> None:
-        problem = self._web.problem
-        if problem is not None:
-            self._problems.begin("http", not_listening(problem))
-        elif self._problems.end("http"):
+        if self._problems.take_web(self._web.problem):
             self._reloading.do(self._declare)
 
     def _on_cut_off(self, cut_off: bool) -> None:
-        if cut_off:
-            report = not_seen(self._followed.path)
-            log.error("%s", report.message)
-            self._problems.begin("mount", report)
-        else:
-            self._problems.end("mount")
+        self._problems.take_cut_off(self._followed.path, cut_off=cut_off)
         self._declare()
 
 

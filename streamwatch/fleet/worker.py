@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from streamwatch import __version__, logs
 from streamwatch.errors import StreamwatchError, first_line, foreseen
 from streamwatch.fleet.calls import Hello, News, Refusal
+from streamwatch.learning.overview import Experience
 from streamwatch.paths import state_dir
 from streamwatch.records import Event
 from streamwatch.source.choice import file_of
@@ -126,7 +127,19 @@ class Worker:
 
     def metrics(self) -> bytes:
         """In the text format of Prometheus; empty before it has begun."""
-        return b"" if self._daemon is None else self._daemon.metrics()
+        return b"" if self._daemon is None else self._daemon.pages.metrics()
+
+    def experience(self) -> Experience:
+        """What it has learnt; nothing before it has begun."""
+        return Experience() if self._daemon is None else self._daemon.experience()
+
+    def forget(self, visit: str, epoch: int) -> Refusal | None:
+        """Take back what was taught of an alert, by its id."""
+        return self._answered(lambda: self._running.pages.forget(visit), epoch)
+
+    def look(self, camera: str, epoch: int) -> bytes | Refusal | None:
+        """A camera's next frame as a JPEG; None for one that is not read here."""
+        return self._answered(lambda: self._running.pages.look(camera), epoch)
 
     def news(self, known: News, patience_seconds: float) -> News:
         """What is new; what is `known` once nothing was new for so long."""

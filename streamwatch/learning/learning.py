@@ -32,7 +32,7 @@ from streamwatch.learning.learnt import (
     Vote,
 )
 from streamwatch.learning.lessons import Memory
-from streamwatch.learning.overview import near_misses_of, overview, subjects, suggestion
+from streamwatch.learning.overview import Experience, near_misses_of, overview, subjects, suggestion
 from streamwatch.learning.store import Contents, Store
 from streamwatch.learning.votes import MOST_VOTES
 
@@ -207,8 +207,13 @@ class Learning:
 
     def overview(self) -> dict[str, Any]:
         """All of it, as `overview.overview`. Reads the near misses from the file."""
-        rows = self.near_misses()
-        return overview(self._config, self.learnt(), self._known.visits, self.all_votes, rows)
+        return overview(self._config, self.experience())
+
+    def experience(self) -> Experience:
+        """All of it. Reads the near misses from the file."""
+        return Experience(
+            self.learnt(), self._known.visits, self.all_votes, tuple(self.near_misses())
+        )
 
     def near_misses(self) -> list[dict[str, Any]]:
         """Those that are kept, the oldest first, as `overview.near_misses_of`: from the file."""

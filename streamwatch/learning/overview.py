@@ -7,6 +7,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -46,33 +47,35 @@ def suggestion(
     return suggested(_sum(it.visits for it in found), _sum(it.weak for it in found), own)
 
 
-def overview(
-    config: Config,
-    learnt: Mapping[Subject, Learnt],
-    visits: Sequence[ToldVisit],
-    votes: Sequence[Vote],
-    near_misses: Sequence[Row],
-) -> dict[str, Any]:
-    """What is known, and what the suggested thresholds would have changed.
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """All that is known: the `visits` are the newest that were told, and the near misses those that
+    are kept."""
 
-    `visits` are the newest that were told, and `near_misses` what is kept of those.
-    """
+    learnt: Mapping[Subject, Learnt] = field(default_factory=dict)
+    visits: Sequence[ToldVisit] = ()
+    votes: Sequence[Vote] = ()
+    near_misses: Sequence[Row] = ()
+
+
+def overview(config: Config, known: Experience) -> dict[str, Any]:
+    """What is known, and what the suggested thresholds would have changed."""
     watches: dict[str, Any] = {}
     for name, of_watch in subjects(config).items():
         watch = config.watches[name]
-        combined = suggestion(of_watch, learnt, votes)
+        combined = suggestion(of_watch, known.learnt, known.votes)
         is_learnt = watch.confidence == "auto"
         cameras = {}
         for subject in of_watch:
-            it = learnt.get(subject, Learnt())
-            own = suggestion([subject], learnt, votes)
+            it = known.learnt.get(subject, Learnt())
+            own = suggestion([subject], known.learnt, known.votes)
             needed = (it.threshold if is_learnt else None) or config.confidence_of(name)
             rows = [
                 row
-                for row in near_misses
+                for row in known.near_misses
                 if (row["camera"], row["watch"]) == (subject.camera, name)
             ]
-            mine = [visit for visit in visits if visit.subject == subject]
+            mine = [visit for visit in known.visits if visit.subject == subject]
             instead = own if is_learnt else combined
             cameras[subject.camera] = {
                 "confidence": needed,
@@ -91,13 +94,15 @@ def overview(
             "suggested": combined,
             "cameras": cameras,
         }
-    known = {subject for of_watch in subjects(config).values() for subject in of_watch}
+    present = {subject for of_watch in subjects(config).values() for subject in of_watch}
     return {
         "near_misses": str(near_miss_folder(config.near_misses)),
         "watches": watches,
         "together": [
             shown(pair)
-            for pair in pairs(config, {key: it for key, it in learnt.items() if key in known})
+            for pair in pairs(
+                config, {key: it for key, it in known.learnt.items() if key in present}
+            )
         ],
     }
 

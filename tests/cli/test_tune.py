@@ -24,7 +24,7 @@ from streamwatch.learning.learnt import (
     Together,
     words_of,
 )
-from streamwatch.learning.overview import overview
+from streamwatch.learning.overview import Experience, overview
 from streamwatch.learning.store import Store
 from streamwatch.paths import state_file
 from tests.learning.lessons import MOMENT, near_miss, told_visit
@@ -153,7 +153,7 @@ def test_a_lower_threshold_would_have_given_more(config: Path) -> None:
             ("2026-01-05", "zone", 0.25, "outside zone steps"),
         )
     ]  # fmt: skip
-    found = overview(settings, learnt, [], [], rows)["watches"]["cars"]
+    found = overview(settings, Experience(learnt, near_misses=rows))["watches"]["cars"]
     assert found["suggested"] is not None
     assert found["suggested"] <= 0.24
     assert found["cameras"]["porch"]["days"] == [

@@ -6,6 +6,7 @@ follow on each other.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from urllib.request import urlopen
 
@@ -36,11 +37,34 @@ def test_commands_are_carried_out_by_the_worker_of_the_camera(scene: Scene) -> N
         assert answer["ok"], answer
         assert answer["result"]["camera"] == camera
         assert answer["result"]["jpeg"]
-    visit = scene.events("porch")[0]["id"]
-    answer = scene.command("teach", {"id": visit, "is": "right"})
-    assert answer["ok"], answer
     answer = scene.command("detect", {"id": "d", "camera": "garage"})
     assert (answer["ok"], answer["message"]) == (False, "there is no camera garage")
+
+
+def test_what_was_taught_is_listed_and_taken_back(scene: Scene) -> None:
+    scene.wait_until_spread("one", "two")
+    visits = [scene.events(camera)[0]["id"] for camera in scene.cameras]
+    for visit in visits:
+        answer = scene.command("teach", {"id": visit, "is": "right"})
+        assert answer["ok"], answer
+    assert {vote["id"] for vote in json.loads(scene.streamwatch("taught", "--json"))} == {*visits}
+    first, *rest = visits
+    assert scene.streamwatch("taught", "--forget", first)
+    assert [vote["id"] for vote in json.loads(scene.streamwatch("taught", "--json"))] == rest
+
+
+def test_what_is_learnt_is_that_of_all_workers(scene: Scene) -> None:
+    scene.wait_until_spread("one", "two")
+    found = json.loads(scene.streamwatch("tune", "--json"))
+    for camera in scene.cameras:
+        assert any(sum(watch["cameras"][camera]["visits"]) for watch in found["watches"].values())
+
+
+def test_a_worker_gives_the_picture_of_its_camera(scene: Scene) -> None:
+    scene.wait_until_spread("one", "two")
+    said = scene.streamwatch("look", "yard", "-o", "yard.jpg")
+    assert "as the running daemon sees it" in said, said
+    assert (scene.controller.folder / "yard.jpg").read_bytes().startswith(b"\xff\xd8")
 
 
 def test_an_edit_takes_effect_on_all_cameras(scene: Scene) -> None:

@@ -146,16 +146,21 @@ class Scene:
 
     def status_document(self) -> Any:
         """What `streamwatch status --json` prints for the controller."""
+        return json.loads(self.streamwatch("status", "--json"))
+
+    def streamwatch(self, *arguments: str) -> str:
+        """What the program prints beside the controller, whatever its exit code."""
         done = subprocess.run(
-            [sys.executable, "-m", "streamwatch", "status", "--json", "-c", self.controller.config],
+            [sys.executable, "-m", "streamwatch", *arguments, "-c", self.controller.config],
             env=private_environment(self.controller.folder),
+            cwd=self.controller.folder,
             capture_output=True,
             text=True,
             timeout=PATIENCE_SECONDS,
             check=False,
         )
         assert done.stdout, done.stderr
-        return json.loads(done.stdout)
+        return done.stdout
 
     def wait_until(self, true: Callable[[], object]) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
