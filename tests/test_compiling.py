@@ -11,9 +11,9 @@ import pytest
 import torch
 import yaml
 
-from tests.parts.children import wait_until
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon, private_environment
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
+from tests.parts.waiting import wait_until
 from tests.test_end_to_end import PRESENT, config, events
 from tests.truth import score, street
 

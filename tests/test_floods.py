@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from tests.parts import STREET_CLIP
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon
 from tests.parts.mosquitto import StartMosquitto, Subscriber
-from tests.publisher.running import wait_until
+from tests.parts.waiting import wait_until
 
 pytestmark = pytest.mark.slow(seconds=20)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from tests.parts import IMAGE_SIZE
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon
 from tests.parts.language_model import refuses, says, serving
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
+from tests.parts.waiting import wait_until
 from tests.test_end_to_end import ABSENT, PRESENT, STATS, config, events
 from tests.truth import score, street
 
@@ -61,13 +60,6 @@ def of_clip(second_look: object, *prompts: str, **camera: Any) -> Config:
 
 def told(events: list[Event], kind: str = "new") -> list[str]:
     return [event.watch for event in events if event.type == kind]
-
-
-def wait_until(done: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def tower_of(setup: Setup) -> TowerProcess:

@@ -45,8 +45,10 @@ from streamwatch.pipeline.analysis import Answer
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.records import Detection, Vectors
 from tests.parts import STREET_CLIP, TOYBOX
+from tests.parts.daemon_here import running
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.parts.vectors import fake_vectors
+from tests.parts.waiting import wait_until
 
 pytestmark = pytest.mark.slow(seconds=130)
 
@@ -147,13 +149,6 @@ class Bench:
                 self.wait_for_events("new", camera=camera, watch=watch)
 
 
-def wait_until(true: Callable[[], object], timeout: float = 15) -> None:
-    deadline = time.monotonic() + timeout
-    while not true():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)
-
-
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mosquitto: Mosquitto) -> Iterator[Bench]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -168,26 +163,8 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mosquitto: Mosquitto)
 @pytest.fixture
 def daemon(bench: Bench) -> Iterator[Daemon]:
     config, followed = start(bench.path, last_good=False)
-    yield from running(Daemon(config, followed))
-
-
-def running(daemon: Daemon) -> Iterator[Daemon]:
-    failures: list[Exception] = []
-
-    def run() -> None:
-        try:
-            daemon.run()
-        except Exception as error:
-            failures.append(error)
-
-    with daemon:
-        thread = threading.Thread(target=run)
-        thread.start()
+    with running(Daemon(config, followed)) as daemon:
         yield daemon
-        daemon.request_stop()
-        thread.join(20)
-    assert not failures
-    assert not thread.is_alive()
 
 
 def test_an_added_watch_starts_and_other_visits_go_on(bench: Bench, daemon: Daemon) -> None:
@@ -488,13 +465,13 @@ def test_a_detector_that_cannot_be_loaded_changes_nothing(
 def test_an_edit_saved_during_the_start_is_applied(bench: Bench) -> None:
     config, followed = start(bench.path, last_good=False)
     bench.save(lambda tree: tree["watches"].update(bag={"prompt": "bag"}))
-    for _ in running(Daemon(config, followed)):
+    with running(Daemon(config, followed)):
         bench.wait_for_events("new", watch="bag")
 
 
 @pytest.mark.expects_errors
 def test_a_start_with_a_broken_file_runs_the_last_good_one_and_reports_it(bench: Bench) -> None:
-    for _ in running(Daemon(*start(bench.path, last_good=True))):
+    with running(Daemon(*start(bench.path, last_good=True))):
         bench.wait_for_events("new")
     bench.subscriber.clear()
     kept = list((bench.path.parent / "state").rglob("*.yaml"))
@@ -503,7 +480,7 @@ def test_a_start_with_a_broken_file_runs_the_last_good_one_and_reports_it(bench:
     bench.save(lambda tree: tree["watches"].update(bag={"promt": "bag"}))
     with pytest.raises(ConfigError, match="unknown key"):
         start(bench.path, last_good=False)
-    for _ in running(Daemon(*start(bench.path, last_good=True))):
+    with running(Daemon(*start(bench.path, last_good=True))):
         bench.wait_for_events("new")
         wait_until(lambda: bench.errors())
         assert [error["path"] for error in bench.errors()[0]["errors"]] == [
@@ -617,7 +594,7 @@ class CommandClient:
 @pytest.fixture
 def client(bench: Bench) -> Iterator[CommandClient]:
     bench.path.write_text(bench.edited(lambda tree: tree["mqtt"].update(commands=True)))
-    for _ in running(Daemon(*start(bench.path, last_good=False))):
+    with running(Daemon(*start(bench.path, last_good=False))):
         bench.wait_all_open()
         yield CommandClient(bench)
 
@@ -1025,7 +1002,7 @@ def test_without_a_camera_it_waits_for_one(bench: Bench, client: CommandClient) 
 
 def test_it_starts_without_a_camera(bench: Bench) -> None:
     bench.path.write_text(bench.edited(lambda tree: tree.update(cameras={})))
-    for _ in running(Daemon(*start(bench.path, last_good=False))):
+    with running(Daemon(*start(bench.path, last_good=False))):
         bench.wait_for_info(cameras=[])
         bench.save(lambda tree: tree.update(cameras={"porch": STREET}))
         bench.wait_for_events("new", camera="porch")

@@ -34,7 +34,8 @@ from streamwatch.errors import DetectorError
 from streamwatch.processes.parent import ChildProcess
 from tests.parts import TOYBOX
 from tests.parts.checkpoints import world_checkpoint
-from tests.parts.children import is_gone, running, wait_until
+from tests.parts.children import is_gone, running
+from tests.parts.waiting import wait_until
 
 pytestmark = pytest.mark.slow(seconds=20)
 

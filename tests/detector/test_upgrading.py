@@ -33,8 +33,8 @@ from streamwatch.errors import DetectorError, UnavailableSetting
 from streamwatch.models.provision import choose, found
 from streamwatch.pixels import Pixels
 from streamwatch.records import Vectors, Vocabulary
-from tests.parts.children import wait_until
 from tests.parts.compiled import compile_toybox
+from tests.parts.waiting import wait_until
 
 pytestmark = pytest.mark.slow(seconds=15)
 

@@ -15,9 +15,10 @@ from streamwatch.daemon.part import Left
 from streamwatch.errors import StreamwatchError
 from streamwatch.pipeline.pipeline import Setup
 from streamwatch.records import Event
-from tests.fleet.test_two_workers import Bench, bench, got, wait_until
+from tests.fleet.test_two_workers import Bench, bench, got
 from tests.parts.mosquitto import Mosquitto
 from tests.parts.mqtt_proxy import MqttProxy
+from tests.parts.waiting import wait_until
 from tests.publisher.events import new_event
 
 pytestmark = pytest.mark.slow(seconds=20)

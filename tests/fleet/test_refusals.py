@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from tests.fleet.test_two_workers import wait_until
 from tests.parts import STREET_CLIP
 from tests.parts.command import run_here
 from tests.parts.mosquitto import Mosquitto, Subscriber
 from tests.parts.ray_cluster import FleetController, RayCluster
+from tests.parts.waiting import wait_until
 
 pytestmark = pytest.mark.slow(seconds=60)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,9 +20,11 @@ from streamwatch.pipeline import pipeline as pipeline_module
 from streamwatch.publisher.visits import visits_of
 from streamwatch.records import Detection
 from tests.parts import STREET_CLIP
+from tests.parts.daemon_here import running
 from tests.parts.mosquitto import Mosquitto, Received, Subscriber
 from tests.parts.mqtt_proxy import MqttProxy
 from tests.parts.vectors import fake_vectors
+from tests.parts.waiting import wait_until
 from tests.publisher.events import MOMENT
 
 pytestmark = pytest.mark.slow(seconds=40)
@@ -70,23 +71,8 @@ class Bench:
         config = self.config
         if mqtt:
             config = config.model_copy(update={"mqtt": config.mqtt.model_copy(update=mqtt)})
-        daemon = Daemon(config, place=Place(name, self.folder / name))
-        failures: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                daemon.run()
-            except Exception as error:
-                failures.append(error)
-
-        with daemon:
-            thread = threading.Thread(target=run)
-            thread.start()
+        with running(Daemon(config, place=Place(name, self.folder / name))) as daemon:
             yield daemon
-            daemon.request_stop()
-            thread.join(20)
-        assert not failures
-        assert not thread.is_alive()
 
     def give(self, camera: str, worker: str) -> None:
         """Make a worker the camera's owner."""
@@ -111,13 +97,6 @@ class Bench:
 
     def payloads(self, topic: str) -> list[bytes]:
         return [message.payload for message in self.subscriber.of(f"{self.prefix}/{topic}")]
-
-
-def wait_until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)
 
 
 def got(future: Future[Result]) -> Result:

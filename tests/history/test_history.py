@@ -29,8 +29,9 @@ from streamwatch.history.history import (
 from streamwatch.history.visits import Visit
 from streamwatch.records import Event, Image, Luma, MarkedPicture
 from tests.parts.databases import cut_in_the_middle, edited, no_database
+from tests.parts.waiting import wait_until
 from tests.publisher.events import MOMENT, end_event, new_event, update_event
-from tests.publisher.running import Clock, wait_until
+from tests.publisher.running import Clock
 
 KEEP = timedelta(days=7)
 PATIENCE_SECONDS = 20.0

@@ -30,7 +30,7 @@ from streamwatch.learning.votes import MOST_VOTES
 from streamwatch.pixels import Pixels
 from streamwatch.records import Image, Luma, MarkedPicture
 from tests.learning.lessons import BOX, MOMENT, near_miss, told_visit, vector
-from tests.publisher.running import wait_until
+from tests.parts.waiting import wait_until
 
 
 def configured(watches: Mapping[str, Mapping[str, Any]] | None = None, **sections: Any) -> Config:

@@ -26,7 +26,8 @@ from streamwatch.live.pictures import (
 )
 from streamwatch.pictures.shots import Mark, Shot, in_shares
 from streamwatch.records import Detection, Frame, Image, Luma
-from tests.publisher.running import Clock, wait_until
+from tests.parts.waiting import wait_until
+from tests.publisher.running import Clock
 
 PATIENCE_SECONDS = 30.0
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,6 +17,7 @@ from streamwatch.pictures.shots import Shot
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.records import Event
 from tests.parts import IMAGE_SIZE
+from tests.parts.waiting import wait_until
 
 PATIENCE_SECONDS = 60.0
 
@@ -62,13 +63,6 @@ def trials(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Trials:
     monkeypatch.setattr(trials_module, "LEAST_SECONDS", 0.0)
     wait_until(lambda: pipeline.current.cameras["street"].capture.online(time.monotonic()))
     return Trials(pipeline)
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def threads() -> list[str]:

@@ -25,7 +25,8 @@ from streamwatch.errors import DetectorError
 from streamwatch.processes.child import NICENESS
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.prompts.encoders import child, process
-from tests.parts.children import is_gone, running, wait_until
+from tests.parts.children import is_gone, running
+from tests.parts.waiting import wait_until
 
 pytestmark = pytest.mark.slow(seconds=15)
 

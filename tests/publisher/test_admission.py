@@ -18,7 +18,8 @@ from streamwatch.publisher.mqtt.attempt import Arrived
 from streamwatch.publisher.mqtt.delivery import Delivery
 from streamwatch.publisher.mqtt.steps import Message
 from tests.parts.mosquitto import Mosquitto, Subscriber
-from tests.publisher.running import running, settings, wait_until
+from tests.parts.waiting import wait_until
+from tests.publisher.running import running, settings
 
 
 def arrived(payload: bytes = b"dog", *, retained: bool = False) -> Arrived:

@@ -15,8 +15,9 @@ from streamwatch.publisher.contract.topics import Topics
 from streamwatch.publisher.mqtt.sweep import Declared, is_left_over
 from tests.parts import free_port
 from tests.parts.mosquitto import Mosquitto, Received, StartMosquitto, Subscriber
+from tests.parts.waiting import wait_until
 from tests.publisher.events import end_event, new_event, picture
-from tests.publisher.running import Clock, make, running, settings, wait_until
+from tests.publisher.running import Clock, make, running, settings
 from tests.publisher.test_publisher import an_info, size
 
 pytestmark = pytest.mark.slow(seconds=40)

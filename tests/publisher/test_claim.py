@@ -24,7 +24,8 @@ from streamwatch.publisher.mqtt.claim import (
 )
 from tests.parts.daemon import Daemon
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
-from tests.publisher.running import Clock, make, running, wait_until
+from tests.parts.waiting import wait_until
+from tests.publisher.running import Clock, make, running
 from tests.publisher.test_publisher import A_STATS, an_info
 
 MINE, OTHER, THIRD = "01MINE", "01OTHER", "01THIRD"

@@ -20,7 +20,8 @@ from streamwatch.publisher import (
     homeassistant_announcer,
 )
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
-from tests.publisher.running import Broker, running, settings, wait_until
+from tests.parts.waiting import wait_until
+from tests.publisher.running import Broker, running, settings
 
 ROSTER = Roster(
     "0.1",

@@ -14,8 +14,9 @@ from streamwatch.publisher.mqtt.attempt import Notice
 from streamwatch.publisher.mqtt.connection import Connection
 from tests.parts import free_port
 from tests.parts.mosquitto import Mosquitto, Received, StartMosquitto, Subscriber
+from tests.parts.waiting import wait_until
 from tests.publisher.events import end_event, new_event, picture
-from tests.publisher.running import make, running, settings, wait_until
+from tests.publisher.running import make, running, settings
 
 pytestmark = pytest.mark.slow(seconds=50)
 

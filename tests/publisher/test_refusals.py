@@ -23,8 +23,9 @@ from streamwatch.publisher.mqtt.connection import MAX_PACKET_BYTES, default_clie
 from streamwatch.records import MarkedPicture
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
 from tests.parts.mqtt_proxy import MqttProxy
+from tests.parts.waiting import wait_until
 from tests.publisher.events import end_event, new_event, picture
-from tests.publisher.running import make, running, settings, wait_until
+from tests.publisher.running import make, running, settings
 from tests.publisher.test_outages import said
 
 pytestmark = pytest.mark.slow(seconds=65)

@@ -19,8 +19,9 @@ from streamwatch.config.sections.whole import SnapshotSettings
 from streamwatch.publisher import Command, EmbeddedBroker, Publisher, Reply
 from streamwatch.publisher.mqtt.attempt import Arrived
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber
+from tests.parts.waiting import wait_until
 from tests.publisher.events import new_event
-from tests.publisher.running import Broker, running, settings, wait_until
+from tests.publisher.running import Broker, running, settings
 
 OLD = MQTTProtocolVersion.MQTTv311
 

@@ -19,8 +19,9 @@ from streamwatch.publisher import Publisher
 from streamwatch.tls import client_context
 from tests.parts.certificates import Authority, Certificate
 from tests.parts.mosquitto import Mosquitto, StartMosquitto, Subscriber, require_mosquitto
+from tests.parts.waiting import wait_until
 from tests.publisher.events import end_event, new_event, picture
-from tests.publisher.running import Broker, running, wait_until
+from tests.publisher.running import Broker, running
 from tests.publisher.test_outages import said
 
 pytestmark = pytest.mark.slow(seconds=25)

@@ -15,8 +15,9 @@ from streamwatch.publisher.loop import GRACE_SECONDS
 from streamwatch.publisher.visits import visits_of
 from tests.parts.mosquitto import Mosquitto, Received, StartMosquitto, Subscriber
 from tests.parts.mqtt_proxy import MqttProxy
+from tests.parts.waiting import wait_until
 from tests.publisher.events import MOMENT, end_event, near_miss, new_event, update_event
-from tests.publisher.running import make, running, settings, wait_until
+from tests.publisher.running import make, running, settings
 
 pytestmark = pytest.mark.slow(seconds=25)
 

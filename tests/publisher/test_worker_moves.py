@@ -17,8 +17,9 @@ from streamwatch.publisher.visits import visits_of
 from streamwatch.records import Event
 from tests.parts.mosquitto import Mosquitto, Subscriber
 from tests.parts.mqtt_proxy import MqttProxy
+from tests.parts.waiting import wait_until
 from tests.publisher.events import MOMENT, end_event, new_event, update_event
-from tests.publisher.running import make, wait_until
+from tests.publisher.running import make
 
 pytestmark = pytest.mark.slow(seconds=10)
 

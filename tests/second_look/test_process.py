@@ -22,7 +22,8 @@ from streamwatch.records import Image
 from streamwatch.second_look import process as tower_process
 from streamwatch.second_look.process import TowerProcess
 from streamwatch.second_look.towers import Glance
-from tests.parts.children import is_gone, running, wait_until
+from tests.parts.children import is_gone, running
+from tests.parts.waiting import wait_until
 
 pytestmark = pytest.mark.slow(seconds=60)
 

@@ -25,6 +25,7 @@ from streamwatch.web.connection import MOST_CONNECTIONS
 from streamwatch.web.server import Listener
 from streamwatch.web.status_socket import StatusServer
 from tests.parts import free_port
+from tests.parts.waiting import wait_until
 
 PATIENCE_SECONDS = 30.0
 MANY = 300
@@ -78,13 +79,6 @@ def is_closed(client: socket.socket) -> bool:
 
 def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
