@@ -15,6 +15,7 @@ from typing import Any
 from streamwatch.config import MqttSettings, SnapshotSettings
 from streamwatch.elapsed import Elapsed
 from streamwatch.errors import PublisherError
+from streamwatch.publisher import share
 from streamwatch.publisher.alerts import Alerts, OnAlert
 from streamwatch.publisher.contract.payloads import (
     OFFLINE,
@@ -33,14 +34,15 @@ from streamwatch.publisher.mqtt.admission import Admission
 from streamwatch.publisher.mqtt.answers import Answers
 from streamwatch.publisher.mqtt.attempt import Acknowledged, Arrived, Notice, Subscribed
 from streamwatch.publisher.mqtt.claim import Claim
-from streamwatch.publisher.mqtt.connection import Change, Connection, Pace
+from streamwatch.publisher.mqtt.connection import Change, Connection
 from streamwatch.publisher.mqtt.delivery import ANSWER_SECONDS, Delivery
 from streamwatch.publisher.mqtt.fence import Fence
 from streamwatch.publisher.mqtt.listening import Listening
 from streamwatch.publisher.mqtt.steps import Message
 from streamwatch.publisher.mqtt.sweep import Declared
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
-from streamwatch.publisher.visits import KeptVisits, OnLost
+from streamwatch.publisher.share import Share
+from streamwatch.publisher.visits import OnLost
 from streamwatch.records import Event, Remembered
 
 logger = logging.getLogger(__name__)
@@ -49,14 +51,6 @@ MAX_TURN_SECONDS = 5.0
 """The thread turns at least this often, to show that it is alive."""
 DROPPED_SECONDS = 1.0
 """How often it is told how many messages were dropped."""
-PAUSE_SECONDS = 3.0
-"""A worker that stood still for longer may have lost its cameras to another."""
-MAX_FENCED_TURN_SECONDS = 1.0
-"""The same as MAX_TURN_SECONDS for a worker, so that a pause is noticed."""
-GRACE_SECONDS = 5.0
-"""So long after a worker is away nobody else has its cameras yet."""
-WORKERS_PACE = Pace(keepalive_seconds=3, will_delay_seconds=0)
-"""So that its cameras are soon another's where it is gone."""
 LEAVE_SECONDS = 2.0
 """Time to disconnect properly from a broker that the settings no longer name."""
 
@@ -100,20 +94,6 @@ class PublisherLoop:
             outbox, compose=self._compose, complain=self.complain, seconds=seconds
         )
         self._answers = Answers(self._delivery)
-        self._on_lost = on_lost
-        self._fence: Fence | None = None
-        self._kept: KeptVisits | None = None
-        if worker is not None:
-            self._fence = Fence(self._topics, self._take_lost, seconds, self.complain)
-            self._kept = KeptVisits(self._delivery)
-        self._pairs: Collection[Pair] = ()
-        """Those that were declared last."""
-        self._away_since: float | None = None
-        """When the connection was lost, or the process came to stand still."""
-        self._awake_at = seconds()
-        self._untold: dict[str, int] = {}
-        """By visit, the number of the first event that was discarded: its camera was another's
-        already."""
         self._flushes: list[threading.Event] = []
         """Set once everything that was to be sent is acknowledged."""
         self.alerts = Alerts(
@@ -126,6 +106,17 @@ class PublisherLoop:
             elapsed=elapsed,
             on_alert=on_alert,
         )
+        self._share: Share | None = None
+        if worker is not None:
+            self._share = Share(
+                self._topics,
+                self.alerts,
+                self._delivery,
+                outbox,
+                on_lost,
+                seconds=seconds,
+                complain=self.complain,
+            )
         self.announcer = Announcer(
             publish=self._publish_device, clear=self._delivery.clear, seconds=seconds
         )
@@ -177,8 +168,8 @@ class PublisherLoop:
         self._notice_a_pause()
         if self._claim is not None:
             self._decide(self._claim)
-        if self._fence is not None and self._is_fenced and self._fence.seconds_left == 0:
-            self._pass(self._fence)
+        if self._share is not None and self._share.passes():
+            self._begin()
         if self._connection.seconds_to_attempt == 0:
             self._connection.attempt()
         self.alerts.clean_if_due()
@@ -218,24 +209,9 @@ class PublisherLoop:
             self._connection.settle(self._topics.status)
             self._settling = True
 
-    def _pass(self, fence: Fence) -> None:
-        """The cameras are still our own, but for those that were lost."""
-        fence.passed = True
-        self._away_since = None
-        self._begin()
-
     def _notice_a_pause(self) -> None:
-        """Of several workers, one that stood still must hear first whose its cameras are now."""
-        now, before = self._seconds(), self._awake_at
-        self._awake_at = now
-        if self._fence is None or now - before < MAX_FENCED_TURN_SECONDS + PAUSE_SECONDS:
-            return
-        self._note_away(before)
-        self._fence.lost()
-        self._connection.cut()
-
-    def _note_away(self, since: float) -> None:
-        self._away_since = since if self._away_since is None else min(since, self._away_since)
+        if self._share is not None and self._share.stood_still():
+            self._connection.cut()
 
     def _give_up_on_a_silent_broker(self) -> None:
         """Connect again where no acknowledgement comes, though the connection stands."""
@@ -262,9 +238,11 @@ class PublisherLoop:
 
     def _patience_seconds(self) -> float:
         """How long to wait for a task before something else is due."""
-        times = [MAX_TURN_SECONDS if self._fence is None else MAX_FENCED_TURN_SECONDS]
-        if self._fence is not None and self._is_fenced:
-            times.append(self._fence.seconds_left)
+        times = [MAX_TURN_SECONDS]
+        if self._share is not None:
+            times.append(share.TURN_SECONDS)
+            if self._share.is_fenced:
+                times.append(self._share.fence.seconds_left)
         if self._connection.seconds_to_attempt is not None:
             times.append(self._connection.seconds_to_attempt)
         if self._listening.seconds_to_turn is not None:
@@ -314,13 +292,20 @@ class PublisherLoop:
                     notice.message, notice.refusal, forbidden=notice.forbidden
                 )
             case Subscribed():
-                (self._claim or self._fence or self._listening).subscribed(notice)
+                self._subscriber.subscribed(notice)
             case Arrived():
-                (self._claim or self._fence or self._listening).arrived(notice)
+                self._subscriber.arrived(notice)
             case _:
                 self._take_change(self._connection.take(notice))
                 self.tried = True
                 self._settling = False
+
+    @property
+    def _subscriber(self) -> Claim | Fence | Listening:
+        """Whose subscriptions there are on this connection."""
+        if self._claim is not None:
+            return self._claim
+        return self._listening if self._share is None else self._share.fence
 
     def _take_change(self, change: Change | None) -> None:
         if self._claim is not None:
@@ -328,17 +313,16 @@ class PublisherLoop:
                 self._claim.begin(self._connection)
             elif change == "down":
                 self._claim.lost()
-        elif change == "up" and self._fence is not None:
-            self._fence.begin(self._connection)
+        elif change == "up" and self._share is not None:
+            self._share.up(self._connection)
         elif change == "up":
             self._begin()
         elif change == "down":
             self.connected.clear()
             self._delivery.lost()
             self._listening.lost()
-            if self._fence is not None:
-                self._fence.lost()
-                self._note_away(self._seconds())
+            if self._share is not None:
+                self._share.down()
         if change == "down" and self._move_to is not None:
             self._move()
 
@@ -351,7 +335,7 @@ class PublisherLoop:
                 self.complain(sentence)
         self._delivery.connected(self._connection)
         self.connected.set()
-        if self._fence is None:
+        if self._share is None:
             self._listening.connected(self._connection)
 
     # --- other settings --------------------------------------------------------------------------
@@ -385,7 +369,7 @@ class PublisherLoop:
             will_topic,
             post=self._post,
             seconds=self._seconds,
-            pace=None if self._topics.worker is None else WORKERS_PACE,
+            pace=None if self._topics.worker is None else share.PACE,
             worker=self._topics.worker,
         )
 
@@ -421,9 +405,8 @@ class PublisherLoop:
             cleared=said_goodbye,
         )
         self._topics = Topics(self._mqtt.topic_prefix, self._topics.worker)
-        if self._fence is not None:
-            self._fence.moved(self._topics)
-            self._note_away(self._seconds())
+        if self._share is not None:
+            self._share.moved(self._topics)
         if _place(before) != _place(self._mqtt):
             self._claim = self._new_claim()
         self._connection = self._new_connection()
@@ -432,7 +415,6 @@ class PublisherLoop:
     # --- what there is, and what there was ------------------------------------------------------
 
     def take_declared(self, declared: Declared) -> None:
-        self._pairs = declared.pairs
         for pair in declared.pairs:
             if (
                 declared.workers is None
@@ -440,21 +422,21 @@ class PublisherLoop:
                 and not self._delivery.retains(self._topics.state(*pair))
             ):
                 self.alerts.publish_state(pair, self._topics)
-        if self._fence is None:
+        if self._share is None:
             self._listening.declare(declared)
+        else:
+            self._share.declare(declared.pairs)
 
     def take_gone(self, cameras: Collection[str], pairs: Iterable[Pair]) -> None:
         pairs = [pair for pair in pairs if self._is_own(pair[0])]
         for camera in filter(self._is_own, cameras):
             self._delivery.clear(self._topics.camera_status(camera))
-            if self._kept is not None:
-                self._kept.forget(camera, self._topics)
-            elif self._delivery.retains(owner := self._topics.owner(camera)):
+            if self._delivery.retains(owner := self._topics.owner(camera)):
                 self._delivery.clear(owner)
                 self._delivery.clear(self._topics.visits(camera))
         self.alerts.forget(pairs, self._topics)
-        if self._fence is not None:
-            self._fence.disown(cameras)
+        if self._share is not None:
+            self._share.forget(cameras)
 
     # --- of several on the prefix ------------------------------------------------------------
 
@@ -469,76 +451,30 @@ class PublisherLoop:
     def take_adopted(
         self, cameras: Collection[str], visits: Iterable[Event], *, resend: bool
     ) -> None:
-        assert self._fence is not None
-        assert self._kept is not None
-        self._fence.own(cameras)
-        visits = tuple(visits)
-        for event in visits:
-            self._untold.pop(event.id, None)
-        still_open = [event for event in visits if event.type != "end"]
-        self._kept.adopt(cameras, still_open, self._topics)
-        self.alerts.adopt(still_open, self._topics)
-        if resend:
-            for event in visits:
-                self._kept.note(event, self._topics)
-                self._delivery.alert(event, self._seconds())
-                self._kept.sent(event, self._topics)
+        assert self._share is not None
+        self._share.adopt(cameras, visits, resend=resend)
 
     def take_left(self, cameras: Collection[str]) -> None:
-        assert self._fence is not None
-        assert self._kept is not None
-        self._fence.disown(cameras)
-        self.alerts.leave(cameras, self._pairs, self._topics)
-        for camera in cameras:
-            self._delivery.drop(self._topics.camera_status(camera))
-            self._kept.leave(camera, self._topics)
+        assert self._share is not None
+        self._share.leave(cameras)
 
     def take_ends(self, ends: Iterable[Event]) -> None:
-        for event in ends:
-            sequence = self._untold.pop(event.id, event.sequence)
-            if sequence == 0:
-                continue  # nobody was told of it
-            event = replace(event, sequence=sequence)
+        for event in ends if self._share is None else self._share.after_what_was_told(ends):
             self._delivery.alert(event, self._seconds())
 
     def take_remembered(self, visits: Iterable[Event]) -> None:
         visits = tuple(visits)
         self._outbox.remember(visits)
-        if self._kept is not None:
-            self._kept.remember(visits, self._topics)
-
-    def _take_lost(self, camera: str) -> None:
-        """Another has got it, and goes on with the visits that the broker knows. What began here
-        before it can have been there is told, and nothing else that waits."""
-        endless: list[Event] = []
-        if self._away_since is not None:
-            endless = self._discard(camera, self._away_since + GRACE_SECONDS)
-        self.take_left([camera])
-        logger.warning("%s is another worker's now", camera)
-        self._on_lost(camera, endless)
-
-    def _discard(self, camera: str, new_after: float) -> list[Event]:
-        """Send nothing of what waits, but for each `new` until then; returns the visits that are
-        told and whose `end` is not."""
-        endless: list[Event] = []
-        first: dict[str, Event] = {}
-        for event in self._outbox.discard([camera], new_after):
-            before = first.setdefault(event.id, event)
-            if event.type == "end" and before.sequence > 0:
-                told = before.sequence - 1
-                endless.append(
-                    replace(event, type="update", sequence=told, ended_at=None, reason=None)
-                )
-        self._untold |= {visit: event.sequence for visit, event in first.items()}
-        return endless
+        if self._share is not None:
+            self._share.remember(visits)
 
     @property
     def _is_fenced(self) -> bool:
         """Whether nothing may be sent yet on this connection."""
-        return self._fence is not None and not self._fence.passed
+        return self._share is not None and self._share.is_fenced
 
     def _is_own(self, camera: str) -> bool:
-        return self._fence is None or self._fence.is_own(camera)
+        return self._share is None or self._share.owns(camera)
 
     # --- what is published -----------------------------------------------------------------------
 
@@ -549,12 +485,10 @@ class PublisherLoop:
             return
         if left_out:
             self.alerts.note_left_out()
-        if self._kept is None or event.type == "rejected":
+        if self._share is None:
             self.alerts.take(event, came_at, self._topics)
-            return
-        self._kept.note(event, self._topics)
-        self.alerts.take(event, came_at, self._topics)
-        self._kept.sent(event, self._topics)
+        else:
+            self._share.take(event, came_at)
 
     def take_near_miss(self, pair: Pair, fields: Mapping[str, Any]) -> None:
         if not self._is_own(pair[0]):

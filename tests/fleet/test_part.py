@@ -102,9 +102,9 @@ def test_a_take_that_fails_leaves_nothing_owned(
         with pytest.raises(StreamwatchError, match="no such lens"):
             got(part.take(["porch"], [new_event(id="a")], resend=False))
     assert part.cameras == frozenset()
-    fence = worker._publisher._loop._fence
-    assert fence is not None
-    wait_until(lambda: not fence.is_own("porch"))
+    share = worker._publisher._loop._share
+    assert share is not None
+    wait_until(lambda: not share.owns("porch"))
     assert worker._publisher.open_visits == {}
     got(part.take(["porch"], [], resend=False))
     wait_until(lambda: bench.types() == ["new"])
@@ -163,9 +163,9 @@ def test_a_camera_that_can_not_be_left_at_once_is_left_later(
     with monkeypatch.context() as patch:
         patch.setattr(worker._pipeline, "prepare", fail)
         bench.give("porch", "two")
-        fence = worker._publisher._loop._fence
-        assert fence is not None
-        wait_until(lambda: not fence.is_own("porch"))
+        share = worker._publisher._loop._share
+        assert share is not None
+        wait_until(lambda: not share.owns("porch"))
         got(part.release(["yard"]))
         assert part.cameras == {"porch"}
     wait_until(lambda: part.cameras == frozenset())

@@ -11,7 +11,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from streamwatch.config.sections.whole import SnapshotSettings
 from streamwatch.publisher import ErrorReport, Publisher
-from streamwatch.publisher.loop import GRACE_SECONDS
+from streamwatch.publisher.share import GRACE_SECONDS
 from streamwatch.publisher.visits import visits_of
 from tests.parts.mosquitto import Mosquitto, Received, StartMosquitto, Subscriber
 from tests.parts.mqtt_proxy import MqttProxy
@@ -232,9 +232,9 @@ def test_one_that_stood_still_hears_first_whose_its_cameras_are(
         publisher.event(new_event(id="a"))
         settled(publisher, subscriber, prefix)
         # No message of the new owner comes through, as where it waits in a frozen machine.
-        publisher._loop._fence._own = {}  # type: ignore[union-attr]
+        publisher._loop._share.fence._own = {}  # type: ignore[union-attr]
         give(subscriber, prefix, "two")
-        publisher._loop._fence._own = {f"{prefix}/cameras/porch/worker": "porch"}  # type: ignore[union-attr]
+        publisher._loop._share.fence._own = {f"{prefix}/cameras/porch/worker": "porch"}  # type: ignore[union-attr]
         still = 60.0
         publisher.event(update_event("a"))
         wait_until(lambda: lost == ["porch"])
@@ -250,7 +250,7 @@ def test_an_outage_before_the_owners_are_heard_does_not_end_it(
     publisher = make(broker, prefix, worker="one", seconds=lambda: time.monotonic() + away)
     with running(publisher):
         publisher.adopt(["porch"], [], resend=False)
-        wait_until(lambda: publisher._loop._fence.is_own("porch"))  # type: ignore[union-attr]
+        wait_until(lambda: publisher._loop._share.fence.is_own("porch"))  # type: ignore[union-attr]
         broker.stop()
         wait_until(lambda: not publisher.connected)
         with Mosquitto(port=broker.port):
@@ -272,10 +272,10 @@ def test_a_stop_while_it_waits_for_the_owners_loses_nothing(
     file = tmp_path / "outbox.sqlite3"
     with running(make(mosquitto, prefix, worker="one", outbox=file)) as publisher:
         publisher.adopt(["porch"], [], resend=False)
-        fence = publisher._loop._fence
-        assert fence is not None
-        wait_until(lambda: fence.is_own("porch"))
-        fence.subscribed = lambda notice: None  # type: ignore[method-assign]
+        share = publisher._loop._share
+        assert share is not None
+        wait_until(lambda: share.owns("porch"))
+        share.fence.subscribed = lambda notice: None  # type: ignore[method-assign]
         publisher._loop._connection.cut()
         wait_until(lambda: not publisher.connected)
         wait_until(lambda: publisher._loop._connection.up)

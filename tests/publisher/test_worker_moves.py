@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from streamwatch.publisher import Publisher
-from streamwatch.publisher.loop import GRACE_SECONDS
+from streamwatch.publisher.share import GRACE_SECONDS
 from streamwatch.publisher.visits import visits_of
 from streamwatch.records import Event
 from tests.parts.mosquitto import Mosquitto, Subscriber
