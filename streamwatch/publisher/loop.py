@@ -15,7 +15,6 @@ from typing import Any
 from streamwatch.config import MqttSettings, SnapshotSettings
 from streamwatch.elapsed import Elapsed
 from streamwatch.errors import PublisherError
-from streamwatch.publisher import share
 from streamwatch.publisher.alerts import Alerts, OnAlert
 from streamwatch.publisher.contract.payloads import (
     OFFLINE,
@@ -41,7 +40,7 @@ from streamwatch.publisher.mqtt.listening import Listening
 from streamwatch.publisher.mqtt.steps import Message
 from streamwatch.publisher.mqtt.sweep import Declared
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
-from streamwatch.publisher.share import Share
+from streamwatch.publisher.share import WORKERS_PACE, WORKERS_TURN_SECONDS, Share
 from streamwatch.publisher.visits import OnLost
 from streamwatch.records import Event, Remembered
 
@@ -240,7 +239,7 @@ class PublisherLoop:
         """How long to wait for a task before something else is due."""
         times = [MAX_TURN_SECONDS]
         if self._share is not None:
-            times.append(share.TURN_SECONDS)
+            times.append(WORKERS_TURN_SECONDS)
             if self._share.is_fenced:
                 times.append(self._share.fence.seconds_left)
         if self._connection.seconds_to_attempt is not None:
@@ -369,7 +368,7 @@ class PublisherLoop:
             will_topic,
             post=self._post,
             seconds=self._seconds,
-            pace=None if self._topics.worker is None else share.PACE,
+            pace=None if self._topics.worker is None else WORKERS_PACE,
             worker=self._topics.worker,
         )
 

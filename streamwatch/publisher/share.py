@@ -17,13 +17,13 @@ from streamwatch.records import Event
 
 logger = logging.getLogger(__name__)
 
-TURN_SECONDS = 1.0
+WORKERS_TURN_SECONDS = 1.0
 """The publisher's thread turns at least this often, so that a pause is noticed."""
 PAUSE_SECONDS = 3.0
 """A worker that stood still for longer may have lost its cameras to another."""
 GRACE_SECONDS = 5.0
 """So long after a worker is away nobody else has its cameras yet."""
-PACE = Pace(keepalive_seconds=3, will_delay_seconds=0)
+WORKERS_PACE = Pace(keepalive_seconds=3, will_delay_seconds=0)
 """So that its cameras are soon another's where it is gone."""
 
 
@@ -84,7 +84,7 @@ class Share:
         cut: it has to hear first whose its cameras are now."""
         now, before = self._seconds(), self._awake_at
         self._awake_at = now
-        if now - before < TURN_SECONDS + PAUSE_SECONDS:
+        if now - before < WORKERS_TURN_SECONDS + PAUSE_SECONDS:
             return False
         self._note_away(before)
         self.fence.lost()

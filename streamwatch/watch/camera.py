@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
+from typing import Self
 
 from streamwatch.config import CameraSettings, WatchSettings
 from streamwatch.learning.learnt import Subject
@@ -47,7 +47,7 @@ class CameraWatches:
         """`lessons` keeps what is learnt; without it nothing is."""
         self._camera = camera
         self._timeline = _Timeline()
-        self._tracks = itertools.count(1)
+        self._tracks = _Numbers()
         self._new_id = new_id
         self._lessons = lessons
         self._watches: dict[str, Watch] = {}
@@ -104,7 +104,7 @@ class CameraWatches:
 
         Call before the first frame. Returns the `end` of each visit that no watch can continue.
         """
-        self._pass_numbers(max((visit.last.track for visit in visits), default=0))
+        self._tracks.go_on_after(max((visit.last.track for visit in visits), default=0))
         events: list[Event] = []
         for name, watch in self._watches.items():
             events += watch.recall(visit for visit in visits if visit.last.watch == name)
@@ -168,10 +168,23 @@ class CameraWatches:
     def close(self, reason: EndReason) -> tuple[Event, ...]:
         return tuple(e for watch in self._watches.values() for e in watch.close(reason))
 
-    def _pass_numbers(self, last: int) -> None:
-        """Continue numbering tracks after `last`, if that is higher."""
-        while last > 0 and next(self._tracks) < last:
-            pass
+
+class _Numbers:
+    """1, 2, 3 and so on."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> int:
+        self._last += 1
+        return self._last
+
+    def go_on_after(self, last: int) -> None:
+        """Continue after `last`, if that is higher."""
+        self._last = max(self._last, last)
 
 
 class _Timeline:

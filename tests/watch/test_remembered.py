@@ -114,6 +114,16 @@ def test_after_a_crash_a_visit_goes_on_at_the_first_detection() -> None:
     assert life.events[-1].started_at == at(0)
 
 
+def test_numbers_of_tracks_go_on_after_the_highest_that_is_remembered() -> None:
+    """At once: somebody else may have written it to the broker."""
+    (visit,) = remembered(crashed(person(300)), at(30))
+    life = Life(SqliteOutbox(), start=32, number=2)
+    life.watches.recall([replace(visit, last=replace(visit.last, track=10**18))])
+    life.see(person(10))
+    (event,) = [event for event in life.events if event.type == "new"]
+    assert event.track == 10**18 + 1
+
+
 def test_a_higher_confidence_than_before_the_crash_gives_a_new_snapshot() -> None:
     life = again(crashed(person(300, confidence=0.7))).see(person(300, confidence=0.8))
     assert life.told == GONE_ON
