@@ -8,11 +8,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Collection
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from streamwatch.config import MqttSettings
+from streamwatch.fleet.telling import is_stats
 from streamwatch.publisher import Message, Reader, Topics
 from streamwatch.publisher.contract.payloads import OFFLINE, STATS_SECONDS
 from streamwatch.publisher.visits import visits_of
@@ -126,10 +126,18 @@ class Ledger:
             with self._lock:
                 self._statuses[name] = (message.payload or b"").decode(errors="replace")
         elif kind == "stats":
-            with suppress(ValueError), self._lock:
-                self._stats[name] = time.monotonic(), json.loads(message.payload or b"")
+            self._take_stats(name, message.payload)
         else:
             self._take_status(name, message.payload)
+
+    def _take_stats(self, worker: str, payload: bytes | None) -> None:
+        try:
+            fields = json.loads(payload or b"")
+        except (ValueError, RecursionError):
+            return
+        if is_stats(fields):
+            with self._lock:
+                self._stats[worker] = time.monotonic(), fields
 
     def _take_status(self, worker: str, payload: bytes | None) -> None:
         with self._lock:

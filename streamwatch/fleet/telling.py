@@ -26,6 +26,25 @@ _WORST = {
 """Percentiles have no sum: the worst worker's are told."""
 
 
+def is_stats(fields: Any) -> bool:
+    """Whether these are the statistics of a worker, as far as `summed` reads them: anybody may have
+    written them."""
+    try:
+        numbers = [fields[section][key] for section, keys in _SUMS.items() for key in keys]
+        numbers += [fields["outbox"], fields["rss_bytes"]]
+        perhaps = [fields[section][key] for section, keys in _WORST.items() for key in keys]
+        perhaps.append(fields["detector"].get("share"))
+        cameras = [*fields["cameras"].values()]
+    except (KeyError, TypeError, AttributeError):
+        return False
+    numbers += [number for number in perhaps if number is not None]
+    return all(map(_is_number, numbers)) and all(isinstance(camera, dict) for camera in cameras)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def summed(
     stats: Iterable[Mapping[str, Any]], instance: str, uptime_seconds: float
 ) -> dict[str, Any]:
