@@ -354,7 +354,8 @@ class Daemon:
         """Continue the visits of the previous run; end those that are no longer watched for."""
         remembered = self._publisher.remembered
         if self._part is not None:  # another may go on with them already
-            self._part.adopt_orphans(remembered)
+            there = [visit.last for visit in remembered]
+            self._part.adopt_orphans((*self._publisher.left_over, *there))
             return
         for event in self._pipeline.recall(remembered):
             self._publish(event)

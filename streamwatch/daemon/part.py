@@ -163,15 +163,16 @@ class Part(Changing):
             self._orphans |= {visit.id: visit for visit in orphans}
         self.do(partial(self._lose, camera, time.monotonic()))
 
-    def adopt_orphans(self, visits: Iterable[Remembered]) -> None:
-        """Visits of the previous run, which are perhaps nobody's."""
+    def adopt_orphans(self, visits: Iterable[Event]) -> None:
+        """The last events of visits of the previous run, which are perhaps nobody's."""
         with self._orphans_lock:
-            self._orphans |= {visit.last.id: visit.last for visit in visits}
+            self._orphans |= {visit.id: visit for visit in visits}
 
     @property
     def orphans(self) -> tuple[Event, ...]:
-        """Visits that were open here when their camera was lost, until somebody says whether
-        another goes on with them: `end` those that none does, `drop` the others."""
+        """Visits that were open here when their camera was lost, or of which nobody was told, until
+        somebody says whether another goes on with them: `end` those that none does, `drop` the
+        others."""
         with self._orphans_lock:
             return tuple(self._orphans.values())
 
@@ -180,11 +181,13 @@ class Part(Changing):
         with self._orphans_lock:
             for orphan in orphans:
                 self._orphans.pop(orphan, None)
+        self._publisher().drop_left_over(orphans)
 
     def end(self, orphans: Collection[str]) -> None:
-        """Nobody goes on with these: publish their `end`."""
+        """Nobody goes on with these: publish what waits of them, and their `end`."""
         with self._orphans_lock:
             gone = [self._orphans.pop(orphan) for orphan in orphans if orphan in self._orphans]
+        self._publisher().send_left_over(orphans)
         self._publisher().end(ends([Remembered(visit, 0.0) for visit in gone], "restart"))
 
     def _asked(self, task: Callable[[], _Result]) -> Future[_Result]:

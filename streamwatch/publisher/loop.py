@@ -457,6 +457,18 @@ class PublisherLoop:
         assert self._share is not None
         self._share.leave(cameras)
 
+    @property
+    def left_over(self) -> tuple[Event, ...]:
+        """See `Publisher.left_over`."""
+        return () if self._share is None else self._share.left_over
+
+    def take_left_over(self, visits: Iterable[str], *, send: bool) -> None:
+        assert self._share is not None
+        if send:
+            self._share.send_left_over(visits)
+        else:
+            self._share.drop_left_over(visits)
+
     def take_ends(self, ends: Iterable[Event]) -> None:
         for event in ends if self._share is None else self._share.after_what_was_told(ends):
             self._delivery.alert(event, self._seconds())

@@ -101,6 +101,7 @@ class Publisher:
             worker=worker,
             on_lost=on_lost,
         )
+        self._left_over = self._loop.left_over
         self._loop.alerts.keep_snapshots(snapshots, folder)
         self._thread = threading.Thread(target=self._loop.run, name="publisher", daemon=True)
 
@@ -215,6 +216,20 @@ class Publisher:
         self._tasks.put(
             partial(self._loop.take_adopted, tuple(cameras), tuple(visits), resend=resend)
         )
+
+    @property
+    def left_over(self) -> tuple[Event, ...]:
+        """As a worker: the last event of each visit that a former run could not tell of. They wait,
+        since another worker may have gone on with them: send or drop them."""
+        return self._left_over
+
+    def send_left_over(self, visits: Iterable[str]) -> None:
+        """As a worker: send what waits of these visits, by id, which nobody was told of."""
+        self._tasks.put(partial(self._loop.take_left_over, tuple(visits), send=True))
+
+    def drop_left_over(self, visits: Iterable[str]) -> None:
+        """As a worker: another goes on with these visits."""
+        self._tasks.put(partial(self._loop.take_left_over, tuple(visits), send=False))
 
     def end(self, ends: Iterable[Event]) -> None:
         """As a worker or a controller: publish the `end` of visits that nobody goes on with."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 
@@ -61,6 +62,22 @@ class Share:
         self._untold: dict[str, int] = {}
         """By visit, the number of the first event that was discarded: its camera was another's
         already."""
+        self._left_over = self._withheld()
+        """By visit, what waits of a former run: another may have gone on with it since."""
+
+    def _withheld(self) -> dict[str, dict[int, Event]]:
+        """Withhold each visit of a former run that perhaps nobody was told of. Of one whose `new`
+        was delivered the broker has told the camera's next worker, so what waits is out of date."""
+        visits: dict[str, dict[int, Event]] = defaultdict(dict)
+        for number, event in self._outbox.left_over().items():
+            visits[event.id][number] = event
+        for visit, waiting in tuple(visits.items()):
+            if next(iter(waiting.values())).type == "new":
+                self._delivery.withhold(waiting)
+                continue
+            for number in visits.pop(visit):
+                self._outbox.remove(number)
+        return visits
 
     # --- the connection ---------------------------------------------------------------------------
 
@@ -169,6 +186,24 @@ class Share:
                 )
         self._untold |= {visit: event.sequence for visit, event in first.items()}
         return endless
+
+    # --- what a former run has left over ----------------------------------------------------------
+
+    @property
+    def left_over(self) -> tuple[Event, ...]:
+        """The last event of each visit that waits to be sent or dropped."""
+        return tuple([*waiting.values()][-1] for waiting in self._left_over.values())
+
+    def send_left_over(self, visits: Iterable[str]) -> None:
+        """See `Publisher.send_left_over`."""
+        for visit in visits:
+            self._delivery.release(self._left_over.pop(visit, ()))
+
+    def drop_left_over(self, visits: Iterable[str]) -> None:
+        """See `Publisher.drop_left_over`."""
+        for visit in visits:
+            for number in self._left_over.pop(visit, ()):
+                self._outbox.remove(number)
 
     # --- events -----------------------------------------------------------------------------------
 

@@ -9,11 +9,11 @@ that and starts another. A subscriber with a persistent session counts the alert
 
 An alert is lost if a visit's sequence has a gap or it has no `new`; a visit that the clip's truth
 has is doubled if two alerts of it were open at once, and split if one followed the other. A repeat
-is the same id and sequence once more: a consumer drops those. A visit is missed if nothing was told
-of it, which is the case where a camera was seen by nobody for as long as it lasted. The seconds are
-those from the fault until another worker sees a camera. The rate is that of cameras of workers that
-nothing happened to, as a share of what is due. The exit code is 1 if anything was lost, doubled or
-left open.
+is the same id and sequence once more: a consumer drops those, so there must be no two unlike ones
+of a number. A visit is missed if nothing was told of it, which is the case where a camera was seen
+by nobody for as long as it lasted. The seconds are those from the fault until another worker sees a
+camera. The rate is that of cameras of workers that nothing happened to, as a share of what is due.
+The exit code is 1 if anything was lost, doubled, numbered twice or left open.
 """
 
 from __future__ import annotations
@@ -121,6 +121,8 @@ def told(scene: Scene, began: float, ended: float) -> dict[str, int]:
         events = scene.events(camera)
         times = Counter((event["id"], event["sequence"]) for event in events)
         counts["repeats"] += sum(count - 1 for count in times.values())
+        unlike = {(event["id"], event["sequence"], event["type"]) for event in events}
+        counts["two of a number"] += len(unlike) - len(times)
         steps: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
         for event in events:
             steps[event["id"]].setdefault(event["sequence"], event)
@@ -182,11 +184,15 @@ def main() -> int:
     for fault in faults:
         counts, wear = worn(fault, arguments.kills, random.Random(arguments.seed), console)
         failed |= any(
-            counts[what] for what in ("lost", "doubled", "without one new", "without one end")
+            counts[what]
+            for what in (
+                *("lost", "doubled", "two of a number"),
+                *("without one new", "without one end"),
+            )
         )
         for what in (
             *("alerts", "visits", "missed", "lost", "doubled", "split", "repeats"),
-            *("without one new", "without one end", "ended as restart"),
+            *("two of a number", "without one new", "without one end", "ended as restart"),
         ):
             rows[what].append(str(counts[what]))
         rows["seconds, median and most"].append(_median_and_most(wear.seconds))

@@ -55,6 +55,12 @@ def test_what_was_taught_is_listed_and_taken_back(scene: Scene) -> None:
 
 def test_what_is_learnt_is_that_of_all_workers(scene: Scene) -> None:
     scene.wait_until_spread("one", "two")
+    scene.wait_until(
+        lambda: all(
+            any(event["type"] == "end" for event in scene.events(camera))
+            for camera in scene.cameras
+        )
+    )
     found = json.loads(scene.streamwatch("tune", "--json"))
     for camera in scene.cameras:
         assert any(sum(watch["cameras"][camera]["visits"]) for watch in found["watches"].values())

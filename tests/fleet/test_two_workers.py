@@ -18,7 +18,7 @@ from streamwatch.detector.protocol import Running, View
 from streamwatch.learning.learning import Lesson
 from streamwatch.pipeline import pipeline as pipeline_module
 from streamwatch.publisher.visits import visits_of
-from streamwatch.records import Detection
+from streamwatch.records import Detection, Event
 from tests.parts import STREET_CLIP
 from tests.parts.daemon_here import running
 from tests.parts.mosquitto import Mosquitto, Received, Subscriber
@@ -90,10 +90,14 @@ class Bench:
     def types(self, camera: str = "porch") -> list[str]:
         return [kind for _, kind, _ in self.events(camera)]
 
-    def kept(self, camera: str = "porch") -> list[str]:
-        """The ids of the visits that the broker keeps."""
+    def kept_visits(self, camera: str = "porch") -> list[Event]:
+        """The visits that the broker keeps."""
         payloads = [each.payload for each in self.subscriber.of(f"{self.prefix}/visits/{camera}")]
-        return [visit.last.id for visit in visits_of(payloads[-1] if payloads else b"", MOMENT)]
+        return [visit.last for visit in visits_of(payloads[-1] if payloads else b"", MOMENT)]
+
+    def kept(self, camera: str = "porch") -> list[str]:
+        """Their ids."""
+        return [visit.id for visit in self.kept_visits(camera)]
 
     def payloads(self, topic: str) -> list[bytes]:
         return [message.payload for message in self.subscriber.of(f"{self.prefix}/{topic}")]
@@ -227,21 +231,61 @@ def test_a_worker_leaves_what_another_has_got_and_tells_of_its_visits(
     assert bench.kept() == [visit]  # it is the other's to change
 
 
-def test_an_outbox_that_was_left_behind_is_found_again(bench: Bench, mosquitto: Mosquitto) -> None:
-    """What waits in it is delivered, and its open visits are told."""
+def test_a_visit_that_the_broker_knows_goes_on_from_there(
+    bench: Bench, mosquitto: Mosquitto
+) -> None:
+    """Whatever else waits in the outbox of the worker that was lost."""
     bench.give("porch", "one")
     with MqttProxy(mosquitto.port) as proxy, bench.worker("one", port=proxy.port) as daemon:
         got(daemon.part.take(["porch"], [], resend=False))
         wait_until(lambda: bench.types() == ["new"])
+        visits = bench.kept_visits()
         proxy.takes = lambda _: False
         proxy.cut()
         bench.detector.there = False
         wait_until(lambda: daemon._publisher.waiting)
         # It dies: what it would say at the end of a clean stop does not come through either.
     assert bench.types() == ["new"]
-    with bench.worker("one"):
+    bench.detector.there = True
+    with bench.worker("one") as daemon:
+        got(daemon.part.take(["porch"], visits, resend=True))
+        wait_until(lambda: "update" in bench.types())
+        assert "end" not in bench.types()
+        bench.detector.there = False
         wait_until(lambda: bench.types()[-1] == "end")
-    assert [kind for kind in bench.types() if kind != "update"] == ["new", "end"]
+    told = [m.json for m in bench.subscriber.of(f"{bench.prefix}/events/porch/car")]
+    assert {event["id"] for event in told} == {visits[0].id}
+    kinds = {(event["sequence"], event["type"]) for event in told}
+    assert len(kinds) == len({sequence for sequence, _ in kinds}), "two unlike ones of a number"
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_visit_that_waits_in_an_outbox_that_was_left_behind(
+    bench: Bench, mosquitto: Mosquitto, is_known: bool
+) -> None:
+    """It is told of if nobody else has."""
+    bench.give("porch", "one")
+    with MqttProxy(mosquitto.port) as proxy, bench.worker("one", port=proxy.port) as daemon:
+        bench.detector.there = False
+        got(daemon.part.take(["porch"], [], resend=False))
+        wait_until(lambda: bench.payloads("state/porch/car") == [b"OFF"])
+        proxy.takes = lambda _: False
+        proxy.cut()
+        wait_until(lambda: not daemon._publisher.connected)
+        bench.detector.there = True
+        wait_until(lambda: daemon._publisher.waiting)
+    with bench.worker("one") as daemon:
+        (visit,) = daemon.part.orphans
+        assert bench.types() == []
+        if is_known:
+            daemon.part.drop([visit.id])
+        else:
+            daemon.part.end([visit.id])
+        wait_until(lambda: daemon._publisher.waiting == 0)
+        assert daemon.part.orphans == ()
+    assert [kind for kind in bench.types() if kind != "update"] == (
+        [] if is_known else ["new", "end"]
+    )
 
 
 def test_a_lost_workers_last_events_are_sent_again(

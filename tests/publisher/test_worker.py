@@ -11,8 +11,10 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from streamwatch.config.sections.whole import SnapshotSettings
 from streamwatch.publisher import ErrorReport, Publisher
+from streamwatch.publisher.outbox.sqlite import SqliteOutbox
 from streamwatch.publisher.share import GRACE_SECONDS
 from streamwatch.publisher.visits import visits_of
+from streamwatch.records import Event
 from tests.parts.mosquitto import Mosquitto, Received, StartMosquitto, Subscriber
 from tests.parts.mqtt_proxy import MqttProxy
 from tests.parts.waiting import wait_until
@@ -283,8 +285,54 @@ def test_a_stop_while_it_waits_for_the_owners_loses_nothing(
         assert publisher.stop(2) == 1
     subscriber.wait_for_payload(f"{prefix}/workers/one/status", b"offline")
     assert events(subscriber, prefix) == []
-    with running(make(mosquitto, prefix, worker="one", outbox=file)):
+    with running(make(mosquitto, prefix, worker="one", outbox=file)) as publisher:
+        publisher.send_left_over(["a"])
         subscriber.wait_for(lambda messages: _of(messages, f"{prefix}/events/porch/car"))
+
+
+def undelivered(folder: Path, *events: Event) -> Path:
+    """The outbox of a worker that was killed with these in it."""
+    file = folder / "outbox.sqlite3"
+    outbox = SqliteOutbox(file)
+    for event in events:
+        outbox.add(event, time.monotonic())
+    outbox.close()
+    return file
+
+
+def test_a_former_run_tells_only_of_visits_that_nobody_was_told_of(
+    mosquitto: Mosquitto, subscriber: Subscriber, prefix: str, tmp_path: Path
+) -> None:
+    """The camera's next worker goes on with the others, under the same numbers."""
+    told, later = (update_event("told", 3), end_event("told", 4)), new_event(id="later")
+    untold = (new_event(id="untold"), update_event("untold", 1), end_event("untold", 2))
+    file = undelivered(tmp_path, *told, *untold, later)
+    with running(make(mosquitto, prefix, worker="one", outbox=file)) as publisher:
+        left = [(event.id, event.sequence) for event in publisher.left_over]
+        assert left == [("untold", 2), ("later", 0)]
+        settled(publisher, subscriber, prefix)
+        assert events(subscriber, prefix) == []
+        publisher.drop_left_over(["later"])
+        publisher.send_left_over(["untold", "told", "unknown"])
+        settled(publisher, subscriber, prefix)
+        wait_until(lambda: publisher.waiting == 0)
+    assert events(subscriber, prefix) == [
+        *(("untold", "new", 0), ("untold", "update", 1), ("untold", "end", 2)),
+    ]
+
+
+def test_what_is_released_without_a_connection_waits_for_one(
+    mosquitto: Mosquitto, subscriber: Subscriber, prefix: str, tmp_path: Path
+) -> None:
+    file = undelivered(tmp_path, new_event(id="a"), new_event(id="b"))
+    publisher = make(mosquitto, prefix, worker="one", outbox=file)
+    publisher.send_left_over(["a"])
+    with running(publisher):
+        settled(publisher, subscriber, prefix)
+        assert publisher.waiting == 1
+    assert events(subscriber, prefix) == [("a", "new", 0)]
+    with running(make(mosquitto, prefix, worker="one", outbox=file)) as publisher:
+        assert [event.id for event in publisher.left_over] == ["b"]
 
 
 def test_a_camera_that_another_has_got_before_its_watches_were_declared_leaves_nothing(

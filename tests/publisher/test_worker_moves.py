@@ -222,8 +222,9 @@ def test_each_visit_is_told_once_whatever_happens_to_its_camera(bench: Bench, se
             owner.publisher.event(end_event(event.id, event.sequence + 1, camera=camera))
     for worker in (bench.one, bench.two):
         assert worker.publisher.flush(20)
-    for camera in CAMERAS:
-        wait_until(lambda camera=camera: bench.kept(camera) == [])  # type: ignore[misc]
+    bench.subscriber.publish(f"{bench.prefix}/mark", b"all has come")
+    bench.subscriber.wait_for_payload(f"{bench.prefix}/mark", b"all has come")
+    assert [bench.kept(camera) for camera in CAMERAS] == [[] for _ in CAMERAS]
     for visit, story in bench.stories().items():
         kinds = [kind for _, kind in story]
         assert sorted(story)[0] == (0, "new"), (visit, story)

@@ -94,6 +94,8 @@ class Delivery:
         self._seconds = seconds
         self._wire: Wire | None = None
         self._line: deque[Step] = deque()
+        self._withheld: set[int] = set()
+        """Events in the outbox that are not to be sent yet."""
         self._sent: dict[int, _Sent] = {}
         self._retained = RetainedMessages()
         self._reports: deque[Report] = deque(maxlen=MAX_REPORTS)
@@ -164,6 +166,17 @@ class Delivery:
         if self._open:
             self._line.append(Alert(number))
 
+    def withhold(self, numbers: Iterable[int]) -> None:
+        """While disconnected: send these events of the outbox when they are released."""
+        self._withheld.update(numbers)
+
+    def release(self, numbers: Iterable[int]) -> None:
+        """Send these that were withheld."""
+        numbers = [number for number in numbers if number in self._withheld]
+        self._withheld.difference_update(numbers)
+        if self._open:
+            self._line.extend(map(Alert, numbers))
+
     def report(self, message: Message) -> None:
         if self._open:
             self._line.append(Report(message))
@@ -188,7 +201,8 @@ class Delivery:
         self._answers = 0
         self._line = deque([*self._retained, *self._reports])
         self._reports.clear()
-        self._line.extend(Alert(number) for number in self._outbox.rewind())
+        waiting = self._outbox.rewind()
+        self._line.extend(Alert(number) for number in waiting if number not in self._withheld)
         self._line.extend(self._retained.clearings)
         self._bring_forward(self._doubts.begin_trial())
 

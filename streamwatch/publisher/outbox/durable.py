@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -124,6 +124,12 @@ class DurableOutbox:
         for number in gone:
             self.remove(number)
         return tuple(gone.values())
+
+    def left_over(self) -> Mapping[int, Event]:
+        if self._disk is not None:
+            with suppress(sqlite3.Error):
+                return self._disk.left_over()
+        return {}
 
     def put_aside(self, number: int, reason: str) -> None:
         for outbox in self._both():

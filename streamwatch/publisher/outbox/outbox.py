@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -65,6 +65,10 @@ class Outbox(Protocol):
     def discard(self, cameras: Collection[str], new_after: float) -> Sequence[Event]:
         """While disconnected: delete and return the events of these cameras since the start, each
         `new` only if it came after this time, in monotonic seconds."""
+        ...
+
+    def left_over(self) -> Mapping[int, Event]:
+        """The waiting events of former runs, by number, in order."""
         ...
 
     def put_aside(self, number: int, reason: str) -> None:

@@ -114,16 +114,24 @@ class SqliteOutbox:
 
     def to_discard(self, cameras: Collection[str], new_after: float) -> dict[int, Event]:
         """What `discard` deletes, by number."""
+        found = self._waiting(
+            "run = ? AND (type != 'new' OR since > ?)",
+            (self._runs.number, self._elapsed.since(new_after)),
+        )
+        return {number: event for number, event in found.items() if event.camera in cameras}
+
+    def left_over(self) -> Mapping[int, Event]:
+        return self._waiting("run != ?", (self._runs.number,))
+
+    def _waiting(self, condition: str, values: tuple[float, ...]) -> dict[int, Event]:
+        """Those of which this is true, by number, in order."""
         found: dict[int, Event] = {}
         for number, row in self._database.execute(
-            "SELECT number, event FROM events WHERE run = ? AND format <= ?"
-            " AND (type != 'new' OR since > ?) ORDER BY number",
-            (self._runs.number, FORMAT, self._elapsed.since(new_after)),
+            f"SELECT number, event FROM events WHERE format <= ? AND {condition} ORDER BY number",
+            (FORMAT, *values),
         ).fetchall():
             with suppress(NotUnderstood):  # it is set aside when it is its turn
-                event = event_of(row)
-                if event.camera in cameras:
-                    found[number] = event
+                found[number] = event_of(row)
         return found
 
     def put_aside(self, number: int, reason: str) -> None:
