@@ -101,7 +101,6 @@ class Publisher:
             worker=worker,
             on_lost=on_lost,
         )
-        self._left_over = self._loop.left_over
         self._loop.alerts.keep_snapshots(snapshots, folder)
         self._thread = threading.Thread(target=self._loop.run, name="publisher", daemon=True)
 
@@ -221,7 +220,7 @@ class Publisher:
     def left_over(self) -> tuple[Event, ...]:
         """As a worker: the last event of each visit that a former run could not tell of. They wait,
         since another worker may have gone on with them: send or drop them."""
-        return self._left_over
+        return self._loop.left_over
 
     def send_left_over(self, visits: Iterable[str]) -> None:
         """As a worker: send what waits of these visits, by id, which nobody was told of."""

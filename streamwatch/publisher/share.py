@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 
@@ -62,22 +61,25 @@ class Share:
         self._untold: dict[str, int] = {}
         """By visit, the number of the first event that was discarded: its camera was another's
         already."""
-        self._left_over = self._withheld()
-        """By visit, what waits of a former run: another may have gone on with it since."""
+        self._withheld: dict[str, list[int]] = {}
+        """By visit, the numbers of what waits of a former run: another may have gone on with it
+        since."""
+        self.left_over = self._withhold_what_is_left()
+        """The last event of each of these visits, as it was at the start."""
 
-    def _withheld(self) -> dict[str, dict[int, Event]]:
+    def _withhold_what_is_left(self) -> tuple[Event, ...]:
         """Withhold each visit of a former run that perhaps nobody was told of. Of one whose `new`
         was delivered the broker has told the camera's next worker, so what waits is out of date."""
-        visits: dict[str, dict[int, Event]] = defaultdict(dict)
+        last: dict[str, Event] = {}
         for number, event in self._outbox.left_over().items():
-            visits[event.id][number] = event
-        for visit, waiting in tuple(visits.items()):
-            if next(iter(waiting.values())).type == "new":
-                self._delivery.withhold(waiting)
-                continue
-            for number in visits.pop(visit):
+            if event.type != "new" and event.id not in last:
                 self._outbox.remove(number)
-        return visits
+                continue
+            last[event.id] = event
+            self._withheld.setdefault(event.id, []).append(number)
+        for numbers in self._withheld.values():
+            self._delivery.withhold(numbers)
+        return tuple(last.values())
 
     # --- the connection ---------------------------------------------------------------------------
 
@@ -189,20 +191,15 @@ class Share:
 
     # --- what a former run has left over ----------------------------------------------------------
 
-    @property
-    def left_over(self) -> tuple[Event, ...]:
-        """The last event of each visit that waits to be sent or dropped."""
-        return tuple([*waiting.values()][-1] for waiting in self._left_over.values())
-
     def send_left_over(self, visits: Iterable[str]) -> None:
         """See `Publisher.send_left_over`."""
         for visit in visits:
-            self._delivery.release(self._left_over.pop(visit, ()))
+            self._delivery.release(self._withheld.pop(visit, ()))
 
     def drop_left_over(self, visits: Iterable[str]) -> None:
         """See `Publisher.drop_left_over`."""
         for visit in visits:
-            for number in self._left_over.pop(visit, ()):
+            for number in self._withheld.pop(visit, ()):
                 self._outbox.remove(number)
 
     # --- events -----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import pytest
 
 from streamwatch.config import Config
 from streamwatch.daemon.daemon import Daemon
-from streamwatch.daemon.part import Place
+from streamwatch.daemon.part import Part, Place
 from streamwatch.detector.protocol import Running, View
 from streamwatch.learning.learning import Lesson
 from streamwatch.pipeline import pipeline as pipeline_module
@@ -78,6 +78,13 @@ class Bench:
         """Make a worker the camera's owner."""
         self.subscriber.publish(f"{self.prefix}/cameras/{camera}/worker", worker, retain=True)
 
+    def begin(self, one: Part) -> str:
+        """Have the worker `one` watch the porch; the id of the visit that begins there."""
+        self.give("porch", "one")
+        got(one.take(["porch"], [], resend=False))
+        wait_until(lambda: self.types() == ["new"])
+        return self.events()[0][0]
+
     def events(self, camera: str = "porch") -> list[tuple[str, str, str | None]]:
         """The id, type and reason of each event so far, repeats left out."""
         topic = f"{self.prefix}/events/{camera}/car"
@@ -125,10 +132,7 @@ def workers(bench: Bench) -> Iterator[tuple[Daemon, Daemon]]:
 
 def test_a_camera_moves_with_its_visits(bench: Bench, workers: tuple[Daemon, Daemon]) -> None:
     one, two = (worker.part for worker in workers)
-    bench.give("porch", "one")
-    got(one.take(["porch"], [], resend=False))
-    wait_until(lambda: bench.types() == ["new"])
-    visit = bench.events()[0][0]
+    visit = bench.begin(one)
     wait_until(lambda: bench.kept() == [visit])
 
     got(two.open(["porch"]))
@@ -155,10 +159,7 @@ def test_what_was_taught_moves_with_the_camera(
     bench: Bench, workers: tuple[Daemon, Daemon]
 ) -> None:
     one, two = (worker.part for worker in workers)
-    bench.give("porch", "one")
-    got(one.take(["porch"], [], resend=False))
-    wait_until(lambda: bench.types() == ["new"])
-    visit = bench.events()[0][0]
+    visit = bench.begin(one)
     taught: Future[object] = Future()
     workers[0]._learning.teach(visit, right=True, then=taught.set_result)
     assert isinstance(got(taught), Lesson)
@@ -189,9 +190,7 @@ def test_a_removed_camera_ends_its_visits_and_clears_its_topics(
     bench: Bench, workers: tuple[Daemon, Daemon]
 ) -> None:
     one = workers[0].part
-    bench.give("porch", "one")
-    got(one.take(["porch"], [], resend=False))
-    wait_until(lambda: bench.types() == ["new"])
+    bench.begin(one)
     cameras = {"yard": bench.config.cameras["yard"]}
     outcome = got(one.change(bench.config.model_copy(update={"cameras": cameras})))
     assert outcome.error is None
@@ -205,9 +204,7 @@ def test_other_watches_apply_to_the_cameras_that_are_here(
     bench: Bench, workers: tuple[Daemon, Daemon]
 ) -> None:
     one = workers[0].part
-    bench.give("porch", "one")
-    got(one.take(["porch"], [], resend=False))
-    wait_until(lambda: bench.types() == ["new"])
+    bench.begin(one)
     watch = bench.config.watches["car"].model_copy(update={"enabled": False})
     got(one.change(bench.config.model_copy(update={"watches": {"car": watch}})))
     wait_until(lambda: bench.events()[-1][1:] == ("end", "disabled"))
@@ -218,10 +215,7 @@ def test_a_worker_leaves_what_another_has_got_and_tells_of_its_visits(
     bench: Bench, workers: tuple[Daemon, Daemon]
 ) -> None:
     one = workers[0].part
-    bench.give("porch", "one")
-    got(one.take(["porch"], [], resend=False))
-    wait_until(lambda: bench.types() == ["new"])
-    visit = bench.events()[0][0]
+    visit = bench.begin(one)
     bench.give("porch", "two")
     wait_until(lambda: [orphan.id for orphan in one.orphans] == [visit])
     assert one.cameras == frozenset()
@@ -292,9 +286,8 @@ def test_a_lost_workers_last_events_are_sent_again(
     bench: Bench, workers: tuple[Daemon, Daemon]
 ) -> None:
     one, two = (worker.part for worker in workers)
-    bench.give("porch", "one")
-    got(one.take(["porch"], [], resend=False))
-    wait_until(lambda: bench.types() == ["new"] and bench.kept())
+    visit = bench.begin(one)
+    wait_until(lambda: bench.kept() == [visit])
 
     def kept(messages: Sequence[Received]) -> list[Received]:
         return [each for each in messages if each.topic == f"{bench.prefix}/visits/porch"]

@@ -9,7 +9,7 @@ to be cleared. Answers to commands are dropped with the connection: nobody waits
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -170,9 +170,8 @@ class Delivery:
         """While disconnected: send these events of the outbox when they are released."""
         self._withheld.update(numbers)
 
-    def release(self, numbers: Iterable[int]) -> None:
+    def release(self, numbers: Collection[int]) -> None:
         """Send these that were withheld."""
-        numbers = [number for number in numbers if number in self._withheld]
         self._withheld.difference_update(numbers)
         if self._open:
             self._line.extend(map(Alert, numbers))
