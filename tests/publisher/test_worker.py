@@ -329,7 +329,7 @@ def test_what_is_released_without_a_connection_waits_for_one(
     publisher.send_left_over(["a"])
     with running(publisher):
         settled(publisher, subscriber, prefix)
-        assert publisher.waiting == 1
+        wait_until(lambda: publisher.waiting == 1)
     assert events(subscriber, prefix) == [("a", "new", 0)]
     with running(make(mosquitto, prefix, worker="one", outbox=file)) as publisher:
         assert [event.id for event in publisher.left_over] == ["b"]
