@@ -10,6 +10,7 @@ from streamwatch.detector.compiled.conversion import convert
 from streamwatch.detector.compiled.graph_file import GraphFolder
 from streamwatch.detector.loading import job_for
 from streamwatch.models.provision import choose, found
+from tests.parts import IMAGE_SIZE
 
 
 def compile_toybox(folder: Path) -> None:
@@ -19,7 +20,10 @@ def compile_toybox(folder: Path) -> None:
     depend on the machine that the tests run on, or on what else that did just then.
     """
     choice = choose(DetectorSettings(model="toybox"))
-    job = job_for(choice, found(choice.checkpoint))
+    smaller = choose(DetectorSettings(model="toybox", image_size=IMAGE_SIZE))
+    job, also = (job_for(each, found(each.checkpoint)) for each in (choice, smaller))
     kept = GraphFolder(folder)
-    graph = convert(job, kept)
-    kept.keep(job.key, replace(graph, fastest="f32"))
+    graph = replace(convert(job, kept), fastest="f32")
+    # It is the same graph for all sizes; only which number is fastest is measured for each.
+    for each in (job, also):
+        kept.keep(each.key, graph)
