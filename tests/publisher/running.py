@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from streamwatch.config.sections.mqtt import MqttSettings
 from streamwatch.config.sections.whole import SnapshotSettings
-from streamwatch.publisher import Publisher
+from streamwatch.publisher import ErrorReport, Publisher
+from tests.parts.mosquitto import Subscriber
 
 
 class Broker(Protocol):
@@ -56,3 +57,11 @@ def running(publisher: Publisher, *, connected: bool = True) -> Iterator[Publish
     finally:
         publisher.stop()
         assert publisher.failure is None
+
+
+def settled(publisher: Publisher, subscriber: Subscriber, prefix: str) -> None:
+    """Wait until all that was published so far has come, the will of a former connection too."""
+    topic = f"{prefix}/errors"
+    before = len(subscriber.of(topic))
+    publisher.error(ErrorReport("camera", "a mark"))
+    subscriber.wait_for(lambda messages: sum(m.topic == topic for m in messages) > before)

@@ -10,7 +10,7 @@ import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from streamwatch.config.sections.whole import SnapshotSettings
-from streamwatch.publisher import ErrorReport, Publisher
+from streamwatch.publisher import ErrorReport
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox
 from streamwatch.publisher.share import GRACE_SECONDS
 from streamwatch.publisher.visits import visits_of
@@ -19,7 +19,7 @@ from tests.parts.mosquitto import Mosquitto, Received, StartMosquitto, Subscribe
 from tests.parts.mqtt_proxy import MqttProxy
 from tests.parts.waiting import wait_until
 from tests.publisher.events import MOMENT, end_event, near_miss, new_event, update_event
-from tests.publisher.running import make, running, settings
+from tests.publisher.running import make, running, settings, settled
 
 pytestmark = pytest.mark.slow(seconds=25)
 
@@ -45,13 +45,6 @@ def give(subscriber: Subscriber, prefix: str, worker: str, camera: str = "porch"
 def events(subscriber: Subscriber, prefix: str) -> list[tuple[str, str, int]]:
     found = subscriber.of(f"{prefix}/events/porch/car")
     return [(each.json["id"], each.json["type"], each.json["sequence"]) for each in found]
-
-
-def settled(publisher: Publisher, subscriber: Subscriber, prefix: str) -> None:
-    """Wait until all that was published so far has come."""
-    before = len(subscriber.of(f"{prefix}/errors"))
-    publisher.error(ErrorReport("camera", "a mark"))
-    subscriber.wait_for(lambda messages: len(_of(messages, f"{prefix}/errors")) > before)
 
 
 def _of(messages: object, topic: str) -> list[Received]:

@@ -19,7 +19,7 @@ from tests.parts.mosquitto import Mosquitto, Subscriber
 from tests.parts.mqtt_proxy import MqttProxy
 from tests.parts.waiting import wait_until
 from tests.publisher.events import MOMENT, end_event, new_event, update_event
-from tests.publisher.running import make
+from tests.publisher.running import make, settled
 
 pytestmark = pytest.mark.slow(seconds=10)
 
@@ -133,6 +133,7 @@ class Bench:
         assert self.other(worker).publisher.wait_connected(20)
         assert publisher.wait_connected(20)
         status = f"{self.prefix}/workers/{worker.name}/status"
+        settled(publisher, self.subscriber, self.prefix)  # else it may be an earlier "offline"
         self.subscriber.wait_for_payload(status, b"online")
         worker.link.down = True
         worker.cut()
