@@ -18,7 +18,7 @@ LEVELS = (
     {"pictures"},
     {"models", "learning", "history"},
     {"prompts", "second_look", "source", "scheduler", "detector", "watch", "publisher", "web"},
-    {"pipeline"},
+    {"pipeline", "clips"},
     {"status", "python", "tuning", "live"},
     {"daemon"},
     {"fleet"},

@@ -8,6 +8,7 @@ from pathlib import Path
 from streamwatch.config import CameraSettings, mask_url, with_credentials, with_short_login
 from streamwatch.source.certificates import tls_options
 from streamwatch.source.clock import Clock
+from streamwatch.source.copies import Tap
 from streamwatch.source.decoding import Input
 from streamwatch.source.file import FileSource
 from streamwatch.source.live import LiveSource
@@ -25,8 +26,8 @@ RTSP_ANALYZE_MICROSECONDS = 500_000
 and 9."""
 
 
-def source_for(settings: CameraSettings, clock: Clock) -> Source:
-    """The source for `settings.url`, not opened yet."""
+def source_for(settings: CameraSettings, clock: Clock, tap: Tap | None = None) -> Source:
+    """The source for `settings.url`, not opened yet; `tap` takes copies of its packets."""
     shown = mask_url(settings.url)
     address, rotate = _address(settings), settings.rotate
     match settings.kind:
@@ -36,16 +37,16 @@ def source_for(settings: CameraSettings, clock: Clock) -> Source:
                 "analyzeduration": str(RTSP_ANALYZE_MICROSECONDS),
                 **tls_options(settings.url),
             }
-            target = Input(address, shown, options=options, rotate=rotate)
+            target = Input(address, shown, options=options, rotate=rotate, tap=tap)
             return LiveSource(target, times="camera", clock=clock)
         case "http":
-            target = Input(address, shown, rotate=rotate)
+            target = Input(address, shown, rotate=rotate, tap=tap)
             return WebSource(target, fps=settings.fps, loop=settings.loop, clock=clock)
         case "device":
-            target = Input(address, shown, format="v4l2", rotate=rotate)
+            target = Input(address, shown, format="v4l2", rotate=rotate, tap=tap)
             return LiveSource(target, times="arrival", clock=clock)
         case "file":
-            target = Input(file_of(settings), shown, rotate=rotate)
+            target = Input(file_of(settings), shown, rotate=rotate, tap=tap)
             return FileSource(target, loop=settings.loop, paced=settings.pace, clock=clock)
 
 

@@ -1,4 +1,4 @@
-"""All use of PyAV: opens and decodes containers, and turns its errors into SourceError.
+"""All reading with PyAV: opens and decodes containers, and turns its errors into SourceError.
 
 FFmpeg's messages hold the URL with its password, so none is passed on as it is. PyAV's logging
 stays off: with it on, a corrupt file was seen to hang the process.
@@ -11,19 +11,22 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import Enum, auto
 from io import BytesIO
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import av
 import av.error
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from streamwatch.config import is_encrypted, mask_secrets_in
 from streamwatch.errors import CredentialsRefused, SourceError
 from streamwatch.source.bounds import MOST_PIXELS, unfit_size
 from streamwatch.source.certificates import tls_problem
+from streamwatch.source.copies import Copies, Streams, Tap, copied, streams_of
 from streamwatch.source.picture import RawPicture
 from streamwatch.source.upright import CLOCKWISE, Orientation, orientation, square_size
 
@@ -81,6 +84,8 @@ class Input:
     """Whether reading can go on after its timeout: not where FFmpeg reads over HTTP."""
     rotate: int | None = None
     """Degrees to turn pictures clockwise; None: as they say themselves."""
+    tap: Tap | None = field(default=None, compare=False, repr=False)
+    """What takes copies of its packets."""
 
 
 @dataclass(slots=True)
@@ -103,6 +108,31 @@ class Video:
         self._read_seconds = target.read_seconds
         self._turned = None if target.rotate is None else CLOCKWISE[target.rotate]
         self._noted: _Noted | None = None
+        self._copies: Copies | None = None
+        self._copied: dict[int, bool] = {}
+        """The streams that are copied, by their index, and whether each is sound."""
+        if target.tap is not None:
+            self._copy_to(target.tap)
+
+    def _copy_to(self, tap: Tap) -> None:
+        streams = streams_of(self._container, self._stream)
+        if not isinstance(streams, Streams):
+            tap.refuse(streams)
+            return
+        self._copies = tap.begin(streams)
+        self._copied = {self._stream.index: False}
+        if streams.audio_index is not None:
+            self._copied[streams.audio_index] = True
+
+    def note_time(self, picture: RawPicture, captured_at: datetime) -> None:
+        """Tell who copies the packets when this frame of it was taken."""
+        if self._copies is not None and picture.time is not None:
+            self._copies.time(picture.time, captured_at)
+
+    def end_copies(self) -> None:
+        """Tell who copies the packets that it is closed."""
+        if self._copies is not None:
+            self._copies.end()
 
     @property
     def start_seconds(self) -> float:
@@ -161,6 +191,7 @@ class Video:
                 raise _read_error(error, self._shown) from None
             if packet is None:
                 return
+            self._copy(packet)
             if packet.stream.index != self._stream.index:
                 yield Gap.NOTHING
                 continue
@@ -176,6 +207,13 @@ class Video:
             failures = 0
             for frame in frames:
                 yield self._picture(frame)
+
+    def _copy(self, packet: Packet[Any]) -> None:
+        if self._copies is None or not self._copies.wanted:
+            return
+        is_audio = self._copied.get(packet.stream.index)
+        if is_audio is not None and (copy := copied(packet, is_audio=is_audio)) is not None:
+            self._copies.take(copy)
 
     def _picture(self, frame: av.VideoFrame) -> RawPicture:
         """Raises SourceError for a size that is not analysed."""
@@ -222,7 +260,7 @@ def still(content: bytes, target: Input) -> RawPicture:
     name = picture_format(content)
     if name is None:
         raise SourceError(f"{target.shown}: this picture is none of JPEG, PNG and WebP")
-    with opened(replace(target, format=name), BytesIO(content)) as video:
+    with opened(replace(target, format=name, tap=None), BytesIO(content)) as video:
         for picture in video.pictures():
             if not isinstance(picture, Gap):
                 return picture
@@ -253,7 +291,11 @@ def opened(target: Input, body: Readable | None = None) -> Iterator[Video]:
         stream.thread_type = "SLICE"
         # FFmpeg allocates a larger picture before it can be looked at.
         stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
-        yield Video(container, stream, target)
+        video = Video(container, stream, target)
+        try:
+            yield video
+        finally:
+            video.end_copies()
 
 
 def _largest(streams: Iterable[VideoStream]) -> VideoStream | None:

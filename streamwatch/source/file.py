@@ -83,8 +83,10 @@ class FileSource:
                 if early_seconds > 0 and self._clock.wait(stop, early_seconds):
                     return
             assert self._started_at is not None
+            captured_at = self._started_at + timedelta(seconds=seconds)
+            video.note_time(picture, captured_at)
             yield Decoded(
-                captured_at=self._started_at + timedelta(seconds=seconds),
+                captured_at=captured_at,
                 seconds=seconds,
                 position=position,
                 size=picture.size,

@@ -95,8 +95,10 @@ class LiveReader:
                 seconds = self._capture_time.estimate(pts, now)
             # Not the arrival: a read that times out first releases a delayed frame.
             self._cadence.tick(seconds)
+            captured_at = self._wall_time.at(seconds, now, self._clock.wall())
+            video.note_time(picture, captured_at)
             yield Decoded(
-                captured_at=self._wall_time.at(seconds, now, self._clock.wall()),
+                captured_at=captured_at,
                 seconds=seconds,
                 position=None,
                 size=picture.size,

@@ -49,6 +49,8 @@ class Snapshots:
 
     def frames(self, stop: threading.Event) -> Generator[Decoded, None, None]:
         """Pictures until `stop`. Raises SourceError if none can be had for some seconds."""
+        if self._target.tap is not None:
+            self._target.tap.refuse("it gives pictures one by one, and no video")
         client = WebClient(self._target.address, self._target.shown, stop, self._clock)
         with suppress(Stopped), client:
             yield from self._polled(client, stop)

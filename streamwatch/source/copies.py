@@ -1,0 +1,176 @@
+"""Copies of a stream's packets as they came, so that a part of it can be written without encoding.
+
+What a container holds of its streams is gone when it is closed; `Streams` keeps what a file takes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from io import BytesIO
+from typing import Any, Protocol
+
+import av
+import av.error
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+VIDEO_CODECS = ("h264", "hevc", "av1", "vp9")
+"""FFmpeg's names of what browsers play in an MP4 file."""
+AUDIO_CODECS = ("aac", "mp3", "opus")
+"""The same of sound. Many cameras send G.711, which MP4 doesn't take: such clips are silent."""
+
+_RAW_FORMATS = ("h264", "hevc")
+"""Codecs whose packets may say themselves how they are decoded, and FFmpeg's formats of that."""
+_PARAMETERS_WITHIN = 4096
+"""Bytes of a key frame in which its parameter sets stand: before the picture."""
+_START_CODE = re.compile(rb"\x00\x00\x01")
+_H264_SPS, _HEVC_SPS = 7, 33
+_HEADER_FORMAT = "mp4"
+_TAG_OF_HEVC = "hvc1"
+"""Apple's players take no other."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CopiedPacket:
+    """The times are in units of its stream's time base. `is_key` is whether decoding may begin with
+    it, `is_audio` whether it is sound."""
+
+    data: bytes
+    pts: int
+    dts: int
+    duration: int
+    is_key: bool
+    is_audio: bool = False
+
+
+class Copies(Protocol):
+    """Takes what comes on one connection; for the thread that reads it."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody wants the packets now."""
+        ...
+
+    def take(self, packet: CopiedPacket) -> None: ...
+
+    def time(self, pts_seconds: float, captured_at: datetime) -> None:
+        """When the frame with this time stamp was taken."""
+        ...
+
+    def end(self) -> None:
+        """The connection is closed."""
+        ...
+
+
+class Tap(Protocol):
+    """Takes copies of a camera's video, connection after connection."""
+
+    def begin(self, streams: Streams) -> Copies: ...
+
+    def refuse(self, why: str) -> None:
+        """What comes now can't be copied, for this reason: one sentence."""
+        ...
+
+
+class Streams:
+    """What the packets of one connection are: its video, and its sound if a file takes that.
+
+    Its packets may be written long after the connection is closed.
+    """
+
+    def __init__(
+        self, video: VideoStream, audio: AudioStream | None, time_base: Fraction | None = None
+    ) -> None:
+        """`time_base` is that of the packets, if not the stream's. Raises what PyAV raises."""
+        self._held = av.open(BytesIO(), "w", format=_HEADER_FORMAT)
+        """Never written: a stream lives no longer than its container."""
+        self._video = self._held.add_stream_from_template(video)
+        self._audio = None if audio is None else self._held.add_stream_from_template(audio)
+        self.codec: str = video.codec_context.name
+        """FFmpeg's name of the video's codec."""
+        self.video_base: Fraction = time_base or _base_of(video)
+        self.audio_base: Fraction | None = None if audio is None else _base_of(audio)
+        self.audio_index: int | None = None if audio is None else audio.index
+        """Which stream of the connection the sound is."""
+
+    def base(self, packet: CopiedPacket) -> Fraction:
+        """Seconds in a unit of the packet's times."""
+        if packet.is_audio:
+            assert self.audio_base is not None
+            return self.audio_base
+        return self.video_base
+
+    def added_to(self, container: OutputContainer) -> tuple[VideoStream, AudioStream | None]:
+        """The streams in a file that is to hold them."""
+        video = container.add_stream_from_template(self._video)
+        video.time_base = self.video_base
+        if self.codec == "hevc":
+            video.codec_context.codec_tag = _TAG_OF_HEVC
+        audio = None
+        if self._audio is not None:
+            audio = container.add_stream_from_template(self._audio)
+            audio.time_base = self.audio_base
+        return video, audio
+
+    def renewed(self, key_frame: bytes) -> Streams | None:
+        """The same with what a key frame says of itself; None where that can't be read."""
+        try:
+            with av.open(BytesIO(key_frame), "r", format=self.codec) as raw:
+                (video,) = raw.streams.video
+                return Streams(video, self._audio, self.video_base)
+        except (av.error.FFmpegError, OSError, ValueError):
+            return None
+
+
+def streams_of(container: InputContainer, video: VideoStream) -> Streams | str:
+    """What can be copied of an open container; else one sentence that says why nothing can."""
+    codec = video.codec_context.name
+    if codec not in VIDEO_CODECS:
+        return f"its video ({codec}) is of a kind that no clip takes as it is"
+    audio = next((a for a in container.streams.audio if a.codec_context.name in AUDIO_CODECS), None)
+    try:
+        return Streams(video, audio)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        return f"its video ({codec}) can't be copied ({type(error).__name__})"
+
+
+def copied(packet: Packet[Any], *, is_audio: bool) -> CopiedPacket | None:
+    """A copy; None of a packet that is empty or has no time, as the first of an RTSP stream."""
+    pts, dts = packet.pts, packet.dts
+    dts = pts if dts is None else dts
+    pts = dts if pts is None else pts
+    if pts is None or dts is None or not packet.size:
+        return None
+    return CopiedPacket(bytes(packet), pts, dts, packet.duration or 0, packet.is_keyframe, is_audio)
+
+
+def parameter_sets(data: bytes, codec: str) -> bytes:
+    """What a key frame says of size and form of the pictures; empty where it says nothing.
+
+    Two that differ can't be in one file. Reads H.264 and HEVC as cameras send them, each unit after
+    a start code (ITU-T H.264 and H.265, annex B).
+    """
+    if codec not in _RAW_FORMATS or not data.startswith((b"\x00\x00\x01", b"\x00\x00\x00\x01")):
+        return b""
+    head = data[:_PARAMETERS_WITHIN]
+    starts = [found.end() for found in _START_CODE.finditer(head)]
+    units = [
+        head[start : (end - 3 if end else None)].rstrip(b"\x00")
+        for start, end in zip(starts, [*starts[1:], 0], strict=True)
+    ]
+    return b"".join(unit for unit in units if unit and _is_sps(unit[0], codec))
+
+
+def _is_sps(header: int, codec: str) -> bool:
+    if codec == "h264":
+        return header & 0x1F == _H264_SPS
+    return header >> 1 & 0x3F == _HEVC_SPS
+
+
+def _base_of(stream: VideoStream | AudioStream) -> Fraction:
+    return stream.time_base or Fraction(1, 90_000)

@@ -1,0 +1,164 @@
+"""Clips as files: of real video, through a source."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from streamwatch.clips.ring import Memory, Ring
+from streamwatch.clips.writing import ClipFile, finished, found, parts, poster
+from streamwatch.config import CameraSettings
+from streamwatch.source import source_for
+from streamwatch.source.clock import Clock
+from streamwatch.source.copies import parameter_sets
+from tests.parts import STREET_CLIP
+
+SINCE_SECONDS, FRAMES = 11.0, 300
+KEY_SECONDS = 10.0
+"""The key frame before that."""
+
+
+def watched(ring: Ring, path: Path = STREET_CLIP, frames: int = FRAMES) -> datetime:
+    """Read so many frames; returns when the first was taken."""
+    settings = CameraSettings(url=str(path), pace=False)
+    source = source_for(settings, Clock(), ring)
+    with closing(source.frames(threading.Event())) as decoded:
+        taken = [next(decoded).captured_at for _ in range(frames)]
+    return taken[0]
+
+
+def written(path: Path, clip: Path = STREET_CLIP) -> tuple[ClipFile, datetime]:
+    """What was there from `SINCE_SECONDS` on, as a file that is not finished."""
+    ring = Memory(100_000_000).ring()
+    ring.want(60.0)
+    zero = watched(ring, clip)
+    cursor = ring.read_from(
+        zero + timedelta(seconds=SINCE_SECONDS), zero + timedelta(seconds=SINCE_SECONDS + 1)
+    )
+    assert cursor is not None
+    file = ClipFile(path, cursor.run, {"id": "a"})
+    for packet in ring.read(cursor)[0]:
+        file.write(packet)
+    return file, zero
+
+
+def pictures(path: Path) -> list[tuple[float, np.ndarray]]:
+    with av.open(str(path)) as container:
+        return [
+            (frame.time or 0.0, frame.to_ndarray(format="gray"))
+            for frame in container.decode()
+            if isinstance(frame, av.VideoFrame)
+        ]
+
+
+def test_a_clip_holds_the_frames_of_the_camera(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "clip.mp4"
+    file, zero = written(path)
+    assert file.close()
+    assert file.began_at is not None
+    result = finished(path)
+    assert (result.codec, result.bytes) == ("h264", path.stat().st_size)
+    assert [each.name for each in path.parent.iterdir()] == ["clip.mp4"]
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    content = path.read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat"), "it would play once it is loaded"
+
+    began = datetime.fromtimestamp(file.began_at, UTC)
+    original = dict(enumerate(pictures(STREET_CLIP)))
+    shown = pictures(path)
+    assert len(shown) >= FRAMES - KEY_SECONDS * 15
+    for position, picture in shown:
+        seconds = (began + timedelta(seconds=position) - zero).total_seconds()
+        assert np.array_equal(picture, original[round(seconds * 15)][1])
+    first = (began + timedelta(seconds=shown[0][0]) - zero).total_seconds()
+    assert first == pytest.approx(KEY_SECONDS, abs=0.01)
+    assert result.seconds == pytest.approx(shown[-1][0] + 1 / 15, abs=0.01)
+
+
+def test_what_a_crash_leaves_is_found_and_finished(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    file, _ = written(path)
+    (part,) = parts(tmp_path)
+    assert found(part) is None, "it is still written"
+    file.close()
+    about = found(part)
+    assert about is not None
+    assert about["id"] == "a"
+    assert about["began_at"] == pytest.approx(file.began_at)
+    # As at a power cut: the last fragment is not whole.
+    part.write_bytes(part.read_bytes()[:-2000])
+    result = finished(path)
+    assert result.seconds > 5
+    assert len(pictures(path)) > 5 * 15
+    assert [*parts(tmp_path)] == []
+
+
+def test_what_is_no_clip_is_not_taken_for_one(tmp_path: Path) -> None:
+    part = tmp_path / "clip.mp4.part"
+    part.write_bytes(b"nothing")
+    assert found(part) is None
+    with pytest.raises((OSError, av.error.FFmpegError)):
+        finished(tmp_path / "clip.mp4")
+    assert [each.name for each in tmp_path.iterdir()] == ["clip.mp4.part"]
+
+
+def test_a_file_without_a_frame_is_gone(tmp_path: Path) -> None:
+    ring = Memory(100_000_000).ring()
+    ring.want(60.0)
+    zero = watched(ring, frames=5)
+    cursor = ring.read_from(zero, zero)
+    assert cursor is not None
+    file = ClipFile(tmp_path / "clip.mp4", cursor.run, {})
+    assert not file.close()
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_discarded_file_is_gone(tmp_path: Path) -> None:
+    file, _ = written(tmp_path / "clip.mp4")
+    file.discard()
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_poster_shows_the_frame_at_a_position(tmp_path: Path) -> None:
+    jpeg = poster(STREET_CLIP, 20.0)
+    assert jpeg is not None
+    decoded = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert decoded is not None
+    shown = decoded.astype(int)
+    frames = pictures(STREET_CLIP)
+    distance = [float(abs(shown - frames[at][1]).mean()) for at in (270, 300, 330)]
+    assert distance[1] == min(distance)
+    (tmp_path / "none.mp4").write_bytes(b"nothing")
+    assert poster(tmp_path / "none.mp4", 1.0) is None
+
+
+def test_a_file_of_pictures_is_refused_by_its_kind(tmp_path: Path) -> None:
+    path = tmp_path / "clip.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame(64, 48, "yuvj420p")))
+        container.mux(stream.encode(None))
+    ring = Memory(1_000_000).ring()
+    ring.want(10.0)
+    watched(ring, path, frames=2)
+    assert ring.refused == "its video (mjpeg) is of a kind that no clip takes as it is"
+    assert ring.bytes == 0
+
+
+def test_parameter_sets_are_those_of_size_and_form() -> None:
+    h264 = b"\x00\x00\x00\x01\x67abc\x00\x00\x01\x68def\x00\x00\x01\x65picture"
+    assert parameter_sets(h264, "h264") == b"\x67abc"
+    hevc = b"\x00\x00\x01\x40\x01vps\x00\x00\x01\x42\x01sps\x00\x00\x01\x26\x01picture"
+    assert parameter_sets(hevc, "hevc") == b"\x42\x01sps"
+    assert parameter_sets(b"\x00\x00\x12\x34length first", "h264") == b""
+    assert parameter_sets(h264, "vp9") == b""
