@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from streamwatch.source.copies import CopiedPacket, Streams, parameter_sets
 
@@ -31,23 +31,16 @@ class Memory:
 
     def __init__(self, max_bytes: int) -> None:
         self.lock = threading.Lock()
+        self.bytes = 0
+        """Those of all rings; counted, since they change with every packet."""
         self._max_bytes = max_bytes
         self._rings: list[Ring] = []
-
-    @property
-    def bytes(self) -> int:
-        with self.lock:
-            return sum(ring.bytes for ring in self._rings)
 
     def ring(self) -> Ring:
         ring = Ring(self)
         with self.lock:
             self._rings.append(ring)
         return ring
-
-    def drop(self, ring: Ring) -> None:
-        with self.lock:
-            self._rings.remove(ring)
 
     def change(self, max_bytes: int) -> None:
         with self.lock:
@@ -56,7 +49,7 @@ class Memory:
 
     def make_room(self) -> None:
         """With the lock held."""
-        while sum(ring.bytes for ring in self._rings) > self._max_bytes:
+        while self.bytes > self._max_bytes:
             max(self._rings, key=lambda ring: ring.bytes).give_up_oldest()
 
 
@@ -70,12 +63,15 @@ class Run:
     wall_offset: float | None = None
     cut: str | None = None
 
-    def wall(self, packet: CopiedPacket, *, shown: bool = True) -> float | None:
-        """Unix time at which the packet is shown, or else decoded."""
+    def wall(self, packet: CopiedPacket) -> float | None:
+        """Unix time at which the packet is shown."""
         if self.wall_offset is None:
             return None
-        units = packet.pts if shown else packet.dts
-        return float(units * self.streams.base(packet)) + self.wall_offset
+        return float(packet.pts * self.streams.base(packet)) + self.wall_offset
+
+    def end(self, why: str) -> None:
+        """The first reason holds."""
+        self.cut = self.cut or why
 
 
 @dataclass(slots=True, eq=False)
@@ -124,7 +120,8 @@ class Ring:
 
     @property
     def wanted(self) -> bool:
-        return self._reach_seconds is not None
+        """Whether anything is kept: where nothing is asked for, what somebody still reads."""
+        return self._reach_seconds is not None or bool(self._cursors)
 
     @property
     def refused(self) -> str | None:
@@ -135,9 +132,7 @@ class Ring:
         """Keep what is younger than this; None: nothing."""
         with self._memory.lock:
             self._reach_seconds = reach_seconds
-            if reach_seconds is None and not self._cursors:
-                self._stretches.clear()
-                self.bytes = 0
+            self._clear_if_unwanted()
 
     # --- for the thread that reads the camera -----------------------------------------------------
 
@@ -145,7 +140,7 @@ class Ring:
         with self._memory.lock:
             self._refused = None
             if self._connection is not None:
-                self._connection.run.cut = self._connection.run.cut or CLOSED
+                self._connection.run.end(CLOSED)
             self._connection = _Connection(self, streams)
             return self._connection
 
@@ -168,7 +163,7 @@ class Ring:
                 return
             self._stretches[-1].packets.append(packet)
             self._stretches[-1].bytes += len(packet.data)
-            self.bytes += len(packet.data)
+            self._count(len(packet.data))
             self._memory.make_room()
 
     def time(self, connection: _Connection, pts_seconds: float, captured_at: datetime) -> None:
@@ -182,23 +177,20 @@ class Ring:
 
     def close(self, connection: _Connection) -> None:
         with self._memory.lock:
-            connection.run.cut = connection.run.cut or CLOSED
+            connection.run.end(CLOSED)
 
     def _start_stretch(
         self, connection: _Connection, packet: CopiedPacket, parameters: bytes
     ) -> None:
         run = connection.run
-        if run.cut is not None:
-            pass
-        elif parameters and run.parameters and parameters != run.parameters:
-            run.cut = CHANGED
+        is_other = bool(parameters and run.parameters and parameters != run.parameters)
+        if is_other:
+            run.end(CHANGED)
         elif self._jumped(connection, packet):
-            run.cut = JUMPED
+            run.end(JUMPED)
         if run.cut is not None:
-            streams = run.streams
-            if parameters and run.parameters and parameters != run.parameters:
-                streams = streams.renewed(packet.data) or streams
-            run = connection.run = Run(streams)
+            renewed = run.streams.renewed(packet.data) if is_other else None
+            run = connection.run = Run(renewed or run.streams)
         run.parameters = parameters or run.parameters
         connection.last = packet
         self._stretches.append(_Stretch(self._next_number, run))
@@ -210,7 +202,7 @@ class Ring:
         if run.cut is not None or not self._stretches or self._stretches[-1].run is not run:
             return False
         if self._jumped(connection, packet):
-            run.cut = JUMPED
+            run.end(JUMPED)
             return False
         if not packet.is_audio:
             connection.last = packet
@@ -225,9 +217,7 @@ class Ring:
 
     def _forget_old(self, now: float) -> None:
         """Drop what is older than is wanted, and that nobody has still to read."""
-        if self._reach_seconds is None:
-            return
-        oldest = now - self._reach_seconds
+        oldest = now - (self._reach_seconds or 0.0)
         unread = min((cursor.stretch for cursor in self._cursors), default=self._next_number)
         while len(self._stretches) > 1 and self._stretches[0].number < unread:
             first, second = self._stretches[0], self._stretches[1]
@@ -241,13 +231,22 @@ class Ring:
     def give_up_oldest(self) -> None:
         """Drop the oldest stretch; with the lock held."""
         oldest = self._stretches.popleft()
-        self.bytes -= oldest.bytes
+        self._count(-oldest.bytes)
         if not self._stretches:  # what still comes of it can't be decoded without
-            oldest.run.cut = oldest.run.cut or TOO_SLOW
+            oldest.run.end(TOO_SLOW)
         for cursor in self._cursors:
             if cursor.stretch == oldest.number:
                 cursor.missed = cursor.index < len(oldest.packets)
                 cursor.stretch, cursor.index = oldest.number + 1, 0
+
+    def _clear_if_unwanted(self) -> None:
+        if not self.wanted:
+            self._stretches.clear()
+            self._count(-self.bytes)
+
+    def _count(self, more: int) -> None:
+        self.bytes += more
+        self._memory.bytes += more
 
     # --- for the thread that writes clips ---------------------------------------------------------
 
@@ -278,6 +277,7 @@ class Ring:
     def stop_reading(self, cursor: Cursor) -> None:
         with self._memory.lock:
             self._cursors.discard(cursor)
+            self._clear_if_unwanted()
 
     def _unread(self, cursor: Cursor) -> Iterator[CopiedPacket]:
         for stretch in self._stretches:
@@ -311,8 +311,3 @@ class _Connection:
 
     def end(self) -> None:
         self._ring.close(self)
-
-
-def moment_of(wall: float) -> datetime:
-    """From Unix time."""
-    return datetime.fromtimestamp(wall, UTC)

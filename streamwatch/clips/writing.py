@@ -19,7 +19,7 @@ from typing import Any
 import av
 import av.error
 import cv2
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 
 from streamwatch.clips.ring import Run
 from streamwatch.source.copies import CopiedPacket
@@ -138,8 +138,8 @@ def finished(path: Path) -> Written:
     part = path.with_name(path.name + PART)
     ordered = path.with_name(f".{path.name}.ordered")
     try:
+        ordered.touch(0o600)  # before it holds anything
         seconds, codec = _put_in_order(part, ordered)
-        ordered.chmod(0o600)
         ordered.replace(path)
     except BaseException:
         ordered.unlink(missing_ok=True)
@@ -165,11 +165,7 @@ def _put_in_order(part: Path, ordered: Path) -> tuple[float, str]:
                 ends = max(ends, (packet.pts + (packet.duration or 0)) * packet.time_base)
             packet.stream = streams[packet.stream.index]
             target.mux(packet)
-        return float(ends), _codec(source)
-
-
-def _codec(container: InputContainer) -> str:
-    return container.streams.video[0].codec_context.name
+        return float(ends), source.streams.video[0].codec_context.name
 
 
 def poster(clip: Path, at_seconds: float) -> bytes | None:

@@ -30,7 +30,6 @@ _PARAMETERS_WITHIN = 4096
 """Bytes of a key frame in which its parameter sets stand: before the picture."""
 _START_CODE = re.compile(rb"\x00\x00\x01")
 _H264_SPS, _HEVC_SPS = 7, 33
-_HEADER_FORMAT = "mp4"
 _TAG_OF_HEVC = "hvc1"
 """Apple's players take no other."""
 
@@ -87,7 +86,7 @@ class Streams:
         self, video: VideoStream, audio: AudioStream | None, time_base: Fraction | None = None
     ) -> None:
         """`time_base` is that of the packets, if not the stream's. Raises what PyAV raises."""
-        self._held = av.open(BytesIO(), "w", format=_HEADER_FORMAT)
+        self._held = av.open(BytesIO(), "w", format="mp4")
         """Never written: a stream lives no longer than its container."""
         self._video = self._held.add_stream_from_template(video)
         self._audio = None if audio is None else self._held.add_stream_from_template(audio)

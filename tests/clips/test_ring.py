@@ -81,6 +81,21 @@ def test_what_nobody_wants_is_not_kept(ring: Ring, streams: Streams) -> None:
     assert ring.read_from(at(5), at(8)) is None
 
 
+def test_what_is_still_read_is_kept_though_nothing_more_is_asked_for(
+    ring: Ring, streams: Streams
+) -> None:
+    copies = ring.begin(streams)
+    feed(copies, range(5))
+    cursor = begun(ring, 2, 4)
+    ring.want(None)
+    assert copies.wanted
+    feed(copies, range(5, 9))
+    assert times(ring, cursor) == [*range(2, 9)]
+    ring.stop_reading(cursor)
+    assert not copies.wanted
+    assert ring.bytes == 0
+
+
 def test_it_begins_with_a_key_frame(ring: Ring, streams: Streams) -> None:
     feed(ring.begin(streams), range(1, 6))
     assert times(ring, begun(ring, 0, 5)) == [2, 3, 4, 5]
