@@ -14,14 +14,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import av.error
-import cv2
 from av.container import OutputContainer
 
 from streamwatch.clips.ring import Run
+from streamwatch.pictures.drawing import jpeg
+from streamwatch.records import Image
 from streamwatch.source.copies import CopiedPacket
 
 PART = ".part"
@@ -183,8 +184,7 @@ def poster(clip: Path, at_seconds: float) -> bytes | None:
         width = min(POSTER_WIDTH, shown.width)
         height = max(1, round(shown.height * width / shown.width))
         image = shown.reformat(width, height, "bgr24").to_ndarray()
-        ok, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, POSTER_QUALITY])
-        return jpeg.tobytes() if ok else None
+        return jpeg(cast(Image, image), POSTER_QUALITY)
     return None
 
 

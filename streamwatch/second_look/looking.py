@@ -13,11 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import cv2
-
 from streamwatch.errors import first_line
 from streamwatch.learning.learnt import Taught
-from streamwatch.records import Finding, Image, LookedBy, LookRequest
+from streamwatch.pictures.drawing import jpeg
+from streamwatch.records import Finding, LookedBy, LookRequest
 from streamwatch.second_look.contrast import Contrast
 from streamwatch.second_look.crops import crop_around
 from streamwatch.second_look.language_model import LanguageModel
@@ -81,7 +80,7 @@ class ByQuestion:
     def __call__(self, request: LookRequest) -> Finding:
         crop = crop_around(request.picture.bgr(), request.box)
         frame = request.picture.bgr(_sent_size(request.picture.size))
-        answer = self.model.ask(self.question, _jpeg(crop), _jpeg(frame))
+        answer = self.model.ask(self.question, jpeg(crop, JPEG_QUALITY), jpeg(frame, JPEG_QUALITY))
         return Finding("vlm", answer == self.expect, answer=answer)
 
 
@@ -202,8 +201,3 @@ def _sent_size(size: tuple[int, int]) -> tuple[int, int]:
     """As large as a frame is sent, of one of this (width, height)."""
     share = min(1.0, MOST_PIXELS / max(size))
     return max(1, round(size[0] * share)), max(1, round(size[1] * share))
-
-
-def _jpeg(image: Image) -> bytes:
-    _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return bytes(jpeg)

@@ -9,14 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import cv2
-
 from streamwatch.geometry import Box
 from streamwatch.learning.learnt import BINS, Learnt, NearMiss, NearMissKind, Subject, bin_of
 from streamwatch.learning.lessons import Unkept
-from streamwatch.pictures.drawing import NOT_DRAWN, cut_out
+from streamwatch.pictures.drawing import NOT_DRAWN, cut_out, jpeg
 from streamwatch.records import Event, MarkedPicture
 
+THUMBNAIL_QUALITY = 80
 THUMBNAIL_PX = 160
 """The longer side."""
 MOST_THUMBNAILS = 300
@@ -138,10 +137,9 @@ def thumbnail(picture: MarkedPicture | None) -> bytes | None:
         crop = cut_out(picture).picture
         share = min(1.0, THUMBNAIL_PX / max(crop.size))
         small = crop.bgr((max(1, round(crop.size[0] * share)), max(1, round(crop.size[1] * share))))
-        done, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])
+        return jpeg(small, THUMBNAIL_QUALITY)
     except NOT_DRAWN:
         return None
-    return jpeg.tobytes() if done else None
 
 
 class NearMisses(Unkept):
