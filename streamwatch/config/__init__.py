@@ -32,10 +32,12 @@ from streamwatch.config.sections.notify import NotifySettings
 from streamwatch.config.sections.second_look import SecondLookSettings
 from streamwatch.config.sections.watch import AppearSettings, WatchSettings
 from streamwatch.config.sections.whole import (
+    ClipSettings,
     Config,
     LogSettings,
     NearMissSettings,
     SnapshotSettings,
+    clip_folder,
     near_miss_folder,
     snapshot_folder,
 )
@@ -63,6 +65,7 @@ __all__ = [
     "Amend",
     "AppearSettings",
     "CameraSettings",
+    "ClipSettings",
     "Config",
     "DetectorSettings",
     "Edit",
@@ -85,6 +88,7 @@ __all__ = [
     "WatchSettings",
     "Wrong",
     "bracketed",
+    "clip_folder",
     "config_hash",
     "describe",
     "did_you_mean",

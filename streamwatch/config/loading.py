@@ -21,7 +21,12 @@ from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.config.sections.notify import NotifySettings
 from streamwatch.config.sections.watch import WatchSettings
-from streamwatch.config.sections.whole import Config, NearMissSettings, SnapshotSettings
+from streamwatch.config.sections.whole import (
+    ClipSettings,
+    Config,
+    NearMissSettings,
+    SnapshotSettings,
+)
 from streamwatch.errors import ConfigError, Problem, UnavailableSetting
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -110,6 +115,7 @@ class _Sections:
     watches: Mapping[str, WatchSettings | None]
     snapshots: SnapshotSettings | None
     near_misses: NearMissSettings | None
+    clips: ClipSettings | None
     notices: Mapping[int, NotifySettings]
 
 
@@ -120,6 +126,7 @@ def _sections_of(config: Config) -> _Sections:
         config.watches,
         config.snapshots,
         config.near_misses,
+        config.clips,
         dict(enumerate(config.notify)),
     )
 
@@ -149,6 +156,7 @@ def _valid_sections(content: object, folder: Path, lost: Collection[Loc]) -> _Se
         parsed("watches", _watch),
         _validated(SnapshotSettings, written.get("snapshots"), folder),
         _validated(NearMissSettings, written.get("near_misses"), folder),
+        _validated(ClipSettings, written.get("clips"), folder),
         notices,
     )
 
@@ -158,7 +166,12 @@ def _faults_between_sections(sections: _Sections, entries: Mapping[Loc, Entry]) 
     cameras, watches = sections.cameras, sections.watches
     valid_watches = {name: watch for name, watch in watches.items() if watch is not None}
     for loc, wrong in references.mistakes(
-        sections.detector, cameras, valid_watches, sections.snapshots, sections.near_misses
+        sections.detector,
+        cameras,
+        valid_watches,
+        sections.snapshots,
+        sections.near_misses,
+        sections.clips,
     ):
         yield problems.fault(loc, wrong, entries)
     for loc, wrong in references.mistakes_of_notices(sections.notices, cameras, watches):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
 from streamwatch.config.catalogue import ENCODERS, RECOMMENDED
 from streamwatch.config.document.positions import Loc
@@ -14,8 +16,10 @@ from streamwatch.config.sections.notify import NotifySettings
 from streamwatch.config.sections.second_look import SecondLookSettings
 from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.config.sections.whole import (
+    ClipSettings,
     NearMissSettings,
     SnapshotSettings,
+    clip_folder,
     near_miss_folder,
     snapshot_folder,
 )
@@ -55,14 +59,14 @@ def mistakes(
     watches: Mapping[str, WatchSettings],
     snapshots: SnapshotSettings | None,
     near_misses: NearMissSettings | None,
+    clips: ClipSettings | None,
 ) -> Iterator[tuple[Loc, Wrong]]:
     """All errors, each with the loc it is at.
 
     None stands for an invalid camera: it exists, but its zones and fps are not checked. So it does
-    for an invalid detector, `snapshots` or `near_misses`.
+    for an invalid detector, `snapshots`, `near_misses` or `clips`.
     """
-    if (shared := _shared_folder(snapshots, near_misses)) is not None:
-        yield ("near_misses", "path"), shared
+    yield from _shared_folders(snapshots, near_misses, clips)
     known = _Known(cameras)
     for name, watch in watches.items():
         at: Loc = ("watches", name)
@@ -76,6 +80,8 @@ def mistakes(
                 yield (*at, "zones", index), wrong
         if (too_slow := _too_slow(watch, valid)) is not None:
             yield (*at, "appear"), too_slow
+        if clips is not None and (unfit := _unfit_for_clips(watch, valid, clips)) is not None:
+            yield (*at, "clip"), unfit
         if detector is not None and (blind := _blind(watch, detector)) is not None:
             yield (*at, "second_look"), blind
         if (own := _against_itself(watch)) is not None:
@@ -95,19 +101,52 @@ def mistakes_of_notices(
             yield (*at, "watches", index), wrong
 
 
-def _shared_folder(
-    snapshots: SnapshotSettings | None, near_misses: NearMissSettings | None
+def _shared_folders(
+    snapshots: SnapshotSettings | None,
+    near_misses: NearMissSettings | None,
+    clips: ClipSettings | None,
+) -> Iterator[tuple[Loc, Wrong]]:
+    """An error for each that is kept in the folder of another, where both would delete by their own
+    limits."""
+    kept: dict[str, Callable[[], Path]] = {}
+    if snapshots is not None:
+        kept["snapshots"] = partial(snapshot_folder, snapshots)
+    if near_misses is not None:
+        kept["near_misses"] = partial(near_miss_folder, near_misses)
+    if clips is not None:
+        kept["clips"] = partial(clip_folder, clips)
+    found: dict[Path, str] = {}
+    for section, folder in kept.items():
+        try:
+            other = found.setdefault(folder(), section)
+        except StreamwatchError:  # it is in the state folder, and there is none
+            continue
+        if other != section:
+            wrong = Wrong(f"is the folder of {other} too; write another", subject=False)
+            yield (section, "path"), wrong
+
+
+def _unfit_for_clips(
+    watch: WatchSettings, cameras: Mapping[str, CameraSettings], clips: ClipSettings
 ) -> Wrong | None:
-    """An error if both are kept in one folder, where each would delete by its own limits."""
-    if snapshots is None or near_misses is None:
+    """An error if the video of one of its cameras can't be copied, or must not be."""
+    if not watch.clip or clips.encode:
         return None
-    try:
-        shared = near_miss_folder(near_misses) == snapshot_folder(snapshots)
-    except StreamwatchError:  # one is in the state folder, and there is none
-        shared = False
-    if not shared:
-        return None
-    return Wrong("is the folder of snapshots too; write another", subject=False)
+    for name, camera in cameras.items():
+        if camera.mask and not clips.unmasked:
+            return Wrong(
+                f"camera {name} has a mask, which is not in the video that it sends; write "
+                "clips.encode: true to have it in the clips, or clips.unmasked: true for clips "
+                "that show all",
+                subject=False,
+            )
+        if camera.kind == "device":
+            return Wrong(
+                f"camera {name} is read as pictures, which no clip takes as they are; write "
+                "clips.encode: true to encode them",
+                subject=False,
+            )
+    return None
 
 
 def _unknown_zones(

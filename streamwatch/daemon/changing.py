@@ -224,7 +224,7 @@ class Changing:
 
 
 _SECTIONS = (
-    *("mqtt", "detector", "snapshots", "near_misses", "notify", "http", "timezone", "log"),
+    *("mqtt", "detector", "snapshots", "clips", "near_misses", "notify", "http", "timezone", "log"),
 )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamwatch.config import Config, near_miss_folder, snapshot_folder
+from streamwatch.config import Config, clip_folder, near_miss_folder, snapshot_folder
 from streamwatch.paths import cache_dir, state_dir
 
 
@@ -32,6 +32,9 @@ def folders(config: Config | None) -> Iterator[Kept]:
     pictures = config.snapshots
     if any(watch.snapshot for watch in config.watches.values()):
         yield Kept("snapshots", snapshot_folder(pictures), "snapshots.max_size", pictures.max_size)
+    clips = config.clips
+    if any(watch.clip for watch in config.watches.values()):
+        yield Kept("clips", clip_folder(clips), "clips.max_size", clips.max_size)
     near = config.near_misses
     if near.a_day:
         yield Kept("near misses", near_miss_folder(near), "near_misses.max_size", near.max_size)

@@ -17,7 +17,8 @@ from streamwatch.learning.learnt import NearMiss, NearMissKind
 from streamwatch.learning.near_misses import Day, Kept
 from streamwatch.learning.store import Store
 from streamwatch.pictures.drawing import NOT_DRAWN, render_crop
-from streamwatch.pictures.folder import Gallery, SnapshotFolder, named
+from streamwatch.pictures.folder import Gallery, SnapshotFolder
+from streamwatch.pictures.keeping import named
 
 Pair = tuple[str, str]
 """A camera and a watch."""

@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 from streamwatch import files
 from streamwatch.elapsed import Elapsed
+from streamwatch.pictures.keeping import NAME, KeptFolder, named
 from streamwatch.records import Event
 
 logger = logging.getLogger(__name__)
 
 CLEANING_SECONDS = 600.0
-_NAME = (
-    r"\d{8}T\d{6}\.\d{3}Z_[a-z0-9_-]{1,63}_[a-z0-9_-]{1,63}"
-    r"_[0-9A-HJKMNP-TV-Z]{26}(\.crop)?\.jpg"  # a ULID: Crockford's base 32, without I, L, O and U
-)
+_NAME = rf"{NAME}(\.crop)?\.jpg"
 _OURS = re.compile(rf"{_NAME}|\.{_NAME}\.part")
-_ROOM_AFTER_CLEANING = 0.95
-"""Cleaning leaves at most this share of the allowed size, so that not every picture cleans
-again."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    path: Path
-    bytes: int
-    written_at: float
 
 
 def file_name(event: Event) -> str:
@@ -41,44 +27,24 @@ def file_name(event: Event) -> str:
     return named(event.started_at, event.camera, event.watch, event.id)
 
 
-def named(moment: datetime, camera: str, watch: str, id: str) -> str:
-    """`20260102T030405.678Z_porch_parcel_01J….jpg`."""
-    moment = moment.astimezone(UTC)
-    stamp = f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z"
-    return f"{stamp}_{camera}_{watch}_{id}.jpg"
-
-
 def crop_name(name: str) -> str:
     """The name of the picture of the thing alone, by that of the whole picture."""
     return f"{name.removesuffix('.jpg')}.crop.jpg"
 
 
-class SnapshotFolder:
-    """A folder of JPEGs, kept for `keep` and below `max_bytes`. Every method may raise OSError.
+class SnapshotFolder(KeptFolder):
+    """A folder of JPEGs. Every method may raise OSError.
 
     A visit has two: the whole picture, and `….crop.jpg`, the thing alone; one that was held back
-    has the latter. Only regular files directly in the folder and with such names are deleted, never
-    anything else. Not thread-safe.
+    has the latter. Not thread-safe.
     """
 
     def __init__(self, path: Path, *, keep: timedelta, max_bytes: int) -> None:
-        self._path = path
-        self._keep_seconds = keep.total_seconds()
-        self._max_bytes = max_bytes
-        self._bytes = 0
-
-    @property
-    def path(self) -> Path:
-        return self._path
-
-    @property
-    def full(self) -> bool:
-        """Whether the folder is over its limit, so that `clean` is due."""
-        return self._bytes > self._max_bytes
+        super().__init__(path, _OURS, keep=keep, max_bytes=max_bytes)
 
     def path_of(self, event: Event) -> Path:
         """Where the whole picture of `event`'s visit is, if it is kept."""
-        return self._path / file_name(event)
+        return self.path / file_name(event)
 
     def save(self, event: Event, jpeg: bytes, crop: bytes) -> Path:
         """Write the pictures of `event`'s visit over earlier ones; returns the whole picture's
@@ -97,56 +63,14 @@ class SnapshotFolder:
 
     def save_as(self, name: str, jpeg: bytes) -> Path:
         """Write a picture under a name as of `named`; returns its path."""
-        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        target = self._path / name
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        target = self.path / name
         self._write(target, jpeg)
         return target
 
-    def delete(self, name: str) -> None:
-        """Delete the picture of this name, if it is one of these."""
-        if _OURS.fullmatch(name):
-            with suppress(FileNotFoundError):
-                size = (self._path / name).stat().st_size
-                (self._path / name).unlink()
-                self._bytes = max(0, self._bytes - size)
-
     def _write(self, target: Path, jpeg: bytes) -> None:
-        files.replace(target, jpeg, part=self._path / f".{target.name}.part")
-        self._bytes += len(jpeg)
-
-    def clean(self, now: datetime | None) -> int:
-        """Delete what is too old, then the oldest until the rest fits; returns how many.
-
-        Without the time of day `now` nothing is too old.
-        """
-        if not self._path.exists():
-            return 0
-        kept = sorted(self._ours(), key=lambda file: (file.written_at, file.path))
-        room = sum(file.bytes for file in kept)
-        limit = self._max_bytes
-        if room > limit:
-            limit = int(limit * _ROOM_AFTER_CLEANING)
-        deleted = 0
-        for file in kept:
-            too_old = now is not None and now.timestamp() - file.written_at > self._keep_seconds
-            if not too_old and room <= limit:
-                break
-            file.path.unlink(missing_ok=True)
-            room -= file.bytes
-            deleted += 1
-        self._bytes = room
-        return deleted
-
-    def _ours(self) -> list[_Kept]:
-        kept = []
-        with os.scandir(self._path) as entries:
-            for entry in entries:
-                if not _OURS.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
-                    continue
-                with suppress(FileNotFoundError):
-                    status = entry.stat(follow_symlinks=False)
-                    kept.append(_Kept(Path(entry.path), status.st_size, status.st_mtime))
-        return kept
+        files.replace(target, jpeg, part=self.path / f".{target.name}.part")
+        self.note(len(jpeg))
 
 
 class Gallery:

@@ -70,14 +70,14 @@ YAML = [
     pytest.param(
         "- a\n",
         [
-            "1:1: a list can't stand here; write `key: value` below it; allowed are mqtt, detector, cameras, watches, snapshots, near_misses, notify, http, timezone, log"
+            "1:1: a list can't stand here; write `key: value` below it; allowed are mqtt, detector, cameras, watches, snapshots, clips, near_misses, notify, http, timezone, log"
         ],
         id="top list",
     ),
     pytest.param(
         "hello\n",
         [
-            "1:1: 'hello' can't stand here; write `key: value` below it; allowed are mqtt, detector, cameras, watches, snapshots, near_misses, notify, http, timezone, log"
+            "1:1: 'hello' can't stand here; write `key: value` below it; allowed are mqtt, detector, cameras, watches, snapshots, clips, near_misses, notify, http, timezone, log"
         ],
         id="top text",
     ),
@@ -174,7 +174,7 @@ YAML = [
     pytest.param(
         "base: &b {fps: 2}\ndetector: {model: toybox}\ncameras:\n  a:\n    <<: *b\n    url: bundled:street\n",
         [
-            "1:1: base: unknown key; allowed are mqtt, detector, cameras, watches, snapshots, near_misses, notify, http, timezone, log; one of your own starts with x-",
+            "1:1: base: unknown key; allowed are mqtt, detector, cameras, watches, snapshots, clips, near_misses, notify, http, timezone, log; one of your own starts with x-",
         ],
         id="own key",
     ),
@@ -331,7 +331,7 @@ STRUCTURE = [
         watch("fps: 2"),
         [
             "4:3: watches.w.prompt: is missing; write what to find, as prompt: person",
-            "4:7: watches.w.fps: unknown key; allowed are prompt, name, enabled, not, with, without, near, cameras, zones, confidence, min_area, max_area, appear, dwell, leave, cooldown, active, second_look, snapshot",
+            "4:7: watches.w.fps: unknown key; allowed are prompt, name, enabled, not, with, without, near, cameras, zones, confidence, min_area, max_area, appear, dwell, leave, cooldown, active, second_look, snapshot, clip",
         ],
         id="no prompt",
     ),
@@ -1737,6 +1737,75 @@ REST = [
         also("snapshots: {path: shots}\nnear_misses: {path: ./shots}"),
         ["4:21: near_misses.path: is the folder of snapshots too; write another"],
         id="one folder for both",
+    ),
+    pytest.param(
+        also("snapshots: {path: shots}\nnear_misses: {path: misses}\nclips: {path: misses}"),
+        ["5:15: clips.path: is the folder of near_misses too; write another"],
+        id="clips in the folder of near misses",
+    ),
+    pytest.param(
+        also("clips: {before: 30s, after: 30s}"),
+        [
+            "3:8: clips: longest: 1m leaves nothing for the visit between before and after; write more than 1m"
+        ],
+        id="clips without room for the visit",
+    ),
+    pytest.param(
+        also("clips: {before: 5}"),
+        ["3:17: clips.before: 5 lacks a unit; write 5s, or ms, m, h or d in place of s"],
+        id="clips before number",
+    ),
+    pytest.param(
+        also("clips: {longest: 0s}"),
+        ["3:18: clips.longest: '0s' is too short; write a duration above 0s"],
+        id="clips longest nothing",
+    ),
+    pytest.param(
+        also("clips: {memory: lots}"),
+        [
+            "3:17: clips.memory: 'lots' is not a size; write a number with a unit, such as 500KB, 10MB or 1GB"
+        ],
+        id="clips memory text",
+    ),
+    pytest.param(
+        also("clips: {keep: 0d}"),
+        ["3:15: clips.keep: '0d' is too short; write a duration above 0s"],
+        id="clips keep nothing",
+    ),
+    pytest.param(
+        also("clips: {unmasked: maybe}"),
+        ["3:19: clips.unmasked: 'maybe' is neither true nor false; write true or false"],
+        id="clips unmasked text",
+    ),
+    pytest.param(
+        also("clips: true"),
+        [
+            "3:8: clips: true can't stand here; write `key: value` below it; allowed are path, keep, max_size, before, after, longest, memory, unmasked, encode"
+        ],
+        id="clips switch",
+    ),
+    pytest.param(
+        "detector: {model: toybox}\n"
+        "cameras: {a: {url: bundled:street, mask: [[[0, 0], [1, 0], [1, 1]]]}}\n"
+        "watches: {w: {prompt: dog, clip: true}}",
+        [
+            "3:34: watches.w.clip: camera a has a mask, which is not in the video that it sends; write clips.encode: true to have it in the clips, or clips.unmasked: true for clips that show all"
+        ],
+        id="clip of a camera with a mask",
+    ),
+    pytest.param(
+        "detector: {model: toybox}\n"
+        "cameras: {a: {url: /dev/video0}}\n"
+        "watches: {w: {prompt: dog, clip: true}}\nclips: {unmasked: true}",
+        [
+            "3:34: watches.w.clip: camera a is read as pictures, which no clip takes as they are; write clips.encode: true to encode them"
+        ],
+        id="clip of a device",
+    ),
+    pytest.param(
+        also("watches: {w: {prompt: dog, clip: some}}"),
+        ["3:34: watches.w.clip: 'some' is neither true nor false; write true or false"],
+        id="clip text",
     ),
     pytest.param(
         also("http: true"),

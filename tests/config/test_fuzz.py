@@ -35,12 +35,14 @@ BITS = [
     ),
 ]
 NEAR_MISSES = "near_misses:\n  path: missed\n  a_day: 20\n  keep: 3d\n  max_size: 200MB\n"
+CLIPS = "clips:\n  path: videos\n  before: 5s\n  after: 5s\n  longest: 1m\n  encode: false\n"
 STARTER = (  # the keys that it shows in comments, and those that it doesn't, are worth breaking too
     uncommented()
     .replace("  embedded: true", "  # embedded: true")  # which goes without TLS
     .replace("  model: toybox", "  # model: toybox")
     .replace("${PORCH_PASSWORD}", "x")
     + NEAR_MISSES
+    + CLIPS
 )
 
 
@@ -59,8 +61,9 @@ KEYS = [
     *("mqtt", "detector", "cameras", "watches", "snapshots", "model", "url", "fps", "mask"),
     *("zones", "crop", "prompt", "appear", "dwell", "tls", "http", "a"),
     *("second_look", "mode", "against", "ask", "looks", "near_misses", "a_day", "confidence"),
+    *("clips", "clip", "longest", "memory", "unmasked"),
 ]
-SECTIONS = ["detector", "cameras", "watches", "mqtt", "near_misses"]
+SECTIONS = ["detector", "cameras", "watches", "mqtt", "near_misses", "clips"]
 TREES = st.recursive(
     st.one_of(
         st.none(),

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from streamwatch import files
 from streamwatch.config import (
+    ClipSettings,
     MqttSettings,
     NearMissSettings,
     SecondLookSettings,
@@ -66,10 +67,12 @@ watches:
     leave: 1m30s
     cooldown: 1h
     snapshot: false
+    clip: true
   dog: {prompt: " dog "}
   cat: {prompt: cat, confidence: auto}
 snapshots: {path: pictures, keep: 1d, max_size: 10MB, quality: 70}
 near_misses: {path: missed, a_day: 5, keep: 12h, max_size: 1MB}
+clips: {path: clips, before: 2s, after: 3s, longest: 20s, memory: 8MB, unmasked: true, encode: true}
 log: {level: debug, format: json}
 """
 
@@ -93,6 +96,12 @@ def test_the_shortest_file_has_all_the_defaults(loaded: Load) -> None:
     assert (config.near_misses.path, config.near_misses.a_day) == (None, 20)
     assert config.near_misses.keep == timedelta(days=3)
     assert config.near_misses.max_size == 200_000_000
+    assert config.clips == ClipSettings()
+    assert (config.clips.path, config.clips.keep) == (None, timedelta(days=7))
+    assert (config.clips.before, config.clips.after) == (timedelta(seconds=5),) * 2
+    assert config.clips.longest == timedelta(seconds=60)
+    assert (config.clips.max_size, config.clips.memory) == (5_000_000_000, 64_000_000)
+    assert (config.clips.unmasked, config.clips.encode) == (False, False)
     assert (config.log.level, config.log.format) == ("info", "auto")
 
 
@@ -165,6 +174,7 @@ def test_the_defaults_of_a_watch() -> None:
         timedelta(0),
     )
     assert watch.snapshot
+    assert not watch.clip
 
 
 def test_every_key_arrives(loaded: Load, tmp_path: Path) -> None:
@@ -191,6 +201,16 @@ def test_every_key_arrives(loaded: Load, tmp_path: Path) -> None:
     assert config.watches["cat"].confidence == "auto"
     assert config.near_misses == NearMissSettings(
         path=tmp_path / "missed", a_day=5, keep=timedelta(hours=12), max_size=1_000_000
+    )
+    assert config.watches["off"].clip
+    assert config.clips == ClipSettings(
+        path=tmp_path / "clips",
+        before=timedelta(seconds=2),
+        after=timedelta(seconds=3),
+        longest=timedelta(seconds=20),
+        memory=8_000_000,
+        unmasked=True,
+        encode=True,
     )
 
 
@@ -223,6 +243,7 @@ def test_settings_can_not_be_changed(loaded: Load) -> None:
         "watches:",
         "snapshots:",
         "near_misses:",
+        "clips:",
         "log:",
         "http:",
         "timezone:",

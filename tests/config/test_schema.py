@@ -79,9 +79,11 @@ def test_the_threshold_shown_in_a_comment_is_the_models_own(text: str) -> None:
         "snapshots: {max_size: '${file:size}'}",
         "log: {level: '${LEVEL}'}",
         "near_misses: {a_day: '${A_DAY}', max_size: '${file:size}'}",
+        "clips: {keep: '${DAYS}', max_size: '${file:size}', memory: '${M}', encode: '${E}'}",
         "watches:",
         "mqtt:",
         "near_misses:",
+        "clips:",
     ],
 )
 def test_references_and_empty_sections_match_the_schema(section: str) -> None:

@@ -87,6 +87,8 @@ class WatchSettings(Settings):
     """Look again at the thing alone: `off`, `note`, `require`, or `{mode, against, ask, …}`."""
     snapshot: Switch = True
     """Publish and keep a picture of each visit."""
+    clip: Switch = False
+    """Keep the video of each visit, with what went before and after: see `clips`."""
 
     @field_validator("not_")
     @classmethod

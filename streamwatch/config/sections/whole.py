@@ -11,12 +11,13 @@ from __future__ import annotations
 import zoneinfo
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    model_validator,
 )
 
 from streamwatch.config.sections.base import Settings, or_empty
@@ -26,10 +27,10 @@ from streamwatch.config.sections.http import HttpSettings
 from streamwatch.config.sections.mqtt import MqttSettings
 from streamwatch.config.sections.notify import NotifySettings
 from streamwatch.config.sections.watch import WatchSettings
-from streamwatch.config.values.numbers import Number, OneOf
+from streamwatch.config.values.numbers import Number, OneOf, Switch
 from streamwatch.config.values.paths import FilePath
 from streamwatch.config.values.texts import Line, Name
-from streamwatch.config.values.units import LastingDuration, Size
+from streamwatch.config.values.units import Duration, LastingDuration, Size, duration_text
 from streamwatch.config.wording import Wrong
 from streamwatch.paths import state_dir
 
@@ -64,6 +65,43 @@ class NearMissSettings(Settings):
 def near_miss_folder(settings: NearMissSettings) -> Path:
     """The folder of the near misses; it is not created here."""
     return settings.path or state_dir() / "near-misses"
+
+
+class ClipSettings(Settings):
+    path: FilePath | None = None
+    """Folder of the clips; in the state folder where left out."""
+    keep: LastingDuration = timedelta(days=7)
+    """How long clips stay."""
+    max_size: Size = 5_000_000_000
+    """Room for all of them; the oldest go first."""
+    before: Duration = timedelta(seconds=5)
+    """How much of what went before a visit is in its clip."""
+    after: Duration = timedelta(seconds=5)
+    """How much of what came after it."""
+    longest: LastingDuration = timedelta(seconds=60)
+    """A clip ends after so long, though the visit goes on."""
+    memory: Size = 64_000_000
+    """Room in memory for the last seconds of all cameras together."""
+    unmasked: Switch = False
+    """Keep video as cameras send it, also where a camera has a `mask`: its clips show all."""
+    encode: Switch = False
+    """Encode the video of cameras with a `mask`, or that send pictures alone."""
+
+    @model_validator(mode="after")
+    def _longer_than_its_edges(self) -> Self:
+        edges = self.before + self.after
+        if self.longest <= edges:
+            raise Wrong(
+                f"longest: {duration_text(self.longest)} leaves nothing for the visit between"
+                f" before and after; write more than {duration_text(edges)}",
+                subject=False,
+            )
+        return self
+
+
+def clip_folder(settings: ClipSettings) -> Path:
+    """The folder of the clips; it is not created here."""
+    return settings.path or state_dir() / "clips"
 
 
 class LogSettings(Settings):
@@ -102,6 +140,8 @@ class Config(Settings):
     """What to watch for, by name."""
     snapshots: SnapshotSettings = SnapshotSettings()
     """Pictures kept on disk."""
+    clips: ClipSettings = ClipSettings()
+    """Video of the visits to watches with `clip: true`."""
     near_misses: NearMissSettings = NearMissSettings()
     """What did not alert, and why: the best few pictures a day, kept on disk."""
     notify: Annotated[tuple[NotifySettings, ...], BeforeValidator(_notices)] = ()

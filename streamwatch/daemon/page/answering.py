@@ -32,7 +32,8 @@ from streamwatch.learning.learning import Learning, Lesson
 from streamwatch.live.pictures import LivePictures, Viewer
 from streamwatch.live.trials import MOST_PROMPTS, Trial, Trials
 from streamwatch.live.trials import Words as Tried
-from streamwatch.pictures.folder import crop_name, named
+from streamwatch.pictures.folder import crop_name
+from streamwatch.pictures.keeping import named
 from streamwatch.pictures.shots import Shot
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.web.page.answers import Document, Words
