@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -231,7 +232,8 @@ class Event:
     `new` or `update`; for an `end` the last frame in which the thing counted, so `captured_at`
     equals `ended_at` there. `picture` is set where a new snapshot is to be published with it;
     `snapshot` tells whether this visit has one at all. `continues` is the id of the visit that a
-    stop of the daemon ended and this one continues.
+    stop of the daemon ended and this one continues. `clip_path` is the file of its video, which is
+    whole when its `Clip` comes; None where none is made.
     """
 
     id: str
@@ -255,6 +257,34 @@ class Event:
     continues: str | None = None
     second_look: SecondLook | None = None
     picture: MarkedPicture | None = None
+    clip_path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """That a visit's video is whole. `id` is the visit's.
+
+    It is `complete` if it holds all that it should; else `reason` says in one sentence what is
+    missing. `path` is None where there is no video at all, and so are `started_at` and `codec`.
+    `codec` is FFmpeg's name of it, as `h264`.
+    """
+
+    type: ClassVar[Literal["clip"]] = "clip"
+
+    id: str
+    camera: str
+    watch: str
+    path: Path | None
+    started_at: datetime | None
+    seconds: float
+    bytes: int
+    codec: str | None
+    complete: bool
+    reason: str | None = None
+
+
+Told = Event | Clip
+"""What is told once, and waits for the broker."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,12 +14,19 @@ from streamwatch.elapsed import Elapsed
 from streamwatch.pictures.drawing import NOT_DRAWN, render, render_crop
 from streamwatch.pictures.folder import Gallery, SnapshotFolder
 from streamwatch.pixels import Pixels
-from streamwatch.publisher.contract.payloads import OFF, ON, encode, event_fields, rejected_fields
+from streamwatch.publisher.contract.payloads import (
+    OFF,
+    ON,
+    clip_fields,
+    encode,
+    event_fields,
+    rejected_fields,
+)
 from streamwatch.publisher.contract.topics import Pair, Topics
 from streamwatch.publisher.mqtt.delivery import Delivery
 from streamwatch.publisher.mqtt.steps import Message
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
-from streamwatch.records import Event, Remembered
+from streamwatch.records import Clip, Event, Remembered
 
 logger = logging.getLogger(__name__)
 
@@ -138,8 +145,10 @@ class Alerts:
             self._complain("pictures come faster than they can be drawn; some alerts have none")
 
     def compose(self, waiting: Waiting, topics: Topics) -> Message:
-        """The message of an event in the outbox, to be sent now."""
-        event = waiting.event
+        """The message of what is in the outbox, to be sent now."""
+        event = waiting.told
+        if isinstance(event, Clip):
+            return Message(topics.clip(event.camera, event.watch), encode(clip_fields(event)))
         fields = event_fields(
             event,
             topics,

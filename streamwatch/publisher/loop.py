@@ -42,7 +42,7 @@ from streamwatch.publisher.mqtt.sweep import Declared
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
 from streamwatch.publisher.share import WORKERS_PACE, WORKERS_TURN_SECONDS, Share
 from streamwatch.publisher.visits import OnLost
-from streamwatch.records import Event, Remembered
+from streamwatch.records import Clip, Event, Remembered
 
 logger = logging.getLogger(__name__)
 
@@ -500,6 +500,10 @@ class PublisherLoop:
             self.alerts.take(event, came_at, self._topics)
         else:
             self._share.take(event, came_at)
+
+    def take_clip(self, clip: Clip, came_at: float) -> None:
+        """Also of a camera that is another's by now: its file is here."""
+        self._delivery.alert(clip, came_at)
 
     def take_near_miss(self, pair: Pair, fields: Mapping[str, Any]) -> None:
         if not self._is_own(pair[0]):

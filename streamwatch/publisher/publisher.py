@@ -34,7 +34,7 @@ from streamwatch.publisher.outbox.durable import DurableOutbox
 from streamwatch.publisher.outbox.outbox import Outbox
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox
 from streamwatch.publisher.visits import OnLost
-from streamwatch.records import Event, MarkedPicture, Remembered
+from streamwatch.records import Clip, Event, MarkedPicture, Remembered
 
 logger = logging.getLogger(__name__)
 
@@ -193,6 +193,10 @@ class Publisher:
                 self._raw_pictures.free(size)
 
         self._tasks.put(take)
+
+    def clip(self, clip: Clip) -> None:
+        """Tell that a visit's video is whole."""
+        self._tasks.put(partial(self._loop.take_clip, clip, self._seconds()))
 
     def near_miss(self, miss: NearMiss, crop_path: Path | None) -> None:
         """Publish what was found and not told, with where its picture is kept, if anywhere;

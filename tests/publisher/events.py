@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from ulid import ULID
 
 from streamwatch.learning.learnt import NearMiss, Subject
 from streamwatch.pixels import Pixels
-from streamwatch.records import Event, MarkedPicture
+from streamwatch.publisher.outbox.outbox import Waiting
+from streamwatch.records import Clip, Event, MarkedPicture
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
 
@@ -43,6 +45,28 @@ def new_event(**changes: Any) -> Event:
         "picture": None,
     }
     return Event(**{**fields, **changes})
+
+
+def clip_of(visit: str, **changes: Any) -> Clip:
+    fields: dict[str, Any] = {
+        "id": visit,
+        "camera": "porch",
+        "watch": "car",
+        "path": Path("/clips/a.mp4"),
+        "started_at": MOMENT - timedelta(seconds=6),
+        "seconds": 12.5,
+        "bytes": 1_500_000,
+        "codec": "h264",
+        "complete": True,
+    }
+    return Clip(**{**fields, **changes})
+
+
+def event_in(waiting: Waiting | None) -> Event:
+    """What waits, where that is an event."""
+    assert waiting is not None
+    assert isinstance(waiting.told, Event)
+    return waiting.told
 
 
 def update_event(visit: str, sequence: int = 1, **changes: Any) -> Event:

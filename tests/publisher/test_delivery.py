@@ -16,7 +16,7 @@ from streamwatch.publisher.mqtt.doubts import HELD_ALONE_AFTER, HOLD_SECONDS, SU
 from streamwatch.publisher.mqtt.steps import Message
 from streamwatch.publisher.outbox.outbox import Waiting
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox
-from tests.publisher.events import new_event
+from tests.publisher.events import event_in, new_event
 from tests.publisher.running import Clock
 
 
@@ -70,9 +70,10 @@ class Desk:
         )
 
     def compose(self, waiting: Waiting) -> Message:
-        if waiting.event.camera == "broken":
+        event = event_in(waiting)
+        if event.camera == "broken":
             raise ValueError("not a number")
-        return Message(f"events/{waiting.event.camera}", str(waiting.event.sequence).encode())
+        return Message(f"events/{event.camera}", str(event.sequence).encode())
 
     def lose(self, after_seconds: float = 60.0) -> None:
         self.clock.seconds += after_seconds

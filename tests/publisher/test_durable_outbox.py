@@ -13,7 +13,7 @@ import pytest
 from streamwatch.elapsed import Elapsed
 from streamwatch.publisher.outbox.durable import RETRY_SECONDS, DurableOutbox
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox
-from tests.publisher.events import MOMENT, end_event, new_event, update_event
+from tests.publisher.events import MOMENT, clip_of, end_event, new_event, update_event
 from tests.publisher.running import Clock
 
 CAME = 0.0
@@ -45,7 +45,7 @@ def shelf(tmp_path: Path) -> Shelf:
 
 def waiting(outbox: DurableOutbox) -> list[str]:
     found = [outbox.take(number) for number in outbox.rewind()]
-    return [each.event.id for each in found if each]
+    return [each.told.id for each in found if each]
 
 
 def fill_the_disk(outbox: DurableOutbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,6 +199,7 @@ def fill(outbox: DurableOutbox, visits: int) -> list[str]:
 def test_of_a_file_with_a_page_of_garbage_the_rest_is_sent(shelf: Shelf) -> None:
     outbox = shelf.open()
     ids = fill(outbox, 200)
+    outbox.add(clip_of("visit200"), CAME)
     outbox.close()
     content = shelf.file.read_bytes()
     for start in range(4096, len(content), 4096):
@@ -209,6 +210,7 @@ def test_of_a_file_with_a_page_of_garbage_the_rest_is_sent(shelf: Shelf) -> None
     found = waiting(again)
     assert found == sorted(found)
     assert 100 < len(found) < len(ids)
+    assert found[-1] == "visit200", "the clip"
     assert f"alerts read of it: {len(found)}" in shelf.complaints[0]
     assert shelf.file.with_suffix(".broken-1").exists()
     again.add(end_event("visit000"), CAME)

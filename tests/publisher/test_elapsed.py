@@ -63,7 +63,7 @@ def machine(tmp_path: Path) -> Machine:
 def waiting(outbox: SqliteOutbox) -> dict[str, float]:
     """The visits of the waiting events, and how long they have waited."""
     found = [outbox.take(number) for number in outbox.rewind()]
-    return {each.event.id: each.waited_seconds for each in found if each}
+    return {each.told.id: each.waited_seconds for each in found if each}
 
 
 def test_what_waits_too_long_is_dropped_as_whole_visits(machine: Machine) -> None:

@@ -12,21 +12,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamwatch.publisher.outbox.sqlite import ROW_BYTES, SqliteOutbox
-from streamwatch.records import Event
-from tests.publisher.events import MOMENT, end_event, new_event, update_event
+from streamwatch.records import Clip, Event, Told
+from tests.publisher.events import (
+    MOMENT,
+    clip_of,
+    end_event,
+    event_in,
+    new_event,
+    update_event,
+)
 
 NOW = time.monotonic()
-LONGEST = 424
+LONGEST = 441
 """Bytes of the longest event here, as stored."""
 
 
 def left(outbox: SqliteOutbox) -> list[tuple[str, str, int]]:
     """The events that would be sent now: id, type, sequence."""
     waiting = [outbox.take(number) for number in outbox.rewind()]
-    return [(each.event.id, each.event.type, each.event.sequence) for each in waiting if each]
+    events = [event_in(each) for each in waiting if each and not isinstance(each.told, Clip)]
+    return [(event.id, event.type, event.sequence) for event in events]
 
 
-def filled(max_events: int, events: Sequence[Event]) -> SqliteOutbox:
+def filled(max_events: int, events: Sequence[Told]) -> SqliteOutbox:
     outbox = room_for(max_events)
     for event in events:
         outbox.add(event, NOW)
@@ -53,7 +61,7 @@ def test_events_keep_their_order_until_they_are_removed() -> None:
     assert numbers == sorted(numbers)
     taken = outbox.take(numbers[0])
     assert taken is not None
-    assert taken.event.type == "new"
+    assert taken.told.type == "new"
     assert outbox.take(numbers[0]) is not None
     outbox.remove(numbers[0])
     outbox.remove(numbers[0])
@@ -107,6 +115,58 @@ def test_an_event_being_sent_is_not_dropped() -> None:
     assert outbox.dropped == 1
 
 
+def kinds(outbox: SqliteOutbox) -> list[tuple[str, str]]:
+    """The same with the clips: id, type."""
+    waiting = [outbox.take(number) for number in outbox.rewind()]
+    return [(each.told.id, each.told.type) for each in waiting if each]
+
+
+def test_of_what_is_told_clips_go_after_updates_and_before_visits() -> None:
+    whole = (new_event(id="a"), end_event("a", 2), clip_of("a"))
+    outbox = filled(4, [*whole, new_event(id="b"), update_event("b")])
+    assert kinds(outbox) == [("a", "new"), ("a", "end"), ("a", "clip"), ("b", "new")]
+    outbox.rewind()  # nothing is being sent
+    outbox.add(end_event("b", 2), NOW)
+    assert kinds(outbox) == [("a", "new"), ("a", "end"), ("b", "new"), ("b", "end")]
+    assert outbox.dropped == 2
+
+
+def test_the_clip_of_a_dropped_visit_is_dropped() -> None:
+    outbox = filled(1, [new_event(id="a"), new_event(id="b")])
+    outbox.add(clip_of("a"), NOW)
+    assert kinds(outbox) == [("b", "new")]
+    outbox.add(end_event("a", 2), NOW)
+    outbox.remove(outbox.rewind()[0])
+    outbox.add(clip_of("a"), NOW)  # nobody waits for it any more, but what it says is true
+    assert kinds(outbox) == [("a", "clip")]
+
+
+def test_a_visit_that_ended_before_its_clip_was_whole_is_not_given_up_for_ever() -> None:
+    outbox = room_for(3)
+    told: tuple[Told, ...] = (new_event(id="a"), end_event("a", 2), clip_of("a"))
+    for each in told:
+        outbox.add(each, NOW)
+    outbox.take(outbox.rewind()[2])
+    outbox.add(new_event(id="b"), NOW)  # there is no room for it and all of the other
+    outbox.add(new_event(id="a"), NOW)
+    assert ("a", "new") in kinds(outbox)
+
+
+def test_a_clip_waits_as_it_came_and_is_no_visit(tmp_path: Path) -> None:
+    before = SqliteOutbox(tmp_path / "outbox")
+    none = clip_of("b", path=None, started_at=None, codec=None, complete=False, reason="no video")
+    for clip in (clip_of("a"), none):
+        before.add(clip, NOW)
+    assert before.visits() == ()
+    assert before.left_over() == {}
+    assert before.discard(["porch"], NOW - 1) == ()
+    before.close()
+    after = SqliteOutbox(tmp_path / "outbox")
+    taken = [after.take(number) for number in after.rewind()]
+    assert [each and each.told for each in taken] == [clip_of("a"), none]
+    assert after.left_over() == {}
+
+
 STEPS = st.lists(st.tuples(st.sampled_from("abcde"), st.booleans()), max_size=80)
 
 
@@ -147,8 +207,7 @@ def test_waiting_events_survive_a_restart(tmp_path: Path) -> None:
     assert len(after) == 2
     taken = [after.take(number) for number in after.rewind()]
     for waiting, event in zip(taken, events[1:], strict=True):
-        assert waiting is not None
-        assert fields_of(waiting.event) == fields_of(event)
+        assert fields_of(event_in(waiting)) == fields_of(event)
     assert after.add(new_event(), NOW) > numbers[2]
 
 

@@ -16,6 +16,7 @@ from streamwatch.publisher.contract.payloads import (
     SecondLookStats,
     Stats,
     WatchInfo,
+    clip_fields,
     encode,
     event_fields,
     near_fields,
@@ -24,7 +25,7 @@ from streamwatch.publisher.contract.payloads import (
 )
 from streamwatch.publisher.contract.topics import Topics
 from streamwatch.records import CameraCounts, Event, SecondLook
-from tests.publisher.events import MOMENT, end_event, near_miss, new_event
+from tests.publisher.events import MOMENT, clip_of, end_event, near_miss, new_event
 
 
 def fields_of(
@@ -116,6 +117,26 @@ LOOK = SecondLook("clip", 0.98765, None, None, 1, "confirmed", 4.26)
 def test_a_second_look_is_told_where_there_was_one(look: SecondLook, said: dict[str, Any]) -> None:
     assert fields_of(second_look=look)["second_look"] == said
     assert "second_look" not in fields_of()
+
+
+def test_the_file_of_a_clip_is_announced_where_there_is_to_be_one() -> None:
+    assert fields_of(clip_path=Path("/clips/a.mp4"))["clip_path"] == "/clips/a.mp4"
+    assert fields_of(clip_path=Path("/clips/\udce9.mp4"))["clip_path"] == "/clips/\ufffd.mp4"
+    assert "clip_path" not in fields_of()
+
+
+def test_a_clip_says_what_it_holds() -> None:
+    fields = clip_fields(clip_of("01A"))
+    assert list(fields) == ["id", "path", "started_at", "seconds", "bytes", "codec", "complete"]
+    assert (fields["id"], fields["path"], fields["codec"]) == ("01A", "/clips/a.mp4", "h264")
+    assert (fields["started_at"], fields["seconds"]) == ("2026-01-02T03:03:59.678Z", 12.5)
+    assert (fields["bytes"], fields["complete"]) == (1_500_000, True)
+    missing = clip_fields(
+        clip_of("01A", path=None, started_at=None, codec=None, complete=False, reason="no video")
+    )
+    assert [missing[key] for key in ("path", "started_at", "codec")] == [None, None, None]
+    assert (missing["complete"], missing["reason"]) == (False, "no video")
+    assert json.loads(encode(missing)) == missing
 
 
 def test_what_was_held_back_is_told_with_its_look_and_its_crop() -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from streamwatch.errors import Problem
 from streamwatch.learning.learnt import NearMiss
 from streamwatch.publisher.contract.topics import Topics
-from streamwatch.records import CameraCounts, Event, SecondLook
+from streamwatch.records import CameraCounts, Clip, Event, SecondLook
 
 CameraState = Literal["online", "offline", "disabled"]
 ErrorKind = Literal["config", "camera", "detector", "publisher"]
@@ -249,6 +249,8 @@ def event_fields(
         "snapshot": topics.snapshot(event.camera, event.watch) if event.snapshot else None,
         "snapshot_path": None if snapshot_path is None else _text(snapshot_path),
     }
+    if event.clip_path is not None:
+        fields["clip_path"] = _text(event.clip_path)
     if event.position is not None:
         fields["position"] = round(event.position, 3)
     if event.type == "end":
@@ -262,6 +264,22 @@ def event_fields(
         }
     if delayed:
         fields["delayed"] = True
+    return fields
+
+
+def clip_fields(clip: Clip) -> dict[str, Any]:
+    """The payload of a visit's video."""
+    fields: dict[str, Any] = {
+        "id": clip.id,
+        "path": None if clip.path is None else _text(clip.path),
+        "started_at": None if clip.started_at is None else timestamp(clip.started_at),
+        "seconds": round(clip.seconds, 3),
+        "bytes": clip.bytes,
+        "codec": clip.codec,
+        "complete": clip.complete,
+    }
+    if clip.reason is not None:
+        fields["reason"] = clip.reason
     return fields
 
 

@@ -86,5 +86,9 @@ class Topics:
         """Of near misses: what was found and not told."""
         return f"{self.prefix}/near/{camera}/{watch}"
 
+    def clip(self, camera: str, watch: str) -> str:
+        """Of each visit's video, once it is whole."""
+        return f"{self.prefix}/clips/{camera}/{watch}"
+
     def command(self, verb: str) -> str:
         return f"{self.prefix}/command/{verb}"

@@ -26,7 +26,7 @@ from streamwatch.publisher.mqtt.steps import (
     Step,
 )
 from streamwatch.publisher.outbox.outbox import Outbox, Waiting
-from streamwatch.records import Event
+from streamwatch.records import Told
 
 MAX_PASSING = 64
 """Most messages that wait to be sent unacknowledged."""
@@ -160,9 +160,9 @@ class Delivery:
         if self._wire is not None:
             self._line.append(Answer(message))
 
-    def alert(self, event: Event, came_at: float) -> None:
+    def alert(self, told: Told, came_at: float) -> None:
         """`came_at` is when it came to the publisher, in monotonic seconds."""
-        number = self._outbox.add(event, came_at)
+        number = self._outbox.add(told, came_at)
         if self._open:
             self._line.append(Alert(number))
 

@@ -14,7 +14,7 @@ from streamwatch.elapsed import Elapsed
 from streamwatch.publisher.outbox.outbox import Waiting
 from streamwatch.publisher.outbox.salvage import readable
 from streamwatch.publisher.outbox.sqlite import SqliteOutbox
-from streamwatch.records import Event, Remembered
+from streamwatch.records import Event, Remembered, Told
 
 log = logging.getLogger(__name__)
 
@@ -80,16 +80,16 @@ class DurableOutbox:
     def __len__(self) -> int:
         return sum(len(outbox) for outbox in self._both()) - len(self._removed)
 
-    def add(self, event: Event, came_at: float) -> int:
+    def add(self, told: Told, came_at: float) -> int:
         self._mend_if_due()
         if self._memory is None and self._disk is not None:
             try:
-                return self._disk.add(event, came_at)
+                return self._disk.add(told, came_at)
             except sqlite3.Error as error:
                 self._fail(error)
-                return self.add(event, came_at)
+                return self.add(told, came_at)
         assert self._memory is not None
-        return self._memory.add(event, came_at)
+        return self._memory.add(told, came_at)
 
     def take(self, number: int) -> Waiting | None:
         for outbox in self._both():
@@ -193,11 +193,11 @@ class DurableOutbox:
         """A new file in the place of a broken one, with what can be read of that."""
         aside = move_aside(self._file)
         outbox = self._outbox(self._file)
-        events, visits = readable(aside)
-        outbox.put_back(events, visits)
+        waiting, visits = readable(aside)
+        outbox.put_back(waiting, visits)
         self._complain(
             f"the outbox {self._file} is broken ({reason(error)}); it is kept as {aside.name}, "
-            f"alerts read of it: {len(events):,}"
+            f"alerts read of it: {len(waiting):,}"
         )
         return outbox
 

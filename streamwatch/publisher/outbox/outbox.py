@@ -1,4 +1,4 @@
-"""Interface of the outbox: events that wait for the broker's acknowledgement, and open visits."""
+"""Interface of the outbox: what waits for the broker's acknowledgement, and open visits."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from streamwatch.records import Event, Remembered
+from streamwatch.records import Event, Remembered, Told
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """An event being sent, and how long ago it came to the publisher."""
+    """What is being sent, and how long ago it came to the publisher."""
 
     number: int
-    event: Event
+    told: Told
     waited_seconds: float
 
 
 class Outbox(Protocol):
-    """Keeps events in the order they came. Not thread-safe: the publisher's thread owns it.
+    """Keeps events and clips in the order they came.
 
-    `len`, `dropped` and `expired` may be read from any thread.
+    Not thread-safe: the publisher's thread owns it. `len`, `dropped` and `expired` may be read from
+    any thread.
     """
 
     @property
@@ -45,11 +46,11 @@ class Outbox(Protocol):
         """Whether waiting events outlive the process."""
         ...
 
-    def add(self, event: Event, came_at: float) -> int:
-        """Store an event (without its picture) and return its number; numbers only rise.
+    def add(self, told: Told, came_at: float) -> int:
+        """Store an event (without its picture) or a clip and return its number; numbers only rise.
 
-        `came_at` is when it came to the publisher, in monotonic seconds. If there is no room an
-        event is dropped, perhaps this one.
+        `came_at` is when it came to the publisher, in monotonic seconds. If there is no room one is
+        dropped, perhaps this one.
         """
         ...
 

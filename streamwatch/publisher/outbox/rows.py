@@ -1,4 +1,4 @@
-"""An event as it is stored, and read again by this or another version of streamwatch."""
+"""What is told as it is stored, and read again by this or another version of streamwatch."""
 
 from __future__ import annotations
 
@@ -8,64 +8,106 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from datetime import datetime
+from pathlib import Path
 from typing import Any, get_args
 
 from streamwatch.config import NAME_PATTERN
-from streamwatch.records import AlertType, Decided, EndReason, Event, LookedBy, SecondLook
+from streamwatch.records import (
+    AlertType,
+    Clip,
+    Decided,
+    EndReason,
+    Event,
+    LookedBy,
+    SecondLook,
+    Told,
+)
 
 FORMAT = 1
 """Raised when a field changes its meaning, so that an older version leaves the row alone."""
 
 _FIELDS = tuple(field.name for field in fields(Event) if field.name != "picture")
-_ADDED: Mapping[str, object] = {"second_look": None}
+_ADDED: Mapping[str, object] = {"second_look": None, "clip_path": None}
 """What earlier versions did not write, and what it stands for there."""
 _ADDED_TO_LOOKS: Mapping[str, object] = {"taught_by": None}
 _TUPLES = ("box", "frame_size", "zones")
 
 
 class NotUnderstood(ValueError):  # noqa: N818 - reads as what happened
-    """A row that is no event of this version: broken, or of another version."""
+    """A row that is nothing of this version: broken, or of another version."""
 
 
-def row_of(event: Event) -> bytes:
-    """An event without its picture."""
-    values = {name: getattr(event, name) for name in _FIELDS}
+def row_of(told: Told) -> bytes:
+    """An event without its picture, or a clip."""
+    if isinstance(told, Clip):
+        values = {"type": told.type, **asdict(told)}
+    else:
+        values = {name: getattr(told, name) for name in _FIELDS}
     return json.dumps(values, default=_json_value, separators=(",", ":")).encode()
 
 
 def _json_value(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
     assert isinstance(value, SecondLook)
     return asdict(value)
 
 
-def event_of(row: object) -> Event:
+def told_of(row: object) -> Told:
     """Raises NotUnderstood."""
+    values = _values(row)
+    return _clip(values) if values.get("type") == Clip.type else _event(values)
+
+
+def event_of(row: object) -> Event:
+    """Of a row that must be an event. Raises NotUnderstood."""
+    return _event(_values(row))
+
+
+def _values(row: object) -> dict[str, Any]:
     try:
         values = json.loads(row) if isinstance(row, bytes | str) else None
     except (ValueError, RecursionError):
         raise NotUnderstood("it is no JSON") from None
     if not isinstance(values, dict):
         raise NotUnderstood("it is no JSON object")
-    values = {**_ADDED, **values}
-    if values.keys() != _CHECKS.keys():
-        odd = sorted(values.keys() ^ _CHECKS.keys())
+    return values
+
+
+def _demand(values: Mapping[str, Any], checks: Mapping[str, Callable[[object], bool]]) -> None:
+    if values.keys() != checks.keys():
+        odd = sorted(values.keys() ^ checks.keys())
         raise NotUnderstood(f"it has other fields ({', '.join(odd)})")
-    for name, is_fit in _CHECKS.items():
+    for name, is_fit in checks.items():
         if not is_fit(values[name]):
             raise NotUnderstood(f"its {name} is wrong")
-    return Event(**_typed(values))
 
 
-def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
-    typed = dict(values)
-    for name in ("captured_at", "started_at", "ended_at"):
-        typed[name] = typed[name] and datetime.fromisoformat(typed[name])
+def _event(values: Mapping[str, Any]) -> Event:
+    values = {**_ADDED, **values}
+    _demand(values, _CHECKS)
+    typed = _typed(values, ("captured_at", "started_at", "ended_at"), "clip_path")
     for name in _TUPLES:
         typed[name] = tuple(typed[name])
     look = typed["second_look"]
     typed["second_look"] = look and SecondLook(**{**_ADDED_TO_LOOKS, **look})
+    return Event(**typed)
+
+
+def _clip(values: Mapping[str, Any]) -> Clip:
+    _demand(values, _CLIP_CHECKS)
+    typed = _typed(values, ("started_at",), "path")
+    del typed["type"]
+    return Clip(**typed)
+
+
+def _typed(values: Mapping[str, Any], moments: tuple[str, ...], path: str) -> dict[str, Any]:
+    typed = dict(values)
+    for name in moments:
+        typed[name] = typed[name] and datetime.fromisoformat(typed[name])
+    typed[path] = None if typed[path] is None else Path(typed[path])
     return typed
 
 
@@ -147,4 +189,18 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
     "snapshot": lambda value: isinstance(value, bool),
     "continues": _or_none(_is_text),
     "second_look": _or_none(_is_second_look),
+    "clip_path": _or_none(_is_text),
+}
+_CLIP_CHECKS: dict[str, Callable[[object], bool]] = {
+    "type": lambda value: value == Clip.type,
+    "id": _is_text,
+    "camera": _is_name,
+    "watch": _is_name,
+    "path": _or_none(_is_text),
+    "started_at": _or_none(_is_moment),
+    "seconds": _is_number,
+    "bytes": _is_count,
+    "codec": _or_none(_is_text),
+    "complete": lambda value: isinstance(value, bool),
+    "reason": _or_none(_is_text),
 }

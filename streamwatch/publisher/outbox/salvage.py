@@ -6,16 +6,16 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
-from streamwatch.publisher.outbox.rows import NotUnderstood, event_of
-from streamwatch.records import Event
+from streamwatch.publisher.outbox.rows import NotUnderstood, event_of, told_of
+from streamwatch.records import Event, Told
 
 
-def readable(broken: Path) -> tuple[dict[int, Event], list[Event]]:
-    """The events that waited in the file, by number, and the last event of each open visit.
+def readable(broken: Path) -> tuple[dict[int, Told], list[Event]]:
+    """What waited in the file, by number, and the last event of each open visit.
 
     Reads from both ends up to the broken part. Raises nothing.
     """
-    events: dict[int, Event] = {}
+    waiting: dict[int, Told] = {}
     visits: dict[str, Event] = {}
     with suppress(sqlite3.Error), closing(sqlite3.connect(broken)) as database:
         for order in ("ASC", "DESC"):
@@ -24,11 +24,11 @@ def readable(broken: Path) -> tuple[dict[int, Event], list[Event]]:
                     f"SELECT number, event FROM events ORDER BY number {order}"
                 ):
                     with suppress(NotUnderstood):
-                        events[number] = event_of(row)
+                        waiting[number] = told_of(row)
             with suppress(sqlite3.Error):
                 for visit, row in database.execute(
                     f"SELECT visit, event FROM visits ORDER BY visit {order}"
                 ):
                     with suppress(NotUnderstood):
                         visits[visit] = event_of(row)
-    return dict(sorted(events.items())), list(visits.values())
+    return dict(sorted(waiting.items())), list(visits.values())

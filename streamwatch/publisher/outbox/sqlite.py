@@ -11,10 +11,10 @@ from pathlib import Path
 from streamwatch.databases import demand_sound, opened, transaction
 from streamwatch.elapsed import Elapsed
 from streamwatch.publisher.outbox.outbox import Waiting
-from streamwatch.publisher.outbox.rows import FORMAT, NotUnderstood, event_of, row_of
+from streamwatch.publisher.outbox.rows import FORMAT, NotUnderstood, event_of, row_of, told_of
 from streamwatch.publisher.outbox.runs import CAME, CAME_AT, Runs
 from streamwatch.publisher.outbox.schema import migrated
-from streamwatch.records import Event, Remembered
+from streamwatch.records import Clip, Event, Remembered, Told
 
 MAX_BYTES = 256_000_000
 MAX_AGE = timedelta(days=7)
@@ -23,6 +23,7 @@ ROW_BYTES = 100
 MOST_ON_THEIR_WAY = 100
 """More than are ever unacknowledged: this many rows are searched for one that may be dropped."""
 MOST_SET_ASIDE = 10_000
+_IS_CLIP = f"AND type = '{Clip.type}'"
 COLUMNS = "number, visit, type, event, format, run, since"
 """Of an event, waiting or set aside."""
 
@@ -31,9 +32,9 @@ class SqliteOutbox:
     """An outbox in a database: a file, or memory that dies with the process.
 
     An event is on the disk when `add` returns, power cut included (`synchronous=FULL` in WAL mode:
-    5,791 a second were measured). Over `max_bytes` the oldest `update` is dropped first; with no
-    update left, all events of the oldest visit, later ones too. A visit whose `new` was already
-    sent is dropped last, since its `end` is owed. Events being sent are never dropped.
+    5,791 a second were measured). Over `max_bytes` the oldest `update` is dropped first, then the
+    oldest clip; with none left, all events of the oldest visit, later ones too. A visit whose `new`
+    was already sent is dropped last, since its `end` is owed. What is being sent is never dropped.
 
     Rows that are not understood are set aside in a table of their own, and read again by the next
     version; those of a newer version are left where they are. Raises sqlite3.Error where the file
@@ -68,16 +69,17 @@ class SqliteOutbox:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, event: Event, came_at: float) -> int:
+    def add(self, told: Told, came_at: float) -> int:
         number = self.next_number
         self.next_number += 1
         since = self._elapsed.since(came_at)
         with self._transaction():
-            if self._is_given_up(event):
+            if self._is_given_up(told):
                 return number
-            row = row_of(event)
-            self._remember(event, row, since)
-            self._insert(number, event, row, since)
+            row = row_of(told)
+            if isinstance(told, Event):
+                self._remember(told, row, since)
+            self._insert(number, told, row, since)
             self._runs.note_time_if_due()
             while self._bytes > self._max_bytes and self._make_room():
                 pass
@@ -92,13 +94,13 @@ class SqliteOutbox:
         if found is None:
             return None
         try:
-            event = event_of(found[0])
+            told = told_of(found[0])
         except NotUnderstood as reason:
             with self._transaction():
                 self._set_aside(number, str(reason))
             return None
         self._taken.add(number)
-        return Waiting(number, event, self._runs.age(found[1]))
+        return Waiting(number, told, self._runs.age(found[1]))
 
     def remove(self, number: int) -> None:
         with self._transaction():
@@ -124,11 +126,12 @@ class SqliteOutbox:
         return self._waiting("run != ?", (self._runs.number,))
 
     def _waiting(self, condition: str, values: tuple[float, ...]) -> dict[int, Event]:
-        """Those of which this is true, by number, in order."""
+        """The events of which this is true, by number, in order."""
         found: dict[int, Event] = {}
         for number, row in self._database.execute(
-            f"SELECT number, event FROM events WHERE format <= ? AND {condition} ORDER BY number",
-            (FORMAT, *values),
+            "SELECT number, event FROM events WHERE format <= ? AND type != ?"
+            f" AND {condition} ORDER BY number",
+            (FORMAT, Clip.type, *values),
         ).fetchall():
             with suppress(NotUnderstood):  # it is set aside when it is its turn
                 found[number] = event_of(row)
@@ -209,14 +212,14 @@ class SqliteOutbox:
         self.next_number = max(self.next_number, other.next_number)
         self._taken |= other._taken
 
-    def put_back(self, events: Mapping[int, Event], visits: Iterable[Event]) -> None:
+    def put_back(self, waiting: Mapping[int, Told], visits: Iterable[Event]) -> None:
         """Add what was read of a broken file, as if it had come now; by number."""
         with self._transaction():
             for visit in visits:
                 self._remember(visit, row_of(visit), self._elapsed.seconds)
-            for number, event in events.items():
-                self._insert(number, event, row_of(event), self._elapsed.seconds)
-        self.next_number = max([self.next_number, *(number + 1 for number in events)])
+            for number, told in waiting.items():
+                self._insert(number, told, row_of(told), self._elapsed.seconds)
+        self.next_number = max([self.next_number, *(number + 1 for number in waiting)])
 
     def close(self) -> None:
         try:
@@ -244,24 +247,24 @@ class SqliteOutbox:
             self._count, self._bytes, self.dropped, self.expired, self.set_aside = before
             raise
 
-    def _insert(self, number: int, event: Event, row: bytes, since: float) -> None:
+    def _insert(self, number: int, told: Told, row: bytes, since: float) -> None:
         self._database.execute(
             f"INSERT INTO events ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (number, event.id, event.type, row, FORMAT, self._runs.number, since),
+            (number, told.id, told.type, row, FORMAT, self._runs.number, since),
         )
         self._count += 1
         self._bytes += len(row) + ROW_BYTES
 
-    def _is_given_up(self, event: Event) -> bool:
+    def _is_given_up(self, told: Told) -> bool:
         """Whether the visit's earlier events were dropped; then it is dropped too."""
         found = self._database.execute(
-            "SELECT 1 FROM given_up WHERE visit = ?", (event.id,)
+            "SELECT 1 FROM given_up WHERE visit = ?", (told.id,)
         ).fetchone()
         if found is None:
             return False
         self.dropped += 1
-        if event.type == "end":
-            self._database.execute("DELETE FROM given_up WHERE visit = ?", (event.id,))
+        if told.type == "end":
+            self._database.execute("DELETE FROM given_up WHERE visit = ?", (told.id,))
         return True
 
     def _remember(self, event: Event, row: bytes, since: float) -> None:
@@ -279,9 +282,9 @@ class SqliteOutbox:
 
     def _make_room(self) -> bool:
         """Drop the least important; False if there was nothing that may be dropped."""
-        update = self._first_free("AND type = 'update'")
-        if update is not None:
-            self.dropped += self._delete([update[0]])
+        alone = self._first_free("AND type = 'update'") or self._first_free(_IS_CLIP)
+        if alone is not None:
+            self.dropped += self._delete([alone[0]])
             return True
         first = self._first_free("AND type = 'new'") or self._first_free("")
         if first is None:
@@ -306,7 +309,7 @@ class SqliteOutbox:
         free = [(number, kind) for number, kind in rows if number not in self._taken]
         if free:
             self._database.execute("DELETE FROM visits WHERE visit = ?", (visit,))
-            if free[-1][1] != "end":
+            if "end" not in (kind for _, kind in free):
                 self._database.execute("INSERT OR IGNORE INTO given_up VALUES (?)", (visit,))
         return self._delete([number for number, _ in free])
 
@@ -328,6 +331,11 @@ class SqliteOutbox:
         oldest = self._runs.now - self._max_age.total_seconds()
         with self._transaction():
             self._runs.note_time()
+            clips = self._database.execute(
+                f"SELECT number FROM events {CAME} WHERE {CAME_AT} < ? AND format <= ? {_IS_CLIP}",
+                (oldest, FORMAT),
+            ).fetchall()
+            self.expired += self._delete([number for (number,) in clips])
             for (visit,) in self._database.execute(
                 f"SELECT DISTINCT visit FROM events {CAME} WHERE {CAME_AT} < ? AND format <= ?",
                 (oldest, FORMAT),
@@ -349,7 +357,7 @@ class SqliteOutbox:
                 self._count += 1
                 self._bytes += length + ROW_BYTES
                 try:
-                    event_of(row)
+                    told_of(row)
                 except NotUnderstood as reason:
                     self._set_aside(number, str(reason))
             for visit, row in self._database.execute(
@@ -377,7 +385,7 @@ class SqliteOutbox:
         """Rows that an older version set aside and this one understands wait again."""
         for number, row in self._database.execute("SELECT number, event FROM set_aside").fetchall():
             try:
-                event_of(row)
+                told_of(row)
             except NotUnderstood:
                 continue
             self._database.execute(
