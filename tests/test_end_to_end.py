@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.parts import IMAGE_SIZE, STREET_CLIP, free_port
+from tests.parts.clips import check_frames, seconds_between
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon
 from tests.parts.mosquitto import (
     Mosquitto,
@@ -29,6 +30,7 @@ PRESENT = (
     "red car", "pedestrian", "blue car", "truck", "parcel", "dog", "red backpack", "cyclist",
 )  # fmt: skip
 ABSENT = ("elephant", "giraffe", "sailing boat", "airplane")
+BEFORE_SECONDS, AFTER_SECONDS = 1, 2
 STATUS = "streamwatch/status"
 STATS = "streamwatch/stats"
 
@@ -96,10 +98,14 @@ def test_cameras_with_impossible_pictures_leave_the_others_alone(
 def test_each_visit_of_an_rtsp_stream_gives_one_alert(
     tmp_path: Path, rtsp_server: Callable[..., RtspServer], broker: Mosquitto
 ) -> None:
-    """Each object of the clip, played over RTSP, gives one alert, at the right place and time."""
+    """Each object of the clip, played over RTSP, gives one alert, at the right place and time, and
+    a clip of its own."""
     truth = street()
     server = rtsp_server(clip=STREET_CLIP, loop=False)
     settings = config(broker, {"street": {"url": server.url}}, *PRESENT, *ABSENT)
+    settings["clips"] = {"before": f"{BEFORE_SECONDS}s", "after": f"{AFTER_SECONDS}s"}
+    for watch in settings["watches"].values():
+        watch["clip"] = True
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings) as daemon:
         subscriber.wait_for_payload(camera_status("street"), b"online", PATIENCE_SECONDS)
         frame0 = server.frame0_at
@@ -117,6 +123,7 @@ def test_each_visit_of_an_rtsp_stream_gives_one_alert(
     assert result.perfect, result
     assert len(result.found) == len(PRESENT)
     check_visits(alerts, len(PRESENT))
+    check_clips(alerts, received)
 
     # At `captured_at` the boxes match the truth, apart from one constant offset in time.
     def ious(late: float) -> list[float]:
@@ -135,6 +142,28 @@ def test_each_visit_of_an_rtsp_stream_gives_one_alert(
         check_order(prompt, received)
     for prompt in ABSENT:
         assert [payload for _, payload in told_of(prompt, received)] == [b"OFF"]
+
+
+def check_clips(alerts: Sequence[Mapping[str, Any]], received: Sequence[Received]) -> None:
+    """Each visit has one clip, announced with its `new`, which begins before it and ends after it
+    where the stream went on so long."""
+    clips = {m.json["id"]: m.json for m in received if m.topic.startswith("streamwatch/clips/")}
+    assert clips.keys() == {alert["id"] for alert in alerts}
+    for event in alerts:
+        clip = clips[event["id"]]
+        assert clip["path"] == event["clip_path"]
+        assert clip["codec"] == "h264"
+        assert clip["bytes"] == Path(clip["path"]).stat().st_size
+        assert Path(clip["path"]).with_suffix(".jpg").read_bytes().startswith(b"\xff\xd8\xff")
+        check_frames(clip, event, street())
+        if event["type"] == "end":
+            before, after = seconds_between(clip, event)
+            assert before >= BEFORE_SECONDS
+            assert clip["complete"] == (after >= AFTER_SECONDS), (clip, event)
+            assert clip["complete"] or clip["reason"] == "streamwatch was stopped"
+    assert sum(clip["complete"] for clip in clips.values()) >= len(PRESENT) - 2
+    (folder,) = {Path(clip["path"]).parent for clip in clips.values()}
+    assert len([*folder.iterdir()]) == 2 * len(PRESENT), "the clips and their posters"
 
 
 def check_visits(alerts: Sequence[Mapping[str, Any]], count: int) -> None:

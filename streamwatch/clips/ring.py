@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from fractions import Fraction
 
 from streamwatch.source.copies import CopiedPacket, Streams, parameter_sets
 
@@ -19,7 +20,7 @@ ROUNDING_SECONDS = 0.001
 JUMP_SECONDS = 10.0
 """Time stamps that step further than this, or back, are a jump of the camera's clock."""
 
-CLOSED = "the connection to the camera was closed"
+CLOSED = "the camera's video ended"
 CHANGED = "the size or form of its picture changed"
 JUMPED = "the camera's clock jumped"
 TOO_SLOW = "it was not written before the room in memory (clips.memory) was used up"
@@ -65,9 +66,18 @@ class Run:
 
     def wall(self, packet: CopiedPacket) -> float | None:
         """Unix time at which the packet is shown."""
-        if self.wall_offset is None:
-            return None
-        return float(packet.pts * self.streams.base(packet)) + self.wall_offset
+        return self._at(packet.pts * self.streams.base(packet))
+
+    def ends(self, packet: CopiedPacket) -> float | None:
+        """Unix time up to which it is shown."""
+        return self._at((packet.pts + packet.duration) * self.streams.base(packet))
+
+    def decoded(self, packet: CopiedPacket) -> float | None:
+        """Unix time at which the packet is decoded: not after it is shown."""
+        return self._at(packet.dts * self.streams.base(packet))
+
+    def _at(self, seconds: Fraction) -> float | None:
+        return None if self.wall_offset is None else float(seconds) + self.wall_offset
 
     def end(self, why: str) -> None:
         """The first reason holds."""

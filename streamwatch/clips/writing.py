@@ -119,12 +119,11 @@ class ClipFile:
 
 
 def found(part: Path) -> dict[str, Any] | None:
-    """What a file that a crash has left is about; None where that can't be read, or where somebody
-    is still writing it."""
-    try:
-        os.close(_locked(part, create=False))
-    except OSError:
-        return None
+    """What a file that a crash has left is about; None where that can't be read.
+
+    Raises OSError where somebody is still writing it, or it is gone.
+    """
+    os.close(_locked(part, create=False))
     with suppress(*FAILURES), av.open(str(part)) as container:
         about = json.loads(container.metadata["comment"])
         return about if isinstance(about, dict) else None

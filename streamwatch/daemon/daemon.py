@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from streamwatch import logs
+from streamwatch.clips.recorder import Recorder
 from streamwatch.config import Config, MqttSettings, snapshot_folder
 from streamwatch.daemon.advising import Advising
 from streamwatch.daemon.changing import Applied, Changing, Outcome, differences
@@ -51,6 +52,7 @@ from streamwatch.publisher import Command, EmbeddedBrokers, ErrorKind, ErrorRepo
 from streamwatch.publisher.notices.notices import Notices
 from streamwatch.publisher.notices.wording import Names
 from streamwatch.records import Event
+from streamwatch.source import source_for
 from streamwatch.status import report
 from streamwatch.status.metrics import Metrics, exposition
 from streamwatch.status.shortage import Short
@@ -226,6 +228,12 @@ class Daemon:
                 lambda camera: self._pipeline.look(camera),
             )
             started.callback(self._live.close)
+            self._recorder = Recorder(
+                config,
+                on_clip=self._publisher.clip,
+                complain=partial(self._complain, "publisher"),
+            )
+            started.callback(self._recorder.stop, DRAIN_SECONDS)
             with shown_alive(self._publisher, config, self._instance, self._started_at):
                 self._pipeline = Pipeline(
                     config,
@@ -236,6 +244,7 @@ class Daemon:
                     on_detector=self._declare_later,
                     lessons=self._learning,
                     observer=self._live,
+                    sources=lambda camera: partial(source_for, tap=self._recorder.tap(camera)),
                     until=self._until,
                 )
             self._advising.look_at(config, self._right_file())
@@ -305,6 +314,7 @@ class Daemon:
                     status = StatusServer(status_socket(self._followed.path), self._pages)
                 self._learning.start()
                 self._history.start()
+                self._recorder.start()
                 self._pipeline.start()
                 if self._changing is not None:
                     self._changing.start()
@@ -364,6 +374,7 @@ class Daemon:
         self._publisher.forget((), pairs - self._pipeline.current.config.pairs)
 
     def _publish(self, event: Event) -> None:
+        event = self._recorder.take(event)
         self._publisher.event(event)
         self._history.take(event)
 
@@ -412,6 +423,7 @@ class Daemon:
             self._changing.request_stop()
         if not self._pipeline.stop(DRAIN_SECONDS):
             log.error("the detector is still busy after %.0f s; leaving it", DRAIN_SECONDS)
+        self._recorder.stop(DRAIN_SECONDS)
         self._learning.stop(DRAIN_SECONDS)
         self._history.stop(DRAIN_SECONDS)
         self._supervision.say_offline()
@@ -442,6 +454,7 @@ class Daemon:
         if before.http != config.http:
             self._web.change(before.http, config.http)
         self._learning.change(config)
+        self._recorder.change(config)
         self._history.change(config.snapshots.keep)
         self._notices.change(config.notify, _names(config), config.mqtt.outbox)
         exchanged = self._pipeline.exchange(prepared, moved)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,12 +11,9 @@ from pathlib import Path
 
 from streamwatch import files
 from streamwatch.elapsed import Elapsed
-from streamwatch.pictures.keeping import NAME, KeptFolder, named
+from streamwatch.pictures.keeping import NAME, Cleaning, KeptFolder, Trouble, named
 from streamwatch.records import Event
 
-logger = logging.getLogger(__name__)
-
-CLEANING_SECONDS = 600.0
 _NAME = rf"{NAME}(\.crop)?\.jpg"
 _OURS = re.compile(rf"{_NAME}|\.{_NAME}\.part")
 
@@ -90,14 +86,10 @@ class Gallery:
         elapsed: Elapsed,
     ) -> None:
         self._folder = folder
-        self._noun = noun
-        self._complain = complain
-        self._elapsed = elapsed
-        self._now = now
-        self._seconds = seconds
-        self._next_cleaning = seconds()
-        self._unsaved = 0
-        self._uncleaned = False
+        self._trouble = Trouble(noun, folder.path, complain)
+        self._cleaning = Cleaning(
+            folder, noun, complain=complain, now=now, seconds=seconds, elapsed=elapsed
+        )
 
     def path_of(self, event: Event) -> Path | None:
         """The file with the picture of `event`'s visit; None where none is kept now."""
@@ -123,46 +115,15 @@ class Gallery:
         with suppress(OSError):
             self._folder.delete(name)
 
+    def clean_if_due(self) -> None:
+        """See `Cleaning`."""
+        self._cleaning.clean_if_due()
+
     def _save(self, save: Callable[[], Path]) -> Path | None:
         try:
             path = save()
         except OSError as error:
-            self._unsaved += 1
-            if self._unsaved == 1:
-                self._complain(
-                    f"{self._noun} can't be saved in {self._folder.path} ({_reason(error)});"
-                    " alerts go on without"
-                )
+            self._trouble.failed(error)
             return None
-        if self._unsaved:
-            logger.info(
-                "%s are saved in %s again; %d were not",
-                self._noun,
-                self._folder.path,
-                self._unsaved,
-            )
-            self._unsaved = 0
+        self._trouble.over()
         return path
-
-    def clean_if_due(self) -> None:
-        """Clean at the start, every ten minutes, and when the folder is over its limit.
-
-        Nothing is deleted for its age while the time of day may still be wrong.
-        """
-        if self._seconds() < self._next_cleaning and not self._folder.full:
-            return
-        self._next_cleaning = self._seconds() + CLEANING_SECONDS
-        try:
-            self._folder.clean(self._now() if self._elapsed.settled else None)
-        except OSError as error:
-            if not self._uncleaned:
-                self._uncleaned = True
-                self._complain(
-                    f"old {self._noun} in {self._folder.path} can't be deleted ({_reason(error)})"
-                )
-        else:
-            self._uncleaned = False
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from streamwatch.elapsed import Elapsed
+
+logger = logging.getLogger(__name__)
+
+CLEANING_SECONDS = 600.0
 NAME = (
     r"\d{8}T\d{6}\.\d{3}Z_[a-z0-9_-]{1,63}_[a-z0-9_-]{1,63}"
     r"_[0-9A-HJKMNP-TV-Z]{26}"  # a ULID: Crockford's base 32, without I, L, O and U
@@ -100,3 +107,79 @@ class KeptFolder:
                     status = entry.stat(follow_symlinks=False)
                     kept.append(_Kept(Path(entry.path), status.st_size, status.st_mtime))
         return kept
+
+
+class Trouble:
+    """Tells once that `noun` can't be saved in a folder, and logs when that is over.
+
+    `complain` is called with one sentence. Not thread-safe.
+    """
+
+    def __init__(self, noun: str, folder: Path, complain: Callable[[str], None]) -> None:
+        self._noun = noun
+        self._folder = folder
+        self._complain = complain
+        self._unsaved = 0
+
+    def failed(self, error: Exception) -> None:
+        self._unsaved += 1
+        if self._unsaved == 1:
+            self._complain(
+                f"{self._noun} can't be saved in {self._folder} ({reason(error)});"
+                " alerts go on without"
+            )
+
+    def over(self) -> None:
+        """One was saved."""
+        if self._unsaved:
+            logger.info(
+                "%s are saved in %s again; %d were not", self._noun, self._folder, self._unsaved
+            )
+            self._unsaved = 0
+
+
+class Cleaning:
+    """Cleans a folder at the start, every ten minutes, and when it is over its limit.
+
+    Nothing is deleted for its age while the time of day may still be wrong. What can't be deleted
+    is told once. Not thread-safe.
+    """
+
+    def __init__(
+        self,
+        folder: KeptFolder,
+        noun: str,
+        *,
+        complain: Callable[[str], None],
+        now: Callable[[], datetime],
+        seconds: Callable[[], float],
+        elapsed: Elapsed,
+    ) -> None:
+        self._folder = folder
+        self._noun = noun
+        self._complain = complain
+        self._now = now
+        self._seconds = seconds
+        self._elapsed = elapsed
+        self._next_cleaning = seconds()
+        self._uncleaned = False
+
+    def clean_if_due(self) -> None:
+        if self._seconds() < self._next_cleaning and not self._folder.full:
+            return
+        self._next_cleaning = self._seconds() + CLEANING_SECONDS
+        try:
+            self._folder.clean(self._now() if self._elapsed.settled else None)
+        except OSError as error:
+            if not self._uncleaned:
+                self._uncleaned = True
+                self._complain(
+                    f"old {self._noun} in {self._folder.path} can't be deleted ({reason(error)})"
+                )
+        else:
+            self._uncleaned = False
+
+
+def reason(error: Exception) -> str:
+    """Of an error of the operating system or of FFmpeg, in a few words."""
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()

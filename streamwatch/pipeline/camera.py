@@ -90,13 +90,14 @@ class CameraMaker:
         ready: threading.Condition,
         on_problem: Callable[[str, str], None],
         lessons: Lessons,
-        make_source: MakeSource,
+        sources: Callable[[str], MakeSource],
     ) -> None:
-        """`ready` is notified for every frame; `on_problem` is called with (camera, sentence)."""
+        """`ready` is notified for every frame; `on_problem` is called with (camera, sentence).
+        `sources` gives what reads a camera, by its name."""
         self._ready = ready
         self._on_problem = on_problem
         self._lessons = lessons
-        self._make_source = make_source
+        self._sources = sources
 
     def opened(self, name: str, config: Config, rivals: Rivals) -> RunningCamera:
         """A new camera."""
@@ -134,7 +135,7 @@ class CameraMaker:
             due=rate.due,
             on_problem=partial(self._on_problem, name),
             gate=gate,
-            make_source=self._make_source,
+            make_source=self._sources(name),
             counted=None if before is None else before.counts(now),
         )
         return RunningCamera(name, settings, slot, rate, gate, capture, watcher, now)

@@ -136,8 +136,8 @@ class Pipeline:
     its own when second looks begin to fail, with None for the sentence when that is over.
     `on_detector` is called in a thread of its own when `current.detector.running` has changed.
     `lessons` keeps what the watches learn; without it that is forgotten at the end. `observer` is
-    shown all that is found. `detector` is one of these settings that is loaded already, and
-    `make_source` gives what reads a camera, where that is not its URL. `until` says when it ends by
+    shown all that is found. `detector` is one of these settings that is loaded already. `sources`
+    gives what reads a camera, by its name, where that is not its URL. `until` says when it ends by
     itself.
     """
 
@@ -153,7 +153,7 @@ class Pipeline:
         lessons: Lessons | None = None,
         observer: Observer | None = None,
         detector: Detector | None = None,
-        make_source: MakeSource = source_for,
+        sources: Callable[[str], MakeSource] = lambda _camera: source_for,
         until: Until = "finished",
     ) -> None:
         """Load the model and run the detector once, so that errors show now.
@@ -163,7 +163,7 @@ class Pipeline:
         """
         ready = threading.Condition()
         self._lessons = lessons or Unkept()
-        self._maker = CameraMaker(ready, on_problem, self._lessons, make_source)
+        self._maker = CameraMaker(ready, on_problem, self._lessons, sources)
         self._on_look_problem = on_look_problem
         self._on_detector = on_detector
         self._lock = threading.Lock()

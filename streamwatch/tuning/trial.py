@@ -118,6 +118,7 @@ class Trial:
             if not footage.live:
                 failed.set()
 
+        source = _pictures(run, self._progress) if footage.pictures else source_for
         pipeline = Pipeline(
             config,
             publish=watching.publish,
@@ -125,7 +126,7 @@ class Trial:
             lessons=self._near_misses,
             observer=watching,
             detector=self._detector,
-            make_source=_pictures(run, self._progress) if footage.pictures else source_for,
+            sources=lambda _camera: source,
         )
         self._detector = pipeline.current.detector
         watching.begin(pipeline)

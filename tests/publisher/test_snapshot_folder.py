@@ -15,12 +15,8 @@ import pytest
 
 from streamwatch.config.sections.whole import SnapshotSettings
 from streamwatch.elapsed import Elapsed
-from streamwatch.pictures.folder import (
-    CLEANING_SECONDS,
-    Gallery,
-    SnapshotFolder,
-    file_name,
-)
+from streamwatch.pictures.folder import Gallery, SnapshotFolder, file_name
+from streamwatch.pictures.keeping import CLEANING_SECONDS
 from streamwatch.publisher import EmbeddedBroker, Publisher
 from tests.parts.mosquitto import Mosquitto, Subscriber
 from tests.publisher.events import MOMENT, end_event, new_event, picture, update_event

@@ -1,0 +1,259 @@
+"""Makes the clips: a thread of its own writes what the cameras' rings hold."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from streamwatch.clips.folder import ClipFolder, clip_name
+from streamwatch.clips.recording import Recording, failed, made
+from streamwatch.clips.ring import Memory, Ring
+from streamwatch.clips.writing import FAILURES, PART, found, parts
+from streamwatch.config import CameraSettings, ClipSettings, Config, WatchSettings, clip_folder
+from streamwatch.elapsed import Elapsed
+from streamwatch.pictures.keeping import Cleaning, Trouble
+from streamwatch.records import Clip, Event
+from streamwatch.source.copies import Tap
+
+log = logging.getLogger(__name__)
+
+TURN_SECONDS = 0.5
+"""How often what has come is written."""
+SLACK_SECONDS = 10.0
+"""A visit may be told this much later than its watch asks for: a busy detector, a second look."""
+
+ENDED = "streamwatch ended while it was written"
+
+
+class Recorder:
+    """Keeps the last seconds of the cameras whose watches ask for clips, and makes a clip of each
+    of their visits.
+
+    `on_clip` is called with each clip that is whole, and `complain` with one sentence where clips
+    can't be made, both in the thread `clips`. Alerts never wait for it.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        on_clip: Callable[[Clip], None],
+        complain: Callable[[str], None],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._on_clip = on_clip
+        self._complain = complain
+        self._now = now
+        self._seconds = seconds
+        self._elapsed = Elapsed(seconds, now)
+        self._config = config
+        self._memory = Memory(config.clips.memory)
+        self._rings: dict[str, Ring] = {}
+        self._lock = threading.Lock()
+        """Held while rings or recordings are added or removed."""
+        self._paths: dict[str, Path] = {}
+        """By the id of each open visit with a clip, its file."""
+        self._recordings: dict[str, Recording] = {}
+        self._refusals_told: dict[str, str] = {}
+        self._kept_by: ClipSettings | None = None
+        self._stop_by: float | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="clips", daemon=True)
+        self.change(config)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """Make do with what has come of each visit; waits for at most so many seconds, and leaves
+        the rest to the next start. A second call does nothing."""
+        self._stop_by = self._seconds() + timeout
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+
+    # --- for any thread ---------------------------------------------------------------------------
+
+    def tap(self, camera: str) -> Tap:
+        """Takes copies of a camera's packets, so that its clips can be made."""
+        with self._lock:
+            return self._ring(camera)
+
+    def change(self, config: Config) -> None:
+        """Continue with another configuration."""
+        self._memory.change(config.clips.memory)
+        by_camera = config.watches_by_camera()
+        with self._lock:
+            self._config = config
+            for camera in {*by_camera, *self._rings}:
+                watches = by_camera.get(camera, {}).values()
+                wanted = [watch for watch in watches if watch.clip]
+                if wanted or camera in self._rings:
+                    copied = wanted and _may_be_copied(config.cameras[camera], config.clips)
+                    self._ring(camera).want(_reach(wanted, config.clips) if copied else None)
+
+    def take(self, event: Event) -> Event:
+        """The event with the file of its clip, if one is made. Returns at once."""
+        if event.type == "new":
+            self._begin(event)
+        with self._lock:
+            path = self._paths.get(event.id)
+            if event.type == "end":
+                self._paths.pop(event.id, None)
+                recording = self._recordings.get(event.id)
+                if recording is not None and event.ended_at is not None:
+                    recording.end(event.ended_at)
+        return event if path is None else replace(event, clip_path=path)
+
+    def _begin(self, event: Event) -> None:
+        watch = self._config.watches.get(event.watch)
+        if watch is None or not watch.clip:
+            return
+        settings = self._config.clips
+        path = clip_folder(settings).absolute() / clip_name(event)
+        with self._lock:
+            recording = Recording(event, path, self._ring(event.camera), settings)
+            self._recordings[event.id] = recording
+            if recording.has_video:
+                self._paths[event.id] = path
+
+    def _ring(self, camera: str) -> Ring:
+        """With the lock held."""
+        if camera not in self._rings:
+            self._rings[camera] = self._memory.ring()
+        return self._rings[camera]
+
+    # --- the thread -------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        self._follow_settings()
+        self._sweep()
+        while not self._stopping.wait(TURN_SECONDS):
+            self._follow_settings()
+            self._advance()
+            self._tell_refusals()
+            self._cleaning.clean_if_due()
+        self._finish_all()
+
+    def _follow_settings(self) -> None:
+        settings = self._config.clips
+        if settings == self._kept_by:
+            return
+        self._kept_by = settings
+        self._folder = ClipFolder(
+            clip_folder(settings), keep=settings.keep, max_bytes=settings.max_size
+        )
+        self._trouble = Trouble("clips", self._folder.path, self._complain)
+        self._cleaning = Cleaning(
+            self._folder,
+            "clips",
+            complain=self._complain,
+            now=self._now,
+            seconds=self._seconds,
+            elapsed=self._elapsed,
+        )
+
+    def _advance(self) -> None:
+        for recording in self._current():
+            self._step(recording, recording.advance)
+
+    def _finish_all(self) -> None:
+        for recording in self._current():
+            if self._stop_by is not None and self._seconds() >= self._stop_by:
+                with suppress(*FAILURES):
+                    recording.abandon()
+            else:
+                self._step(recording, recording.stop)
+
+    def _current(self) -> tuple[Recording, ...]:
+        with self._lock:
+            return tuple(self._recordings.values())
+
+    def _step(self, recording: Recording, step: Callable[[float], Clip | None]) -> None:
+        try:
+            clip = step(self._seconds())
+        except FAILURES as error:
+            log.debug("the clip %s can't be made", recording.path, exc_info=True)
+            recording.discard()
+            clip = failed(recording.event, error)
+            self._trouble.failed(error)
+        if clip is None:
+            return
+        with self._lock:
+            self._recordings.pop(clip.id, None)
+        self._told(clip)
+
+    def _told(self, clip: Clip) -> None:
+        if clip.path is not None:
+            self._folder.note(clip.bytes)
+            self._trouble.over()
+            log.info(
+                "%s: clip of %s, %.1f s%s: %s",
+                clip.camera,
+                clip.watch,
+                clip.seconds,
+                "" if clip.reason is None else f" ({clip.reason})",
+                clip.path,
+            )
+        self._on_clip(clip)
+
+    def _tell_refusals(self) -> None:
+        """Once a camera and reason, that its clips can't be made."""
+        with self._lock:
+            refused = {
+                camera: ring.refused
+                for camera, ring in self._rings.items()
+                if ring.wanted and ring.refused is not None
+            }
+        for camera, why in refused.items():
+            if self._refusals_told.get(camera) != why:
+                self._complain(
+                    f"clips of {camera} can't be made: {why}; write clips.encode: true to encode it"
+                )
+        self._refusals_told = refused
+
+    # --- what a crash has left --------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        """Finish the clips that were being written when the daemon ended."""
+        try:
+            left = [*parts(self._folder.path)]
+        except OSError:
+            return
+        for part in left:
+            with suppress(OSError):  # it is being written by another daemon, or gone
+                about = found(part)
+                if about is None:
+                    part.unlink()
+                elif about.get("camera") in self._config.cameras:
+                    self._finish(part, about)
+
+    def _finish(self, part: Path, about: dict[str, Any]) -> None:
+        path = part.with_name(part.name.removesuffix(PART))
+        try:
+            clip = made(about, path, about["began_at"], ENDED)
+        except (*FAILURES, KeyError, TypeError) as error:
+            log.warning("the clip %s can't be finished: %s", path, error)
+            part.unlink()
+        else:
+            self._told(clip)
+
+
+def _may_be_copied(camera: CameraSettings, settings: ClipSettings) -> bool:
+    return settings.unmasked or not camera.mask
+
+
+def _reach(watches: list[WatchSettings], settings: ClipSettings) -> float:
+    """How many of the last seconds must be there when a visit is told."""
+    latest = max(
+        max(watch.appear.within, min(watch.dwell, settings.longest / 2)) for watch in watches
+    )
+    return (settings.before + latest + timedelta(seconds=SLACK_SECONDS)).total_seconds()
