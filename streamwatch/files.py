@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 PRIVATE = 0o600
 
@@ -28,7 +29,13 @@ def demand_regular(path: Path) -> None:
 
 
 def read(path: Path, most: int, *, follow: bool = True) -> bytes:
-    """The first `most` bytes of a regular file, without ever waiting for a writer.
+    """The first `most` bytes of a regular file. Raises as `opened`."""
+    with opened(path, follow=follow) as file:
+        return file.read(most)
+
+
+def opened(path: Path, *, follow: bool = True) -> BinaryIO:
+    """A regular file, to be read without ever waiting for a writer.
 
     Without `follow` a symbolic link is no file. Raises NotRegular, IsADirectoryError and other
     OSErrors.
@@ -37,9 +44,13 @@ def read(path: Path, most: int, *, follow: bool = True) -> bytes:
     demand_regular(path)
     links = 0 if follow else os.O_NOFOLLOW
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | links)
-    with os.fdopen(descriptor, "rb") as file:
+    file = os.fdopen(descriptor, "rb")
+    try:
         _demand_regular(path, os.fstat(descriptor).st_mode)
-        return file.read(most)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def _demand_regular(path: Path, mode: int) -> None:

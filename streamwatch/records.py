@@ -233,7 +233,7 @@ class Event:
     equals `ended_at` there. `picture` is set where a new snapshot is to be published with it;
     `snapshot` tells whether this visit has one at all. `continues` is the id of the visit that a
     stop of the daemon ended and this one continues. `clip_path` is the file of its video, which is
-    whole when its `Clip` comes; None where none is made.
+    whole when its `Clip` comes, and `clip_url` where people see it; None where none is made.
     """
 
     id: str
@@ -258,6 +258,7 @@ class Event:
     second_look: SecondLook | None = None
     picture: MarkedPicture | None = None
     clip_path: Path | None = None
+    clip_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import typer
 
-from streamwatch.cli.alerts_screen import Alert, clean
+from streamwatch.cli.alerts_screen import Alert, ToldClip, clean, clip_sentence
 from streamwatch.config import MqttSettings, listing
 from streamwatch.errors import PublisherError
 from streamwatch.publisher import Down, Dropped, Failed, Message, Reader, Topics, Up
@@ -46,6 +46,7 @@ class AlertFollower:
         topics = Topics(settings.topic_prefix)
         pairs = list(product(cameras or ["+"], watches or ["+"]))
         live = [topics.event(*pair) for pair in pairs]
+        live += [topics.clip(*pair) for pair in pairs]
         if with_pictures:
             live += [topics.snapshot(*pair) for pair in pairs]
         self.reader = Reader(settings, live=live, retained=[topics.status])
@@ -59,6 +60,8 @@ class AlertFollower:
         self._status: bytes | None = None
         self._sequences: OrderedDict[str, int] = OrderedDict()
         """The highest sequence that came of each visit; the visits of late at the end."""
+        self._clips: OrderedDict[str, bool] = OrderedDict()
+        """The visits whose clip was told."""
         self._pictures: OrderedDict[str, bytes] = OrderedDict()
 
     def follow(self) -> None:
@@ -125,6 +128,8 @@ class AlertFollower:
         elif message.topic.startswith(f"{self._topics.prefix}/snapshot/"):
             if message.payload:
                 _keep(self._pictures, message.topic, message.payload, REMEMBERED_PICTURES)
+        elif message.topic.startswith(f"{self._topics.prefix}/clips/"):
+            self._clip(message)
         else:
             self._event(message)
 
@@ -149,6 +154,17 @@ class AlertFollower:
         _keep(self._sequences, alert.id, alert.sequence, REMEMBERED_VISITS)
         jpeg = self._pictures.pop(alert.snapshot, None) if alert.snapshot else None
         self._output.alert(alert, fields, jpeg)
+
+    def _clip(self, message: Message) -> None:
+        try:
+            clip = ToldClip.model_validate(_parsed(message.payload))
+        except (ValueError, RecursionError):
+            self._malformed(message.topic)
+            return
+        if clip.id not in self._clips:  # else it is delivered again
+            _keep(self._clips, clip.id, True, REMEMBERED_VISITS)
+            camera, watch = message.topic.rsplit("/", 2)[-2:]
+            self._output.say(clip_sentence(clip, camera, watch))
 
     def _malformed(self, topic: str) -> None:
         """Said once, on stderr, since it is nothing of ours."""

@@ -78,6 +78,26 @@ class Alert(BaseModel):
         return (moments[self.type] or self.captured_at).astimezone()
 
 
+class ToldClip(BaseModel):
+    """The part of what is told of a clip that is shown."""
+
+    model_config = ConfigDict(frozen=True)
+    id: str
+    path: str | None
+    seconds: float
+    complete: bool
+    reason: str | None = None
+
+
+def clip_sentence(clip: ToldClip, camera: str, watch: str) -> str:
+    """`clip of porch parcel, 21.2 s: /var/…/….mp4`."""
+    of, why = f"{clean(camera)} {clean(watch)}", clean(clip.reason or "")
+    if clip.path is None:
+        return f"no clip of {of}: {why}"
+    # Not cut, so that it can be copied.
+    return f"clip of {of}, {clip.seconds:.1f} s{f' ({why})' if why else ''}: {clip.path}"
+
+
 class JsonLines:
     """Each event as it came, one a line, on stdout; all else on stderr."""
 

@@ -111,7 +111,12 @@ class Recorder:
                 recording = self._recordings.get(event.id)
                 if recording is not None and event.ended_at is not None:
                     recording.end(event.ended_at)
-        return event if path is None else replace(event, clip_path=path)
+        if path is None:
+            return event
+        http = self._config.http
+        page = None if http is None or not http.has_page else http.address
+        url = None if page is None else f"{page}/alerts/{event.id}#clip"
+        return replace(event, clip_path=path, clip_url=url)
 
     def _begin(self, event: Event) -> None:
         watch = self._config.watches.get(event.watch)

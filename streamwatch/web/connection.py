@@ -18,7 +18,7 @@ limit would not help it: paho-mqtt waits with select(), which takes none above."
 REQUEST_SECONDS = 5.0
 """How long a client may take to send its whole request, from connecting on."""
 ANSWER_SECONDS = 10.0
-"""How long making the page and sending it may take together."""
+"""How long making the page and sending it may take together; of what is sent in parts, each."""
 
 
 class Socket(WebSocketsSansIOProtocol):
@@ -62,8 +62,13 @@ class Connection(H11Protocol):
             return
         super().data_received(data)
         if self.cycle is not None:
-            self._deadline.cancel()
-            self._deadline = self.loop.call_later(ANSWER_SECONDS, self._drop)
+            self.scope["state"]["more_time"] = self._give_time
+            self._give_time()
+
+    def _give_time(self) -> None:
+        """From now on the answer may take as long as it may in all; for what is sent in parts."""
+        self._deadline.cancel()
+        self._deadline = self.loop.call_later(ANSWER_SECONDS, self._drop)
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         self._deadline.cancel()

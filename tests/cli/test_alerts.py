@@ -218,6 +218,26 @@ def test_what_is_no_alert_is_left_out_and_told_once(tmp_path: Path, mosquitto: M
     )
 
 
+def test_clips_are_told_once_they_are_whole(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    prefix = "clips"
+    told: list[tuple[str, Any]] = [
+        ("porch/parcel", {"id": "a", "path": "/var/a.mp4", "seconds": 21.24, "complete": True}),
+        ("porch/parcel", {"id": "a", "path": "/var/a.mp4", "seconds": 21.24, "complete": True}),
+        ("yard/parcel", {"id": "b", "path": "/b", "seconds": 5, "complete": False, "reason": "x"}),
+        ("porch/dog", {"id": "c", "path": None, "seconds": 0, "complete": False, "reason": "\x1b"}),
+        ("porch/dog", {"id": "d", "path": 7}),
+    ]
+    with Subscriber(mosquitto.port, f"{prefix}/#") as other:
+        command = [*PROGRAM, *at(mosquitto, prefix), "--camera", "porch"]
+        with Terminal(command, environment(tmp_path), columns=100, rows=24) as terminal:
+            terminal.wait_for("Ctrl-C")
+            for place, fields in told:
+                other.publish(f"{prefix}/clips/{place}", json.dumps(fields))
+            lines = terminal.wait_for("is no alert")
+    said = [line.split("  ", 1)[1] for line in lines if "clip of" in line]
+    assert said == ["clip of porch parcel, 21.2 s: /var/a.mp4", "no clip of porch dog: \\x1b"]
+
+
 @pytest.mark.parametrize(
     ("options", "ids"),
     [

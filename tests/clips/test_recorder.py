@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from streamwatch.clips.recorder import ENDED, Recorder
 from streamwatch.clips.recording import LATE, NO_MORE, NO_VIDEO, STOPPED, TOO_LONG
 from streamwatch.clips.ring import CHANGED, CLOSED, TOO_SLOW
 from streamwatch.clips.writing import ClipFile
-from streamwatch.config import CameraSettings, Config
+from streamwatch.config import CameraSettings, Config, HttpSettings
 from streamwatch.records import Clip, Event
 from streamwatch.source import source_for
 from streamwatch.source.clock import Clock
@@ -185,6 +186,25 @@ def test_a_clip_has_what_went_before_and_after_the_visit(watching: Watching) -> 
     assert [each.suffix for each in sorted(watching.folder.iterdir())] == [".jpg", ".mp4"]
     assert watching.folder.stat().st_mode & 0o777 == 0o700
     assert {each.stat().st_mode & 0o777 for each in watching.folder.iterdir()} == {0o600}
+
+
+def test_where_the_page_is_on_the_event_has_its_address(watching: Watching) -> None:
+    street = Street(watching.recorder)
+    street.play(13)
+    assert watching.recorder.take(seen(12.0, 12.8)).clip_url is None
+    for http, page in (
+        ({"token": "t"}, "http://127.0.0.1:8080"),
+        ({"token": "t", "host": "0.0.0.0", "hosts": "cams", "port": 81}, "http://cams:81"),
+        ({"token": "t", "host": "0.0.0.0"}, f"http://{socket.gethostname()}:8080"),
+        ({"token": "t", "host": "::1", "root_path": "/sw"}, "http://[::1]:8080/sw"),
+        ({"token": "t", "url": "https://cams.example.org/sw/"}, "https://cams.example.org/sw"),
+        ({"token": "t", "page": False}, None),
+        ({}, None),
+    ):
+        settings = HttpSettings.model_validate(http)
+        watching.recorder.change(watching.config.model_copy(update={"http": settings}))
+        event = watching.recorder.take(seen(12.0, 12.8))
+        assert event.clip_url == (None if page is None else f"{page}/alerts/{event.id}#clip")
 
 
 def test_a_watch_without_clips_has_none(watching: Watching) -> None:

@@ -1810,7 +1810,7 @@ REST = [
     pytest.param(
         also("http: true"),
         [
-            "3:7: http: true can't stand here; write `key: value` below it; allowed are host, port, token, page, edits, hosts, root_path, frame_ancestors"
+            "3:7: http: true can't stand here; write `key: value` below it; allowed are host, port, token, page, edits, hosts, root_path, url, frame_ancestors"
         ],
         id="http true",
     ),
@@ -1854,6 +1854,27 @@ REST = [
         also("http: {token: t, root_path: streamwatch}"),
         ["3:29: http.root_path: 'streamwatch' is not a path; write one such as /streamwatch"],
         id="http root path",
+    ),
+    pytest.param(
+        also("http: {token: t, url: cams.example.org}"),
+        [
+            "3:23: http.url: 'cams.example.org' is not an address; write one such as https://cams.example.org/streamwatch"
+        ],
+        id="http url without scheme",
+    ),
+    pytest.param(
+        also('http: {token: t, url: "https://cams.example.org/?a=b"}'),
+        [
+            "3:23: http.url: 'https://cams.example.org/?a=***' holds more than host and path; write https://cams.example.org/streamwatch"
+        ],
+        id="http url with a query",
+    ),
+    pytest.param(
+        also("http: {token: t, url: 'https://cams.example.org:x'}"),
+        [
+            "3:23: http.url: 'https://cams.example.org:x' is not an address; write one such as https://cams.example.org/streamwatch"
+        ],
+        id="http url with a wrong port",
     ),
     pytest.param(
         also("http: {token: t, root_path: /a/../b}"),

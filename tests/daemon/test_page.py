@@ -146,7 +146,9 @@ VISIT = Visit(
 
 
 def test_an_alert_is_told_in_the_time_of_its_place() -> None:
-    found = documents.alert(config(), VISIT, {VISIT.id: False}, has_picture=True, has_crop=True)
+    found = documents.alert(
+        config(), VISIT, {VISIT.id: False}, has_picture=True, has_crop=True, clip="whole"
+    )
     assert found["started_at"] == {
         "iso": "2026-03-02T07:30:00.000+09:00", "text": "2026-03-02 07:30:00",
     }  # fmt: skip
@@ -157,7 +159,7 @@ def test_an_alert_is_told_in_the_time_of_its_place() -> None:
 
 def test_an_alert_of_what_is_gone_keeps_the_names_it_had() -> None:
     gone = replace(VISIT, camera="attic", watch="bird", state="open", ended_at=None)
-    found = documents.alert(config(), gone, {}, has_picture=False, has_crop=False)
+    found = documents.alert(config(), gone, {}, has_picture=False, has_crop=False, clip=None)
     assert (found["camera_title"], found["watch_title"]) == ("attic", "bird")
     assert (found["seconds"], found["ended_at"], found["taught"]) == (None, None, None)
 

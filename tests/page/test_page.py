@@ -24,6 +24,19 @@ PAVEMENT = [[0.0, 0.9], [1.0, 0.9], [1.0, 1.0], [0.0, 1.0]]
 
 WIDTH = "image => image.decode().then(() => image.naturalWidth)"
 
+PLAYED = """video => new Promise((found, failed) => {
+    video.muted = true;
+    video.addEventListener("error", () => failed(video.error.message));
+    video.addEventListener("timeupdate", () => {
+        if (video.currentTime > 1) found([video.videoWidth, video.videoHeight]);
+    });
+    video.play();
+})"""
+SOUGHT = """video => new Promise(found => {
+    video.addEventListener("seeked", () => found(video.currentTime));
+    video.currentTime = 8;
+})"""
+
 Served = tuple[Daemon, str, Mosquitto]
 
 
@@ -42,8 +55,9 @@ def config(broker: Mosquitto, port: int, **http: Any) -> dict[str, Any]:
         },
         "watches": {
             "car": {"name": f"A car {XSS}", "prompt": ["red car", XSS]},
-            "people": {"prompt": "pedestrian"},
+            "people": {"prompt": "pedestrian", "clip": True},
         },
+        "clips": {"before": "2s", "after": "1s", "longest": "12s", "unmasked": True},
         "http": {"port": port, "token": TOKEN.replace("$", "$$"), **http},
     }
 
@@ -291,6 +305,24 @@ def test_the_alerts_have_pictures_a_course_and_are_taught(window: Window) -> Non
     expect(page.locator("main")).to_contain_text("None of these yet.")
 
 
+def test_the_clip_of_an_alert_is_played(window: Window) -> None:
+    page = window.page
+    with_clip = page.locator(".alert", has_text="clip").first
+    until(window, "/alerts?watch=people&camera=street", with_clip)
+    with_clip.get_by_role("link").click()
+    until(window, page.url.removeprefix(window.root), page.locator("video"))
+    video = page.locator("video")
+    video.scroll_into_view_if_needed()
+    accessible(page)
+    assert video.evaluate(PLAYED) == [640, 360]
+    assert video.evaluate("video => video.duration") > 8
+    assert video.evaluate(SOUGHT) > 7.5
+    poster = video.evaluate("video => video.poster")
+    assert page.evaluate(
+        "url => fetch(url).then(it => it.headers.get('content-type'))", poster
+    ) == ("image/jpeg")
+
+
 def test_the_near_misses_say_why(window: Window) -> None:
     page = window.page
     shown = page.locator(".alert", has=page.locator("img"))
@@ -333,7 +365,7 @@ def test_a_watch_is_changed_disabled_and_removed(window: Window, served: Served)
     page.get_by_role("dialog").get_by_role("button", name="Write it").click()
     expect(page.locator("#said")).to_contain_text("watch people changed")
     watch = yaml.safe_load(daemon.config.read_text())["watches"]["people"]
-    assert watch == {"prompt": ["pedestrian", "cyclist"], "confidence": 0.35}
+    assert watch == {"prompt": ["pedestrian", "cyclist"], "clip": True, "confidence": 0.35}
     accessible(page)
 
     page.get_by_role("button", name="Remove it…").click()

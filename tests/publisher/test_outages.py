@@ -212,7 +212,7 @@ def test_a_full_outbox_is_reported_once_and_dropped_alerts_are_counted(
     with Subscriber(broker.port, "crowd/#", client_id="witness") as subscriber:
         broker.stop()
         with running(
-            make(broker, "crowd", mqtt={"outbox": {"max_size": "2300B"}}),
+            make(broker, "crowd", mqtt={"outbox": {"max_size": "2400B"}}),
             connected=False,
         ) as publisher:
             for visit in visits:

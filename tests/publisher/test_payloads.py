@@ -122,7 +122,8 @@ def test_a_second_look_is_told_where_there_was_one(look: SecondLook, said: dict[
 def test_the_file_of_a_clip_is_announced_where_there_is_to_be_one() -> None:
     assert fields_of(clip_path=Path("/clips/a.mp4"))["clip_path"] == "/clips/a.mp4"
     assert fields_of(clip_path=Path("/clips/\udce9.mp4"))["clip_path"] == "/clips/\ufffd.mp4"
-    assert "clip_path" not in fields_of()
+    assert fields_of(clip_url="http://cams/alerts/a")["clip_url"] == "http://cams/alerts/a"
+    assert {"clip_path", "clip_url"}.isdisjoint(fields_of())
 
 
 def test_a_clip_says_what_it_holds() -> None:

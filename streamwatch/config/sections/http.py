@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -60,6 +61,25 @@ def _origin(value: str) -> str:
     return f"{parts.scheme}://{bracketed(host)}" + (f":{port}" if port else "")
 
 
+def _address(value: str) -> str:
+    """`https://cams.example.org/streamwatch`, without a slash at its end."""
+    parts = urlsplit(value)
+    try:
+        host = parts.hostname if parts.port != 0 else None
+    except ValueError:
+        host = None
+    if parts.scheme not in ("http", "https") or not host:
+        raise Wrong("is not an address; write one such as https://cams.example.org/streamwatch")
+    if (
+        parts.query
+        or parts.fragment
+        or parts.username
+        or not _PATH.fullmatch(parts.path.rstrip("/"))
+    ):
+        raise Wrong("holds more than host and path; write https://cams.example.org/streamwatch")
+    return value.rstrip("/")
+
+
 _TEXT = {"type": "string", "minLength": 1, "maxLength": 200}
 _TEXTS = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}], "default": []}
 
@@ -87,6 +107,8 @@ class HttpSettings(Settings):
     """Names by which the page is reached, such as `cams.example.org`; addresses always work."""
     root_path: Annotated[str, BeforeValidator(_prefix), WithJsonSchema({"type": "string"})] = ""
     """Path under which a reverse proxy serves the page, such as `/streamwatch`."""
+    url: Annotated[Line, AfterValidator(_address)] | None = None
+    """Where people open the page, for links in alerts; where left out, by where it listens."""
     frame_ancestors: Annotated[
         tuple[Annotated[Line, AfterValidator(_origin)], ...],
         BeforeValidator(_none_or_list),
@@ -107,6 +129,15 @@ class HttpSettings(Settings):
         if page and info.data.get("token", "") is None:
             raise Wrong("the page needs a token; write http.token too", subject=False)
         return page
+
+    @property
+    def address(self) -> str:
+        """Where the page is opened; without a `url`, as far as that can be known here."""
+        if self.url is not None:
+            return self.url
+        everywhere = self.host in ("0.0.0.0", "::")
+        names = (*self.hosts, socket.gethostname()) if everywhere else (self.host,)
+        return f"http://{bracketed(names[0])}:{self.port}{self.root_path}"
 
     @property
     def has_page(self) -> bool:

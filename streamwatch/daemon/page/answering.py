@@ -13,10 +13,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from streamwatch import files
+from streamwatch.clips.folder import poster_of
+from streamwatch.clips.writing import PART
 from streamwatch.config import (
     Edit,
     Preview,
     WatchSettings,
+    clip_folder,
     first_mistake,
     near_miss_folder,
     preview,
@@ -96,6 +99,7 @@ class PageAnswers:
         config = self._pipeline.current.config
         taught = {vote.visit.id: vote.right for vote in self._learning.all_votes}
         folder = snapshot_folder(config.snapshots)
+        clips = clip_folder(config.clips)
         return [
             documents.alert(
                 config,
@@ -103,6 +107,7 @@ class PageAnswers:
                 taught,
                 has_picture=(folder / _picture_name(visit)).is_file(),
                 has_crop=(folder / _picture_name(visit, crop=True)).is_file(),
+                clip=_state_of(clips / _clip_name(visit)),
             )
             for visit in visits
         ]
@@ -122,6 +127,16 @@ class PageAnswers:
             return None
         folder = snapshot_folder(self._pipeline.current.config.snapshots)
         return read_picture(folder, _picture_name(visit, crop=crop))
+
+    def clip(self, id: str) -> Path | None:
+        visit = self._history.visit(id)
+        if visit is None:
+            return None
+        return clip_folder(self._pipeline.current.config.clips) / _clip_name(visit)
+
+    def poster(self, id: str) -> bytes | None:
+        clip = self.clip(id)
+        return None if clip is None else read_picture(clip.parent, poster_of(clip).name)
 
     def near_miss_picture(self, file: str) -> bytes | None:
         return read_picture(near_miss_folder(self._pipeline.current.config.near_misses), file)
@@ -184,6 +199,16 @@ def read_picture(folder: Path, name: str) -> bytes | None:
         return files.read(folder / name, LARGEST_PICTURE, follow=False)
     except OSError:
         return None
+
+
+def _clip_name(visit: Visit) -> str:
+    return named(visit.started_at, visit.camera, visit.watch, visit.id, ".mp4")
+
+
+def _state_of(clip: Path) -> documents.ClipState | None:
+    if clip.is_file():
+        return "whole"
+    return "coming" if clip.with_name(clip.name + PART).is_file() else None
 
 
 def _picture_name(visit: Visit, *, crop: bool = False) -> str:

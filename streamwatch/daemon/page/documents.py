@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from streamwatch.config import Config
@@ -12,6 +12,8 @@ from streamwatch.history.visits import Step, Visit
 from streamwatch.pipeline.camera import RunningCamera
 from streamwatch.records import Event
 
+ClipState = Literal["whole", "coming"]
+"""Of an alert's video: it is there, or is being made."""
 STATUS_KEYS = (
     *("version", "config", "uptime_s", "model", "broker", "outbox", "detector", "latency_ms"),
     *("rss_bytes", "problems", "notices", "second_looks"),
@@ -134,6 +136,7 @@ def alert(
     *,
     has_picture: bool,
     has_crop: bool,
+    clip: ClipState | None,
 ) -> dict[str, Any]:
     """A visit with its steps. `taught` says of visits whether they were called right."""
     cameras, watches = config.cameras, config.watches
@@ -154,6 +157,7 @@ def alert(
         "zones": list(visit.zones),
         "has_picture": has_picture,
         "has_crop": has_crop,
+        "clip": clip,
         "taught": {True: "right", False: "wrong", None: None}[taught.get(visit.id)],
         "steps": [_step(step, visit, config) for step in visit.steps],
     }

@@ -251,6 +251,8 @@ def event_fields(
     }
     if event.clip_path is not None:
         fields["clip_path"] = _text(event.clip_path)
+    if event.clip_url is not None:
+        fields["clip_url"] = event.clip_url
     if event.position is not None:
         fields["position"] = round(event.position, 3)
     if event.type == "end":

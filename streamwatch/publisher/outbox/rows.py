@@ -27,7 +27,7 @@ FORMAT = 1
 """Raised when a field changes its meaning, so that an older version leaves the row alone."""
 
 _FIELDS = tuple(field.name for field in fields(Event) if field.name != "picture")
-_ADDED: Mapping[str, object] = {"second_look": None, "clip_path": None}
+_ADDED: Mapping[str, object] = {"second_look": None, "clip_path": None, "clip_url": None}
 """What earlier versions did not write, and what it stands for there."""
 _ADDED_TO_LOOKS: Mapping[str, object] = {"taught_by": None}
 _TUPLES = ("box", "frame_size", "zones")
@@ -190,6 +190,7 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
     "continues": _or_none(_is_text),
     "second_look": _or_none(_is_second_look),
     "clip_path": _or_none(_is_text),
+    "clip_url": _or_none(_is_text),
 }
 _CLIP_CHECKS: dict[str, Callable[[object], bool]] = {
     "type": lambda value: value == Clip.type,

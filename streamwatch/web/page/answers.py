@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from streamwatch.config import Edit, Preview
@@ -68,6 +69,14 @@ class Answers(Protocol):
 
     def picture(self, id: str, *, crop: bool) -> bytes | None:
         """A JPEG of an alert; None where none is kept."""
+        ...
+
+    def clip(self, id: str) -> Path | None:
+        """The file of an alert's video; None where there is none."""
+        ...
+
+    def poster(self, id: str) -> bytes | None:
+        """A JPEG of an alert's video; None where none is kept."""
         ...
 
     def near_miss_picture(self, file: str) -> bytes | None: ...

@@ -72,6 +72,7 @@ class Guard:
         found = {
             "Content-Security-Policy": (
                 "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+                " media-src 'self';"
                 " connect-src 'self'; form-action 'self'; base-uri 'none';"
                 f" frame-ancestors {ancestors}"
             ),

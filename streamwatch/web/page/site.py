@@ -28,6 +28,7 @@ from streamwatch.web.page.access import SESSION_SECONDS, Access, Refused, client
 from streamwatch.web.page.answers import Answers, Document
 from streamwatch.web.page.guard import Guard
 from streamwatch.web.page.looking import STATE_SECONDS, look
+from streamwatch.web.page.media import media
 from streamwatch.web.replies import text
 from streamwatch.web.threads import Threads
 
@@ -88,6 +89,8 @@ class Site:
             "/health": self._health,
             "/pictures/{id}.jpg": self._picture,
             "/pictures/{id}/crop.jpg": self._crop,
+            "/clips/{id}.mp4": self._clip,
+            "/clips/{id}.jpg": self._poster,
             "/near-misses/{file}": self._near_miss_picture,
             "/static/{file}": self._file,
             "/login": self._login,
@@ -237,6 +240,15 @@ class Site:
     def _picture_of(self, id: str, *, crop: bool) -> Response:
         content = self._answers.picture(id, crop=crop) if _ID.fullmatch(id) else None
         return _jpeg(content)
+
+    def _clip(self, request: Request) -> Response:
+        id = request.path_params["id"]
+        path = self._answers.clip(id) if _ID.fullmatch(id) else None
+        return media(request, path, "video/mp4", self._threads)
+
+    def _poster(self, request: Request) -> Response:
+        id = request.path_params["id"]
+        return _jpeg(self._answers.poster(id) if _ID.fullmatch(id) else None)
 
     def _near_miss_picture(self, request: Request) -> Response:
         return _jpeg(self._answers.near_miss_picture(request.path_params["file"]))

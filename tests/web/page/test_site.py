@@ -7,8 +7,9 @@ import json
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,12 @@ from streamwatch.errors import ConfigError, Problem, StreamwatchError
 from streamwatch.history.history import Wanted
 from streamwatch.live.pictures import LivePictures
 from streamwatch.pictures.shots import Mark, Shot
+from streamwatch.web import connection
 from streamwatch.web.app import Pages
 from streamwatch.web.page.access import MOST_WRONG
 from streamwatch.web.page.answers import Document, Trial, Viewer, Words
 from streamwatch.web.page.looking import LARGEST_MESSAGE
+from streamwatch.web.page.media import MOST_AT_ONCE
 from streamwatch.web.page.site import LARGEST_BODY
 from streamwatch.web.server import Listener
 from tests.parts import free_port
@@ -42,6 +45,7 @@ GATED = (
     *("/", "/cameras/porch", "/cameras/porch/areas", "/words", "/alerts", f"/alerts/{ID}"),
     *("/near-misses", "/watches", "/watches/car", "/health", f"/pictures/{ID}.jpg"),
     *(f"/pictures/{ID}/crop.jpg", "/near-misses/a.jpg", "/nothing"),
+    *(f"/clips/{ID}.mp4", f"/clips/{ID}.jpg"),
 )
 CHANGES = ("/edits/preview", "/edits", "/teach")
 STATE: Document = {
@@ -87,6 +91,14 @@ class Answered:
         return []
 
     def picture(self, id: str, *, crop: bool) -> bytes | None:
+        self.asked.append(id)
+        return read_picture(self.folder, f"{id}.jpg")
+
+    def clip(self, id: str) -> Path | None:
+        self.asked.append(id)
+        return self.folder / f"{id}.mp4"
+
+    def poster(self, id: str) -> bytes | None:
         self.asked.append(id)
         return read_picture(self.folder, f"{id}.jpg")
 
@@ -219,7 +231,7 @@ def test_nothing_is_given_without_the_token(served: Served, path: str) -> None:
     assert not served.answers.asked
 
 
-@pytest.mark.parametrize("path", [path for path in GATED if "jpg" not in path])
+@pytest.mark.parametrize("path", [path for path in GATED if not path.endswith((".jpg", ".mp4"))])
 def test_the_token_opens_all_of_it(served: Served, path: str) -> None:
     missing = ("/nothing", "/watches/car", f"/alerts/{ID}")
     wanted = 404 if path in missing else 200
@@ -593,6 +605,118 @@ def test_a_body_has_bounds(served: Served) -> None:
     assert served.ask("/teach", method="POST", body=largest, authorization=bearer)[0] == 422
     more = b" " * (LARGEST_BODY + 1)
     assert served.ask("/teach", method="POST", body=more, authorization=bearer)[0] == 413
+
+
+# --- clips ---------------------------------------------------------------------------------------
+
+
+CLIP = bytes(range(256)) * 20_000
+CLIP_PATH = f"/clips/{ID}.mp4"
+
+
+@pytest.fixture
+def clip(served: Served) -> Path:
+    path = served.answers.folder / f"{ID}.mp4"
+    path.write_bytes(CLIP)
+    return path
+
+
+def fetch(served: Served, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
+    asking = http.client.HTTPConnection(served.host, timeout=PATIENCE_SECONDS)
+    asking.request(method, CLIP_PATH, headers={"Authorization": f"Bearer {TOKEN}", **headers})
+    answer = asking.getresponse()
+    content = answer.read()
+    asking.close()
+    return answer.status, {k.lower(): v for k, v in answer.getheaders()}, content
+
+
+def test_a_clip_is_given_as_a_whole(served: Served, clip: Path) -> None:
+    code, headers, content = fetch(served)
+    assert (code, content) == (200, CLIP)
+    assert (headers["content-type"], headers["accept-ranges"]) == ("video/mp4", "bytes")
+    code, headers, content = fetch(served, "HEAD")
+    assert (code, content, headers["content-length"]) == (200, b"", str(len(CLIP)))
+    clip.unlink()
+    code, _, content = fetch(served)
+    assert (code, content) == (404, b"there is no such clip any more\n")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "start", "end"),
+    [
+        ("bytes=0-1", 0, 2),
+        ("bytes=100-299", 100, 300),
+        ("bytes=0-", 0, MOST_AT_ONCE),
+        ("bytes=1000-99999999999", 1000, 1000 + MOST_AT_ONCE),
+        (f"bytes={len(CLIP) - 10}-", len(CLIP) - 10, len(CLIP)),
+        ("bytes=-7", len(CLIP) - 7, len(CLIP)),
+        ("bytes=-99999999999", 0, MOST_AT_ONCE),
+    ],
+)
+def test_a_player_gets_the_part_that_it_asks_for(
+    served: Served, clip: Path, wanted: str, start: int, end: int
+) -> None:
+    code, headers, content = fetch(served, Range=wanted)
+    assert (code, content) == (206, CLIP[start:end])
+    assert headers["content-range"] == f"bytes {start}-{end - 1}/{len(CLIP)}"
+
+
+@pytest.mark.parametrize("wanted", [f"bytes={len(CLIP)}-", "bytes=9-8", "bytes=-0", "bytes=-"])
+def test_a_part_that_there_is_not(served: Served, clip: Path, wanted: str) -> None:
+    code, headers, content = fetch(served, Range=wanted)
+    assert (code, content, headers["content-range"]) == (416, b"", f"bytes */{len(CLIP)}")
+
+
+@pytest.mark.parametrize("wanted", ["bytes=0-1,4-5", "lines=1-2", "bytes=a-b", "bytes=1", "9" * 99])
+def test_what_is_no_range_gives_the_whole(served: Served, clip: Path, wanted: str) -> None:
+    code, _, content = fetch(served, Range=wanted)
+    assert (code, content) == (200, CLIP)
+
+
+def test_a_player_notices_that_a_clip_is_another(served: Served, clip: Path) -> None:
+    tag = fetch(served, Range="bytes=0-1")[1]["etag"]
+    assert fetch(served, Range="bytes=2-3", **{"If-Range": tag})[0] == 206
+    clip.write_bytes(CLIP[:-1])
+    assert fetch(served, Range="bytes=2-3", **{"If-Range": tag})[::2] == (200, CLIP[:-1])
+
+
+def test_a_link_is_no_clip(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    (served.answers.folder / f"{ID}.mp4").symlink_to(tmp_path / "secret")
+    assert fetch(served)[0] == 404
+
+
+def test_who_reads_a_whole_clip_slowly_gets_it_all(
+    served: Served, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it takes longer than an answer may: as long as it goes on reading."""
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 1.0)
+    with socket.create_connection(("127.0.0.1", served.listener.settings.port)) as asking:
+        asking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        head = f"GET {CLIP_PATH} HTTP/1.1\r\nHost: {served.host}\r\n"
+        asking.sendall(f"{head}Authorization: Bearer {TOKEN}\r\n\r\n".encode())
+        began, got = time.monotonic(), b""
+        while chunk := asking.recv(200_000):
+            got += chunk
+            time.sleep(0.05)
+    assert time.monotonic() - began > 1.2
+    assert got.partition(b"\r\n\r\n")[2] == CLIP
+
+
+def test_who_stops_reading_a_clip_is_sent_away(
+    served: Served, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.5)
+    clip.write_bytes(CLIP * 4)
+    with socket.create_connection(("127.0.0.1", served.listener.settings.port)) as asking:
+        head = f"GET {CLIP_PATH} HTTP/1.1\r\nHost: {served.host}\r\n"
+        asking.sendall(f"{head}Authorization: Bearer {TOKEN}\r\n\r\n".encode())
+        time.sleep(2)
+        got = 0
+        with suppress(ConnectionResetError):
+            while chunk := asking.recv(1_000_000):
+                got += len(chunk)
+    assert got < 4 * len(CLIP)
 
 
 # --- no page -------------------------------------------------------------------------------------
