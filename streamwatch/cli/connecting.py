@@ -14,7 +14,7 @@ from streamwatch.config import Config, config_hash
 from streamwatch.errors import StreamwatchError
 from streamwatch.paths import status_sockets
 from streamwatch.publisher import try_broker
-from streamwatch.source import Found, Trial
+from streamwatch.source import Found, Trial, unfit_codec
 from streamwatch.status.socket import ask
 
 
@@ -56,6 +56,8 @@ def _tried(config: Config) -> Iterator[tuple[str, bool]]:
         result = trial.result()
         said = result if isinstance(result, str) else _picture(result)
         yield f"camera {name}: {said}", isinstance(result, Found)
+        if isinstance(result, Found) and (unfit := _without_clips(config, name, result)):
+            yield f"camera {name}: {unfit}", False
     if config.mqtt.embedded:
         yield "broker: it is inside, and starts with the daemon", True
         return
@@ -71,6 +73,13 @@ def _picture(found: Found) -> str:
     rate = "too few frames to tell their rate" if found.fps is None else f"{found.fps:.3g} fps"
     after = f"after {found.first_seconds:.1f} s"
     return f"first frame, {width}x{height}, {found.codec}, {after}; {rate}"
+
+
+def _without_clips(config: Config, camera: str, found: Found) -> str | None:
+    """Why the clips that are asked for can't be made, if they can't."""
+    asked = any(watch.clip for watch in config.watches_of(camera).values())
+    unfit = unfit_codec(found.codec) if asked and not config.clips.encode else None
+    return unfit and f"clips can't be made: {unfit}; write clips.encode: true to encode it"
 
 
 def _told(config: Config, running: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:

@@ -7,19 +7,24 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from streamwatch.clips.encoding import Encoding, Film, Filmed
 from streamwatch.clips.folder import ClipFolder, clip_name
 from streamwatch.clips.recording import Recording, failed, made
 from streamwatch.clips.ring import Memory, Ring
 from streamwatch.clips.writing import FAILURES, PART, found, parts
 from streamwatch.config import CameraSettings, ClipSettings, Config, WatchSettings, clip_folder
 from streamwatch.elapsed import Elapsed
+from streamwatch.geometry import Polygon
 from streamwatch.pictures.keeping import Cleaning, Trouble
 from streamwatch.records import Clip, Event
+from streamwatch.source import MakeSource, Source, source_for
+from streamwatch.source.clock import Clock
 from streamwatch.source.copies import Tap
 
 log = logging.getLogger(__name__)
@@ -30,14 +35,26 @@ SLACK_SECONDS = 10.0
 """A visit may be told this much later than its watch asks for: a busy detector, a second look."""
 
 ENDED = "streamwatch ended while it was written"
+MASKED = "the camera has got a mask"
+
+
+@dataclass(slots=True)
+class _Feed:
+    """What a camera's clips may be made of: its packets, or its pictures; `chosen` is which of the
+    two rings is filled."""
+
+    copied: Ring
+    film: Film
+    chosen: Ring | None = None
 
 
 class Recorder:
     """Keeps the last seconds of the cameras whose watches ask for clips, and makes a clip of each
     of their visits.
 
-    `on_clip` is called with each clip that is whole, and `complain` with one sentence where clips
-    can't be made, both in the thread `clips`. Alerts never wait for it.
+    In the thread `clips`, `on_clip` is called with each clip that is whole, `complain` with one
+    sentence where clips can't be saved, and `on_refused` with a camera whose video can't be copied
+    and why, or None for that where it can again. Alerts never wait for any of it.
     """
 
     def __init__(
@@ -46,23 +63,30 @@ class Recorder:
         *,
         on_clip: Callable[[Clip], None],
         complain: Callable[[str], None],
+        on_refused: Callable[[str, str | None], None] = lambda _camera, _why: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._on_clip = on_clip
         self._complain = complain
+        self._on_refused = on_refused
         self._now = now
         self._seconds = seconds
         self._elapsed = Elapsed(seconds, now)
         self._config = config
         self._memory = Memory(config.clips.memory)
-        self._rings: dict[str, Ring] = {}
+        self._encoding = Encoding()
+        self._feeds: dict[str, _Feed] = {}
+        self._reaches: dict[str, float] = {}
+        """By camera whose clips are wanted, how many of its last seconds must be there."""
         self._lock = threading.Lock()
-        """Held while rings or recordings are added or removed."""
+        """Held while feeds or recordings are added, chosen or removed."""
         self._paths: dict[str, Path] = {}
         """By the id of each open visit with a clip, its file."""
         self._recordings: dict[str, Recording] = {}
-        self._refusals_told: dict[str, str] = {}
+        self._refused: dict[str, str] = {}
+        """By camera whose clips are wanted, why it can't be copied."""
+        self._told_refusals: dict[str, str] = {}
         self._kept_by: ClipSettings | None = None
         self._stop_by: float | None = None
         self._stopping = threading.Event()
@@ -76,16 +100,31 @@ class Recorder:
         """Make do with what has come of each visit; waits for at most so many seconds, and leaves
         the rest to the next start. A second call does nothing."""
         self._stop_by = self._seconds() + timeout
+        self._encoding.stop(timeout)
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join(timeout)
 
     # --- for any thread ---------------------------------------------------------------------------
 
+    def source_of(self, camera: str) -> MakeSource:
+        """What reads a camera, so that its clips can be made."""
+        film = self._film(camera)
+        tap = self.tap(camera)
+
+        def make(settings: CameraSettings, clock: Clock) -> Source:
+            return Filmed(source_for(settings, clock, tap), film, self._encoding)
+
+        return make
+
     def tap(self, camera: str) -> Tap:
-        """Takes copies of a camera's packets, so that its clips can be made."""
+        """Takes copies of a camera's packets."""
         with self._lock:
-            return self._ring(camera)
+            return self._feed(camera).copied
+
+    def _film(self, camera: str) -> Film:
+        with self._lock:
+            return self._feed(camera).film
 
     def change(self, config: Config) -> None:
         """Continue with another configuration."""
@@ -93,12 +132,27 @@ class Recorder:
         by_camera = config.watches_by_camera()
         with self._lock:
             self._config = config
-            for camera in {*by_camera, *self._rings}:
-                watches = by_camera.get(camera, {}).values()
-                wanted = [watch for watch in watches if watch.clip]
-                if wanted or camera in self._rings:
-                    copied = wanted and _may_be_copied(config.cameras[camera], config.clips)
-                    self._ring(camera).want(_reach(wanted, config.clips) if copied else None)
+            self._reaches = {
+                camera: _reach(wanted, config.clips)
+                for camera, watches in by_camera.items()
+                if (wanted := [watch for watch in watches.values() if watch.clip])
+            }
+            for camera in {*self._reaches, *self._feeds}:
+                self._choose(camera)
+
+    def _choose(self, camera: str) -> None:
+        """Keep of a camera what its clips are made of now; with the lock held."""
+        feed, reach = self._feed(camera), self._reaches.get(camera)
+        settings, encode = self._config.cameras.get(camera), self._config.clips.encode
+        masked = settings is not None and settings.mask and not self._config.clips.unmasked
+        if feed.chosen is not None and masked and feed.chosen is feed.copied:
+            feed.copied.cut(MASKED)  # what is being written must not show what is masked now
+        chosen = feed.copied
+        if masked or (encode and feed.copied.refused is not None):
+            chosen = feed.film.ring
+        feed.chosen = None if reach is None or (masked and not encode) else chosen
+        for ring in (feed.copied, feed.film.ring):
+            ring.want(reach if ring is feed.chosen else None)
 
     def take(self, event: Event) -> Event:
         """The event with the file of its clip, if one is made. Returns at once."""
@@ -125,16 +179,22 @@ class Recorder:
         settings = self._config.clips
         path = clip_folder(settings).absolute() / clip_name(event)
         with self._lock:
-            recording = Recording(event, path, self._ring(event.camera), settings)
+            feed = self._feed(event.camera)
+            recording = Recording(event, path, feed.chosen or feed.copied, settings)
             self._recordings[event.id] = recording
             if recording.has_video:
                 self._paths[event.id] = path
 
-    def _ring(self, camera: str) -> Ring:
+    def _feed(self, camera: str) -> _Feed:
         """With the lock held."""
-        if camera not in self._rings:
-            self._rings[camera] = self._memory.ring()
-        return self._rings[camera]
+        if camera not in self._feeds:
+            film = Film(self._memory.ring(), partial(self._mask_of, camera))
+            self._feeds[camera] = _Feed(self._memory.ring(), film)
+        return self._feeds[camera]
+
+    def _mask_of(self, camera: str) -> tuple[Polygon, ...]:
+        settings = self._config.cameras.get(camera)
+        return () if settings is None else settings.mask
 
     # --- the thread -------------------------------------------------------------------------------
 
@@ -144,7 +204,7 @@ class Recorder:
         while not self._stopping.wait(TURN_SECONDS):
             self._follow_settings()
             self._advance()
-            self._tell_refusals()
+            self._follow_refusals()
             self._cleaning.clean_if_due()
         self._finish_all()
 
@@ -210,20 +270,21 @@ class Recorder:
             )
         self._on_clip(clip)
 
-    def _tell_refusals(self) -> None:
-        """Once a camera and reason, that its clips can't be made."""
+    def _follow_refusals(self) -> None:
+        """Encode what can't be copied, or tell that it can't be."""
         with self._lock:
             refused = {
-                camera: ring.refused
-                for camera, ring in self._rings.items()
-                if ring.wanted and ring.refused is not None
+                camera: why
+                for camera in self._reaches
+                if (why := self._feed(camera).copied.refused) is not None
             }
-        for camera, why in refused.items():
-            if self._refusals_told.get(camera) != why:
-                self._complain(
-                    f"clips of {camera} can't be made: {why}; write clips.encode: true to encode it"
-                )
-        self._refusals_told = refused
+            for camera in refused.keys() ^ self._refused.keys():
+                self._choose(camera)
+            told = {} if self._config.clips.encode else refused
+        for camera in self._told_refusals.keys() | told.keys():
+            if self._told_refusals.get(camera) != told.get(camera):
+                self._on_refused(camera, told.get(camera))
+        self._refused, self._told_refusals = refused, told
 
     # --- what a crash has left --------------------------------------------------------------------
 
@@ -250,10 +311,6 @@ class Recorder:
             part.unlink()
         else:
             self._told(clip)
-
-
-def _may_be_copied(camera: CameraSettings, settings: ClipSettings) -> bool:
-    return settings.unmasked or not camera.mask
 
 
 def _reach(watches: list[WatchSettings], settings: ClipSettings) -> float:

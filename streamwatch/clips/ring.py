@@ -144,6 +144,12 @@ class Ring:
             self._reach_seconds = reach_seconds
             self._clear_if_unwanted()
 
+    def cut(self, why: str) -> None:
+        """What comes from now on can't be in one file with what is there."""
+        with self._memory.lock:
+            if self._connection is not None:
+                self._connection.run.end(why)
+
     # --- for the thread that reads the camera -----------------------------------------------------
 
     def begin(self, streams: Streams) -> _Connection:

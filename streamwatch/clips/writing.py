@@ -24,6 +24,7 @@ from streamwatch.clips.ring import Run
 from streamwatch.pictures.drawing import jpeg
 from streamwatch.records import Image
 from streamwatch.source.copies import CopiedPacket
+from streamwatch.source.upright import orientation
 
 PART = ".part"
 POSTER_WIDTH = 640
@@ -183,7 +184,7 @@ def poster(clip: Path, at_seconds: float) -> bytes | None:
         width = min(POSTER_WIDTH, shown.width)
         height = max(1, round(shown.height * width / shown.width))
         image = shown.reformat(width, height, "bgr24").to_ndarray()
-        return jpeg(cast(Image, image), POSTER_QUALITY)
+        return jpeg(orientation(shown).applied(cast(Image, image)), POSTER_QUALITY)
     return None
 
 

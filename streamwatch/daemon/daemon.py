@@ -31,6 +31,7 @@ from streamwatch.daemon.part import Part, Place, part_of
 from streamwatch.daemon.problems import (
     Kind,
     Problems,
+    no_clips,
     not_compiled,
     not_looking,
     not_told,
@@ -52,7 +53,6 @@ from streamwatch.publisher import Command, EmbeddedBrokers, ErrorKind, ErrorRepo
 from streamwatch.publisher.notices.notices import Notices
 from streamwatch.publisher.notices.wording import Names
 from streamwatch.records import Event
-from streamwatch.source import source_for
 from streamwatch.status import report
 from streamwatch.status.metrics import Metrics, exposition
 from streamwatch.status.shortage import Short
@@ -232,6 +232,7 @@ class Daemon:
                 config,
                 on_clip=self._publisher.clip,
                 complain=partial(self._complain, "publisher"),
+                on_refused=self._report_clips,
             )
             started.callback(self._recorder.stop, DRAIN_SECONDS)
             with shown_alive(self._publisher, config, self._instance, self._started_at):
@@ -244,7 +245,7 @@ class Daemon:
                     on_detector=self._declare_later,
                     lessons=self._learning,
                     observer=self._live,
-                    sources=lambda camera: partial(source_for, tap=self._recorder.tap(camera)),
+                    sources=self._recorder.source_of,
                     until=self._until,
                 )
             self._advising.look_at(config, self._right_file())
@@ -517,6 +518,17 @@ class Daemon:
         if sentence is not None:
             report = not_looking(sentence)
             log.warning("%s", report.message)
+            self._problems.begin(kind, report)
+        else:
+            self._problems.end(kind)
+        self._declare_later()
+
+    def _report_clips(self, camera: str, sentence: str | None) -> None:
+        """That a camera's clips can't be made: in the same places."""
+        kind: Kind = ("clips", camera)
+        if sentence is not None:
+            report = no_clips(camera, sentence)
+            log.warning("camera %s: %s", camera, report.message)
             self._problems.begin(kind, report)
         else:
             self._problems.end(kind)

@@ -1,5 +1,6 @@
 """Problems that last: the configuration file is wrong or cut off, the HTTP port is taken, second
-looks can't be made, notices can't be sent, or the detector can't be compiled or is too slow."""
+looks or clips can't be made, notices can't be sent, or the detector can't be compiled or is too
+slow."""
 
 from __future__ import annotations
 
@@ -17,9 +18,11 @@ from streamwatch.status.shortage import Short
 log = logging.getLogger(__name__)
 
 Kind = (
-    Literal["file", "mount", "http", "compiling", "slow"] | tuple[Literal["looks", "notices"], str]
+    Literal["file", "mount", "http", "compiling", "slow"]
+    | tuple[Literal["looks", "notices", "clips"], str]
 )
-"""`looks` with the name of who takes second looks, `notices` with that of the service."""
+"""`looks` with the name of who takes second looks, `notices` with that of the service, `clips` with
+that of the camera."""
 
 NOT_TAKEN_OVER = "the configuration is not taken over, what ran before goes on"
 
@@ -115,6 +118,16 @@ def not_looking(sentence: str) -> ErrorReport:
 def not_told(sentence: str) -> ErrorReport:
     """The report that notices to a service can't be sent."""
     return ErrorReport("publisher", sentence, at=datetime.now(UTC))
+
+
+def no_clips(camera: str, sentence: str) -> ErrorReport:
+    """The report that a camera's clips can't be made."""
+    return ErrorReport(
+        "camera",
+        f"clips can't be made: {sentence}; write clips.encode: true to encode it",
+        camera=camera,
+        at=datetime.now(UTC),
+    )
 
 
 def not_compiled(sentence: str) -> ErrorReport:

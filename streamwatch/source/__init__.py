@@ -11,6 +11,7 @@ with condition:
 from streamwatch.source.capture import Capture
 from streamwatch.source.choice import MakeSource, source_for
 from streamwatch.source.clock import Clock
+from streamwatch.source.copies import unfit_codec
 from streamwatch.source.protocol import Decoded, Source
 from streamwatch.source.slot import Slot
 from streamwatch.source.trial import Found, Trial
@@ -25,4 +26,5 @@ __all__ = [
     "Source",
     "Trial",
     "source_for",
+    "unfit_codec",
 ]

@@ -83,9 +83,16 @@ class Streams:
     """
 
     def __init__(
-        self, video: VideoStream, audio: AudioStream | None, time_base: Fraction | None = None
+        self,
+        video: VideoStream,
+        audio: AudioStream | None,
+        time_base: Fraction | None = None,
+        rotate: int | None = None,
     ) -> None:
-        """`time_base` is that of the packets, if not the stream's. Raises what PyAV raises."""
+        """`time_base` is that of the packets, if not the stream's. `rotate` are the degrees by
+        which players are to turn the pictures clockwise, if not as the stream says. Raises what
+        PyAV raises."""
+        self._rotate = rotate
         self._held = av.open(BytesIO(), "w", format="mp4")
         """Never written: a stream lives no longer than its container."""
         self._video = self._held.add_stream_from_template(video)
@@ -110,6 +117,8 @@ class Streams:
         video.time_base = self.video_base
         if self.codec == "hevc":
             video.codec_context.codec_tag = _TAG_OF_HEVC
+        if self._rotate is not None:
+            video.set_display_rotation(-self._rotate)  # FFmpeg counts the other way round
         audio = None
         if self._audio is not None:
             audio = container.add_stream_from_template(self._audio)
@@ -118,24 +127,47 @@ class Streams:
 
     def renewed(self, key_frame: bytes) -> Streams | None:
         """The same with what a key frame says of itself; None where that can't be read."""
-        try:
-            with av.open(BytesIO(key_frame), "r", format=self.codec) as raw:
-                (video,) = raw.streams.video
-                return Streams(video, self._audio, self.video_base)
-        except (av.error.FFmpegError, OSError, ValueError):
-            return None
+        return streams_of_key_frame(
+            key_frame, self.codec, self.video_base, self._audio, self._rotate
+        )
 
 
-def streams_of(container: InputContainer, video: VideoStream) -> Streams | str:
+def unfit_codec(codec: str) -> str | None:
+    """Why video of this codec can't be copied, in one sentence; None if it can."""
+    if codec in VIDEO_CODECS:
+        return None
+    return f"its video ({codec}) is of a kind that no clip takes as it is"
+
+
+def streams_of(
+    container: InputContainer, video: VideoStream, rotate: int | None = None
+) -> Streams | str:
     """What can be copied of an open container; else one sentence that says why nothing can."""
     codec = video.codec_context.name
-    if codec not in VIDEO_CODECS:
-        return f"its video ({codec}) is of a kind that no clip takes as it is"
+    if (unfit := unfit_codec(codec)) is not None:
+        return unfit
     audio = next((a for a in container.streams.audio if a.codec_context.name in AUDIO_CODECS), None)
     try:
-        return Streams(video, audio)
+        return Streams(video, audio, rotate=rotate)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         return f"its video ({codec}) can't be copied ({type(error).__name__})"
+
+
+def streams_of_key_frame(
+    key_frame: bytes,
+    codec: str,
+    time_base: Fraction,
+    audio: AudioStream | None = None,
+    rotate: int | None = None,
+) -> Streams | None:
+    """What packets are that go on from a key frame which says so itself; None where that can't be
+    read. `time_base` is theirs."""
+    try:
+        with av.open(BytesIO(key_frame), "r", format=codec) as raw:
+            (video,) = raw.streams.video
+            return Streams(video, audio, time_base, rotate)
+    except (av.error.FFmpegError, OSError, ValueError):
+        return None
 
 
 def copied(packet: Packet[Any], *, is_audio: bool) -> CopiedPacket | None:

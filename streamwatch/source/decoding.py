@@ -112,10 +112,10 @@ class Video:
         self._copied: dict[int, bool] = {}
         """The streams that are copied, by their index, and whether each is sound."""
         if target.tap is not None:
-            self._copy_to(target.tap)
+            self._copy_to(target.tap, target.rotate)
 
-    def _copy_to(self, tap: Tap) -> None:
-        streams = streams_of(self._container, self._stream)
+    def _copy_to(self, tap: Tap, rotate: int | None) -> None:
+        streams = streams_of(self._container, self._stream, rotate)
         if not isinstance(streams, Streams):
             tap.refuse(streams)
             return

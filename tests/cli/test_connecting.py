@@ -17,6 +17,7 @@ from tests.parts import free_port
 from tests.parts.command import run_here
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon, private_environment
 from tests.parts.mosquitto import StartMosquitto
+from tests.source.peers import http_camera
 
 pytestmark = pytest.mark.slow(seconds=15)
 
@@ -82,6 +83,22 @@ def test_each_that_does_not_answer_is_told(tmp_path: Path) -> None:
             f"broker 127.0.0.1:{port} is not reachable (connection refused)",
         ],
     )
+
+
+def test_a_camera_whose_clips_can_not_be_made_is_told(tmp_path: Path) -> None:
+    with http_camera() as address:
+        cameras = {"porch": {"url": f"{address}/320x240"}, "street": STREET}
+        config = settings(cameras=cameras, watches={"car": {"prompt": "car", "clip": True}})
+        code, (porch, why, street, _) = answers(tmp_path, written(tmp_path, config))
+        assert (code, why) == (
+            3,
+            "camera porch: clips can't be made: its video (mjpeg) is of a kind that no clip takes"
+            " as it is; write clips.encode: true to encode it",
+        )
+        assert porch.startswith("camera porch: first frame, 320x240, mjpeg")
+        assert street.startswith("camera street: first frame")
+        config["clips"] = {"encode": True}
+        assert answers(tmp_path, written(tmp_path, config))[0] == 0
 
 
 def test_a_broker_inside_is_not_tried(tmp_path: Path) -> None:

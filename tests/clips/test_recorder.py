@@ -84,12 +84,14 @@ class Watching:
         self.folder = folder / "clips"
         self.clips: list[Clip] = []
         self.complaints: list[str] = []
+        self.refused: list[tuple[str, str | None]] = []
         self.config = configured(self.folder, **clips)
         self.seconds = Seconds()
         self.recorder = Recorder(
             self.config,
             on_clip=self.clips.append,
             complain=self.complaints.append,
+            on_refused=lambda camera, why: self.refused.append((camera, why)),
             now=lambda: at(self.seconds()),
             seconds=self.seconds,
         )
@@ -400,9 +402,9 @@ def test_at_the_start_only_what_is_its_own_and_left_is_finished(
     about = {"watch": "car", "shown_at": at(12).timestamp()}
     names = {each: folder / f"20260601T120012.000Z_{each}_car_01J0000000000000000000000A.mp4"
              for each in ("porch", "other", "yard")}  # fmt: skip
-    cursor = watching.recorder._rings["porch"].read_from(at(5), at(13))
+    cursor = watching.recorder._feeds["porch"].copied.read_from(at(5), at(13))
     assert cursor is not None
-    packets, _ = watching.recorder._rings["porch"].read(cursor)
+    packets, _ = watching.recorder._feeds["porch"].copied.read(cursor)
     files = {}
     for camera, path in names.items():
         files[camera] = ClipFile(path, cursor.run, {**about, "id": camera, "camera": camera})
@@ -497,18 +499,23 @@ def test_a_full_disk_leaves_nothing_behind(
     assert len(watching.complaints) == 1
 
 
-def test_a_camera_that_can_not_be_copied_is_told_once(watching: Watching) -> None:
+def test_a_camera_that_can_not_be_copied_is_told_until_it_can(watching: Watching) -> None:
     watching.recorder.tap("porch").refuse("it is a kettle")
     watching.recorder.tap("yard")
     with watching.running() as recorder:
         recorder.take(seen(12, 12.8))
         recorder.take(seen(12, 12.8))
         clips = watching.wait_for_clips(2)
-        wait_until(lambda: bool(watching.complaints), 10)
-    assert {clip.reason for clip in clips} == {"it is a kettle"}
-    assert watching.complaints == [
-        "clips of porch can't be made: it is a kettle; write clips.encode: true to encode it"
-    ]
+        wait_until(lambda: bool(watching.refused), 10)
+        assert {clip.reason for clip in clips} == {"it is a kettle"}
+        street = Street(recorder)
+        wait_until(lambda: len(watching.refused) == 2, 10)
+        street.play(13)
+        new = recorder.take(seen(12, 12.8))
+        recorder.take(left(new, 12.8))
+        street.play(20)
+        assert watching.wait_for_clips(3)[-1].complete
+    assert watching.refused == [("porch", "it is a kettle"), ("porch", None)]
 
 
 def test_nothing_is_kept_of_a_camera_without_clips_or_with_a_mask(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import threading
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -19,26 +20,27 @@ from streamwatch.source import source_for
 from streamwatch.source.clock import Clock
 from streamwatch.source.copies import parameter_sets
 from tests.parts import STREET_CLIP
+from tests.parts.street import sideways
 
 SINCE_SECONDS, FRAMES = 11.0, 300
 KEY_SECONDS = 10.0
 """The key frame before that."""
 
 
-def watched(ring: Ring, path: Path = STREET_CLIP, frames: int = FRAMES) -> datetime:
+def watched(ring: Ring, path: Path = STREET_CLIP, frames: int = FRAMES, **camera: Any) -> datetime:
     """Read so many frames; returns when the first was taken."""
-    settings = CameraSettings(url=str(path), pace=False)
+    settings = CameraSettings(url=str(path), pace=False, **camera)
     source = source_for(settings, Clock(), ring)
     with closing(source.frames(threading.Event())) as decoded:
         taken = [next(decoded).captured_at for _ in range(frames)]
     return taken[0]
 
 
-def written(path: Path, clip: Path = STREET_CLIP) -> tuple[ClipFile, datetime]:
+def written(path: Path, clip: Path = STREET_CLIP, **camera: Any) -> tuple[ClipFile, datetime]:
     """What was there from `SINCE_SECONDS` on, as a file that is not finished."""
     ring = Memory(100_000_000).ring()
     ring.want(60.0)
-    zero = watched(ring, clip)
+    zero = watched(ring, clip, **camera)
     cursor = ring.read_from(
         zero + timedelta(seconds=SINCE_SECONDS), zero + timedelta(seconds=SINCE_SECONDS + 1)
     )
@@ -129,16 +131,38 @@ def test_a_discarded_file_is_gone(tmp_path: Path) -> None:
 
 
 def test_a_poster_shows_the_frame_at_a_position(tmp_path: Path) -> None:
-    jpeg = poster(STREET_CLIP, 20.0)
-    assert jpeg is not None
-    decoded = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
-    assert decoded is not None
-    shown = decoded.astype(int)
+    shown = decoded(poster(STREET_CLIP, 20.0))
     frames = pictures(STREET_CLIP)
     distance = [float(abs(shown - frames[at][1]).mean()) for at in (270, 300, 330)]
     assert distance[1] == min(distance)
     (tmp_path / "none.mp4").write_bytes(b"nothing")
     assert poster(tmp_path / "none.mp4", 1.0) is None
+
+
+@pytest.mark.parametrize(("rotate", "upright"), [(None, True), (90, True), (0, False)])
+def test_a_camera_that_lies_on_its_side_is_turned_in_its_clips(
+    tmp_path: Path, rotate: int | None, upright: bool
+) -> None:
+    """As the stream says, or as the configuration does."""
+    path = tmp_path / "clip.mp4"
+    file, _ = written(path, sideways(tmp_path / "sideways.mp4"), rotate=rotate)
+    file.close()
+    finished(path)
+    shown = decoded(poster(path, 5.0))
+    assert (shown.shape == (360, 640)) == upright
+    if upright:
+        street = [picture for _, picture in pictures(STREET_CLIP)[225:240]]
+        assert min(float(abs(shown - frame.astype(int)).mean()) for frame in street) < 5
+    with av.open(str(path)) as container:
+        turned = next(frame for frame in container.decode(video=0)).rotation
+    assert (turned == -90) == upright
+
+
+def decoded(jpeg: bytes | None) -> np.ndarray:
+    assert jpeg is not None
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert image is not None
+    return np.asarray(image, int)
 
 
 def test_a_file_of_pictures_is_refused_by_its_kind(tmp_path: Path) -> None:
