@@ -35,14 +35,12 @@ BITS = [
     ),
 ]
 NEAR_MISSES = "near_misses:\n  path: missed\n  a_day: 20\n  keep: 3d\n  max_size: 200MB\n"
-CLIPS = "clips:\n  path: videos\n  before: 5s\n  after: 5s\n  longest: 1m\n  encode: false\n"
 STARTER = (  # the keys that it shows in comments, and those that it doesn't, are worth breaking too
     uncommented()
     .replace("  embedded: true", "  # embedded: true")  # which goes without TLS
     .replace("  model: toybox", "  # model: toybox")
     .replace("${PORCH_PASSWORD}", "x")
     + NEAR_MISSES
-    + CLIPS
 )
 
 
