@@ -54,12 +54,14 @@ class Recorder:
 
     In the thread `clips`, `on_clip` is called with each clip that is whole, `complain` with one
     sentence where clips can't be saved, and `on_refused` with a camera whose video can't be copied
-    and why, or None for that where it can again. Alerts never wait for any of it.
+    and why, or None for that where it can again. Alerts never wait for any of it. What a crash of
+    the same `owner` has left is finished at the start: several daemons may share the folder.
     """
 
     def __init__(
         self,
         config: Config,
+        owner: str,
         *,
         on_clip: Callable[[Clip], None],
         complain: Callable[[str], None],
@@ -67,6 +69,7 @@ class Recorder:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._owner = owner
         self._on_clip = on_clip
         self._complain = complain
         self._on_refused = on_refused
@@ -180,7 +183,7 @@ class Recorder:
         path = clip_folder(settings).absolute() / clip_name(event)
         with self._lock:
             feed = self._feed(event.camera)
-            recording = Recording(event, path, feed.chosen or feed.copied, settings)
+            recording = Recording(event, path, feed.chosen or feed.copied, settings, self._owner)
             self._recordings[event.id] = recording
             if recording.has_video:
                 self._paths[event.id] = path
@@ -299,7 +302,7 @@ class Recorder:
                 about = found(part)
                 if about is None:
                     part.unlink()
-                elif about.get("camera") in self._config.cameras:
+                elif about.get("owner") == self._owner:
                     self._finish(part, about)
 
     def _finish(self, part: Path, about: dict[str, Any]) -> None:

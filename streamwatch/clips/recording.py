@@ -42,8 +42,11 @@ class Recording:
     What can't be written raises `writing.FAILURES`; `discard` it then.
     """
 
-    def __init__(self, event: Event, path: Path, ring: Ring, settings: ClipSettings) -> None:
+    def __init__(
+        self, event: Event, path: Path, ring: Ring, settings: ClipSettings, owner: str
+    ) -> None:
         """Holds from now on what is in memory; for the thread that tells of the event."""
+        self._owner = owner
         self.event = event
         self.path = path
         self._ring = ring
@@ -159,6 +162,7 @@ class Recording:
     def _about(self) -> dict[str, Any]:
         """What a file must say of itself, so that it can be finished after a crash."""
         return {
+            "owner": self._owner,
             "id": self.event.id,
             "camera": self.event.camera,
             "watch": self.event.watch,

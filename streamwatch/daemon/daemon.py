@@ -230,6 +230,7 @@ class Daemon:
             started.callback(self._live.close)
             self._recorder = Recorder(
                 config,
+                self._instance if self._place is None else self._place.worker,
                 on_clip=self._publisher.clip,
                 complain=partial(self._complain, "publisher"),
                 on_refused=self._report_clips,

@@ -89,6 +89,7 @@ class Watching:
         self.seconds = Seconds()
         self.recorder = Recorder(
             self.config,
+            "us",
             on_clip=self.clips.append,
             complain=self.complaints.append,
             on_refused=lambda camera, why: self.refused.append((camera, why)),
@@ -407,7 +408,9 @@ def test_at_the_start_only_what_is_its_own_and_left_is_finished(
     packets, _ = watching.recorder._feeds["porch"].copied.read(cursor)
     files = {}
     for camera, path in names.items():
-        files[camera] = ClipFile(path, cursor.run, {**about, "id": camera, "camera": camera})
+        owner = "them" if camera == "other" else "us"
+        own = {"id": camera, "camera": camera, "owner": owner}
+        files[camera] = ClipFile(path, cursor.run, {**about, **own})
         for packet in packets:
             files[camera].write(packet)
     files["porch"].close()

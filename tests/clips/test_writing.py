@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.audio.stream import AudioStream
 
 from streamwatch.clips.ring import Memory, Ring
 from streamwatch.clips.writing import ClipFile, finished, found, parts, poster
@@ -163,6 +165,55 @@ def decoded(jpeg: bytes | None) -> np.ndarray:
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
     assert image is not None
     return np.asarray(image, int)
+
+
+@pytest.mark.parametrize(("codec", "kept"), [("aac", True), ("pcm_mulaw", False)])
+def test_sound_is_kept_where_a_clip_can_hold_it(tmp_path: Path, codec: str, kept: bool) -> None:
+    original = tmp_path / "with_sound.mov"
+    with_sound(original, codec)
+    path = tmp_path / "clip.mp4"
+    file, zero = written(path, original)
+    file.close()
+    finished(path)
+    assert file.began_at is not None
+    began = file.began_at - zero.timestamp()
+    with av.open(str(path)) as container:
+        assert [stream.type for stream in container.streams] == ["video", *["audio"] * kept]
+        video = [frame.time or 0 for frame in container.decode(video=0)]
+    if kept:
+        with av.open(str(path)) as container:
+            sound = [
+                (frame.time or 0, float(np.abs(frame.to_ndarray()).max()))
+                for frame in container.decode(audio=0)
+            ]
+        assert abs(sound[0][0] - video[0]) < 0.2
+        assert abs(sound[-1][0] - video[-1]) < 0.2
+        # It is loud in every second second, as the camera has sent it.
+        inner = [(began + at, level) for at, level in sound if 0.2 < (began + at) % 1 < 0.8]
+        assert {int(at) for at, level in inner if level > 0.3} == {11, 13, 15, 17, 19}
+        assert {int(at) for at, level in inner if level <= 0.3} == {10, 12, 14, 16, 18}
+
+
+def with_sound(path: Path, codec: str) -> None:
+    """The first 20 s of the street clip, with a tone in each odd second."""
+    with av.open(str(STREET_CLIP)) as clip, av.open(str(path), "w") as container:
+        source = clip.streams.video[0]
+        video = container.add_stream_from_template(source)
+        audio = container.add_stream(codec, rate=8000, layout="mono")
+        assert isinstance(audio, AudioStream)
+        for packet in clip.demux(source):
+            if packet.dts is None or packet.pts is None or packet.pts * packet.time_base >= 20:
+                continue
+            packet.stream = video
+            container.mux(packet)
+        for number in range(20 * 8):
+            samples = np.sin(np.arange(1000) * 0.3) * (0.9 if number // 8 % 2 else 0)
+            frame = av.AudioFrame.from_ndarray(
+                (samples[None] * 32_000).astype(np.int16), format="s16", layout="mono"
+            )
+            frame.sample_rate, frame.pts, frame.time_base = 8000, number * 1000, Fraction(1, 8000)
+            container.mux(audio.encode(frame))
+        container.mux(audio.encode(None))
 
 
 def test_a_file_of_pictures_is_refused_by_its_kind(tmp_path: Path) -> None:
