@@ -36,7 +36,7 @@ from streamwatch.config import DetectorSettings
 from streamwatch.detector.loading import load_detector
 from streamwatch.models.provision import find_encoder
 from streamwatch.prompts.embeddings import Embeddings
-from streamwatch.prompts.encoders.child import KEEP_SECONDS, load
+from streamwatch.prompts.encoders.child import KEEP_SECONDS, load_text
 
 SETTINGS = DetectorSettings(model="toybox", device="cpu")
 COLOURS = ("red", "blue", "green", "white", "black", "grey", "brown", "silver", "orange", "pink")
@@ -159,7 +159,7 @@ def inside() -> dict[str, Row]:
     paths = find_encoder(SETTINGS)
 
     def encode(prompts: list[str]) -> object:
-        return load("minilm", paths).encode(prompts)
+        return load_text("minilm", paths).encode(prompts)
 
     return {
         "in process, one at a time": measured(one_by_one(encode, new_prompts("d")), wait=False),

@@ -23,7 +23,11 @@ TEXT_WIDTH = 512
 """How wide a text vector is: CLIP ViT-B/32's projection, which YOLO-World's text input takes."""
 
 Vectors = NDArray[np.float32]
-"""`(prompts, 512)` float32, each row of unit length."""
+"""`(prompts, 512)` float32, each row of unit length; of a picture prompt, of `PICTURE_LENGTH`."""
+
+PICTURE_LENGTH = 2.0
+"""Length of a picture prompt's vector, by which the network tells it from a text's. A power of two,
+so that nothing is lost."""
 
 AlertType = Literal["new", "update", "end"]
 EventType = AlertType | Literal["rejected"]

@@ -30,7 +30,7 @@ from streamwatch.geometry import iou
 from streamwatch.models.provision import choose, found
 from streamwatch.pixels import Pixels
 from streamwatch.prompts.embeddings import Embeddings
-from streamwatch.records import Image, Vectors, Vocabulary
+from streamwatch.records import PICTURE_LENGTH, Image, Vectors, Vocabulary
 from tests.parts import STREET_CLIP
 from tests.parts.checkpoints import SMALL, world_checkpoint
 from tests.parts.compiled import compile_toybox
@@ -140,6 +140,19 @@ def test_it_equals_torch_at_every_number_of_prompts(both: Both) -> None:
     for slots in EDGES:
         theirs = both.assert_same(mine, noise(1, 64, 64, slots), texts(1, slots))
         assert theirs[:, 4:].std() > 0.05, "the confidences hardly vary"
+
+
+@pytest.mark.parametrize("both", [name for name in KINDS if "yoloe" in name], indirect=True)
+def test_picture_prompts_equal_torch_too(both: Both) -> None:
+    """And change nothing of the texts beside them, of a network that judges each prompt alone."""
+    mine, mixed = full(both.graph), texts(2, 5)
+    plain = mixed.copy()
+    mixed[:, [1, 3]] *= PICTURE_LENGTH
+    images = noise(2, 64, 96)
+    found = both.assert_same(mine, images, mixed)
+    assert np.abs(found[:, [5, 7]] - both.torch.forward(images, plain)[:, [5, 7]]).max() > 0.001
+    of_texts = mine.forward(images, mixed)[:, [4, 6, 8]]
+    assert np.array_equal(of_texts, mine.forward(images, plain)[:, [4, 6, 8]])
 
 
 def test_it_equals_torch_in_batches_of_any_shape(both: Both) -> None:

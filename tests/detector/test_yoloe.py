@@ -24,7 +24,7 @@ from streamwatch.detector.networks.yoloe import TextModel, yoloe_graph
 from streamwatch.detector.protocol import View
 from streamwatch.errors import DetectorError
 from streamwatch.pixels import Pixels
-from streamwatch.records import Vectors, Vocabulary
+from streamwatch.records import PICTURE_LENGTH, Vectors, Vocabulary
 from tests.parts import TOYBOX
 from tests.parts.yoloe import Peer, as_tensor, make_yoloe, random_texts
 
@@ -125,6 +125,23 @@ def test_spare_slots_and_other_prompts_do_not_change_a_prompts_output(
         print(f"differ by {difference:.1e}")
         assert difference < 1e-5
     np.testing.assert_allclose(repeated[:, 7:], repeated[:, 4:6], atol=1e-6)
+
+
+def test_pictures_and_texts_are_in_one_vocabulary(
+    checkpoint: Path, network: TorchNetwork, images: NDArray[np.uint8], texts: Vectors
+) -> None:
+    """The columns of texts are unchanged, to the last bit; those of pictures equal Ultralytics' for
+    the same vectors."""
+    pictures = random_texts(2, 2, seed=9)
+    mixed = np.concatenate([texts[:, :2], pictures.numpy() * PICTURE_LENGTH, texts[:, 2:]], 1)
+    plain = np.concatenate([texts[:, :2], texts[:, :2], texts[:, 2:]], 1)  # as many slots
+    found, of_texts = network.forward(images, mixed), network.forward(images, plain)
+    assert np.array_equal(found[:, [0, 1, 2, 3, 4, 5, 8]], of_texts[:, [0, 1, 2, 3, 4, 5, 8]])
+    model = Peer(checkpoint).model
+    model.model[-1].nc = 2
+    with torch.inference_mode():
+        (theirs, _), _ = model.predict(as_tensor(images), vpe=pictures)
+    np.testing.assert_allclose(found[:, 6:8], theirs[:, 4:6].numpy(), atol=CONFIDENCE)
 
 
 def test_a_prompt_with_many_detections_does_not_suppress_another(tmp_path: Path) -> None:

@@ -69,7 +69,8 @@ def encoding_here() -> Iterator[None]:
 
 @cache
 def _loaded(files: EncoderFiles) -> TextEncoder:
-    return child.load(files.kind, files.paths)
+    kind, *rest = files.arguments
+    return child.load(kind, rest)
 
 
 @pytest.fixture(scope="module")

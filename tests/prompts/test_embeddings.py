@@ -48,7 +48,7 @@ def nothing_is_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def reference(folder: Path, *texts: str) -> Vectors:
-    return child.load("clip", [folder]).encode(texts)
+    return child.load("clip", [str(folder)]).encode(texts)
 
 
 # --- what comes out ------------------------------------------------------------------------------

@@ -147,7 +147,7 @@ def test_the_process_ends_after_its_idle_timeout(
     monkeypatch.setattr(child, "KEEP_SECONDS", 0.01)
     mine, theirs = Pipe()
     with mine, theirs:
-        child.serve(theirs, "clip", [folder])
+        child.serve(theirs, lambda: child.load("clip", [str(folder)]))
 
 
 @pytest.fixture

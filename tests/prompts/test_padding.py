@@ -99,7 +99,7 @@ def test_it_is_in_every_vocabulary_and_named_nowhere(
     words = vocabularies(settings, embeddings, known={})
     assert words.named == ("red car", "truck")
     assert PAD not in words.rivals["cars"]
-    (vector,) = child.load("clip", [folder]).encode([PAD])
+    (vector,) = child.load("clip", [str(folder)]).encode([PAD])
     for of_camera in words.of_cameras.values():
         assert PAD not in of_camera.prompts
         np.testing.assert_allclose(of_camera.padding, vector[None], atol=1e-6)

@@ -17,7 +17,7 @@ from streamwatch.config.sections.detector import DetectorSettings
 from streamwatch.errors import DetectorError
 from streamwatch.models.provision import identify_encoder
 from streamwatch.prompts.embeddings import Embeddings
-from streamwatch.prompts.encoders.child import load
+from streamwatch.prompts.encoders.child import load_text
 from tests.parts.checkpoints import MERGES, clip_folder, clip_vocabulary
 
 pytestmark = pytest.mark.usefixtures("encoded_here")
@@ -101,14 +101,14 @@ def test_clip_vectors_equal_a_reference(folder: Path) -> None:
 
 
 def test_a_prompt_is_encoded_alike_alone_and_beside_longer_ones(folder: Path) -> None:
-    encoder = load("clip", [folder])
+    encoder = load_text("clip", [folder])
     for prompt, beside_others in zip(PROMPTS, encoder.encode(PROMPTS), strict=True):
         (alone,) = encoder.encode([prompt])
         np.testing.assert_allclose(alone, beside_others, atol=1e-6)
 
 
 def test_tokens_beyond_the_limit_are_counted(folder: Path) -> None:
-    encoder = load("clip", [folder])
+    encoder = load_text("clip", [folder])
     assert encoder.longest == LENGTH
     long = " ".join(["truck"] * 30)
     assert encoder.lengths(["red car", long]) == [len(tokens("red car")), 32]
@@ -120,7 +120,7 @@ def test_tokens_beyond_the_limit_are_counted(folder: Path) -> None:
 def test_the_encoder_of_a_named_model_may_be_in_a_folder(folder: Path) -> None:
     named = DetectorSettings(model="yolov8s-worldv2", text_encoder=str(folder), offline=True)
     vectors = Embeddings(named).vectors(["dog"])
-    (alone,) = load("clip", [folder]).encode(["dog"])
+    (alone,) = load_text("clip", [folder]).encode(["dog"])
     np.testing.assert_allclose(vectors["dog"], alone, atol=1e-6)
 
 
@@ -130,7 +130,7 @@ def test_no_prompts_need_no_encoder(tmp_path: Path) -> None:
 
 def refused(folder: Path) -> str:
     with pytest.raises(DetectorError) as caught:
-        load(identify_encoder(settings(folder))[0], [folder])
+        load_text(identify_encoder(settings(folder))[0], [folder])
     said = str(caught.value)
     assert "\n" not in said
     return said.replace(str(folder), "FOLDER")
@@ -179,7 +179,7 @@ def test_weights_that_are_a_pickle_run_no_code(tmp_path: Path) -> None:
     weights = load_file(tmp_path / "model.safetensors")
     (tmp_path / "model.safetensors").unlink()
     torch.save(weights, tmp_path / "pytorch_model.bin")
-    assert load("clip", [tmp_path]).encode(["dog"]).shape == (1, 512)
+    assert load_text("clip", [tmp_path]).encode(["dog"]).shape == (1, 512)
     torch.save({**weights, "more": Path("code")}, tmp_path / "pytorch_model.bin")
     assert refused(tmp_path).startswith("the text encoder in FOLDER can't be loaded (")
 

@@ -24,7 +24,7 @@ from streamwatch.processes.parent import ChildProcess
 
 STEP_SECONDS = 900.0
 """Timeout for each step. Converting takes 2 to 4 s on two cores of a server."""
-FORMAT = 1
+FORMAT = 2
 """Raised when graphs are made or stored in another way."""
 LIBRARIES = ("openvino", "torch", "ultralytics")
 """Whose versions may change a graph."""

@@ -1,13 +1,10 @@
-"""What all kinds of Ultralytics checkpoint share: loading, and one graph from images to boxes."""
+"""What all kinds of Ultralytics checkpoint share: one graph from images to boxes."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
-
-from streamwatch.errors import DetectorError
 
 
 class Graph(torch.nn.Module):
@@ -40,17 +37,3 @@ class Graph(torch.nn.Module):
         pixels = images.flip(-1).permute(0, 3, 1, 2).to(weight.dtype) / 255
         found: torch.Tensor = self._model.predict(pixels, **{self._texts: texts.to(weight.dtype)})
         return found
-
-
-def read_checkpoint(checkpoint: Path) -> Any:
-    """The pickled Ultralytics model: float32, on the CPU, not fused. Raises DetectorError."""
-    if not checkpoint.is_file():
-        raise DetectorError(f"the checkpoint {checkpoint} is missing")
-    from ultralytics.nn.tasks import load_checkpoint
-
-    try:
-        model, _ = load_checkpoint(str(checkpoint))
-    except Exception as error:  # unpickling may raise any exception
-        reason = str(error).strip().partition("\n")[0]
-        raise DetectorError(f"the checkpoint {checkpoint} can't be loaded ({reason})") from error
-    return model

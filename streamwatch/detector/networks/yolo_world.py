@@ -6,9 +6,10 @@ from pathlib import Path
 
 import torch
 
-from streamwatch.detector.networks.graph import Graph, read_checkpoint
+from streamwatch.detector.networks.graph import Graph
 from streamwatch.detector.networks.yoloe import encoder_name
 from streamwatch.errors import DetectorError
+from streamwatch.models.checkpoints import read_checkpoint
 from streamwatch.records import TEXT_WIDTH
 
 

@@ -9,6 +9,8 @@ How it differs from YOLO-World, read from Ultralytics 8.4:
 - YOLOE-26 has two heads. The one-to-one head gives at most 300 detections over all prompts
   together, so that a frequent prompt crowds out the others. The one-to-many head, used here, gives
   every anchor a confidence for every prompt, for NMS within each prompt.
+- Vectors made of pictures (`prompts.encoders.visual`) are ordinary slots too, but don't pass
+  `reprta`. They are longer than those of texts, by which they are told apart here.
 - The checkpoints are for segmentation. Masks are not used here, so the layers for them are removed.
 """
 
@@ -20,8 +22,10 @@ from typing import Any, Literal
 
 import torch
 
-from streamwatch.detector.networks.graph import Graph, read_checkpoint
+from streamwatch.detector.networks.graph import Graph
 from streamwatch.errors import DetectorError
+from streamwatch.models.checkpoints import read_checkpoint
+from streamwatch.records import PICTURE_LENGTH
 
 TextModel = Literal["mobileclip:blt", "mobileclip2:b"]
 """Ultralytics' names for the text encoders: the first of YOLOE-v8 and -11, the second of -26. The
@@ -88,7 +92,13 @@ def _text_head() -> type:
     from ultralytics.nn.modules.head import YOLOEDetect
 
     class TextHead(YOLOEDetect):  # type: ignore[misc]
-        """Ultralytics' head without masks, whose number of prompts tracing doesn't fix."""
+        """Ultralytics' head without masks, whose number of prompts tracing doesn't fix. Takes
+        vectors of texts and of pictures in one vocabulary."""
+
+        def get_tpe(self, vectors: torch.Tensor) -> torch.Tensor:
+            of_texts: torch.Tensor = super().get_tpe(vectors)
+            is_picture = vectors.norm(dim=-1, keepdim=True) > (1 + PICTURE_LENGTH) / 2
+            return torch.where(is_picture, vectors / PICTURE_LENGTH, of_texts)
 
         def forward_head(
             self, x: list[torch.Tensor], box_head: Any, cls_head: Any, contrastive_head: Any

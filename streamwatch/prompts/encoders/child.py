@@ -1,16 +1,18 @@
-"""The text encoder's process: texts in, vectors out, until no request comes for a while.
+"""The encoder's process: texts or pictures in, vectors out, until no request comes for a while.
 
     python -m streamwatch.prompts.encoders.child DESCRIPTOR PARENT KIND PATH…
+    python -m streamwatch.prompts.encoders.child DESCRIPTOR PARENT visual CHECKPOINT SIZE
 
 Started only by `process.py`, which has the other end of the socket DESCRIPTOR. A request is a JSON
-list of texts; the response is the JSON `{"lengths": […], "longest": n}` followed by a message with
-the vectors (float32, `(texts, 512)`), or the JSON `{"error": "…"}`.
+list of texts, or of pictures as `visual.Shown` has them; the response is the JSON
+`{"lengths": […], "longest": n}` followed by a message with the vectors (float32, `(texts, 512)`),
+or the JSON `{"error": "…"}`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import cast
@@ -26,11 +28,11 @@ KEEP_SECONDS = 20.0
 
 
 def main(connection: Connection, arguments: Sequence[str]) -> None:
-    kind, *paths = arguments
-    serve(connection, cast(EncoderKind, kind), [Path(path) for path in paths])
+    kind, *rest = arguments
+    serve(connection, lambda: load(kind, rest))
 
 
-def serve(connection: Connection, kind: EncoderKind, paths: Sequence[Path]) -> None:
+def serve(connection: Connection, load: Callable[[], TextEncoder]) -> None:
     """Answer requests until the other end is closed or none came for `KEEP_SECONDS`."""
     encoder: TextEncoder | None = None
     while connection.poll(KEEP_SECONDS):
@@ -39,19 +41,29 @@ def serve(connection: Connection, kind: EncoderKind, paths: Sequence[Path]) -> N
         except EOFError:
             return
         try:
-            encoder = encoder or load(kind, paths)
+            encoder = encoder or load()
             lengths = encoder.lengths(texts)
             vectors = encoder.encode(texts)
         except DetectorError as error:
             _send(connection, {"error": str(error)})
         except Exception as error:
-            _send(connection, {"error": f"the text encoder failed ({reason_of(error)})"})
+            _send(connection, {"error": f"the encoder failed ({reason_of(error)})"})
         else:
             _send(connection, {"lengths": lengths, "longest": encoder.longest})
             connection.send_bytes(vectors.tobytes())
 
 
-def load(kind: EncoderKind, paths: Sequence[Path]) -> TextEncoder:
+def load(kind: str, arguments: Sequence[str]) -> TextEncoder:
+    """Raises DetectorError if the encoder is broken or its vectors have another width."""
+    if kind == "visual":
+        from streamwatch.prompts.encoders.visual import VisualEncoder  # imports PyTorch
+
+        checkpoint, image_size = arguments
+        return VisualEncoder(Path(checkpoint), int(image_size))
+    return load_text(cast(EncoderKind, kind), [Path(path) for path in arguments])
+
+
+def load_text(kind: EncoderKind, paths: Sequence[Path]) -> TextEncoder:
     """Raises DetectorError if the encoder is broken or its vectors have another width."""
     from streamwatch.prompts.encoders.transformers_text import (
         TEXT_ENCODERS,  # imports PyTorch, which takes seconds

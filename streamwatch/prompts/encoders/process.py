@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -39,11 +39,19 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class EncoderFiles:
-    """A text encoder: its kind, its paths, and a fingerprint that changes with its content."""
+    """An encoder: its kind, its paths, and a fingerprint that changes with its content; of one for
+    pictures, the longer side of those that its network takes, in pixels."""
 
-    kind: EncoderKind
+    kind: EncoderKind | Literal["visual"]
     fingerprint: str
     paths: tuple[Path, ...]
+    image_size: int | None = None
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Of the process."""
+        size = () if self.image_size is None else (str(self.image_size),)
+        return self.kind, *map(str, self.paths), *size
 
 
 class EncoderProcess:
@@ -90,9 +98,9 @@ class _Running(ChildProcess):
     def __init__(self, files: EncoderFiles) -> None:
         self._files = files
         super().__init__(
-            "the text encoder",
+            "the text encoder" if files.image_size is None else "the picture encoder",
             "streamwatch.prompts.encoders.child",
-            (files.kind, *map(str, files.paths)),
+            files.arguments,
         )
 
     def serves(self, files: EncoderFiles) -> bool:
