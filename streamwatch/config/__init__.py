@@ -17,7 +17,7 @@ from streamwatch.config.advice import (
 from streamwatch.config.document.edits import Amend, Edit, Put, Remove, Section, Switch
 from streamwatch.config.document.positions import printable
 from streamwatch.config.fingerprint import config_hash
-from streamwatch.config.following import POLL_SECONDS, SavedFile
+from streamwatch.config.following import POLL_SECONDS, SavedFile, SavedPictures
 from streamwatch.config.last_good import keep_last_good, load_last_good
 from streamwatch.config.loading import find, load, located, text_of
 from streamwatch.config.pace_advice import too_slow
@@ -52,6 +52,7 @@ from streamwatch.config.values.addresses import (
 )
 from streamwatch.config.values.hours import Hours
 from streamwatch.config.values.phrases import folded, normalised, words
+from streamwatch.config.values.pictures import PicturePrompt, PromptPicture, texts_among
 from streamwatch.config.values.templates import filled
 from streamwatch.config.values.texts import NAME_PATTERN, line
 from streamwatch.config.wording import Wrong, did_you_mean, listing
@@ -77,10 +78,13 @@ __all__ = [
     "NearMissSettings",
     "NotifySettings",
     "OutboxSettings",
+    "PicturePrompt",
     "Preview",
+    "PromptPicture",
     "Put",
     "Remove",
     "SavedFile",
+    "SavedPictures",
     "SecondLookSettings",
     "Section",
     "SnapshotSettings",
@@ -119,6 +123,7 @@ __all__ = [
     "schema",
     "snapshot_folder",
     "text_of",
+    "texts_among",
     "too_slow",
     "warnings",
     "with_credentials",

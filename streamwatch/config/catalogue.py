@@ -265,6 +265,8 @@ ENCODERS: dict[str, Encoder] = {
 
 RECOMMENDED = "yolov8s-worldv2"
 """The model to suggest for real cameras."""
+PICTURE_MODEL = "yoloe-26s-seg"
+"""The model to suggest for prompts that are pictures."""
 
 MODELS: dict[str, Model] = dict(
     [

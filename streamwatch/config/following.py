@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +14,8 @@ POLL_SECONDS = 0.02
 file systems, which have no change notifications."""
 STILL_SECONDS = 0.1
 """A save is several writes, so size and time must have been unchanged for this long."""
+PICTURE_SECONDS = 1.0
+"""Poll interval for pictures, of which there may be many."""
 EMPTY_STILL_SECONDS = 1.0
 """The same for a file that is empty or absent, as many editors leave it briefly while saving."""
 
@@ -77,3 +82,43 @@ class SavedFile:
             found.st_ctime_ns,
             found.st_nlink,
         )
+
+
+class SavedPictures:
+    """Detects that pictures were saved, added or removed, by the patterns that name them.
+
+    Not thread-safe; `seconds` are monotonic.
+    """
+
+    def __init__(self, patterns: Iterable[str] = ()) -> None:
+        self._patterns = frozenset(patterns)
+        self._reported = self._seen = self._stats()
+        self._since = float("-inf")
+        self._looked_at = float("-inf")
+
+    def saved(self, patterns: Iterable[str], seconds: float) -> bool:
+        """Whether any was since this last returned True, and is complete by now. Looks once a
+        second."""
+        if seconds - self._looked_at < PICTURE_SECONDS:
+            return False
+        self._looked_at = seconds
+        now = frozenset(patterns)
+        if now != self._patterns:  # the file was saved, and its pictures were read for it
+            self._patterns = now
+            self._reported = self._seen = self._stats()
+        stats = self._stats()
+        if stats != self._seen:
+            self._seen, self._since = stats, seconds
+        if stats == self._reported or seconds - self._since < STILL_SECONDS:
+            return False
+        self._reported = stats
+        return True
+
+    def _stats(self) -> dict[str, tuple[int, int, int]]:
+        found = {}
+        for pattern in self._patterns:
+            for path in glob.glob(pattern) if glob.has_magic(pattern) else (pattern,):  # noqa: PTH207
+                with suppress(OSError):
+                    status = os.stat(path)  # noqa: PTH116
+                    found[path] = (status.st_size, status.st_mtime_ns, status.st_ino)
+        return found

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from streamwatch.config.catalogue import ENCODERS, RECOMMENDED
+from streamwatch.config.catalogue import ENCODERS, PICTURE_MODEL, RECOMMENDED
 from streamwatch.config.document.positions import Loc
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.detector import DetectorSettings
@@ -24,6 +24,7 @@ from streamwatch.config.sections.whole import (
     snapshot_folder,
 )
 from streamwatch.config.values.phrases import folded
+from streamwatch.config.values.pictures import PicturePrompt
 from streamwatch.config.values.units import duration_text
 from streamwatch.config.wording import Wrong, did_you_mean, shortened
 from streamwatch.errors import StreamwatchError
@@ -82,6 +83,11 @@ def mistakes(
             yield (*at, "appear"), too_slow
         if clips is not None and (unfit := _unfit_for_clips(watch, valid, clips)) is not None:
             yield (*at, "clip"), unfit
+        if detector is not None:
+            for key, refused in _pictures_refused(watch, detector):
+                yield (*at, *key), refused
+        if (wordless := _wordless(watch)) is not None:
+            yield (*at, "second_look"), wordless
         if detector is not None and (blind := _blind(watch, detector)) is not None:
             yield (*at, "second_look"), blind
         if (own := _against_itself(watch)) is not None:
@@ -171,6 +177,36 @@ def _blind(watch: WatchSettings, detector: DetectorSettings) -> Wrong | None:
         f"compares a picture with words, and the text encoder {detector.encoder_name} is for words "
         f"alone; take a model whose encoder has an image tower, as {RECOMMENDED}, or ask a "
         "language model: {ask: …, url: …, model: …}",
+        subject=False,
+    )
+
+
+def _pictures_refused(
+    watch: WatchSettings, detector: DetectorSettings
+) -> Iterator[tuple[Loc, Wrong]]:
+    """Errors where there are pictures, and the model takes none."""
+    encoder = ENCODERS.get(detector.encoder_name)
+    if encoder is not None and encoder.network != "world":
+        return
+    wrong = Wrong(
+        f"the model {detector.model} takes words alone as prompts; for pictures take a YOLOE model,"
+        f" as {PICTURE_MODEL}",
+        subject=False,
+    )
+    if watch.pictures:
+        yield ("pictures",), wrong
+    for index, rival in enumerate(watch.not_):
+        if isinstance(rival, PicturePrompt):
+            yield ("not", index) if len(watch.not_) > 1 else ("not",), wrong
+
+
+def _wordless(watch: WatchSettings) -> Wrong | None:
+    """An error if the second look compares words, and the watch has none."""
+    if watch.look is None or not watch.look.by_words or watch.words:
+        return None
+    return Wrong(
+        "compares a picture with the words of the watch, which has pictures alone; write a prompt"
+        " too, or ask a language model: {ask: …, url: …, model: …}",
         subject=False,
     )
 

@@ -19,6 +19,7 @@ from streamwatch.config import (
     Put,
     Remove,
     SavedFile,
+    SavedPictures,
     Switch,
     keep_last_good,
     load,
@@ -85,6 +86,7 @@ class Reloading(Changing):
         self._path = followed.path
         self._text = followed.text
         self._file = SavedFile(followed.path)
+        self._pictures = SavedPictures(config.picture_patterns)
         self._on_outcome = on_outcome
         self._on_cut_off = on_cut_off
         self._cut_off = False
@@ -217,7 +219,10 @@ class Reloading(Changing):
             self.reload()
 
     def _look(self) -> None:
-        if self._file.saved(time.monotonic()) or self._asked_to_read:
+        now = time.monotonic()
+        saved = self._file.saved(now)
+        saved |= self._pictures.saved(self._running.picture_patterns, now)
+        if saved or self._asked_to_read:
             self._asked_to_read = False
             self.reload()
         if self._file.cut_off != self._cut_off:

@@ -165,6 +165,19 @@ def identify_encoder(settings: DetectorSettings) -> tuple[EncoderKind, str]:
     return choice.encoder_kind or _kind_of(found(choice.encoder[0])), " ".join(fingerprints)
 
 
+def identify_checkpoint(settings: DetectorSettings) -> str:
+    """A fingerprint of the checkpoint of `settings` that changes with it. Quick: reads no weights.
+    Raises DetectorError."""
+    piece = choose(settings).checkpoint
+    with _pull_hint_added(piece), _key_added(piece):
+        return default_store().fingerprint(piece.source)
+
+
+def find_checkpoint(settings: DetectorSettings) -> Path:
+    """The path of the checkpoint, verified. Raises DetectorError; never fetches."""
+    return found(choose(settings).checkpoint)
+
+
 def encoder_row(settings: DetectorSettings) -> str:
     """The row of `catalogue.ENCODERS` that describes the text encoder of `settings`.
 

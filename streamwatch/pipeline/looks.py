@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from streamwatch.config import Config, DetectorSettings, SecondLookSettings, mask_url
+from streamwatch.config import (
+    Config,
+    DetectorSettings,
+    SecondLookSettings,
+    mask_url,
+    texts_among,
+)
 from streamwatch.config.catalogue import ImageTower
 from streamwatch.errors import DetectorError, UnavailableSetting
 from streamwatch.learning.learnt import words_of
@@ -114,7 +120,8 @@ def with_words(
     for name, look in _looks(config):
         watch, looker = config.watches[name], lookers.of_watch[name]
         if isinstance(looker.by, TowerProcess):
-            words = contrast(watch.prompt, (*watch.not_, *look.against), vectors, looker.near)
+            against = (*texts_among(watch.not_), *look.against)
+            words = contrast(watch.words, against, vectors, looker.near)
             taught = partial(lessons.taught, name, words_of(watch, config.detector))
             look_by_words = ByWords(looker.by, words, look.at_least, taught, looker.same)
             by_watch[name] = looker.lane, look_by_words

@@ -20,7 +20,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-from streamwatch.config import Config, DetectorSettings
+from streamwatch.config import Config, DetectorSettings, texts_among
 from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import Detector
 from streamwatch.errors import StreamwatchError, first_line
@@ -510,7 +510,9 @@ class Pipeline:
         """What makes vectors with these settings, and the vectors known already."""
         current = self._current
         if not other_vectors(current.config.detector, settings):
-            return current.embeddings, current.vocabularies.vectors
+            # Of pictures the embeddings know best: those of a prompt may be others now.
+            known = current.vocabularies.vectors
+            return current.embeddings, {text: known[text] for text in texts_among(known)}
         following = self._next_embeddings
         if following is None or other_vectors(following[0], settings):
             following = self._next_embeddings = settings, Embeddings(settings)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from itertools import chain, combinations, product
 
-from streamwatch.config import Advice, Config, folded
+from streamwatch.config import Advice, Config, folded, texts_among
 from streamwatch.config.catalogue import EncoderKind
 from streamwatch.errors import DetectorError
 from streamwatch.models.provision import encoder_is_here, identify_encoder
@@ -129,7 +129,7 @@ def near_duplicates(
     for one, other in combinations(config.watches, 2):
         if not _overlap(config, one, other):
             continue
-        pairs = product(config.watches[one].prompt, config.watches[other].prompt)
+        pairs = product(config.watches[one].words, config.watches[other].words)
         for prompt, later in pairs:
             cosine = float(vectors[prompt] @ vectors[later])
             if cosine >= bound and folded(prompt) != folded(later):
@@ -143,7 +143,7 @@ def near_duplicates(
 def near_rivals(config: Config, vectors: Mapping[str, Vectors], bound: float) -> Iterator[Advice]:
     """Prompts in `not` that mean the same as a prompt of the watch."""
     for name, watch in config.watches.items():
-        for prompt, rival in product(watch.prompt, watch.not_):
+        for prompt, rival in product(watch.words, texts_among(watch.not_)):
             cosine = float(vectors[prompt] @ vectors[rival])
             if watch.enabled and cosine >= bound:
                 yield Advice(
@@ -161,7 +161,7 @@ def near_distractors(
     `vectors` has those of the distractors too. A prompt equal to one is taken as intended.
     """
     for name, watch in config.watches.items():
-        for prompt, other in product(watch.prompt, distractors):
+        for prompt, other in product(watch.words, distractors):
             cosine = float(vectors[prompt] @ vectors[other])
             if watch.enabled and cosine >= bound and folded(prompt) != folded(other):
                 yield Advice(

@@ -1,18 +1,19 @@
-"""Text vectors of prompts: from the cache on disk, or else from the text encoder."""
+"""Vectors of prompts: from the cache on disk, or else from the encoder of texts or of pictures."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from streamwatch.config import DetectorSettings, normalised
+from streamwatch.config import DetectorSettings, PicturePrompt, normalised, texts_among
 from streamwatch.models.provision import find_encoder, identify_encoder
 from streamwatch.paths import cache_dir
 from streamwatch.prompts.encoders.process import Encoded, EncoderFiles, EncoderProcess
+from streamwatch.prompts.picture_vectors import PictureVectors
 from streamwatch.prompts.vector_cache import VectorCache
 from streamwatch.records import Vectors
 
@@ -35,6 +36,7 @@ class Embeddings:
     def __init__(self, settings: DetectorSettings, folder: Path | None = None) -> None:
         self._settings = settings
         self._cache = VectorCache(folder or cache_dir() / "embeddings")
+        self._pictures = PictureVectors(settings, self._cache)
         self._process = EncoderProcess()
         self._encoding = threading.Lock()
         """Guards `_process`, which is for one thread at a time."""
@@ -43,19 +45,25 @@ class Embeddings:
 
     def unknown(self, prompts: Sequence[str]) -> tuple[str, ...]:
         """The prompts that are not cached. Raises DetectorError; never fetches."""
-        if not prompts:
-            return ()
+        words = texts_among(prompts)
+        pictures = self._pictures.unknown(_pictures_among(prompts))
+        if not words:
+            return pictures
         identity = identify_encoder(self._settings)
-        texts, keys = _texts_and_keys(prompts, self._settings.template, *identity)
+        texts, keys = _texts_and_keys(words, self._settings.template, *identity)
         known = self._known(keys)
-        return tuple(prompt for prompt in prompts if texts[prompt] not in known)
+        return *(prompt for prompt in words if texts[prompt] not in known), *pictures
 
     def vectors(self, prompts: Sequence[str]) -> dict[str, Vectors]:
         """The vector of each prompt, `(512,)`. Raises DetectorError; never fetches."""
-        return {prompt: encoded.vector for prompt, encoded in self.encoded(prompts).items()}
+        of_words = self.encoded(texts_among(prompts))
+        return {
+            **{prompt: encoded.vector for prompt, encoded in of_words.items()},
+            **self._pictures.vectors(_pictures_among(prompts)),
+        }
 
     def encoded(self, prompts: Sequence[str], template: str | None = None) -> dict[str, Encoded]:
-        """The vector and token counts of each prompt, in `template` or the settings' one.
+        """The vector and token counts of words, in `template` or the settings' one.
 
         Raises DetectorError; never fetches.
         """
@@ -92,6 +100,10 @@ class Embeddings:
         self._cache.keep(made)
         newest = [*self._made.items(), *made.items()][-MOST_IN_MEMORY:]
         self._made = dict(newest)
+
+
+def _pictures_among(prompts: Iterable[str]) -> tuple[PicturePrompt, ...]:
+    return tuple(prompt for prompt in prompts if isinstance(prompt, PicturePrompt))
 
 
 def other_vectors(old: DetectorSettings, new: DetectorSettings) -> bool:

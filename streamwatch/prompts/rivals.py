@@ -30,7 +30,7 @@ def rivals_of(
     return {
         name: tuple(
             dict.fromkeys(
-                (*watch.not_, *distractors_for(watch.prompt, vectors, built_in, spared_from_cosine))
+                (*watch.not_, *distractors_for(watch.words, vectors, built_in, spared_from_cosine))
             )
         )
         for name, watch in watches.items()

@@ -65,6 +65,7 @@ def info(
                 confidence=config.confidence_of(name),
                 suggested_confidence=suggestions.get(name),
                 by_camera={} if learning is None else learning.in_force(name),
+                pictures=watch.pictures,
             )
             for name, watch in config.watches.items()
             if watch.enabled

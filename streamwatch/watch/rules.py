@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from streamwatch.config import CameraSettings, WatchSettings, listing
+from streamwatch.config import CameraSettings, PicturePrompt, WatchSettings, listing
 from streamwatch.geometry import Box, Polygon, area, contains, distance, foot, iou
 from streamwatch.learning.learnt import NearMissKind
 from streamwatch.records import Detection, Track
@@ -89,12 +89,20 @@ class Zones:
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """The conditions of one watch on one camera. `areas` are least and greatest shares."""
+    """The conditions of one watch on one camera. `areas` are least and greatest shares; of its
+    prompts that are `pictures` another confidence may be needed."""
 
     confidence: float
     areas: tuple[float, float]
     wanted_zones: frozenset[str] | None
     zones: Zones
+    picture_confidence: float | None = None
+
+    def needed(self, prompt: str) -> float:
+        """How sure it must be of what this prompt has found."""
+        if self.picture_confidence is not None and isinstance(prompt, PicturePrompt):
+            return self.picture_confidence
+        return self.confidence
 
     def judge(
         self, found: Detection | Track, size: tuple[int, int], held: Collection[str] = ()
@@ -109,8 +117,9 @@ class Counting:
     def _reasons(
         self, found: Detection | Track, size: tuple[int, int], zones: Sequence[str]
     ) -> Iterator[Reason]:
-        if found.confidence < self.confidence:
-            yield Reason("below", below(found.confidence, self.confidence))
+        needed = self.needed(found.prompt)
+        if found.confidence < needed:
+            yield Reason("below", below(found.confidence, needed))
         width, height = size
         share = area(found.box) / (width * height)
         if share < self.areas[0]:
@@ -137,6 +146,7 @@ def counting(watch: WatchSettings, camera: CameraSettings, confidence: float) ->
         (watch.min_area, watch.max_area),
         None if watch.zones is None else frozenset(watch.zones),
         Zones(camera.zones, camera.ignore),
+        watch.picture_confidence,
     )
 
 

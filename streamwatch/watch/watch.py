@@ -164,7 +164,8 @@ class Watch:
         """Let things count from this confidence on."""
         conditions = self._conditions
         self._confidence = confidence
-        self.floor = rules.floor(confidence, conditions.model_floor)
+        least = min(confidence, self._settings.picture_confidence or confidence)
+        self.floor = rules.floor(least, conditions.model_floor)
         self._company.need(confidence)
         self._counting = rules.counting(self._settings, conditions.camera, confidence)
 
@@ -173,7 +174,8 @@ class Watch:
         return [
             (self._name, found)
             for found in detections
-            if found.prompt in self._prompts and found.confidence >= self._confidence
+            if found.prompt in self._prompts
+            and found.confidence >= self._counting.needed(found.prompt)
         ]
 
     def update(
@@ -269,7 +271,7 @@ class Watch:
 
     def _may_start(self, detection: Detection) -> bool:
         """Whether a detection of this frame may begin a track."""
-        sure = detection.confidence >= self._confidence
+        sure = detection.confidence >= self._counting.needed(detection.prompt)
         return sure and not rules.beaten(detection, self._rivals_seen)
 
     def rest_seconds(self, analysed_seconds: float) -> float:

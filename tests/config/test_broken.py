@@ -331,7 +331,7 @@ STRUCTURE = [
         watch("fps: 2"),
         [
             "4:3: watches.w.prompt: is missing; write what to find, as prompt: person",
-            "4:7: watches.w.fps: unknown key; allowed are prompt, name, enabled, not, with, without, near, cameras, zones, confidence, min_area, max_area, appear, dwell, leave, cooldown, active, second_look, snapshot, clip",
+            "4:7: watches.w.fps: unknown key; allowed are prompt, pictures, name, enabled, not, with, without, near, cameras, zones, confidence, picture_confidence, min_area, max_area, appear, dwell, leave, cooldown, active, second_look, snapshot, clip",
         ],
         id="no prompt",
     ),

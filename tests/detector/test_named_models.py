@@ -24,7 +24,6 @@ from streamwatch.detector.loading import load_detector
 from streamwatch.detector.protocol import View
 from streamwatch.errors import DetectorError
 from streamwatch.models.provision import choose
-from streamwatch.models.store import sha256_of
 from streamwatch.pixels import Pixels
 from streamwatch.prompts.embeddings import Embeddings
 from streamwatch.records import Image, Vocabulary
@@ -32,6 +31,7 @@ from tests.parts import TOYBOX, made_once
 from tests.parts.checkpoints import SMALL, clip_folder, pictures_of_blocks, world_checkpoint
 from tests.parts.letterboxed import letterbox
 from tests.parts.mobileclip import Tower, make_tokenizer, make_tower
+from tests.parts.models import record
 from tests.parts.yoloe import Peer, as_tensor, make_yoloe
 
 pytestmark = [pytest.mark.usefixtures("encoded_here"), pytest.mark.slow(seconds=60)]
@@ -61,12 +61,6 @@ def make_cache(cache: Path) -> None:
         patch.setenv("CACHE_DIRECTORY", str(cache))
         for name in ("yolov8s-worldv2", "yoloe-11s-seg", "yoloe-26s-seg"):
             Embeddings(DetectorSettings(model=name)).vectors([*PORCH, *YARD])
-
-
-def record(folder: Path) -> None:
-    """Write the checksums that a download would have written."""
-    sums = [f"{sha256_of(file)}  {file.name}\n" for file in folder.iterdir()]
-    (folder / "SHA256SUMS").write_text("".join(sums))
 
 
 @pytest.fixture(params=NAMED)

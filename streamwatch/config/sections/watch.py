@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
+    ConfigDict,
     Discriminator,
     Field,
     Tag,
     ValidationInfo,
+    WrapValidator,
     field_validator,
+    model_validator,
 )
 
 from streamwatch.config.sections.base import Settings, switch_or_settings
@@ -18,6 +22,12 @@ from streamwatch.config.sections.second_look import Mode, SecondLookSettings
 from streamwatch.config.values.hours import Times
 from streamwatch.config.values.numbers import Number, OneOf, Switch
 from streamwatch.config.values.phrases import folded
+from streamwatch.config.values.pictures import (
+    PicturePrompt,
+    Pictures,
+    WordsOrPictures,
+    texts_among,
+)
 from streamwatch.config.values.texts import Line, Names, Prompts
 from streamwatch.config.values.units import Duration, LastingDuration
 from streamwatch.config.wording import Wrong
@@ -35,15 +45,32 @@ class AppearSettings(Settings):
     """The time in which they must fall."""
 
 
+_LEFT_OUT = object()
+
+
+def _perhaps_left_out(value: object, validate: Callable[[object], tuple[str, ...]]) -> object:
+    return () if value is _LEFT_OUT else validate(value)
+
+
+def _words_or_pictures(schema: dict[str, Any]) -> None:
+    """One of them is required."""
+    schema["required"] = [key for key in schema.get("required", ()) if key != "prompt"]
+    schema["anyOf"] = [{"required": ["prompt"]}, {"required": ["pictures"]}]
+
+
 class WatchSettings(Settings):
-    prompt: Prompts
+    model_config = ConfigDict(json_schema_extra=_words_or_pictures)
+
+    prompt: Annotated[Prompts, WrapValidator(_perhaps_left_out)]
     """What to find, in words; or a list, any of which will do."""
+    pictures: Pictures = ()
+    """What to find, in pictures: files such as `cats/*.jpg`, or `{file, box: [x1, y1, x2, y2]}`."""
     name: Line | None = None
     """What people call it; the key where left out."""
     enabled: Switch = True
     """Whether it is watched for at all."""
-    not_: Prompts = Field((), alias="not")
-    """Prompts it must beat; never reported. What looks more like one of them does not count."""
+    not_: WordsOrPictures = Field((), alias="not")
+    """Prompts it must beat, or `{pictures: …}`; what looks more like one of them does not count."""
     with_: Prompts = Field((), alias="with")
     """Prompts of which one must be near; never reported."""
     without: Prompts = ()
@@ -65,6 +92,8 @@ class WatchSettings(Settings):
         | None
     ) = None
     """How sure it must be, or `auto`: learnt by camera; `detector.confidence` where left out."""
+    picture_confidence: Annotated[float, Number(above=0, at_most=1)] | None = None
+    """How sure it must be of what its pictures show; as of its words where left out."""
     min_area: Annotated[float, Number(at_least=0, at_most=1)] = 0.0
     """Smallest size, as a share of the frame."""
     max_area: Annotated[float, Number(at_least=0, at_most=1)] = 1.0
@@ -90,6 +119,32 @@ class WatchSettings(Settings):
     clip: Switch = False
     """Keep the video of each visit, with what went before and after: see `clips`."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _pictures_alone(cls, value: object) -> object:
+        if isinstance(value, dict) and value.get("pictures") and "prompt" not in value:
+            return {**value, "prompt": _LEFT_OUT}
+        return value
+
+    def named(self, name: str) -> WatchSettings:
+        """With its pictures among its prompts, as the prompts of the watch of this name."""
+        if not self.pictures and not any(isinstance(each, PicturePrompt) for each in self.not_):
+            return self
+        words = texts_among(self.prompt)
+        own = (PicturePrompt(name, self.pictures),) if self.pictures else ()
+        rivals = tuple(
+            PicturePrompt(f"{name}:not{number}", each.pictures)
+            if isinstance(each, PicturePrompt)
+            else each
+            for number, each in enumerate(self.not_, 1)
+        )
+        return self.model_copy(update={"prompt": (*words, *own), "not_": rivals})
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Its prompts that are words."""
+        return texts_among(self.prompt)
+
     @field_validator("not_")
     @classmethod
     def _no_own_prompt(cls, rivals: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
@@ -111,12 +166,12 @@ class WatchSettings(Settings):
 
     @property
     def prompts_by_key(self) -> dict[str, tuple[str, ...]]:
-        """All its prompts, below the key where they stand."""
+        """All its prompts that are words, below the key where they stand."""
         return {
-            "prompt": self.prompt,
+            "prompt": self.words,
             "with": self.with_,
             "without": self.without,
-            "not": self.not_,
+            "not": texts_among(self.not_),
         }
 
     @property

@@ -18,6 +18,8 @@ from streamwatch.config.values.phrases import folded, normalised
 from streamwatch.config.wording import Wrong
 
 NAME_PATTERN = "^[a-z0-9_-]{1,63}$"
+PICTURE_PREFIX = "picture:"
+"""What names of prompts that are pictures begin with, and no text does."""
 
 
 def text_of_value(value: object) -> str:
@@ -80,15 +82,17 @@ Name = Annotated[
 """A key of `cameras`, `watches` or `zones`."""
 
 
-def _prompt(value: object) -> str:
+def prompt_text(value: object) -> str:
     """The prompt as written, without outer spaces, since alerts show it; not normalised."""
     text = line(text_of_value(value).strip())
     if not normalised(text):
         raise Wrong("holds nothing that can be seen; write a text")
+    if text.casefold().startswith(PICTURE_PREFIX):
+        raise Wrong(f"begins with {PICTURE_PREFIX}, as only the names of pictures do")
     return text
 
 
-def _without_duplicates(prompts: tuple[str, ...]) -> tuple[str, ...]:
+def without_duplicates(prompts: tuple[str, ...]) -> tuple[str, ...]:
     if not prompts:
         raise Wrong("the list is empty; write at least one prompt", subject=False)
     if len({folded(prompt) for prompt in prompts}) < len(prompts):
@@ -105,7 +109,7 @@ def as_list(value: object) -> object:
 
 Prompt = Annotated[
     str,
-    BeforeValidator(_prompt),
+    BeforeValidator(prompt_text),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 200}),
 ]
 
@@ -118,7 +122,7 @@ def one_or_list(item: dict[str, Any]) -> dict[str, Any]:
 Prompts = Annotated[
     tuple[Prompt, ...],
     BeforeValidator(as_list),
-    AfterValidator(_without_duplicates),
+    AfterValidator(without_duplicates),
     WithJsonSchema(one_or_list({"type": "string", "minLength": 1, "maxLength": 200})),
 ]
 """A phrase or a list of them; always a tuple once loaded."""

@@ -107,7 +107,7 @@ def watches(config: Config, overview: Mapping[str, Any]) -> list[dict[str, Any]]
                 "name": name,
                 "title": watch.name or name,
                 "enabled": watch.enabled,
-                "prompts": list(watch.prompt),
+                "prompts": list(watch.words),
                 "not": list(watch.not_),
                 "confidence": watch.confidence,
                 "needed": config.confidence_of(name),

@@ -4,7 +4,7 @@
     python -m streamwatch.prompts.encoders.child DESCRIPTOR PARENT visual CHECKPOINT SIZE
 
 Started only by `process.py`, which has the other end of the socket DESCRIPTOR. A request is a JSON
-list of texts, or of pictures as `visual.Shown` has them; the response is the JSON
+list of texts, or of pictures as `Shown` has them; the response is the JSON
 `{"lengths": […], "longest": n}` followed by a message with the vectors (float32, `(texts, 512)`),
 or the JSON `{"error": "…"}`.
 """

@@ -6,9 +6,7 @@ box at an eighth of its size.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -20,29 +18,13 @@ from streamwatch import files
 from streamwatch.errors import DetectorError
 from streamwatch.geometry import Box
 from streamwatch.models.checkpoints import read_checkpoint
+from streamwatch.prompts.encoders.shown import Shown
 from streamwatch.records import TEXT_WIDTH, Image, Vectors
 
 STRIDE = 32
 """Of the network: its pictures' sides are multiples of it."""
 MOST_BYTES = 100_000_000
 """Of a picture's file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What a request names: a picture's file, and where in it the thing is, in pixels of the
-    upright picture; None for all of it."""
-
-    file: str
-    box: Box | None
-
-    def written(self) -> str:
-        return json.dumps([self.file, self.box])
-
-    @classmethod
-    def read(cls, written: str) -> Shown:
-        file, box = json.loads(written)
-        return cls(file, None if box is None else tuple(box))
 
 
 class VisualEncoder:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from streamwatch.config import PromptPicture
 from streamwatch.errors import Problem
 from streamwatch.learning.learnt import NearMiss
 from streamwatch.publisher.contract.topics import Topics
@@ -69,6 +70,8 @@ class WatchInfo:
     confidence: float
     suggested_confidence: float | None = None
     by_camera: Mapping[str, float] = field(default_factory=dict)
+    pictures: Sequence[PromptPicture] = ()
+    """Those of its prompt that is pictures."""
 
     def fields(self) -> dict[str, Any]:
         fields: dict[str, Any] = {
@@ -81,7 +84,14 @@ class WatchInfo:
             fields["suggested_confidence"] = self.suggested_confidence
         if self.by_camera:
             fields["confidence_by_camera"] = dict(self.by_camera)
+        if self.pictures:
+            fields["pictures"] = [_picture_fields(each) for each in self.pictures]
         return fields
+
+
+def _picture_fields(picture: PromptPicture) -> dict[str, Any]:
+    box = {} if picture.box is None else {"box": list(picture.box)}
+    return {"file": _text(picture.file), "sha256": picture.sha256, **box}
 
 
 @dataclass(frozen=True, slots=True)
