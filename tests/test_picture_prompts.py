@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from tests.parts import STREET_CLIP
 from tests.parts.daemon import PATIENCE_SECONDS, Daemon
@@ -65,7 +67,7 @@ def test_what_pictures_show_is_told_and_their_files_are_followed(
         "not": ["red car", {"pictures": "scene.jpg"}],
     }
     config = {
-        "mqtt": {"host": broker.host, "port": broker.port},
+        "mqtt": {"host": broker.host, "port": broker.port, "commands": True},
         "detector": {"model": MODEL, "device": "cpu", "backend": "torch", "image_size": SIZE},
         "cameras": {"street": {"url": "bundled:street", "loop": True, "fps": 2}},
         "watches": {"cat": watch, "dog": {"prompt": "dog", "confidence": 0.99}},
@@ -86,17 +88,61 @@ def test_what_pictures_show_is_told_and_their_files_are_followed(
             {"file": str(whole), "sha256": sha256(whole), "box": box},
         ]
 
+        learnt = answer(subscriber, {"id": event["id"], "name": "cat"})
+        assert learnt["id"] == event["id"]
+        assert learnt["result"]["changes"] == ["watch cat changed"]
+        path = Path(learnt["result"]["path"])
+        assert path.parent == tmp_path / "xdg-state" / "streamwatch" / "pictures"
+        assert path.stat().st_mode & 0o777 == 0o600
+        told = {"file": str(path), "sha256": sha256(path)}
+        subscriber.wait_for(lambda _: told in newest(subscriber)["pictures"], PATIENCE_SECONDS)
+        assert "pictures/" not in daemon.config.read_text(), "until the daemon ends"
+
+        box = [200, 120, 300, 220]
+        shown = {"camera": "street", "box": box, "name": "door", "persist": True, "id": 7}
+        result = answer(subscriber, shown)["result"]
+        assert result["changes"] == ["watch door added"]
+        written = yaml.safe_load(daemon.config.read_text())["watches"]["door"]["pictures"]
+        (picture,) = written
+        assert picture["file"] == result["path"]
+        crop = cv2.imread(picture["file"])
+        assert crop is not None
+        x1, y1, x2, y2 = picture["box"]
+        assert (x2 - x1, y2 - y1) == (100, 100)
+        assert (crop.shape[1] > x2 > x1 > 0, crop.shape[0] > y2 > y1 > 0) == (True, True)
+        for wrong, why in (
+            ({**shown, "box": [600, 0, 700, 100]}, "the box is empty, or not all in the frame"),
+            ({**shown, "box": [0, 0, 20, 20]}, "it must be at least 32 px wide and high"),
+            ({**shown, "camera": "none"}, "none is none of the cameras"),
+            ({"id": "01M8D3S91ETMMWGM13JKVKAH71", "name": "cat"}, "no picture of the alert"),
+            ({"id": "*", "name": "cat"}, "no picture of the alert * is kept"),
+        ):
+            refused = answer(subscriber, wrong)
+            assert not refused["ok"]
+            assert why in refused["message"]
+        assert len([*path.parent.iterdir()]) == 2, "what was refused is not kept"
+
         more = tmp_path / "cats" / "zz.png"
         cv2.imwrite(str(more), scene[200:300, 300:460])
         told = {"file": str(more), "sha256": sha256(more)}
         subscriber.wait_for(lambda _: told in newest(subscriber)["pictures"], PATIENCE_SECONDS)
-        assert len(newest(subscriber)["pictures"]) == 3
+        assert len(newest(subscriber)["pictures"]) == 4
         more.write_bytes(b"no picture")
         daemon.wait_for_log("watches.cat.pictures[0]: zz.png is no picture, or a broken one")
         assert daemon.terminate() == 0
     assert "Traceback" not in daemon.log
     errors = [m.json["message"] for m in subscriber.of("streamwatch/errors")]
     assert any("zz.png is no picture" in each for each in errors)
+
+
+def answer(subscriber: Subscriber, request: dict[str, Any]) -> dict[str, Any]:
+    """What comes of the command `learn`."""
+    topic = "streamwatch/result/learn"
+    before = len(subscriber.of(topic))
+    subscriber.publish("streamwatch/command/learn", json.dumps(request))
+    subscriber.wait_for(lambda _: len(subscriber.of(topic)) > before, PATIENCE_SECONDS)
+    found: dict[str, Any] = subscriber.of(topic)[-1].json
+    return found
 
 
 def newest(subscriber: Subscriber) -> dict[str, Any]:

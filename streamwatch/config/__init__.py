@@ -22,7 +22,7 @@ from streamwatch.config.last_good import keep_last_good, load_last_good
 from streamwatch.config.loading import find, load, located, text_of
 from streamwatch.config.pace_advice import too_slow
 from streamwatch.config.problems import first_mistake
-from streamwatch.config.saving import Hunk, Preview, persist, preview, written_watch
+from streamwatch.config.saving import Hunk, Preview, persist, preview, with_picture, written_watch
 from streamwatch.config.schema import schema
 from streamwatch.config.sections.camera import CameraSettings
 from streamwatch.config.sections.detector import DetectorSettings
@@ -127,6 +127,7 @@ __all__ = [
     "too_slow",
     "warnings",
     "with_credentials",
+    "with_picture",
     "with_short_login",
     "words",
     "written_watch",

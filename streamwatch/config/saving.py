@@ -17,7 +17,8 @@ from pathlib import Path
 
 from streamwatch import files
 from streamwatch.config.document import reading
-from streamwatch.config.document.edits import Edit, edited
+from streamwatch.config.document.edits import Amend, Edit, Put, edited
+from streamwatch.config.document.reading import Document
 from streamwatch.config.document.splicing import Unspliceable, spliced
 from streamwatch.config.loading import LARGEST, load, parse, text_of
 from streamwatch.errors import ConfigError, Problem
@@ -84,12 +85,30 @@ def _written(path: Path, edits: tuple[Edit, ...]) -> tuple[str, str]:
 
 def written_watch(path: Path, name: str) -> Mapping[str, object]:
     """A watch as it stands in the file, nothing expanded. Raises ConfigError."""
-    content = parse(path).content
-    watches = content.get("watches") if isinstance(content, dict) else None
-    entry = watches.get(name) if isinstance(watches, dict) else None
-    if not isinstance(entry, dict):
+    entry = _entry(parse(path), name)
+    if entry is None:
         raise _refusal(path, f"there is no watch {name}")
     return entry
+
+
+def with_picture(
+    path: Path, text: str, edits: Iterable[Edit], watch: str, picture: Mapping[str, object]
+) -> Edit:
+    """The edit that gives a watch one picture more, or adds a watch with that alone. Raises
+    ConfigError."""
+    entry = _entry(edited(parse(path, text), edits), watch)
+    if entry is None:
+        return Edit("watches", watch, Put({"pictures": [picture]}))
+    there = entry.get("pictures") or []
+    listed = there if isinstance(there, list) else [there]
+    return Edit("watches", watch, Amend({"pictures": [*listed, picture]}))
+
+
+def _entry(document: Document, watch: str) -> dict[str, object] | None:
+    content = document.content
+    watches = content.get("watches") if isinstance(content, dict) else None
+    entry = watches.get(watch) if isinstance(watches, dict) else None
+    return entry if isinstance(entry, dict) else None
 
 
 def _spliced(path: Path, before: str, edits: tuple[Edit, ...]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,6 +26,7 @@ from streamwatch.config import (
     load_last_good,
     located,
     text_of,
+    with_picture,
 )
 from streamwatch.config import persist as save
 from streamwatch.daemon.changing import Applied, Changing, Outcome, Then
@@ -158,6 +159,12 @@ class Reloading(Changing):
             return
         self._edits = [held for held in self._edits if not is_outdone(held, edit)]
         self.reload(then)
+
+    def show(self, watch: str, picture: Mapping[str, object], *, persist: bool, then: Then) -> None:
+        """Give a watch one picture more, as `edit` does; it is added if there is none. Raises
+        ConfigError."""
+        edit = with_picture(self._path, self._text, self._edits, watch, picture)
+        self.edit(edit, persist=persist, then=then)
 
     def _put(self, edit: Edit, noticed: float, then: Then) -> None:
         """Apply an edit on top of the file, as soon as its prompts are encoded."""

@@ -13,6 +13,7 @@ from streamwatch.config import Edit, Put, Remove, Switch
 from streamwatch.daemon.commands.parsing import (
     DetectRequest,
     EditRequest,
+    LearnRequest,
     Rejected,
     ReloadRequest,
     Request,
@@ -91,6 +92,16 @@ def read(verb: str, payload: bytes | str | dict[str, Any] = b"") -> Request | Re
         ),
         ("detect", {"camera": "a", "look": True}, DetectRequest(None, "a", None, True)),
         ("teach", {"id": "01M", "is": "wrong"}, TeachRequest("01M", "01M", None, None, False)),
+        (
+            "learn",
+            {"id": "01M", "name": "cat"},
+            LearnRequest("01M", "cat", "01M", None, None, False),
+        ),
+        (
+            "learn",
+            {"name": "cat", "camera": "porch", "box": [1, 2, 30.5, 40], "persist": True},
+            LearnRequest(None, "cat", None, "porch", (1.0, 2.0, 30.5, 40.0), True),
+        ),
         ("teach", {"id": "01M", "is": "right"}, TeachRequest("01M", "01M", None, None, True)),
         (
             "teach",
@@ -185,6 +196,27 @@ def test_valid_commands_become_requests(verb: str, payload: Any, request_: Reque
             "detect",
             {"id": "a", "camera": "porch", "prompts": ["a\nb"]},
             "a prompt holds a line break or another control character",
+        ),
+        ("learn", {"id": "a"}, "name is missing"),
+        (
+            "learn",
+            {"name": "cat"},
+            "id is missing; write that of an alert, or a camera and a box",
+        ),
+        (
+            "learn",
+            {"name": "cat", "camera": "porch"},
+            "box is missing; write a camera and a box, or the id of an alert",
+        ),
+        (
+            "learn",
+            {"name": "cat", "box": [1, 2, 3, 4]},
+            "camera is missing; write a camera and a box, or the id of an alert",
+        ),
+        (
+            "learn",
+            {"name": "cat", "camera": "porch", "box": [1, 2, 3, True]},
+            "box must be [x1, y1, x2, y2], in pixels of the camera's frames",
         ),
         ("teach", {"id": "a"}, 'is must be "wrong" or "right"'),
         ("teach", {"id": "a", "is": "Wrong"}, 'is must be "wrong" or "right"'),

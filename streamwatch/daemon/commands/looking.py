@@ -9,15 +9,17 @@ from concurrent.futures import CancelledError, Future
 from functools import partial
 from typing import Any, TypeVar
 
-from streamwatch.config import Config
-from streamwatch.daemon.changing import Changing
+from streamwatch.config import Config, config_hash, snapshot_folder
+from streamwatch.daemon.changing import Changing, Outcome
 from streamwatch.daemon.commands.answering import ANYBODY, Asked
 from streamwatch.daemon.commands.parsing import (
     CameraRequest,
     DetectRequest,
+    LearnRequest,
     SnapshotRequest,
     TeachRequest,
 )
+from streamwatch.daemon.commands.pictures import PICTURE_QUALITY, crop_of, kept_picture
 from streamwatch.daemon.commands.places import (
     MOST_ENCODED,
     MOST_LOOKED_AT,
@@ -26,13 +28,16 @@ from streamwatch.daemon.commands.places import (
     Places,
 )
 from streamwatch.daemon.frames import FRAME_SECONDS, GONE, none_came
+from streamwatch.daemon.reloading import Reloading
 from streamwatch.errors import StreamwatchError
+from streamwatch.geometry import Box
 from streamwatch.learning.learning import Learning, Lesson
+from streamwatch.pictures.drawing import cut_out, jpeg
 from streamwatch.pipeline.analysis import Answer
 from streamwatch.pipeline.pipeline import Pipeline
 from streamwatch.prompts.vocabulary import padding, prompts_of, vocabulary
 from streamwatch.publisher import areas_of, render_all, timestamp
-from streamwatch.records import Detection, Finding, Vectors, Vocabulary
+from streamwatch.records import Detection, Finding, MarkedPicture, Vectors, Vocabulary
 from streamwatch.second_look.kinds import all_rivals
 
 _Result = TypeVar("_Result")
@@ -43,6 +48,7 @@ class Looking:
 
     def __init__(self, changing: Changing, pipeline: Pipeline, learning: Learning) -> None:
         self._changing = changing
+        self._reloading = changing if isinstance(changing, Reloading) else None
         self._pipeline = pipeline
         self._learning = learning
         self._encodings = Places(MOST_ENCODED, of_one=MOST_ENCODED)
@@ -58,6 +64,8 @@ class Looking:
                 self._snapshot(request, asked)
             case TeachRequest():
                 self._teach(request, asked)
+            case LearnRequest():
+                self._learn(request, asked)
 
     def _teach(self, request: TeachRequest, asked: Asked) -> None:
         which: str | tuple[str, str]
@@ -86,6 +94,50 @@ class Looking:
             self._changing.do(partial(tell, lesson))
 
         self._learning.teach(which, right=request.right, then=take)
+
+    def _learn(self, request: LearnRequest, asked: Asked) -> None:
+        """Keep a picture of the thing, and give it to the watch."""
+        if self._reloading is None:
+            raise StreamwatchError("learn is not for a worker of a fleet")
+        if request.visit is not None:
+            crop = crop_of(snapshot_folder(self._config.snapshots), request.visit)
+            self._show(request, asked, crop, None)
+            return
+        camera, box = request.camera, request.box
+        assert camera is not None
+        assert box is not None
+
+        def take(seen: Answer) -> None:
+            width, height = seen.frame.size
+            if not (0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height):
+                raise StreamwatchError(
+                    f"the box is empty, or not all in the frame, which is {width}x{height}"
+                )
+            cut = cut_out(MarkedPicture(seen.frame.picture, box, ""))
+            self._show(request, asked, jpeg(cut.picture.bgr(), PICTURE_QUALITY), cut.box)
+
+        self._look(camera, None, asked, take)
+
+    def _show(self, request: LearnRequest, asked: Asked, crop: bytes, box: Box | None) -> None:
+        assert self._reloading is not None
+        file = kept_picture(request.watch, crop)
+        picture: dict[str, object] = {"file": str(file)}
+        if box is not None:
+            picture["box"] = [round(edge, 1) for edge in box]
+
+        def tell(outcome: Outcome) -> None:
+            if outcome.error is not None:
+                file.unlink(missing_ok=True)
+                asked.refuse(str(outcome.error))
+                return
+            told = {"watch": request.watch, "path": str(file), "changes": list(outcome.changes)}
+            asked.answer({**told, "config_hash": config_hash(self._config)})
+
+        try:
+            self._reloading.show(request.watch, picture, persist=request.persist, then=tell)
+        except StreamwatchError:
+            file.unlink(missing_ok=True)
+            raise
 
     def _detect(self, request: DetectRequest, asked: Asked) -> None:
         prompts = request.prompts

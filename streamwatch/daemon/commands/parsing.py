@@ -24,6 +24,7 @@ from streamwatch.config import (
     listing,
     printable,
 )
+from streamwatch.geometry import Box
 from streamwatch.publisher import Command
 
 LONGEST_ID = 200
@@ -85,7 +86,22 @@ class TeachRequest:
     right: bool
 
 
-CameraRequest = SnapshotRequest | DetectRequest | TeachRequest
+@dataclass(frozen=True, slots=True)
+class LearnRequest:
+    """Make a picture prompt of what is in a box of a camera's next frame, or was in an alert.
+
+    Either `visit` names the alert, or there are `camera` and `box`, in pixels of its frames.
+    """
+
+    id: Id
+    watch: str
+    visit: str | None
+    camera: str | None
+    box: Box | None
+    persist: bool
+
+
+CameraRequest = SnapshotRequest | DetectRequest | TeachRequest | LearnRequest
 """What concerns the cameras of one pipeline."""
 Request = EditRequest | ReloadRequest | CameraRequest
 
@@ -240,6 +256,21 @@ class _Fields:
             raise _Rejection('is must be "wrong" or "right"')
         return value == "right"
 
+    @property
+    def box(self) -> Box | None:
+        value = self.fields.get("box")
+        if value is None:
+            return None
+        if (
+            not isinstance(value, list)
+            or len(value) != 4
+            or not all(isinstance(x, int | float) and not isinstance(x, bool) for x in value)
+            or not all(map(math.isfinite, value))
+        ):
+            raise _Rejection("box must be [x1, y1, x2, y2], in pixels of the camera's frames")
+        x1, y1, x2, y2 = map(float, value)
+        return x1, y1, x2, y2
+
     def text(self, key: str) -> str:
         return _line(self.fields[key], key)
 
@@ -321,6 +352,19 @@ def _teach(fields: _Fields) -> TeachRequest:
     return TeachRequest(fields.id, fields.text("id"), None, None, right)
 
 
+def _learn(fields: _Fields) -> LearnRequest:
+    """Without a camera the id is the alert's, as with `teach`."""
+    name, box, camera = fields.text("name"), fields.box, fields.optional_text("camera")
+    if (camera is None) != (box is None):
+        missing = "camera" if camera is None else "box"
+        raise _Rejection(f"{missing} is missing; write a camera and a box, or the id of an alert")
+    if camera is not None:
+        return LearnRequest(fields.id, name, None, camera, box, fields.persist)
+    if fields.id is None:
+        raise _Rejection("id is missing; write that of an alert, or a camera and a box")
+    return LearnRequest(fields.id, name, fields.text("id"), None, None, fields.persist)
+
+
 _VERBS = {
     "watch/set": _put(new=False),
     "watch/add": _put(new=True),
@@ -335,4 +379,5 @@ _VERBS = {
     "snapshot": _Verb(_snapshot, ("camera",), ("watch",)),
     "detect": _Verb(_detect, ("camera",), ("prompts", "look")),
     "teach": _Verb(_teach, optional=("is", "camera", "watch")),
+    "learn": _Verb(_learn, ("name",), ("camera", "box", "persist")),
 }
