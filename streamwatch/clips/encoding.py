@@ -22,6 +22,7 @@ from av.video.frame import PictureType
 from streamwatch.clips.ring import Ring
 from streamwatch.errors import SourceError
 from streamwatch.geometry import Polygon
+from streamwatch.logs import Seldom
 from streamwatch.source.copies import CopiedPacket, Copies, streams_of_key_frame
 from streamwatch.source.mask import Mask
 from streamwatch.source.protocol import Decoded, Source
@@ -60,6 +61,7 @@ class Film:
         self._taken_at = 0.0
         self._encoder: _Encoder | None = None
         self._copies: Copies | None = None
+        self._say_defect = Seldom(log, logging.ERROR)
 
     def take(self, decoded: Decoded) -> bool:
         """Whether it is to be encoded."""
@@ -76,8 +78,9 @@ class Film:
             decoded = self._waiting.popleft()
             try:
                 self._encode(decoded)
-            except (SourceError, av.error.FFmpegError, ValueError) as error:
-                log.debug("a picture can't be encoded: %s", error)
+            except Exception as error:
+                if not isinstance(error, (SourceError, av.error.FFmpegError, ValueError)):
+                    self._say_defect("a picture can't be encoded: %r", error)
                 self.close()
         if not self.ring.wanted:
             self.close()

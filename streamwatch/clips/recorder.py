@@ -84,8 +84,8 @@ class Recorder:
         """By camera whose clips are wanted, how many of its last seconds must be there."""
         self._lock = threading.Lock()
         """Held while feeds or recordings are added, chosen or removed."""
-        self._paths: dict[str, Path] = {}
-        """By the id of each open visit with a clip, its file."""
+        self._paths: dict[str, tuple[str, Path]] = {}
+        """By the id of each open visit with a clip, its camera and its file."""
         self._recordings: dict[str, Recording] = {}
         self._refused: dict[str, str] = {}
         """By camera whose clips are wanted, why it can't be copied."""
@@ -142,6 +142,9 @@ class Recorder:
             }
             for camera in {*self._reaches, *self._feeds}:
                 self._choose(camera)
+            # A visit on a camera that another daemon has now does not end here.
+            there = self._paths.items()
+            self._paths = {id: held for id, held in there if held[0] in config.cameras}
 
     def _choose(self, camera: str) -> None:
         """Keep of a camera what its clips are made of now; with the lock held."""
@@ -162,7 +165,7 @@ class Recorder:
         if event.type == "new":
             self._begin(event)
         with self._lock:
-            path = self._paths.get(event.id)
+            _, path = self._paths.get(event.id, ("", None))
             if event.type == "end":
                 self._paths.pop(event.id, None)
                 recording = self._recordings.get(event.id)
@@ -186,7 +189,7 @@ class Recorder:
             recording = Recording(event, path, feed.chosen or feed.copied, settings, self._owner)
             self._recordings[event.id] = recording
             if recording.has_video:
-                self._paths[event.id] = path
+                self._paths[event.id] = event.camera, path
 
     def _feed(self, camera: str) -> _Feed:
         """With the lock held."""
@@ -248,8 +251,9 @@ class Recorder:
     def _step(self, recording: Recording, step: Callable[[float], Clip | None]) -> None:
         try:
             clip = step(self._seconds())
-        except FAILURES as error:
-            log.debug("the clip %s can't be made", recording.path, exc_info=True)
+        except Exception as error:
+            if not isinstance(error, FAILURES):  # a defect: it costs this clip, and no other
+                log.exception("the clip %s can't be made", recording.path)
             recording.discard()
             clip = failed(recording.event, error)
             self._trouble.failed(error)
