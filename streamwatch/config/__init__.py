@@ -52,7 +52,12 @@ from streamwatch.config.values.addresses import (
 )
 from streamwatch.config.values.hours import Hours
 from streamwatch.config.values.phrases import folded, normalised, words
-from streamwatch.config.values.pictures import PicturePrompt, PromptPicture, texts_among
+from streamwatch.config.values.pictures import (
+    PicturePrompt,
+    PromptPicture,
+    holds_pictures,
+    texts_among,
+)
 from streamwatch.config.values.templates import filled
 from streamwatch.config.values.texts import NAME_PATTERN, line
 from streamwatch.config.wording import Wrong, did_you_mean, listing
@@ -100,6 +105,7 @@ __all__ = [
     "find",
     "first_mistake",
     "folded",
+    "holds_pictures",
     "host_and_port",
     "is_certified",
     "is_encrypted",

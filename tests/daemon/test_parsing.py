@@ -197,6 +197,19 @@ def test_valid_commands_become_requests(verb: str, payload: Any, request_: Reque
             {"id": "a", "camera": "porch", "prompts": ["a\nb"]},
             "a prompt holds a line break or another control character",
         ),
+        *(
+            (
+                verb,
+                {"name": "bag", "watch": watch},
+                "a command names no files of pictures; learn makes such prompts",
+            )
+            for verb in ("watch/set", "watch/add")
+            for watch in (
+                {"pictures": ["/etc/passwd"]},
+                {"prompt": "bag", "not": {"pictures": "/a.png"}},
+                {"prompt": "bag", "not": ["box", {"pictures": ["/a.png"]}]},
+            )
+        ),
         ("learn", {"id": "a"}, "name is missing"),
         (
             "learn",

@@ -156,6 +156,13 @@ def together(found: Iterable[tuple[PromptPicture, ...]]) -> tuple[PromptPicture,
     return pictures
 
 
+def holds_pictures(rivals: object) -> bool:
+    """Whether what is written for `not` holds anything but texts."""
+    return isinstance(rivals, dict) or (
+        isinstance(rivals, (list, tuple)) and any(isinstance(each, dict) for each in rivals)
+    )
+
+
 def texts_among(prompts: Iterable[str]) -> tuple[str, ...]:
     """Those of the prompts that are words."""
     return tuple(prompt for prompt in prompts if not isinstance(prompt, PicturePrompt))

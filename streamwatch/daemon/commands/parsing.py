@@ -20,6 +20,7 @@ from streamwatch.config import (
     Switch,
     Wrong,
     did_you_mean,
+    holds_pictures,
     line,
     listing,
     printable,
@@ -236,6 +237,9 @@ class _Fields:
         value = self.fields["watch"]
         if not isinstance(value, dict):
             raise _Rejection('watch must be a JSON object, as {"prompt": "red car"}')
+        if "pictures" in value or holds_pictures(value.get("not")):
+            # Answers would tell which files there are, and P/info what is in them.
+            raise _Rejection("a command names no files of pictures; learn makes such prompts")
         return value
 
     @property

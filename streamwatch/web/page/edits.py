@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
-from streamwatch.config import Amend, Edit, Put, Remove, Section, did_you_mean
+from streamwatch.config import Amend, Edit, Put, Remove, Section, did_you_mean, holds_pictures
 from streamwatch.errors import StreamwatchError
 
 ALLOWED: Mapping[str, frozenset[str]] = {
@@ -49,6 +49,8 @@ def parsed(body: bytes) -> tuple[Edit, str]:
         if key not in ALLOWED[of]:
             hint = did_you_mean(str(key), ALLOWED[of])
             raise StreamwatchError(f"{key} is changed in the file alone{hint}")
+    if of == "watches" and holds_pictures(values.get("not")):
+        raise StreamwatchError("files of pictures are named in the file alone")
     if changes == ["add"]:
         return Edit(of, name, Put(values, new=True)), seen
     return Edit(of, name, Amend(values)), seen

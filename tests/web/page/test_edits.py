@@ -53,6 +53,18 @@ def test_each_form_gives_its_edit(
     assert found == (Edit(section, name, change), "0123abcd")
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"set": {"not": {"pictures": "/a.png"}}},
+        {"set": {"not": ["cat", {"pictures": ["/a.png"]}]}},
+        {"add": {"prompt": "dog", "not": [{"pictures": ["/a.png"]}]}},
+    ],
+)
+def test_files_of_pictures_are_refused(asked: dict[str, Any]) -> None:
+    assert refusal(watch(**asked)) == "files of pictures are named in the file alone"
+
+
 def test_the_fingerprint_may_be_left_out() -> None:
     assert parsed(watch(remove=True)) == (Edit("watches", "dog", Remove()), "")
 
