@@ -1,6 +1,6 @@
 """What picture prompts find, with a YOLOE that is trained on drawn things for some minutes.
 
-    python -m benchmarks.picture_prompts [--minutes 10] [--scenes 60] [--keep FILE]
+    python -m benchmarks.picture_prompts [--minutes 10] [--scenes 40] [--keep FILE]
 
 YOLOE's own weights can't be had everywhere, so a small one (`yoloe-v8n`) begins with toybox's
 weights and learns to find, in one drawn picture, what boxes in others show. Then streamwatch makes
@@ -290,7 +290,7 @@ def _best(confidences: list[tuple[float, bool]], things: int) -> Score:
 def main() -> int:
     parser = argparse.ArgumentParser(description="What picture prompts find.")
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--scenes", type=int, default=60)
+    parser.add_argument("--scenes", type=int, default=40)
     parser.add_argument("--keep", type=Path)
     wanted = parser.parse_args()
     console = Console()

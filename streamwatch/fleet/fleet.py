@@ -18,7 +18,7 @@ from streamwatch import logs
 from streamwatch.config import Config
 from streamwatch.daemon.changing import Applied, Outcome, differences
 from streamwatch.daemon.commands.answering import Answered, Asked, Commands
-from streamwatch.daemon.commands.parsing import CameraRequest, TeachRequest
+from streamwatch.daemon.commands.parsing import CameraRequest, LearnRequest, TeachRequest
 from streamwatch.daemon.commands.places import MOST_LOOKS, Places
 from streamwatch.daemon.instance import instance_id
 from streamwatch.daemon.problems import Problems
@@ -256,6 +256,8 @@ class Fleet:
 
     def _pass_on(self, request: CameraRequest, asked: Asked) -> None:
         """Have the worker of a camera carry out a command."""
+        if isinstance(request, LearnRequest):
+            raise StreamwatchError("learn is not for a fleet: its picture would be on one machine")
         if isinstance(request, TeachRequest) and request.visit is not None:
             camera = self._ledger.camera_of(request.visit)
             if camera is None:

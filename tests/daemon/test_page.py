@@ -135,6 +135,7 @@ def test_watches_have_the_sum_of_what_their_cameras_have_seen() -> None:
     assert (car["suggested"], car["needed"], car["cameras"]) == (0.4, 0.3, ["porch"])
     assert dog["seen"] == {"visits": [], "weak": []}
     assert not dog["enabled"]
+    assert dog["pictures"] == []
 
 
 VISIT = Visit(

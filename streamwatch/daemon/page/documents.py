@@ -108,6 +108,7 @@ def watches(config: Config, overview: Mapping[str, Any]) -> list[dict[str, Any]]
                 "title": watch.name or name,
                 "enabled": watch.enabled,
                 "prompts": list(watch.words),
+                "pictures": [picture.file.name for picture in watch.pictures],
                 "not": list(watch.not_),
                 "confidence": watch.confidence,
                 "needed": config.confidence_of(name),
