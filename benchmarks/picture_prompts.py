@@ -185,7 +185,8 @@ def loss_of(
     head.nc = KINDS_AT_ONCE
     found = head([*features, prompts])
     loss, _ = v8DetectionLoss(model)(found, truth)
-    return loss.sum() / len(pixels)
+    mean: torch.Tensor = loss.sum() / len(pixels)
+    return mean
 
 
 def train(minutes: float, console: Console) -> Any:
