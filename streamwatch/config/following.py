@@ -40,7 +40,12 @@ class SavedFile:
         self._path = path
         self._reported = self._seen = self._stat()
         self._since = float("-inf")
+        self._again = False
         self._had_a_name = self._has_a_name()
+
+    def look_again(self) -> None:
+        """Count the file as saved, once it is complete."""
+        self._again = True
 
     @property
     def cut_off(self) -> bool:
@@ -56,12 +61,12 @@ class SavedFile:
         stat = self._stat()
         if stat != self._seen:
             self._seen, self._since = stat, seconds
-        if stat == self._reported:
+        if stat == self._reported and not self._again:
             return False
         empty = stat is None or stat.size == 0
         if seconds - self._since < (EMPTY_STILL_SECONDS if empty else STILL_SECONDS):
             return False
-        self._reported = stat
+        self._reported, self._again = stat, False
         self._had_a_name = self._had_a_name or self._has_a_name()
         return True
 

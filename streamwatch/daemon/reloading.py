@@ -222,8 +222,8 @@ class Reloading(Changing):
             raise located(error, self._path, text) from error
 
     def _begin(self) -> None:
-        if self._differs():  # it was saved while the daemon was starting
-            self.reload()
+        if self._differs():  # it was saved while the daemon was starting, or is being saved now
+            self._file.look_again()
 
     def _look(self) -> None:
         now = time.monotonic()

@@ -61,6 +61,22 @@ def test_an_empty_file_may_be_about_to_be_written(file: Path) -> None:
     assert following.saved(EMPTY_STILL_SECONDS)
 
 
+def test_what_is_looked_at_again_counts_as_saved_once_it_is_complete(file: Path) -> None:
+    """Of a file that was saved before it was followed, or is being written now."""
+    following = SavedFile(file)
+    assert not following.saved(1.0)
+    following.look_again()
+    assert following.saved(1.1)
+    assert not following.saved(1.2)
+    file.write_text("")
+    following.look_again()
+    assert not following.saved(2.0)
+    file.write_text("all of it")
+    assert not following.saved(2.05)
+    assert following.saved(2.05 + STILL_SECONDS)
+    assert not following.saved(9.0)
+
+
 def test_a_file_that_is_gone_is_not_cut_off(file: Path) -> None:
     following = SavedFile(file)
     file.unlink()
