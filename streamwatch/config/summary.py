@@ -72,7 +72,7 @@ def _pace(camera: CameraSettings) -> str:
 
 def _watch_line(config: Config, name: str) -> str:
     watch = config.watches[name]
-    prompts = listing([f'"{prompt}"' for prompt in watch.prompt])
+    prompts = listing([*(f'"{prompt}"' for prompt in watch.words), *_pictures(watch)])
     zones = f" in {listing(watch.zones)}" if watch.zones else ""
     company = "".join(
         f" {word} {listing(wanted)} within {watch.near:g}"
@@ -84,7 +84,17 @@ def _watch_line(config: Config, name: str) -> str:
     learnt = "learnt, starting at " if watch.confidence == "auto" else ""
     confidence = f"{learnt}{config.confidence_of(name):g}"
     look = _second_look(watch)
-    return f"{prompts}{zones}{company}{dwell}{active}, confidence {confidence}{look}"
+    clip = ", with clips" if watch.clip else ""
+    return f"{prompts}{zones}{company}{dwell}{active}, confidence {confidence}{look}{clip}"
+
+
+def _pictures(watch: WatchSettings) -> list[str]:
+    if not watch.pictures:
+        return []
+    count = f"{len(watch.pictures)} picture{'s' if len(watch.pictures) > 1 else ''}"
+    sure = watch.picture_confidence
+    return [f"what {count} show{'' if len(watch.pictures) > 1 else 's'}"
+            + ("" if sure is None else f" ({sure:g})")]  # fmt: skip
 
 
 def _second_look(watch: WatchSettings) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from streamwatch.config import Config, PicturePrompt, PromptPicture, load
+from streamwatch.config import Config, PicturePrompt, PromptPicture, describe, load
 from streamwatch.config.following import PICTURE_SECONDS, STILL_SECONDS, SavedPictures
 from streamwatch.errors import ConfigError
 
@@ -167,6 +167,13 @@ def test_a_second_look_by_words_needs_words(folder: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read(folder, "{pictures: one.png, second_look: require}")
     assert [each.path for each in caught.value.problems] == ["watches.w.second_look"] * 2
+
+
+def test_the_summary_tells_of_pictures_and_clips(folder: Path) -> None:
+    config = read(folder, "{prompt: cat, pictures: [one.png, two.jpg], picture_confidence: 0.6}")
+    assert 'watch w  "cat" or what 2 pictures show (0.6), confidence 0.1' in str(describe(config))
+    config = read(folder, "{pictures: one.png, clip: true}")
+    assert "watch w  what 1 picture shows, confidence 0.1, with clips" in str(describe(config))
 
 
 def test_saved_pictures_are_noticed(folder: Path) -> None:
