@@ -143,7 +143,8 @@ def applied(path: Path, settings: Config, watch: str, found: Mapping[str, Any]) 
         was = settings.confidence_of(watch)
         said.append(f"{path}: watches.{watch}.confidence is {better.confidence:g} now, was {was:g}")
     if better.not_:
-        entry["not"] = [*settings.watches[watch].not_, *better.not_]
+        there = entry.get("not") or []
+        entry["not"] = [*(there if isinstance(there, list) else [there]), *better.not_]
         said.append(f"{path}: watches.{watch}.not has {listing(better.not_, 'and')} now too")
     persist(path, [Edit("watches", watch, Put(entry))])
     return said
