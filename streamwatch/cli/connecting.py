@@ -14,7 +14,7 @@ from streamwatch.config import Config, config_hash
 from streamwatch.errors import StreamwatchError
 from streamwatch.paths import status_sockets
 from streamwatch.publisher import try_broker
-from streamwatch.source import Found, Trial, unfit_codec
+from streamwatch.source import Found, Trial, no_clips, unfit_codec
 from streamwatch.status.socket import ask
 
 
@@ -79,7 +79,7 @@ def _without_clips(config: Config, camera: str, found: Found) -> str | None:
     """Why the clips that are asked for can't be made, if they can't."""
     asked = any(watch.clip for watch in config.watches_of(camera).values())
     unfit = unfit_codec(found.codec) if asked and not config.clips.encode else None
-    return unfit and f"clips can't be made: {unfit}; write clips.encode: true to encode it"
+    return unfit and no_clips(unfit)
 
 
 def _told(config: Config, running: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:

@@ -131,7 +131,7 @@ def applied(path: Path, settings: Config, watch: str, found: Mapping[str, Any]) 
 
     The daemon takes it from there, as any edit. Raises StreamwatchError.
     """
-    from streamwatch.config import Edit, Put, listing, persist, written_watch
+    from streamwatch.config import Edit, Put, as_list, listing, persist, written_watch
 
     better = suggested_for(watch, found)
     if better == Suggested(None, ()):
@@ -143,8 +143,7 @@ def applied(path: Path, settings: Config, watch: str, found: Mapping[str, Any]) 
         was = settings.confidence_of(watch)
         said.append(f"{path}: watches.{watch}.confidence is {better.confidence:g} now, was {was:g}")
     if better.not_:
-        there = entry.get("not") or []
-        entry["not"] = [*(there if isinstance(there, list) else [there]), *better.not_]
+        entry["not"] = [*as_list(entry.get("not") or ()), *better.not_]
         said.append(f"{path}: watches.{watch}.not has {listing(better.not_, 'and')} now too")
     persist(path, [Edit("watches", watch, Put(entry))])
     return said

@@ -6,15 +6,16 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
+from streamwatch.history.visits import Visit
 from streamwatch.pictures.keeping import NAME, KeptFolder, named
 from streamwatch.records import Event
 
 _OURS = re.compile(rf"{NAME}\.(mp4|jpg|mp4\.part)|\.{NAME}\.(mp4\.ordered|jpg\.part)")
 
 
-def clip_name(event: Event) -> str:
-    """The name of the clip of `event`'s visit."""
-    return named(event.started_at, event.camera, event.watch, event.id, ".mp4")
+def clip_name(visit: Event | Visit) -> str:
+    """The name of the clip of a visit, by any of its events or as it is kept."""
+    return named(visit.started_at, visit.camera, visit.watch, visit.id, ".mp4")
 
 
 def poster_of(clip: Path) -> Path:

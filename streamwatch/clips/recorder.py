@@ -25,7 +25,6 @@ from streamwatch.pictures.keeping import Cleaning, Trouble
 from streamwatch.records import Clip, Event
 from streamwatch.source import MakeSource, Source, source_for
 from streamwatch.source.clock import Clock
-from streamwatch.source.copies import Tap
 
 log = logging.getLogger(__name__)
 
@@ -112,22 +111,14 @@ class Recorder:
 
     def source_of(self, camera: str) -> MakeSource:
         """What reads a camera, so that its clips can be made."""
-        film = self._film(camera)
-        tap = self.tap(camera)
+        with self._lock:
+            feed = self._feed(camera)
 
         def make(settings: CameraSettings, clock: Clock) -> Source:
-            return Filmed(source_for(settings, clock, tap), film, self._encoding)
+            source = source_for(settings, clock, feed.copied)
+            return Filmed(source, feed.film, self._encoding)
 
         return make
-
-    def tap(self, camera: str) -> Tap:
-        """Takes copies of a camera's packets."""
-        with self._lock:
-            return self._feed(camera).copied
-
-    def _film(self, camera: str) -> Film:
-        with self._lock:
-            return self._feed(camera).film
 
     def change(self, config: Config) -> None:
         """Continue with another configuration."""

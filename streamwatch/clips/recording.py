@@ -50,10 +50,11 @@ class Recording:
         self.event = event
         self.path = path
         self._ring = ring
-        self._since = begins_at(event, settings).timestamp()
+        since = begins_at(event, settings)
+        self._since = since.timestamp()
         self._latest = self._since + settings.longest.total_seconds()
         self._after = settings.after.total_seconds()
-        self._cursor: Cursor | None = ring.read_from(begins_at(event, settings), event.captured_at)
+        self._cursor: Cursor | None = ring.read_from(since, event.captured_at)
         self._file: ClipFile | None = None
         self._last_pts: int | None = None
         """The latest of its pictures."""
@@ -135,11 +136,7 @@ class Recording:
     def _write(self, packet: CopiedPacket) -> None:
         assert self._cursor is not None
         if self._file is None:
-            self._file = ClipFile(
-                self.path,
-                self._cursor.run,
-                self._about,
-            )
+            self._file = ClipFile(self.path, self._cursor.run, self._about)
         self._file.write(packet)
         if not packet.is_audio and packet.pts > (self._last_pts or packet.pts - 1):
             self._last_pts = packet.pts

@@ -53,17 +53,19 @@ from streamwatch.config.values.addresses import (
 from streamwatch.config.values.hours import Hours
 from streamwatch.config.values.phrases import folded, normalised, words
 from streamwatch.config.values.pictures import (
+    MOST_PICTURE_BYTES,
     PicturePrompt,
     PromptPicture,
     holds_pictures,
     texts_among,
 )
 from streamwatch.config.values.templates import filled
-from streamwatch.config.values.texts import NAME_PATTERN, line
+from streamwatch.config.values.texts import NAME_PATTERN, as_list, line
 from streamwatch.config.wording import Wrong, did_you_mean, listing
 from streamwatch.masking import mask_secrets_in, mask_url
 
 __all__ = [
+    "MOST_PICTURE_BYTES",
     "NAME_PATTERN",
     "POLL_SECONDS",
     "TLS_PORT",
@@ -96,6 +98,7 @@ __all__ = [
     "Switch",
     "WatchSettings",
     "Wrong",
+    "as_list",
     "bracketed",
     "clip_folder",
     "config_hash",

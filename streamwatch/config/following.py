@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import glob
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from streamwatch.config.values.pictures import matching
 
 POLL_SECONDS = 0.02
 """Poll interval. One `stat` detects renames, writes in place and swapped symlinks, also on network
@@ -75,39 +75,28 @@ class SavedFile:
         return self._reported is not None and self._reported.names > 0
 
     def _stat(self) -> _Stat | None:
-        try:
-            found = os.stat(self._path)  # noqa: PTH116 - faster, for 50 calls a second
-        except OSError:
-            return None
-        return _Stat(
-            found.st_dev,
-            found.st_ino,
-            found.st_size,
-            found.st_mtime_ns,
-            found.st_ctime_ns,
-            found.st_nlink,
-        )
+        return _stat_of(self._path)
 
 
 class SavedPictures:
     """Detects that pictures were saved, added or removed, by the patterns that name them.
 
-    Not thread-safe; `seconds` are monotonic.
+    Not thread-safe; `seconds` are monotonic. `patterns` gives those of the configuration in force.
     """
 
-    def __init__(self, patterns: Iterable[str] = ()) -> None:
-        self._patterns = frozenset(patterns)
+    def __init__(self, patterns: Callable[[], frozenset[str]]) -> None:
+        self._read_patterns = patterns
+        self._patterns = patterns()
         self._reported = self._seen = self._stats()
-        self._since = float("-inf")
-        self._looked_at = float("-inf")
+        self._since = self._looked_at = float("-inf")
 
-    def saved(self, patterns: Iterable[str], seconds: float) -> bool:
+    def saved(self, seconds: float) -> bool:
         """Whether any was since this last returned True, and is complete by now. Looks once a
         second."""
         if seconds - self._looked_at < PICTURE_SECONDS:
             return False
         self._looked_at = seconds
-        now = frozenset(patterns)
+        now = self._read_patterns()
         if now != self._patterns:  # the file was saved, and its pictures were read for it
             self._patterns = now
             self._reported = self._seen = self._stats()
@@ -119,11 +108,20 @@ class SavedPictures:
         self._reported = stats
         return True
 
-    def _stats(self) -> dict[str, tuple[int, int, int]]:
-        found = {}
-        for pattern in self._patterns:
-            for path in glob.glob(pattern) if glob.has_magic(pattern) else (pattern,):  # noqa: PTH207
-                with suppress(OSError):
-                    status = os.stat(path)  # noqa: PTH116
-                    found[path] = (status.st_size, status.st_mtime_ns, status.st_ino)
-        return found
+    def _stats(self) -> dict[str, _Stat | None]:
+        return {path: _stat_of(path) for pattern in self._patterns for path in matching(pattern)}
+
+
+def _stat_of(path: Path | str) -> _Stat | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - faster, for 50 calls a second
+    except OSError:
+        return None
+    return _Stat(
+        found.st_dev,
+        found.st_ino,
+        found.st_size,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+        found.st_nlink,
+    )

@@ -21,6 +21,7 @@ from streamwatch.config.document.edits import Amend, Edit, Put, edited
 from streamwatch.config.document.reading import Document
 from streamwatch.config.document.splicing import Unspliceable, spliced
 from streamwatch.config.loading import LARGEST, load, parse, text_of
+from streamwatch.config.values.texts import as_list
 from streamwatch.errors import ConfigError, Problem
 from streamwatch.masking import MASK, SECRET_KEYS, mask_secrets_in
 
@@ -99,9 +100,8 @@ def with_picture(
     entry = _entry(edited(parse(path, text), edits), watch)
     if entry is None:
         return Edit("watches", watch, Put({"pictures": [picture]}))
-    there = entry.get("pictures") or []
-    listed = there if isinstance(there, list) else [there]
-    return Edit("watches", watch, Amend({"pictures": [*listed, picture]}))
+    there = as_list(entry.get("pictures") or ())
+    return Edit("watches", watch, Amend({"pictures": [*there, picture]}))
 
 
 def _entry(document: Document, watch: str) -> dict[str, object] | None:

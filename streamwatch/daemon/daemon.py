@@ -31,7 +31,7 @@ from streamwatch.daemon.part import Part, Place, part_of
 from streamwatch.daemon.problems import (
     Kind,
     Problems,
-    no_clips,
+    no_clips_of,
     not_compiled,
     not_looking,
     not_told,
@@ -528,7 +528,7 @@ class Daemon:
         """That a camera's clips can't be made: in the same places."""
         kind: Kind = ("clips", camera)
         if sentence is not None:
-            report = no_clips(camera, sentence)
+            report = no_clips_of(camera, sentence)
             log.warning("camera %s: %s", camera, report.message)
             self._problems.begin(kind, report)
         else:

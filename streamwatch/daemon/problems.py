@@ -13,6 +13,7 @@ from typing import Literal
 from streamwatch.config import listing
 from streamwatch.daemon.changing import Outcome
 from streamwatch.publisher import ErrorReport, Publisher
+from streamwatch.source import no_clips
 from streamwatch.status.shortage import Short
 
 log = logging.getLogger(__name__)
@@ -120,14 +121,9 @@ def not_told(sentence: str) -> ErrorReport:
     return ErrorReport("publisher", sentence, at=datetime.now(UTC))
 
 
-def no_clips(camera: str, sentence: str) -> ErrorReport:
+def no_clips_of(camera: str, why: str) -> ErrorReport:
     """The report that a camera's clips can't be made."""
-    return ErrorReport(
-        "camera",
-        f"clips can't be made: {sentence}; write clips.encode: true to encode it",
-        camera=camera,
-        at=datetime.now(UTC),
-    )
+    return ErrorReport("camera", no_clips(why), camera=camera, at=datetime.now(UTC))
 
 
 def not_compiled(sentence: str) -> ErrorReport:

@@ -87,7 +87,7 @@ class Reloading(Changing):
         self._path = followed.path
         self._text = followed.text
         self._file = SavedFile(followed.path)
-        self._pictures = SavedPictures(config.picture_patterns)
+        self._pictures = SavedPictures(lambda: self._running.picture_patterns)
         self._on_outcome = on_outcome
         self._on_cut_off = on_cut_off
         self._cut_off = False
@@ -228,7 +228,7 @@ class Reloading(Changing):
     def _look(self) -> None:
         now = time.monotonic()
         saved = self._file.saved(now)
-        saved |= self._pictures.saved(self._running.picture_patterns, now)
+        saved |= self._pictures.saved(now)
         if saved or self._asked_to_read:
             self._asked_to_read = False
             self.reload()

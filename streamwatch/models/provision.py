@@ -158,24 +158,19 @@ def identify_encoder(settings: DetectorSettings) -> tuple[EncoderKind, str]:
     Quick: reads no weights. Raises DetectorError.
     """
     choice = choose(settings)
-    fingerprints = []
-    for piece in choice.encoder:
-        with _pull_hint_added(piece), _key_added(piece):
-            fingerprints.append(default_store().fingerprint(piece.source))
-    return choice.encoder_kind or _kind_of(found(choice.encoder[0])), " ".join(fingerprints)
+    fingerprints = " ".join(map(_fingerprint, choice.encoder))
+    return choice.encoder_kind or _kind_of(found(choice.encoder[0])), fingerprints
 
 
 def identify_checkpoint(settings: DetectorSettings) -> str:
     """A fingerprint of the checkpoint of `settings` that changes with it. Quick: reads no weights.
     Raises DetectorError."""
-    piece = choose(settings).checkpoint
+    return _fingerprint(choose(settings).checkpoint)
+
+
+def _fingerprint(piece: Piece) -> str:
     with _pull_hint_added(piece), _key_added(piece):
         return default_store().fingerprint(piece.source)
-
-
-def find_checkpoint(settings: DetectorSettings) -> Path:
-    """The path of the checkpoint, verified. Raises DetectorError; never fetches."""
-    return found(choose(settings).checkpoint)
 
 
 def encoder_row(settings: DetectorSettings) -> str:

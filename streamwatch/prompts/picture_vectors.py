@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from typing import cast
@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 
 from streamwatch.config import DetectorSettings, PicturePrompt, PromptPicture
-from streamwatch.models.provision import choose, find_checkpoint, identify_checkpoint
+from streamwatch.models.provision import choose, found, identify_checkpoint
 from streamwatch.prompts.encoders.process import Encoded, EncoderFiles, EncoderProcess
 from streamwatch.prompts.encoders.shown import Shown
 from streamwatch.prompts.vector_cache import VectorCache
@@ -42,50 +42,54 @@ class PictureVectors:
 
     def unknown(self, prompts: Iterable[PicturePrompt]) -> tuple[PicturePrompt, ...]:
         """Those with a picture whose vector is not known yet."""
-        return tuple(each for each in prompts if self._unknown(each.pictures))
+        prompts = tuple(prompts)
+        known = self._known(self._keys(prompts))
+        return tuple(each for each in prompts if not known.keys() >= {*each.pictures})
 
     def vectors(self, prompts: Iterable[PicturePrompt]) -> dict[str, Vectors]:
         """The vector of each prompt, `(512,)`: the mean of those of its pictures, and as long as
         `PICTURE_LENGTH`. Takes seconds for new ones."""
         prompts = tuple(prompts)
-        new = self._unknown(picture for each in prompts for picture in each.pictures)
+        keys = self._keys(prompts)
+        known = self._known(keys)
+        new = [picture for picture in keys if picture not in known]
         if new:
             with self._encoding:
-                self._encode(tuple(dict.fromkeys(new)))
+                made = dict(zip(new, self._encoded(new), strict=True))
+                self._keep({keys[picture]: encoded for picture, encoded in made.items()})
+            known |= made
         return {
-            each: _together(self._found(picture) for picture in each.pictures) for each in prompts
+            prompt: _together(known[picture].vector for picture in prompt.pictures)
+            for prompt in prompts
         }
 
-    def _unknown(self, pictures: Iterable[PromptPicture]) -> list[PromptPicture]:
-        return [each for each in pictures if self._kept(self._key(each)) is None]
-
-    def _found(self, picture: PromptPicture) -> Vectors:
-        kept = self._kept(self._key(picture))
-        assert kept is not None
-        return kept.vector
-
-    def _kept(self, key: str) -> Encoded | None:
-        return self._made.get(key) or self._cache.find(key)
-
-    def _key(self, picture: PromptPicture) -> str:
-        size = choose(self._settings).image_size
+    def _keys(self, prompts: Sequence[PicturePrompt]) -> dict[PromptPicture, str]:
+        """Each picture's key in the cache."""
+        pictures = dict.fromkeys(picture for prompt in prompts for picture in prompt.pictures)
+        if not pictures:
+            return {}
         checkpoint = identify_checkpoint(self._settings)
-        shown = picture.sha256, picture.box
-        return json.dumps([MADE_BY, _library(), "visual", checkpoint, size, *shown])
+        of_all = MADE_BY, _library(), "visual", checkpoint, choose(self._settings).image_size
+        return {each: json.dumps([*of_all, each.sha256, each.box]) for each in pictures}
 
-    def _encode(self, pictures: Sequence[PromptPicture]) -> None:
+    def _known(self, keys: Mapping[PromptPicture, str]) -> dict[PromptPicture, Encoded]:
+        kept = {each: self._made.get(key) or self._cache.find(key) for each, key in keys.items()}
+        return {picture: encoded for picture, encoded in kept.items() if encoded is not None}
+
+    def _encoded(self, pictures: Sequence[PromptPicture]) -> list[Encoded]:
         choice = choose(self._settings)
         files = EncoderFiles(
             "visual",
             identify_checkpoint(self._settings),
-            (find_checkpoint(self._settings),),
+            (found(choice.checkpoint),),
             choice.image_size,
         )
-        asked = [Shown(str(each.file), each.box).written() for each in pictures]
-        made = zip(pictures, self._process.encode(files, asked), strict=True)
-        found = {self._key(picture): encoded for picture, encoded in made}
-        self._cache.keep(found)
-        self._made = dict([*self._made.items(), *found.items()][-MOST_IN_MEMORY:])
+        shown = [Shown(str(each.file), each.sha256, each.box).written() for each in pictures]
+        return self._process.encode(files, shown)
+
+    def _keep(self, made: dict[str, Encoded]) -> None:
+        self._cache.keep(made)
+        self._made = dict([*self._made.items(), *made.items()][-MOST_IN_MEMORY:])
 
 
 def _together(vectors: Iterable[Vectors]) -> Vectors:

@@ -11,7 +11,7 @@ with condition:
 from streamwatch.source.capture import Capture
 from streamwatch.source.choice import MakeSource, source_for
 from streamwatch.source.clock import Clock
-from streamwatch.source.copies import unfit_codec
+from streamwatch.source.copies import no_clips, unfit_codec
 from streamwatch.source.protocol import Decoded, Source
 from streamwatch.source.slot import Slot
 from streamwatch.source.trial import Found, Trial
@@ -25,6 +25,7 @@ __all__ = [
     "Slot",
     "Source",
     "Trial",
+    "no_clips",
     "source_for",
     "unfit_codec",
 ]

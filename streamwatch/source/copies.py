@@ -139,6 +139,11 @@ def unfit_codec(codec: str) -> str | None:
     return f"its video ({codec}) is of a kind that no clip takes as it is"
 
 
+def no_clips(why: str) -> str:
+    """What to tell people of a camera whose video can't be copied."""
+    return f"clips can't be made: {why}; write clips.encode: true to encode it"
+
+
 def streams_of(
     container: InputContainer, video: VideoStream, rotate: int | None = None
 ) -> Streams | str:

@@ -56,7 +56,7 @@ class Camera:
         self.watching = Watching(folder, encode=True)
         self.watching.config = changed(self.watching.config, "cameras", "porch", mask=(LEFT_HALF,))
         self.watching.recorder.change(self.watching.config)
-        self.film = self.watching.recorder._film("porch")
+        self.film = self.watching.recorder._feed("porch").film
         self.size = size
 
     def give(self, first: float, last: float, fps: float = FPS) -> None:
@@ -86,7 +86,7 @@ def test_what_a_mask_hides_is_in_no_clip(tmp_path: Path) -> None:
     watching = camera.watching
     street = Street(watching.recorder)
     street.play(13)
-    assert watching.recorder._feeds["porch"].copied.bytes == 0, "nothing is copied"
+    assert watching.recorder._feed("porch").copied.bytes == 0, "nothing is copied"
     with watching.running() as recorder:
         camera.give(0, 13)
         new = recorder.take(seen(12, 12.8))

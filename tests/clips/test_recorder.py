@@ -53,7 +53,7 @@ class Street:
                 for each in container.demux(video)
                 if (packet := copied(each, is_audio=False)) is not None
             ]
-        self._tap = recorder.tap(camera)
+        self._tap = recorder._feed(camera).copied
         self.copies: Copies = self._tap.begin(self.streams)
         self.sent = 0
 
@@ -308,7 +308,7 @@ def test_another_size_begins_another_clip(watching: Watching, tmp_path: Path) ->
     """A camera that is set to another size goes on sending without a break."""
     path = two_sizes(tmp_path / "sizes.ts")
     source = source_for(
-        CameraSettings(url=str(path), pace=False), Clock(), watching.recorder.tap("porch")
+        CameraSettings(url=str(path), pace=False), Clock(), watching.recorder._feed("porch").copied
     )
     taken: list[datetime] = []
     with watching.running() as recorder, closing(source.frames(threading.Event())) as decoded:
@@ -403,9 +403,9 @@ def test_at_the_start_only_what_is_its_own_and_left_is_finished(
     about = {"watch": "car", "shown_at": at(12).timestamp()}
     names = {each: folder / f"20260601T120012.000Z_{each}_car_01J0000000000000000000000A.mp4"
              for each in ("porch", "other", "yard")}  # fmt: skip
-    cursor = watching.recorder._feeds["porch"].copied.read_from(at(5), at(13))
+    cursor = watching.recorder._feed("porch").copied.read_from(at(5), at(13))
     assert cursor is not None
-    packets, _ = watching.recorder._feeds["porch"].copied.read(cursor)
+    packets, _ = watching.recorder._feed("porch").copied.read(cursor)
     files = {}
     for camera, path in names.items():
         owner = "them" if camera == "other" else "us"
@@ -503,8 +503,8 @@ def test_a_full_disk_leaves_nothing_behind(
 
 
 def test_a_camera_that_can_not_be_copied_is_told_until_it_can(watching: Watching) -> None:
-    watching.recorder.tap("porch").refuse("it is a kettle")
-    watching.recorder.tap("yard")
+    watching.recorder._feed("porch").copied.refuse("it is a kettle")
+    watching.recorder.source_of("yard")
     with watching.running() as recorder:
         recorder.take(seen(12, 12.8))
         recorder.take(seen(12, 12.8))

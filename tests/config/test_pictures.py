@@ -178,13 +178,13 @@ def test_the_summary_tells_of_pictures_and_clips(folder: Path) -> None:
 
 def test_saved_pictures_are_noticed(folder: Path) -> None:
     patterns = {str(folder / "many" / "*.png"), str(folder / "one.png")}
-    saved = SavedPictures(patterns)
+    saved = SavedPictures(lambda: frozenset(patterns))
     now = 10.0
 
     def turn(after: float = PICTURE_SECONDS) -> bool:
         nonlocal now
         now += after
-        return saved.saved(patterns, now)
+        return saved.saved(now)
 
     assert not turn()
     (folder / "one.png").write_bytes((folder / "two.jpg").read_bytes())

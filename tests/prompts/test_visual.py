@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,10 @@ def test_pictures_of_any_kind_are_read_upright(tmp_path: Path) -> None:
         assert found.shape == (60, 80, 3)
         assert np.abs(found[:, :35].astype(int) - (255, 128, 0)).mean() < 12, file
         assert found[:, 45:].mean() < 12, file
+    sha256 = hashlib.sha256((tmp_path / "plain.png").read_bytes()).hexdigest()
+    assert read_picture(tmp_path / "plain.png", sha256).shape == (60, 80, 3)
+    with pytest.raises(DetectorError, match="was saved meanwhile"):
+        read_picture(tmp_path / "cmyk.jpg", sha256)
     (tmp_path / "no.jpg").write_bytes(b"no picture")
     with pytest.raises(DetectorError, match="is none, or a broken one"):
         read_picture(tmp_path / "no.jpg")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -31,7 +31,7 @@ MOST_PICTURES = 16
 MOST_PIXELS = 20_000_000
 LEAST_SIDE = 32
 """Pixels of a thing's shorter side: smaller ones say nothing."""
-MOST_BYTES = 100_000_000
+MOST_PICTURE_BYTES = 100_000_000
 _KEYS = ("file", "box")
 _TURNED = (5, 6, 7, 8)
 """EXIF orientations of pictures that lie on their side."""
@@ -74,7 +74,7 @@ def shown(value: object, info: ValidationInfo) -> tuple[PromptPicture, ...]:
             raise Wrong("names no file; write {file: …, box: [x1, y1, x2, y2]}", subject=False)
         file, box = value["file"], value.get("box")
     pattern = str(absolute(line(file), folder_of(info)))
-    found = _matching(pattern)
+    found = matching(pattern)
     if not found:
         raise Wrong("matches no file", subject=False)
     if len(found) > MOST_PICTURES:
@@ -84,7 +84,8 @@ def shown(value: object, info: ValidationInfo) -> tuple[PromptPicture, ...]:
     return tuple(_checked(Path(each), box, pattern) for each in found)
 
 
-def _matching(pattern: str) -> list[str]:
+def matching(pattern: str) -> list[str]:
+    """The files that a pattern names; what is none names itself."""
     if not glob.has_magic(pattern):
         return [pattern]
     return sorted(each for each in glob.glob(pattern) if os.path.isfile(each))  # noqa: PTH207, PTH113
@@ -92,7 +93,7 @@ def _matching(pattern: str) -> list[str]:
 
 def _checked(file: Path, box: object, pattern: str) -> PromptPicture:
     try:
-        content = files.read(file, MOST_BYTES + 1)
+        content = files.read(file, MOST_PICTURE_BYTES + 1)
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         raise Wrong(f"{file.name} can't be read: {reason}", subject=False) from None
@@ -119,7 +120,7 @@ def _size(file: Path, content: bytes) -> tuple[int, int]:
     from PIL import Image
 
     try:
-        if len(content) > MOST_BYTES:
+        if len(content) > MOST_PICTURE_BYTES:
             raise ValueError
         with Image.open(BytesIO(content)) as picture:
             turned = picture.getexif().get(0x0112) in _TURNED
@@ -158,9 +159,7 @@ def together(found: Iterable[tuple[PromptPicture, ...]]) -> tuple[PromptPicture,
 
 def holds_pictures(rivals: object) -> bool:
     """Whether what is written for `not` holds anything but texts."""
-    return isinstance(rivals, dict) or (
-        isinstance(rivals, (list, tuple)) and any(isinstance(each, dict) for each in rivals)
-    )
+    return any(isinstance(each, dict) for each in as_list(rivals))
 
 
 def texts_among(prompts: Iterable[str]) -> tuple[str, ...]:
@@ -195,11 +194,7 @@ def _word_or_pictures(value: object, info: ValidationInfo) -> str:
     odd = [str(key) for key in value if key != "pictures"]
     if odd or not value:
         raise Wrong("is written as a text, or as {pictures: […]}", subject=False)
-    return PicturePrompt("not", together(shown(each, info) for each in _listed(value["pictures"])))
-
-
-def _listed(value: object) -> Sequence[object]:
-    return value if isinstance(value, (list, tuple)) else (value,)
+    return PicturePrompt("not", together(shown(each, info) for each in as_list(value["pictures"])))
 
 
 def _numbered(prompts: tuple[str, ...]) -> tuple[str, ...]:

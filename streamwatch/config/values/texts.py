@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
 
@@ -102,7 +103,7 @@ def without_duplicates(prompts: tuple[str, ...]) -> tuple[str, ...]:
     return prompts
 
 
-def as_list(value: object) -> object:
+def as_list(value: object) -> Sequence[object]:
     """`value`, with a single item made a list."""
     return value if isinstance(value, (list, tuple)) else (value,)
 

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from streamwatch import files
-from streamwatch.clips.folder import poster_of
+from streamwatch.clips.folder import clip_name, poster_of
 from streamwatch.clips.writing import PART
 from streamwatch.config import (
     Edit,
@@ -107,7 +107,7 @@ class PageAnswers:
                 taught,
                 has_picture=(folder / _picture_name(visit)).is_file(),
                 has_crop=(folder / _picture_name(visit, crop=True)).is_file(),
-                clip=_state_of(clips / _clip_name(visit)),
+                clip=_state_of(clips / clip_name(visit)),
             )
             for visit in visits
         ]
@@ -132,7 +132,7 @@ class PageAnswers:
         visit = self._history.visit(id)
         if visit is None:
             return None
-        return clip_folder(self._pipeline.current.config.clips) / _clip_name(visit)
+        return clip_folder(self._pipeline.current.config.clips) / clip_name(visit)
 
     def poster(self, id: str) -> bytes | None:
         clip = self.clip(id)
@@ -199,10 +199,6 @@ def read_picture(folder: Path, name: str) -> bytes | None:
         return files.read(folder / name, LARGEST_PICTURE, follow=False)
     except OSError:
         return None
-
-
-def _clip_name(visit: Visit) -> str:
-    return named(visit.started_at, visit.camera, visit.watch, visit.id, ".mp4")
 
 
 def _state_of(clip: Path) -> documents.ClipState | None:

@@ -6,6 +6,7 @@ box at an eighth of its size.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 
 from streamwatch import files
+from streamwatch.config import MOST_PICTURE_BYTES
 from streamwatch.errors import DetectorError
 from streamwatch.geometry import Box
 from streamwatch.models.checkpoints import read_checkpoint
@@ -23,8 +25,6 @@ from streamwatch.records import TEXT_WIDTH, Image, Vectors
 
 STRIDE = 32
 """Of the network: its pictures' sides are multiples of it."""
-MOST_BYTES = 100_000_000
-"""Of a picture's file."""
 
 
 class VisualEncoder:
@@ -45,8 +45,11 @@ class VisualEncoder:
         return [0] * len(prompts)
 
     def encode(self, prompts: Sequence[str]) -> Vectors:
-        shown = [Shown.read(each) for each in prompts]
-        return np.stack([self.vector(read_picture(Path(each.file)), each.box) for each in shown])
+        vectors = []
+        for shown in map(Shown.read, prompts):
+            picture = read_picture(Path(shown.file), shown.sha256)
+            vectors.append(self.vector(picture, shown.box))
+        return np.stack(vectors)
 
     def vector(self, picture: Image, box: Box | None) -> Vectors:
         """`(512,)`, of unit length."""
@@ -68,13 +71,16 @@ class VisualEncoder:
         return cast(Vectors, found[0, 0].float().numpy())
 
 
-def read_picture(file: Path) -> Image:
-    """BGR, upright as its EXIF says. Raises DetectorError."""
+def read_picture(file: Path, sha256: str | None = None) -> Image:
+    """BGR, upright as its EXIF says. Raises DetectorError, also where its content is another than
+    the configuration was read with: its vector would be kept as that one's."""
     try:
-        content = files.read(file, MOST_BYTES)
+        content = files.read(file, MOST_PICTURE_BYTES)
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         raise DetectorError(f"the picture {file} can't be read ({reason})") from None
+    if sha256 not in (None, hashlib.sha256(content).hexdigest()):
+        raise DetectorError(f"the picture {file} was saved meanwhile; it is read again")
     try:
         picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:  # an empty file
