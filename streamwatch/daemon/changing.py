@@ -46,7 +46,10 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a change; with an `error` nothing was changed."""
+    """The result of a change: in words, what it changed of what ran when it was asked for.
+
+    With an `error` nothing was changed.
+    """
 
     changes: tuple[str, ...] = ()
     error: StreamwatchError | None = None
@@ -213,14 +216,13 @@ class Changing:
         with suppress(queue.Empty):
             self._tasks.get(timeout=POLL_SECONDS)[2]()
 
-    def _live(self, applied: Applied, noticed: float, say: Callable[..., None]) -> Outcome:
+    def _say_is_live(self, applied: Applied, noticed: float, say: Callable[..., None]) -> None:
         say(
             "%s: live after %.0f ms: %s",
             self._source,
             (applied.live_at - noticed) * 1000,
             ", ".join(applied.changes) or "nothing changed",
         )
-        return Outcome(applied.changes)
 
 
 _SECTIONS = (

@@ -245,7 +245,8 @@ class Part(Changing):
             self.cameras = kept
             then(Outcome(error=foreseen(error)))
             return
-        outcome = self._live(applied, noticed, log.info)
+        self._say_is_live(applied, noticed, log.info)
+        outcome = Outcome(applied.changes)
         if not unknown:
             then(outcome)
             return

@@ -29,7 +29,7 @@ from streamwatch.config import (
     with_picture,
 )
 from streamwatch.config import persist as save
-from streamwatch.daemon.changing import Applied, Changing, Outcome, Then
+from streamwatch.daemon.changing import Applied, Changing, Outcome, Then, differences
 from streamwatch.errors import ConfigError, StreamwatchError, UnavailableSetting, foreseen
 from streamwatch.logs import Seldom
 from streamwatch.pipeline.texts import texts_of_watch
@@ -133,18 +133,18 @@ class Reloading(Changing):
             text = text_of(self._path)
             config, edits = self._with_fitting_edits(text)
             unknown = frozenset(self._unknown(config))
+            changes = differences(self._running, config)
             applied = self._located(config, unknown, text)
         except Exception as error:
             done(Outcome(error=foreseen(error)))
             return
         self._text, self._edits, self._waiting = text, edits, unknown
-        say = log.info if then is None else self._say_live
+        if applied.changes or not unknown:
+            self._say_is_live(applied, noticed, log.info if then is None else self._say_live)
         if not unknown:
-            done(self._live(applied, noticed, say))
+            done(Outcome(changes))
             return
-        if applied.changes:
-            self._live(applied, noticed, say)
-        go_on = partial(self._file_is_encoded, noticed, done)
+        go_on = partial(self._file_is_encoded, changes, noticed, done)
         self._wait(unknown, config, go_on, done, log.info if then is None else self._say_waiting)
 
     def edit(self, edit: Edit, *, persist: bool, then: Then) -> None:
@@ -166,16 +166,27 @@ class Reloading(Changing):
         edit = with_picture(self._path, self._text, self._edits, watch, picture)
         self.edit(edit, persist=persist, then=then)
 
-    def _put(self, edit: Edit, noticed: float, then: Then) -> None:
-        """Apply an edit on top of the file, as soon as its prompts are encoded."""
+    def _put(
+        self,
+        edit: Edit,
+        noticed: float,
+        then: Then,
+        changes: tuple[str, ...] | None = None,
+    ) -> None:
+        """Apply an edit on top of the file, as soon as its prompts are encoded.
+
+        `changes` are what it changed of what ran when it was asked for, where it has waited since.
+        """
         try:
             config = load(self._path, self._text, [*self._edits, edit])
+            if changes is None:
+                changes = differences(self._running, config)
             unknown = frozenset(self._unknown(config))
             own = unknown - self._waiting
             if edit.section == "watches" and edit.name in config.watches:
                 own |= unknown & {*texts_of_watch(config.watches[edit.name])}
             if own:
-                go_on = partial(self._put, edit, noticed, then)
+                go_on = partial(self._put, edit, noticed, then, changes)
                 self._wait(own, config, go_on, then, self._say_waiting)
                 return
             applied = self._located(config, unknown, self._text)
@@ -183,7 +194,8 @@ class Reloading(Changing):
             then(Outcome(error=foreseen(error)))
             return
         self._edits = self._condensed(edit, config)
-        then(self._live(applied, noticed, self._say_live))
+        self._say_is_live(applied, noticed, self._say_live)
+        then(Outcome(changes))
 
     def _condensed(self, edit: Edit, config: Config) -> list[Edit]:
         """The edits with one more, without those that it replaces, so that they don't pile up.
@@ -203,8 +215,9 @@ class Reloading(Changing):
             edit = replace(edit, change=replace(edit.change, new=False))
         return [*(held for held in self._edits if not is_outdone(held, edit)), edit]
 
-    def _file_is_encoded(self, noticed: float, done: Then) -> None:
-        """Apply what the file has waited for; it may have been saved again since."""
+    def _file_is_encoded(self, changes: tuple[str, ...], noticed: float, done: Then) -> None:
+        """Apply what the file has waited for; it may have been saved again since, and perhaps that
+        put all of it into force already."""
         try:
             config = load(self._path, self._text, self._edits)
             self._waiting = frozenset(self._unknown(config))
@@ -212,7 +225,8 @@ class Reloading(Changing):
         except Exception as error:
             done(Outcome(error=foreseen(error)))
             return
-        done(self._live(applied, noticed, log.info))
+        self._say_is_live(applied, noticed, log.info)
+        done(Outcome(changes))
 
     def _located(self, config: Config, unknown: Collection[str], text: str) -> Applied:
         """Put it into force; `text` is the file's, to place a mistake in."""

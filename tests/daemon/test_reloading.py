@@ -928,6 +928,43 @@ def test_other_commands_are_answered_while_one_waits_for_the_encoder(
     assert "dog" not in bench.info()["watches"]
 
 
+@pytest.mark.parametrize("persist", [True, False])
+def test_an_answer_names_what_a_command_changed_though_the_file_was_read_meanwhile(
+    bench: Bench, slow_encoder: SlowEncoder, client: CommandClient, persist: bool
+) -> None:
+    bag = {"prompt": "a bag"}
+    client.send("watch/set", {"name": "bag", "watch": bag, "persist": persist})
+    assert client("watch/disable", "dog")["ok"]
+    slow_encoder.known.add("a bag")  # known before the command, which waits for it, is told
+    bench.save(lambda tree: tree["watches"].update(bag=bag))
+    bench.wait_for_events("new", watch="bag")
+    slow_encoder.released.set()
+    wait_until(lambda: bench.subscriber.of(f"{bench.prefix}/result/watch/set"))
+    (answer,) = bench.subscriber.of(f"{bench.prefix}/result/watch/set")
+    assert answer.json["result"]["changes"] == ["watch bag added"]
+
+
+def test_a_reload_names_also_what_did_not_wait_for_the_encoder(
+    bench: Bench,
+    slow_encoder: SlowEncoder,
+    client: CommandClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(SavedFile, "saved", lambda *_: False)
+
+    def change(tree: Tree) -> None:
+        tree["watches"]["bag"] = {"prompt": "a bag"}
+        tree["watches"]["car"] = {"prompt": "red car", "confidence": 0.5}
+
+    bench.save(change)
+    client.send("reload", "")
+    bench.wait_for_events("new", "changed", "new")
+    slow_encoder.released.set()
+    wait_until(lambda: bench.subscriber.of(f"{bench.prefix}/result/reload"))
+    (answer,) = bench.subscriber.of(f"{bench.prefix}/result/reload")
+    assert answer.json["result"]["changes"] == ["watch bag added", "watch car changed"]
+
+
 def test_a_change_passes_hundreds_of_commands_that_wait_for_the_encoder(
     bench: Bench, slow_encoder: SlowEncoder, client: CommandClient
 ) -> None:
