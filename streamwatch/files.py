@@ -9,10 +9,40 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 PRIVATE = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What a save changes: each changes `ctime_ns` at least, which no program can set back."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    names: int
+    """How many names it has in folders."""
+
+
+def stat_of(path: Path | str) -> Stat | None:
+    """None for what can't be looked at, as for what does not exist."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - faster, for 50 calls a second
+    except (OSError, ValueError):  # ValueError: a NUL character in the name
+        return None
+    return Stat(
+        found.st_dev,
+        found.st_ino,
+        found.st_size,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+        found.st_nlink,
+    )
 
 
 class NotRegular(OSError):  # noqa: N818 - reads as what is wrong

@@ -129,6 +129,19 @@ def test_what_pictures_show_is_told_and_their_files_are_followed(
         assert len(newest(subscriber)["pictures"]) == 4
         more.write_bytes(b"no picture")
         daemon.wait_for_log("watches.cat.pictures[0]: zz.png is no picture, or a broken one")
+
+        tree = yaml.safe_load(daemon.config.read_text())
+        tree["watches"]["dog"]["pictures"] = "dogs/late.png"
+        daemon.config.write_text(yaml.safe_dump(tree))
+        daemon.wait_for_log("watches.dog.pictures: late.png can't be read: no such file")
+        cv2.imwrite(str(more), scene[200:300, 300:460])
+        (tmp_path / "dogs").mkdir()
+        late = tmp_path / "dogs" / "late.png"
+        cv2.imwrite(str(late), scene[100:200, 300:460])
+        told = {"file": str(late), "sha256": sha256(late)}
+        subscriber.wait_for(
+            lambda _: told in newest(subscriber, "dog").get("pictures", ()), PATIENCE_SECONDS
+        )
         assert daemon.terminate() == 0
     assert "Traceback" not in daemon.log
     errors = [m.json["message"] for m in subscriber.of("streamwatch/errors")]
@@ -145,6 +158,6 @@ def answer(subscriber: Subscriber, request: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def newest(subscriber: Subscriber) -> dict[str, Any]:
-    info: dict[str, Any] = subscriber.of("streamwatch/info")[-1].json["watches"]["cat"]
+def newest(subscriber: Subscriber, watch: str = "cat") -> dict[str, Any]:
+    info: dict[str, Any] = subscriber.of("streamwatch/info")[-1].json["watches"][watch]
     return info

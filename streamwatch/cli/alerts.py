@@ -242,7 +242,7 @@ def _broker(settings: Config | None, given: dict[str, Any]) -> MqttSettings:
     """That of the configuration, with what the command line says in its place."""
     from pydantic import ValidationError
 
-    from streamwatch.config import MqttSettings
+    from streamwatch.config import MqttSettings, Reading
 
     written: dict[str, Any] = {}
     if settings is not None:
@@ -257,7 +257,7 @@ def _broker(settings: Config | None, given: dict[str, Any]) -> MqttSettings:
     if "password" in given and "username" not in {**written, **given}:
         raise typer.BadParameter("a password goes with a --username")
     try:
-        return MqttSettings.model_validate({**written, **given}, context=Path.cwd())
+        return MqttSettings.model_validate({**written, **given}, context=Reading(Path.cwd()))
     except ValidationError as error:
         raise typer.BadParameter(_mistake(error.errors()[0])) from None
 

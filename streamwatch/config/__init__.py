@@ -51,6 +51,7 @@ from streamwatch.config.values.addresses import (
     with_short_login,
 )
 from streamwatch.config.values.hours import Hours
+from streamwatch.config.values.paths import Reading, SeenPictures
 from streamwatch.config.values.phrases import folded, normalised, words
 from streamwatch.config.values.pictures import (
     MOST_PICTURE_BYTES,
@@ -89,11 +90,13 @@ __all__ = [
     "Preview",
     "PromptPicture",
     "Put",
+    "Reading",
     "Remove",
     "SavedFile",
     "SavedPictures",
     "SecondLookSettings",
     "Section",
+    "SeenPictures",
     "SnapshotSettings",
     "Switch",
     "WatchSettings",

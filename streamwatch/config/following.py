@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from streamwatch.config.values.pictures import matching
+from streamwatch.config.values.paths import SeenPictures
+from streamwatch.config.values.pictures import matching, stats_of
+from streamwatch.files import Stat, stat_of
 
 POLL_SECONDS = 0.02
 """Poll interval. One `stat` detects renames, writes in place and swapped symlinks, also on network
@@ -18,19 +17,6 @@ PICTURE_SECONDS = 1.0
 """Poll interval for pictures, of which there may be many."""
 EMPTY_STILL_SECONDS = 1.0
 """The same for a file that is empty or absent, as many editors leave it briefly while saving."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Stat:
-    """What a save changes: each changes `ctime_ns` at least, which no program can set back."""
-
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    names: int
-    """How many names it has in folders."""
 
 
 class SavedFile:
@@ -74,21 +60,23 @@ class SavedFile:
         # Not what was seen just now: a file that is being replaced has no name for a moment.
         return self._reported is not None and self._reported.names > 0
 
-    def _stat(self) -> _Stat | None:
-        return _stat_of(self._path)
+    def _stat(self) -> Stat | None:
+        return stat_of(self._path)
 
 
 class SavedPictures:
-    """Detects that pictures were saved, added or removed, by the patterns that name them.
-
-    Not thread-safe; `seconds` are monotonic. `patterns` gives those of the configuration in force.
+    """Detects that pictures were saved, added or removed, by what `load` saw of them before it read
+    them. Not thread-safe; `seconds` are monotonic.
     """
 
-    def __init__(self, patterns: Callable[[], frozenset[str]]) -> None:
-        self._read_patterns = patterns
-        self._patterns = patterns()
-        self._reported = self._seen = self._stats()
-        self._since = self._looked_at = float("-inf")
+    def __init__(self, seen: SeenPictures) -> None:
+        self._looked_at = float("-inf")
+        self.follow(seen)
+
+    def follow(self, seen: SeenPictures) -> None:
+        """Follow these from now on."""
+        self._reported = self._seen = seen
+        self._since = float("-inf")
 
     def saved(self, seconds: float) -> bool:
         """Whether any was since this last returned True, and is complete by now. Looks once a
@@ -96,32 +84,10 @@ class SavedPictures:
         if seconds - self._looked_at < PICTURE_SECONDS:
             return False
         self._looked_at = seconds
-        now = self._read_patterns()
-        if now != self._patterns:  # the file was saved, and its pictures were read for it
-            self._patterns = now
-            self._reported = self._seen = self._stats()
-        stats = self._stats()
-        if stats != self._seen:
-            self._seen, self._since = stats, seconds
-        if stats == self._reported or seconds - self._since < STILL_SECONDS:
+        now = {pattern: stats_of(matching(pattern)) for pattern in self._reported}
+        if now != self._seen:
+            self._seen, self._since = now, seconds
+        if now == self._reported or seconds - self._since < STILL_SECONDS:
             return False
-        self._reported = stats
+        self._reported = now
         return True
-
-    def _stats(self) -> dict[str, _Stat | None]:
-        return {path: _stat_of(path) for pattern in self._patterns for path in matching(pattern)}
-
-
-def _stat_of(path: Path | str) -> _Stat | None:
-    try:
-        found = os.stat(path)  # noqa: PTH116 - faster, for 50 calls a second
-    except OSError:
-        return None
-    return _Stat(
-        found.st_dev,
-        found.st_ino,
-        found.st_size,
-        found.st_mtime_ns,
-        found.st_ctime_ns,
-        found.st_nlink,
-    )

@@ -27,6 +27,7 @@ from streamwatch.config.sections.whole import (
     NearMissSettings,
     SnapshotSettings,
 )
+from streamwatch.config.values.paths import Reading, SeenPictures
 from streamwatch.errors import ConfigError, Problem, UnavailableSetting
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -56,27 +57,36 @@ def find(explicit: Path | None = None) -> Path:
 
 
 @nothing_collected()
-def load(path: Path, text: str | None = None, edits: Iterable[Edit] = ()) -> Config:
+def load(
+    path: Path,
+    text: str | None = None,
+    edits: Iterable[Edit] = (),
+    *,
+    seen: SeenPictures | None = None,
+) -> Config:
     """Read and check a whole file, or `text` in place of its content, with `edits` applied.
 
+    What its pictures were before they were read goes into `seen`, also of a file that is wrong.
     Raises `ConfigError` with all errors, ordered by line and column. Values that can't be read at
     all (a bad `${…}`, a tag) are reported once, and not again as missing.
     """
     document = edited(parse(path, text), edits)
-    folder = path.absolute().parent
-    content, faults = expanded(_without_own_keys(document.content), document.entries, folder)
+    context = Reading(path.absolute().parent, {} if seen is None else seen)
+    content, faults = expanded(
+        _without_own_keys(document.content), document.entries, context.folder
+    )
     faults = [*document.faults, *faults]
     lost = {fault.loc for fault in faults if fault.lost}
     config = None
     try:
-        config = Config.model_validate(content, context=folder)
+        config = Config.model_validate(content, context=context)
     except ValidationError as error:
         found = problems.faults(error, document.entries)
         faults += [fault for fault in found if lost.isdisjoint(_at_and_above(fault.loc))]
     if config is not None and not faults:
         faults += _faults_between_sections(_sections_of(config), document.entries)
     elif not {(), ("cameras",)} & {fault.loc for fault in faults}:  # else some cameras are missing
-        sections = _valid_sections(content, folder, lost)
+        sections = _valid_sections(content, context, lost)
         faults += _faults_between_sections(sections, document.entries)
     if config is None or faults:
         faults.sort(key=lambda fault: (fault.position.line, fault.position.column))
@@ -131,16 +141,16 @@ def _sections_of(config: Config) -> _Sections:
     )
 
 
-def _valid_sections(content: object, folder: Path, lost: Collection[Loc]) -> _Sections:
+def _valid_sections(content: object, context: Reading, lost: Collection[Loc]) -> _Sections:
     written = content if isinstance(content, dict) else {}
     incomplete = {loc[:2] for loc in lost}
 
     def parsed(
-        section: str, read: Callable[[object, Path], _Model | None]
+        section: str, read: Callable[[object, Reading], _Model | None]
     ) -> dict[str, _Model | None]:
         values = written.get(section)
         return {
-            name: None if (section, name) in incomplete else read(value, folder)
+            name: None if (section, name) in incomplete else read(value, context)
             for name, value in (values if isinstance(values, dict) else {}).items()
         }
 
@@ -148,15 +158,15 @@ def _valid_sections(content: object, folder: Path, lost: Collection[Loc]) -> _Se
     notices = {
         place: notice
         for place, value in enumerate(listed if isinstance(listed, (list, tuple)) else ())
-        if (notice := _notice(value, folder)) is not None
+        if (notice := _notice(value, context)) is not None
     }
     return _Sections(
-        _validated(DetectorSettings, written.get("detector"), folder),
+        _validated(DetectorSettings, written.get("detector"), context),
         parsed("cameras", _camera),
         parsed("watches", _watch),
-        _validated(SnapshotSettings, written.get("snapshots"), folder),
-        _validated(NearMissSettings, written.get("near_misses"), folder),
-        _validated(ClipSettings, written.get("clips"), folder),
+        _validated(SnapshotSettings, written.get("snapshots"), context),
+        _validated(NearMissSettings, written.get("near_misses"), context),
+        _validated(ClipSettings, written.get("clips"), context),
         notices,
     )
 
@@ -178,52 +188,52 @@ def _faults_between_sections(sections: _Sections, entries: Mapping[Loc, Entry]) 
         yield problems.fault(loc, wrong, entries)
 
 
-def _notice(value: object, folder: Path) -> NotifySettings | None:
+def _notice(value: object, context: Reading) -> NotifySettings | None:
     """The notice without its invalid keys."""
-    rest, _ = _without_faults(NotifySettings, value, folder)
-    return _validated(NotifySettings, {"url": "json://localhost", **rest}, folder)
+    rest, _ = _without_faults(NotifySettings, value, context)
+    return _validated(NotifySettings, {"url": "json://localhost", **rest}, context)
 
 
-def _camera(value: object, folder: Path) -> CameraSettings | None:
+def _camera(value: object, context: Reading) -> CameraSettings | None:
     """The camera without its invalid keys, or None if its zones are invalid.
 
     In place of an invalid `fps` the maximum, so that no watch is reported as too slow for it.
     """
-    rest, faulty = _without_faults(CameraSettings, value, folder)
+    rest, faulty = _without_faults(CameraSettings, value, context)
     if "zones" in faulty:
         return None
     if "fps" in faulty:
         rest["fps"] = 120
-    return _validated(CameraSettings, {"url": "bundled:street", **rest}, folder)
+    return _validated(CameraSettings, {"url": "bundled:street", **rest}, context)
 
 
-def _watch(value: object, folder: Path) -> WatchSettings | None:
+def _watch(value: object, context: Reading) -> WatchSettings | None:
     """The watch without its invalid keys; None if it can't be built.
 
     If `appear` or what it depends on is invalid, with one that any camera can satisfy.
     """
-    rest, faulty = _without_faults(WatchSettings, value, folder)
+    rest, faulty = _without_faults(WatchSettings, value, context)
     if faulty & {"appear", "cameras", "zones"}:
         rest["appear"] = {"hits": 1}
-    return _validated(WatchSettings, {"prompt": "anything", **rest}, folder)
+    return _validated(WatchSettings, {"prompt": "anything", **rest}, context)
 
 
 def _without_faults(
-    model: type[BaseModel], value: object, folder: Path
+    model: type[BaseModel], value: object, context: Reading
 ) -> tuple[dict[str, object], set[object]]:
     """The valid keys of a section, and the names of the invalid ones."""
     section = value if isinstance(value, dict) else {}
     try:
-        model.model_validate(section, context=folder)
+        model.model_validate(section, context=context)
     except ValidationError as error:
         faulty: set[object] = {part for mistake in error.errors() for part in mistake["loc"][:1]}
         return {key: kept for key, kept in section.items() if key not in faulty}, faulty
     return dict(section), set()
 
 
-def _validated(model: type[_Model], value: object, folder: Path) -> _Model | None:
+def _validated(model: type[_Model], value: object, context: Reading) -> _Model | None:
     try:
-        return model.model_validate(value, context=folder)
+        return model.model_validate(value, context=context)
     except ValidationError:
         return None
 

@@ -20,6 +20,7 @@ from streamwatch.config import (
     Remove,
     SavedFile,
     SavedPictures,
+    SeenPictures,
     Switch,
     keep_last_good,
     load,
@@ -41,11 +42,13 @@ log = logging.getLogger(__name__)
 class Followed:
     """The file that a configuration came from, and its content.
 
-    With an `error` the content is wrong, and the last good configuration runs instead.
+    `seen` are its pictures, as they were. With an `error` the content is wrong, and the last good
+    configuration runs instead.
     """
 
     path: Path
     text: str
+    seen: SeenPictures
     error: ConfigError | None = None
 
 
@@ -55,14 +58,15 @@ def start(path: Path, *, last_good: bool) -> tuple[Config, Followed]:
     Raises ConfigError.
     """
     text = ""
+    seen: SeenPictures = {}
     try:
         text = text_of(path)
-        return load(path, text), Followed(path, text)
+        return load(path, text, seen=seen), Followed(path, text, seen)
     except ConfigError as error:
         kept = load_last_good(path) if last_good else None
         if kept is None:
             raise
-        return kept, Followed(path, text, error)
+        return kept, Followed(path, text, seen, error)
 
 
 class Reloading(Changing):
@@ -87,7 +91,7 @@ class Reloading(Changing):
         self._path = followed.path
         self._text = followed.text
         self._file = SavedFile(followed.path)
-        self._pictures = SavedPictures(lambda: self._running.picture_patterns)
+        self._pictures = SavedPictures(followed.seen)
         self._on_outcome = on_outcome
         self._on_cut_off = on_cut_off
         self._cut_off = False
@@ -117,6 +121,7 @@ class Reloading(Changing):
         noticed = time.monotonic()
         self._attempts += 1
         attempt = self._attempts
+        seen: SeenPictures = {}
 
         def done(outcome: Outcome) -> None:
             error = "" if outcome.error is None else str(outcome.error)
@@ -131,13 +136,15 @@ class Reloading(Changing):
 
         try:
             text = text_of(self._path)
-            config, edits = self._with_fitting_edits(text)
+            config, edits = self._with_fitting_edits(text, seen)
             unknown = frozenset(self._unknown(config))
             changes = differences(self._running, config)
             applied = self._located(config, unknown, text)
         except Exception as error:
             done(Outcome(error=foreseen(error)))
             return
+        finally:  # what is wrong may be a picture that has not come yet
+            self._pictures.follow(seen)
         self._text, self._edits, self._waiting = text, edits, unknown
         if applied.changes or not unknown:
             self._say_is_live(applied, noticed, log.info if then is None else self._say_live)
@@ -177,8 +184,9 @@ class Reloading(Changing):
 
         `changes` are what it changed of what ran when it was asked for, where it has waited since.
         """
+        seen: SeenPictures = {}
         try:
-            config = load(self._path, self._text, [*self._edits, edit])
+            config = load(self._path, self._text, [*self._edits, edit], seen=seen)
             if changes is None:
                 changes = differences(self._running, config)
             unknown = frozenset(self._unknown(config))
@@ -193,6 +201,7 @@ class Reloading(Changing):
         except Exception as error:
             then(Outcome(error=foreseen(error)))
             return
+        self._pictures.follow(seen)
         self._edits = self._condensed(edit, config)
         self._say_is_live(applied, noticed, self._say_live)
         then(Outcome(changes))
@@ -218,13 +227,15 @@ class Reloading(Changing):
     def _file_is_encoded(self, changes: tuple[str, ...], noticed: float, done: Then) -> None:
         """Apply what the file has waited for; it may have been saved again since, and perhaps that
         put all of it into force already."""
+        seen: SeenPictures = {}
         try:
-            config = load(self._path, self._text, self._edits)
+            config = load(self._path, self._text, self._edits, seen=seen)
             self._waiting = frozenset(self._unknown(config))
             applied = self._located(config, self._waiting, self._text)
         except Exception as error:
             done(Outcome(error=foreseen(error)))
             return
+        self._pictures.follow(seen)
         self._say_is_live(applied, noticed, log.info)
         done(Outcome(changes))
 
@@ -250,18 +261,18 @@ class Reloading(Changing):
             self._cut_off = self._file.cut_off
             self._on_cut_off(self._cut_off)
 
-    def _with_fitting_edits(self, text: str) -> tuple[Config, list[Edit]]:
+    def _with_fitting_edits(self, text: str, seen: SeenPictures) -> tuple[Config, list[Edit]]:
         """The file with the edits of commands that still fit it, and those. Raises ConfigError if
         the file is wrong."""
-        config = load(self._path, text)
+        config = load(self._path, text, seen=seen)
         if not self._edits:
             return config, []
         with suppress(ConfigError):
-            return load(self._path, text, self._edits), [*self._edits]
+            return load(self._path, text, self._edits, seen=seen), [*self._edits]
         fitting: list[Edit] = []
         for edit in self._edits:
             try:
-                config = load(self._path, text, [*fitting, edit])
+                config = load(self._path, text, [*fitting, edit], seen=seen)
             except ConfigError as error:
                 log.warning("an earlier command does not go with the file any more: %s", error)
             else:

@@ -26,7 +26,8 @@ def checks(case: Installation) -> Iterator[Check]:
     if mqtt.embedded:
         yield _inside(case, mqtt)
     else:
-        yield from told(case.config, survey_broker(mqtt))
+        clips = any(watch.clip for watch in case.config.watches.values())
+        yield from told(case.config, survey_broker(mqtt, clips=clips))
 
 
 def _inside(case: Installation, mqtt: MqttSettings) -> Check:

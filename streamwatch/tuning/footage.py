@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from streamwatch.config import CameraSettings, did_you_mean, first_mistake, mask_url
+from streamwatch.config import CameraSettings, Reading, did_you_mean, first_mistake, mask_url
 from streamwatch.errors import SourceError, StreamwatchError
 from streamwatch.source.choice import BUNDLED, file_of
 from streamwatch.source.decoding import Input, opened
@@ -152,7 +152,7 @@ def _settings(url: str, like: CameraSettings | None, fps: float | None) -> Camer
                 **kept,
                 **({} if like is None else {"zones": like.zones, "rotate": like.rotate}),
             },
-            context=Path.cwd(),
+            context=Reading(Path.cwd()),
         )
     except ValidationError as error:
         raise StreamwatchError(first_mistake(error)) from None

@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from streamwatch.config import Config, PicturePrompt, PromptPicture, describe, load
+from streamwatch.config import (
+    Config,
+    PicturePrompt,
+    PromptPicture,
+    SeenPictures,
+    describe,
+    load,
+)
 from streamwatch.config.following import PICTURE_SECONDS, STILL_SECONDS, SavedPictures
 from streamwatch.errors import ConfigError
 
@@ -53,11 +60,8 @@ def test_pictures_are_a_prompt_of_the_watch(folder: Path) -> None:
     prompt = watch.prompt[1]
     assert isinstance(prompt, PicturePrompt)
     one = hashlib.sha256((folder / "one.png").read_bytes()).hexdigest()
-    assert prompt.pictures[0] == PromptPicture(
-        folder / "one.png", one, None, str(folder / "one.png")
-    )
+    assert prompt.pictures[0] == PromptPicture(folder / "one.png", one, None)
     assert prompt.pictures[1].box == (1.0, 2.0, 90.0, 80.5)
-    assert config.picture_patterns == {str(folder / "one.png"), str(folder / "two.jpg")}
     again = pickle.loads(pickle.dumps(config))
     assert again == config
     assert again.watches["w"].prompt[1].pictures == prompt.pictures
@@ -177,8 +181,11 @@ def test_the_summary_tells_of_pictures_and_clips(folder: Path) -> None:
 
 
 def test_saved_pictures_are_noticed(folder: Path) -> None:
-    patterns = {str(folder / "many" / "*.png"), str(folder / "one.png")}
-    saved = SavedPictures(lambda: frozenset(patterns))
+    seen: SeenPictures = {}
+    file = folder / "c.yaml"
+    file.write_text(f"{HEAD}watches: {{w: {{pictures: ['many/0*.png', one.png]}}}}\n")
+    load(file, seen=seen)
+    saved = SavedPictures(seen)
     now = 10.0
 
     def turn(after: float = PICTURE_SECONDS) -> bool:
@@ -192,11 +199,26 @@ def test_saved_pictures_are_noticed(folder: Path) -> None:
     assert not turn(), "it may still be written"
     assert turn()
     assert not turn()
-    (folder / "many" / "more.png").write_bytes(b"more")
+    (folder / "many" / "0more.png").write_bytes(b"more")
     assert [turn(), turn(), turn()] == [False, True, False]
-    (folder / "many" / "more.png").unlink()
+    (folder / "many" / "0more.png").unlink()
     assert [turn(), turn()] == [False, True]
-    patterns.discard(str(folder / "one.png"))
+    saved.follow({})
     assert not turn(), "what it follows is another, as the file says"
     (folder / "one.png").unlink()
     assert [turn(), turn()] == [False, False]
+
+
+@pytest.mark.parametrize(
+    "written", ["late.png", "late*.png", "{file: late.png, box: [0, 0, 99, 99]}"]
+)
+def test_a_picture_that_comes_after_the_file_that_names_it_is_noticed(
+    folder: Path, written: str
+) -> None:
+    seen: SeenPictures = {}
+    (folder / "c.yaml").write_text(f"{HEAD}watches: {{w: {{not: {{pictures: {written}}}}}}}\n")
+    with pytest.raises(ConfigError):
+        load(folder / "c.yaml", seen=seen)
+    (folder / "late.png").write_bytes((folder / "two.jpg").read_bytes())
+    saved = SavedPictures(seen)
+    assert [saved.saved(now) for now in (1.0, 2.0, 3.0)] == [False, True, False]

@@ -755,9 +755,9 @@ def test_edits_that_were_undone_do_not_pile_up(
 ) -> None:
     held: list[int] = []
 
-    def counting(path: Path, text: str, edits: Sequence[Edit] = ()) -> Config:
+    def counting(path: Path, text: str, edits: Sequence[Edit] = (), **seen: Any) -> Config:
         held.append(len(edits))
-        return load(path, text, edits)
+        return load(path, text, edits, **seen)
 
     monkeypatch.setattr("streamwatch.daemon.reloading.load", counting)
     for number in range(5):

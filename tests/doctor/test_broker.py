@@ -87,11 +87,15 @@ def test_what_the_access_list_forbids_is_told_by_topic(start_mosquitto: StartMos
         "topic write streamwatch/events/#\n"
     )
     broker = start_mosquitto(users={"us": PASSWORD}, acl=acl)
-    faults = [check for check in answers(config(broker.port)) if check.ok is False]
+    settings = config(broker.port)
+    watches = {"car": settings.watches["car"].model_copy(update={"clip": True})}
+    settings = settings.model_copy(update={"watches": watches})
+    faults = [check for check in answers(settings) if check.ok is False]
     assert [check.said for check in faults] == [
         "refuses streamwatch/state/CHECK/CHECK (not authorized)",
         "refuses streamwatch/snapshot/CHECK/CHECK (not authorized)",
         "refuses streamwatch/cameras/CHECK/status (not authorized)",
+        "refuses streamwatch/clips/CHECK/CHECK (not authorized)",
     ]
     assert {check.do for check in faults} == {
         "Who may do what, in docs/mqtt.md, has a list that works"

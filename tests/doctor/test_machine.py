@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from streamwatch import __version__
-from streamwatch.config import Config
+from streamwatch.config import Config, Reading
 from streamwatch.config.catalogue import MODELS
 from streamwatch.doctor import Check, clock, device, disk, permissions, versions, weights
 from streamwatch.doctor.check import Installation
@@ -34,7 +34,7 @@ def config(folder: Path, **sections: object) -> Config:
             "watches": {"car": {"prompt": "red car"}},
             **sections,
         },
-        context=folder,
+        context=Reading(folder),
     )
 
 

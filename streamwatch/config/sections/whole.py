@@ -30,7 +30,6 @@ from streamwatch.config.sections.notify import NotifySettings
 from streamwatch.config.sections.watch import WatchSettings
 from streamwatch.config.values.numbers import Number, OneOf, Switch
 from streamwatch.config.values.paths import FilePath
-from streamwatch.config.values.pictures import PicturePrompt
 from streamwatch.config.values.texts import Line, Name
 from streamwatch.config.values.units import Duration, LastingDuration, Size, duration_text
 from streamwatch.config.wording import Wrong
@@ -160,17 +159,6 @@ class Config(Settings):
     def _named(cls, watches: dict[str, WatchSettings]) -> dict[str, WatchSettings]:
         """Each knows the names of its prompts that are pictures."""
         return {name: watch.named(name) for name, watch in watches.items()}
-
-    @property
-    def picture_patterns(self) -> frozenset[str]:
-        """What names the pictures of all watches."""
-        return frozenset(
-            picture.pattern
-            for watch in self.watches.values()
-            for prompt in (*watch.prompt, *watch.not_)
-            if isinstance(prompt, PicturePrompt)
-            for picture in prompt.pictures
-        )
 
     @property
     def zone(self) -> zoneinfo.ZoneInfo | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -14,11 +15,24 @@ from pydantic import (
 
 from streamwatch.config.values.texts import line
 from streamwatch.config.wording import Wrong
+from streamwatch.files import Stat
+
+SeenPictures = dict[str, dict[str, Stat | None]]
+"""Of each pattern that names pictures, absolute: its files, before they were read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The context that settings are validated in: the folder of the configuration file, and what is
+    seen of the pictures that it names."""
+
+    folder: Path
+    seen: SeenPictures = field(default_factory=dict)
 
 
 def folder_of(info: ValidationInfo) -> Path:
-    """The base of relative paths: the configuration file's folder, `load`'s validation context."""
-    return info.context if isinstance(info.context, Path) else Path()
+    """The base of relative paths: the configuration file's folder."""
+    return info.context.folder if isinstance(info.context, Reading) else Path()
 
 
 def absolute(text: str, folder: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
 
 from streamwatch import files
-from streamwatch.config.values.paths import absolute, folder_of
+from streamwatch.config.values.paths import Reading, absolute, folder_of
 from streamwatch.config.values.texts import (
     PICTURE_PREFIX,
     as_list,
@@ -40,12 +40,11 @@ _TURNED = (5, 6, 7, 8)
 @dataclass(frozen=True, slots=True)
 class PromptPicture:
     """A picture of a thing to find. `box` is where it is, in pixels of the upright picture; None
-    where the whole picture is it. `pattern` is what names the file, absolute."""
+    where the whole picture is it."""
 
     file: Path
     sha256: str
     box: Box | None
-    pattern: str
 
 
 class PicturePrompt(str):
@@ -75,13 +74,15 @@ def shown(value: object, info: ValidationInfo) -> tuple[PromptPicture, ...]:
         file, box = value["file"], value.get("box")
     pattern = str(absolute(line(file), folder_of(info)))
     found = matching(pattern)
+    if isinstance(info.context, Reading):
+        info.context.seen.setdefault(pattern, stats_of(found))
     if not found:
         raise Wrong("matches no file", subject=False)
     if len(found) > MOST_PICTURES:
         raise Wrong(
             f"matches {len(found):,} files; at most {MOST_PICTURES} are taken", subject=False
         )
-    return tuple(_checked(Path(each), box, pattern) for each in found)
+    return tuple(_checked(Path(each), box) for each in found)
 
 
 def matching(pattern: str) -> list[str]:
@@ -91,7 +92,11 @@ def matching(pattern: str) -> list[str]:
     return sorted(each for each in glob.glob(pattern) if os.path.isfile(each))  # noqa: PTH207, PTH113
 
 
-def _checked(file: Path, box: object, pattern: str) -> PromptPicture:
+def stats_of(found: Iterable[str]) -> dict[str, files.Stat | None]:
+    return {path: files.stat_of(path) for path in found}
+
+
+def _checked(file: Path, box: object) -> PromptPicture:
     try:
         content = files.read(file, MOST_PICTURE_BYTES + 1)
     except OSError as error:
@@ -112,7 +117,7 @@ def _checked(file: Path, box: object, pattern: str) -> PromptPicture:
             f" {LEAST_SIDE} px wide and high",
             subject=False,
         )
-    return PromptPicture(file, hashlib.sha256(content).hexdigest(), place, pattern)
+    return PromptPicture(file, hashlib.sha256(content).hexdigest(), place)
 
 
 def _size(file: Path, content: bytes) -> tuple[int, int]:

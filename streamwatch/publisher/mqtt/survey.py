@@ -46,9 +46,10 @@ class _Message:
     retain: bool
 
 
-def survey_broker(settings: MqttSettings) -> Survey:
-    """Takes half a minute where the broker does not answer, and 5 s a topic at worst."""
-    trial = _Surveying(settings)
+def survey_broker(settings: MqttSettings, *, clips: bool) -> Survey:
+    """With `clips`, also for what tells of them. Takes half a minute where the broker does not
+    answer, and 5 s a topic at worst."""
+    trial = _Surveying(settings, clips)
     try:
         return trial.survey()
     finally:
@@ -56,9 +57,10 @@ def survey_broker(settings: MqttSettings) -> Survey:
 
 
 class _Surveying(BrokerTrial):
-    def __init__(self, settings: MqttSettings) -> None:
+    def __init__(self, settings: MqttSettings, clips: bool) -> None:
         super().__init__(settings)
         self._settings = settings
+        self._clips = clips
 
     def survey(self) -> Survey:
         problem = self._connect()
@@ -88,7 +90,7 @@ class _Surveying(BrokerTrial):
                 message.topic,
                 partial(self.connection.publish, message.topic, b"", qos=1, retain=message.retain),
             )
-            for message in messages(settings)
+            for message in messages(settings, clips=self._clips)
         ]
         filters = [topics.commands] if settings.commands else []
         if settings.discovery_prefix is not None:
@@ -140,7 +142,7 @@ class _Surveying(BrokerTrial):
         return SILENT
 
 
-def messages(settings: MqttSettings) -> list[_Message]:
+def messages(settings: MqttSettings, *, clips: bool) -> list[_Message]:
     """One of each kind that the daemon sends with these settings."""
     topics = Topics(settings.topic_prefix)
     found = [
@@ -149,6 +151,8 @@ def messages(settings: MqttSettings) -> list[_Message]:
         _Message(topics.snapshot(NOBODY, NOBODY), True),
         _Message(topics.camera_status(NOBODY), True),
     ]
+    if clips:
+        found.append(_Message(topics.clip(NOBODY, NOBODY), False))
     if settings.commands:
         found.append(_Message(topics.result(NOBODY), False))
     if settings.discovery_prefix is not None:

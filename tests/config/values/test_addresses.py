@@ -18,6 +18,7 @@ from streamwatch.config.values.addresses import (
     with_credentials,
     with_short_login,
 )
+from streamwatch.config.values.paths import Reading
 from streamwatch.config.wording import Wrong
 
 SCHEME = "looks like an address without its scheme; write rtsp:// or http:// before it"
@@ -30,7 +31,7 @@ UNKNOWN = "has a scheme that is not known; write rtsp://…, rtsps://…, http:/
 
 def said(url: str, folder: Path) -> str | None:
     try:
-        CameraSettings.model_validate({"url": url}, context=folder)
+        CameraSettings.model_validate({"url": url}, context=Reading(folder))
     except ValidationError as error:
         (details,) = error.errors()
         wrong = details["ctx"]["error"]
