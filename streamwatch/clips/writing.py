@@ -18,12 +18,15 @@ from typing import Any, cast
 
 import av
 import av.error
+from av.audio.stream import AudioStream
+from av.bitstream import BitStreamFilterContext
 from av.container import OutputContainer
+from av.video.stream import VideoStream
 
 from streamwatch.clips.ring import Run
 from streamwatch.pictures.drawing import jpeg
 from streamwatch.records import Image
-from streamwatch.source.copies import CopiedPacket
+from streamwatch.source.copies import CopiedPacket, add_stream_like, codec_of, is_wrapped
 from streamwatch.source.upright import orientation
 
 PART = ".part"
@@ -32,7 +35,11 @@ POSTER_QUALITY = 80
 FAILURES = (OSError, av.error.FFmpegError, ValueError)
 """What writing raises where the disk or the video are not as they should be."""
 
-_FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
+_FRAGMENTED = {
+    # The table of contents after the first packets: some sound says only there what it is.
+    "movflags": "frag_keyframe+empty_moov+delay_moov+default_base_moof",
+    "flush_packets": "1",
+}
 _IN_ORDER = {"movflags": "faststart"}
 """The table of contents first, so that a browser can play it while it loads."""
 
@@ -60,6 +67,7 @@ class ClipFile:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _locked(self._part)
         self._container: OutputContainer | None = None
+        self._unwrap: BitStreamFilterContext | None = None
         self._zero = Fraction(0)
         """The time stamp of position 0, in seconds."""
         self._last: dict[bool, int] = {}
@@ -86,8 +94,18 @@ class ClipFile:
         written.is_keyframe = packet.is_key
         stream = self._audio if packet.is_audio else self._video
         assert stream is not None
-        written.stream = stream
-        self._container.mux(written)
+        for each in self._unwrapped(written) if packet.is_audio else [written]:
+            each.stream = stream
+            self._container.mux(each)
+
+    def _unwrapped(self, sound: av.Packet[Any]) -> list[av.Packet[Any]]:
+        """As MP4 takes it; what is broken is left out."""
+        if self._unwrap is None:
+            return [sound]
+        try:
+            return self._unwrap.filter(sound)
+        except av.error.InvalidDataError:
+            return []
 
     def close(self) -> bool:
         """Whether anything was written; if not, the file is gone."""
@@ -117,6 +135,8 @@ class ClipFile:
         container.metadata["comment"] = json.dumps({**self._about, "began_at": self.began_at})
         self._container = container
         self._video, self._audio = streams.added_to(container)
+        if self._audio is not None and is_wrapped(self._audio):
+            self._unwrap = BitStreamFilterContext("aac_adtstoasc", self._audio)
 
 
 def found(part: Path) -> dict[str, Any] | None:
@@ -154,10 +174,11 @@ def _put_in_order(part: Path, ordered: Path) -> tuple[float, str]:
         av.open(str(part)) as source,
         av.open(str(ordered), "w", format="mp4", options=_IN_ORDER) as target,
     ):
-        streams = {
-            stream.index: target.add_stream_from_template(stream)
-            for stream in (*source.streams.video, *source.streams.audio)
-        }
+        (video,) = source.streams.video
+        picture = add_stream_like(video, target)
+        picture.codec_context.codec_tag = video.codec_context.codec_tag
+        streams: dict[int, VideoStream | AudioStream] = {video.index: picture}
+        streams |= {sound.index: add_stream_like(sound, target) for sound in source.streams.audio}
         ends = Fraction(0)
         for packet in source.demux():
             if not packet.size or packet.is_corrupt or packet.dts is None or packet.pts is None:
@@ -166,7 +187,7 @@ def _put_in_order(part: Path, ordered: Path) -> tuple[float, str]:
                 ends = max(ends, (packet.pts + (packet.duration or 0)) * packet.time_base)
             packet.stream = streams[packet.stream.index]
             target.mux(packet)
-        return float(ends), source.streams.video[0].codec_context.name
+        return float(ends), codec_of(video)
 
 
 def poster(clip: Path, at_seconds: float) -> bytes | None:

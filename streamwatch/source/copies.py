@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 from io import BytesIO
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import av
 import av.error
+from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
+
+_AnyStream = TypeVar("_AnyStream", VideoStream, AudioStream)
 
 VIDEO_CODECS = ("h264", "hevc", "av1", "vp9")
 """FFmpeg's names of what browsers play in an MP4 file."""
@@ -95,9 +99,9 @@ class Streams:
         self._rotate = rotate
         self._held = av.open(BytesIO(), "w", format="mp4")
         """Never written: a stream lives no longer than its container."""
-        self._video = self._held.add_stream_from_template(video)
-        self._audio = None if audio is None else self._held.add_stream_from_template(audio)
-        self.codec: str = video.codec_context.name
+        self._video = add_stream_like(video, self._held)
+        self._audio = None if audio is None else add_stream_like(audio, self._held)
+        self.codec = codec_of(video)
         """FFmpeg's name of the video's codec."""
         self.video_base: Fraction = time_base or _base_of(video)
         self.audio_base: Fraction | None = None if audio is None else _base_of(audio)
@@ -113,7 +117,7 @@ class Streams:
 
     def added_to(self, container: OutputContainer) -> tuple[VideoStream, AudioStream | None]:
         """The streams in a file that is to hold them."""
-        video = container.add_stream_from_template(self._video)
+        video = add_stream_like(self._video, container)
         video.time_base = self.video_base
         if self.codec == "hevc":
             video.codec_context.codec_tag = _TAG_OF_HEVC
@@ -121,7 +125,7 @@ class Streams:
             video.set_display_rotation(-self._rotate)  # FFmpeg counts the other way round
         audio = None
         if self._audio is not None:
-            audio = container.add_stream_from_template(self._audio)
+            audio = add_stream_like(self._audio, container)
             audio.time_base = self.audio_base
         return video, audio
 
@@ -130,6 +134,19 @@ class Streams:
         return streams_of_key_frame(
             key_frame, self.codec, self.video_base, self._audio, self._rotate
         )
+
+
+def add_stream_like(stream: _AnyStream, container: OutputContainer) -> _AnyStream:
+    """Add a stream that takes copies of the packets of another. Raises what PyAV raises."""
+    # Else PyAV asks for an encoder called as what decodes it, and there is none called libdav1d.
+    return container.add_stream_from_template(stream, opaque=True)
+
+
+def codec_of(stream: VideoStream | AudioStream) -> str:
+    """FFmpeg's name of how a stream is encoded: `av1`, where `libdav1d` decodes it. Empty where
+    FFmpeg does not know."""
+    known: VideoCodecContext | AudioCodecContext | None = stream.codec_context
+    return "" if known is None else known.codec.canonical_name
 
 
 def unfit_codec(codec: str) -> str | None:
@@ -148,14 +165,32 @@ def streams_of(
     container: InputContainer, video: VideoStream, rotate: int | None = None
 ) -> Streams | str:
     """What can be copied of an open container; else one sentence that says why nothing can."""
-    codec = video.codec_context.name
+    codec = codec_of(video)
     if (unfit := unfit_codec(codec)) is not None:
         return unfit
-    audio = next((a for a in container.streams.audio if a.codec_context.name in AUDIO_CODECS), None)
+    audio = next((each for each in container.streams.audio if _goes_into_a_file(each)), None)
     try:
         return Streams(video, audio, rotate=rotate)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         return f"its video ({codec}) can't be copied ({type(error).__name__})"
+
+
+def is_wrapped(audio: AudioStream) -> bool:
+    """Whether it is AAC that says in each packet what it is (ADTS), as in MPEG-TS."""
+    return codec_of(audio) == "aac" and not audio.codec_context.extradata
+
+
+def _goes_into_a_file(audio: AudioStream) -> bool:
+    """Sound whose sample rate is not known yet does not, and none with a low one as MP3."""
+    if codec_of(audio) not in AUDIO_CODECS:
+        return False
+    try:
+        with av.open(BytesIO(), "w", format="mp4") as trial:
+            add_stream_like(audio, trial)
+            trial.start_encoding()
+    except (av.error.FFmpegError, OSError, ValueError):
+        return False
+    return True
 
 
 def streams_of_key_frame(

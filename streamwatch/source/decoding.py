@@ -26,7 +26,7 @@ from streamwatch.config import is_encrypted, mask_secrets_in
 from streamwatch.errors import CredentialsRefused, SourceError
 from streamwatch.source.bounds import MOST_PIXELS, unfit_size
 from streamwatch.source.certificates import tls_problem
-from streamwatch.source.copies import Copies, Streams, Tap, copied, streams_of
+from streamwatch.source.copies import Copies, Streams, Tap, codec_of, copied, streams_of
 from streamwatch.source.picture import RawPicture
 from streamwatch.source.upright import CLOCKWISE, Orientation, orientation, square_size
 
@@ -223,7 +223,7 @@ class Video:
         square = square_size(frame.width, frame.height, aspect)
         _require_fit(frame.width, frame.height, self._shown)
         _require_fit(*square, self._shown)
-        codec = self._stream.codec_context.name
+        codec = codec_of(self._stream)
         return RawPicture(frame, self._shown, codec, square, turned)
 
     def _noted_in(self, frame: av.VideoFrame) -> Orientation:

@@ -167,10 +167,27 @@ def decoded(jpeg: bytes | None) -> np.ndarray:
     return np.asarray(image, int)
 
 
-@pytest.mark.parametrize(("codec", "kept"), [("aac", True), ("pcm_mulaw", False)])
-def test_sound_is_kept_where_a_clip_can_hold_it(tmp_path: Path, codec: str, kept: bool) -> None:
-    original = tmp_path / "with_sound.mov"
-    with_sound(original, codec)
+@pytest.mark.parametrize(
+    ("codec", "suffix", "hertz", "kept"),
+    [
+        ("aac", "mov", 8000, True),
+        ("aac", "ts", 16000, True),
+        ("mp3", "mov", 16000, True),
+        ("mp3", "ts", 8000, False),  # MP4 takes none so low
+        ("libopus", "mkv", 16000, True),
+        ("pcm_mulaw", "mov", 8000, False),
+        ("zzzz", "mov", 8000, False),  # what nothing knows
+    ],
+)
+def test_sound_is_kept_where_a_clip_can_hold_it(
+    tmp_path: Path, codec: str, suffix: str, hertz: int, kept: bool
+) -> None:
+    original = tmp_path / f"with_sound.{suffix}"
+    if codec == "zzzz":
+        with_sound(original, "pcm_mulaw", hertz)
+        original.write_bytes(original.read_bytes().replace(b"ulaw", b"zzzz"))
+    else:
+        with_sound(original, codec, hertz)
     path = tmp_path / "clip.mp4"
     file, zero = written(path, original)
     file.close()
@@ -194,26 +211,81 @@ def test_sound_is_kept_where_a_clip_can_hold_it(tmp_path: Path, codec: str, kept
         assert {int(at) for at, level in inner if level <= 0.3} == {10, 12, 14, 16, 18}
 
 
-def with_sound(path: Path, codec: str) -> None:
+def with_sound(path: Path, codec: str, hertz: int) -> None:
     """The first 20 s of the street clip, with a tone in each odd second."""
     with av.open(str(STREET_CLIP)) as clip, av.open(str(path), "w") as container:
         source = clip.streams.video[0]
         video = container.add_stream_from_template(source)
-        audio = container.add_stream(codec, rate=8000, layout="mono")
+        audio = container.add_stream(codec, rate=hertz, layout="mono")
         assert isinstance(audio, AudioStream)
+        packets: list[av.Packet[Any]] = []
         for packet in clip.demux(source):
             if packet.dts is None or packet.pts is None or packet.pts * packet.time_base >= 20:
                 continue
             packet.stream = video
-            container.mux(packet)
-        for number in range(20 * 8):
-            samples = np.sin(np.arange(1000) * 0.3) * (0.9 if number // 8 % 2 else 0)
+            packets.append(packet)
+        for second in range(20):
+            samples = np.sin(np.arange(hertz) * 0.3) * (0.9 if second % 2 else 0)
             frame = av.AudioFrame.from_ndarray(
                 (samples[None] * 32_000).astype(np.int16), format="s16", layout="mono"
             )
-            frame.sample_rate, frame.pts, frame.time_base = 8000, number * 1000, Fraction(1, 8000)
-            container.mux(audio.encode(frame))
-        container.mux(audio.encode(None))
+            frame.sample_rate, frame.pts, frame.time_base = (
+                hertz,
+                second * hertz,
+                Fraction(1, hertz),
+            )
+            packets += audio.encode(frame)
+        packets += audio.encode(None)
+        for packet in sorted(packets, key=lambda packet: (packet.dts or 0) * packet.time_base):
+            container.mux(packet)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "container", "codec", "tag"),
+    [
+        ("libx265", "ts", "hevc", "hvc1"),
+        ("libx265", "mp4", "hevc", "hvc1"),
+        ("libsvtav1", "mp4", "av1", "av01"),
+        ("libvpx-vp9", "mkv", "vp9", "vp09"),
+    ],
+)
+def test_other_codecs_are_copied_too(
+    tmp_path: Path, encoder: str, container: str, codec: str, tag: str
+) -> None:
+    original = tmp_path / f"original.{container}"
+    encoded(original, encoder)
+    path = tmp_path / "clip.mp4"
+    file, zero = written(path, original)
+    file.close()
+    assert finished(path).codec == codec
+    with av.open(str(path)) as clip:
+        assert clip.streams.video[0].codec_context.codec_tag == tag
+    assert file.began_at is not None
+    began = file.began_at - zero.timestamp()
+    before = pictures(original)
+    shown = pictures(path)
+    assert began + shown[0][0] <= SINCE_SECONDS
+    assert len(shown) >= FRAMES - SINCE_SECONDS * 15
+    for position, picture in shown:
+        assert np.array_equal(picture, before[round((began + position) * 15)][1])
+
+
+def encoded(path: Path, encoder: str) -> None:
+    """The first frames of the street clip, small, with a key frame in every two seconds."""
+    fast = {
+        "libx265": {"preset": "ultrafast", "x265-params": "log-level=error:bframes=2"},
+        "libsvtav1": {"preset": "12", "svtav1-params": "keyint=30"},
+        "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"},
+    }[encoder]
+    with av.open(str(STREET_CLIP)) as clip, av.open(str(path), "w") as container:
+        stream = container.add_stream(encoder, rate=15, options=fast)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 192, 108, "yuv420p", 30
+        for number, frame in zip(range(FRAMES), clip.decode(video=0), strict=False):
+            small = frame.reformat(192, 108, "yuv420p")
+            small.pts, small.time_base = number, Fraction(1, 15)
+            container.mux(stream.encode(small))
+        container.mux(stream.encode(None))
 
 
 def test_a_file_of_pictures_is_refused_by_its_kind(tmp_path: Path) -> None:
