@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -22,14 +23,19 @@ from streamwatch.source import source_for
 from streamwatch.source.clock import Clock
 from streamwatch.source.copies import parameter_sets
 from tests.parts import STREET_CLIP
+from tests.parts.rtsp import RtspServer
 from tests.parts.street import sideways
 
 SINCE_SECONDS, FRAMES = 11.0, 300
 KEY_SECONDS = 10.0
 """The key frame before that."""
+KEY_FRAMES = 30
+"""From a key frame to the next, where the clip is encoded anew."""
 
 
-def watched(ring: Ring, path: Path = STREET_CLIP, frames: int = FRAMES, **camera: Any) -> datetime:
+def watched(
+    ring: Ring, path: Path | str = STREET_CLIP, frames: int = FRAMES, **camera: Any
+) -> datetime:
     """Read so many frames; returns when the first was taken."""
     settings = CameraSettings(url=str(path), pace=False, **camera)
     source = source_for(settings, Clock(), ring)
@@ -270,17 +276,48 @@ def test_other_codecs_are_copied_too(
         assert np.array_equal(picture, before[round((began + position) * 15)][1])
 
 
+def test_hevc_is_copied_over_rtsp(tmp_path: Path, rtsp_server: Callable[..., RtspServer]) -> None:
+    original = tmp_path / "original.mp4"
+    encoded(original, "libx265")
+    server = rtsp_server(clip=original, codec="h265")
+    ring = Memory(100_000_000).ring()
+    ring.want(60.0)
+    zero = watched(ring, server.url, frames=75)
+    cursor = ring.read_from(zero + timedelta(seconds=2), zero + timedelta(seconds=3))
+    assert cursor is not None
+    path = tmp_path / "clip.mp4"
+    file = ClipFile(path, cursor.run, {})
+    for packet in ring.read(cursor)[0]:
+        file.write(packet)
+    file.close()
+    assert finished(path).codec == "hevc"
+    with av.open(str(path)) as clip:
+        assert clip.streams.video[0].codec_context.codec_tag == "hvc1"
+    before = [picture for _, picture in pictures(original)]
+    shown = pictures(path)
+    assert len(shown) >= 40
+    # FFmpeg gives the first packet over RTSP no time, so it begins with the second key frame.
+    for position, picture in shown:
+        number = KEY_FRAMES + round((position - shown[0][0]) * 15)
+        assert np.array_equal(picture, before[number])
+
+
 def encoded(path: Path, encoder: str) -> None:
-    """The first frames of the street clip, small, with a key frame in every two seconds."""
+    """The first frames of the street clip, small."""
     fast = {
         "libx265": {"preset": "ultrafast", "x265-params": "log-level=error:bframes=2"},
-        "libsvtav1": {"preset": "12", "svtav1-params": "keyint=30"},
+        "libsvtav1": {"preset": "12", "svtav1-params": f"keyint={KEY_FRAMES}"},
         "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"},
     }[encoder]
     with av.open(str(STREET_CLIP)) as clip, av.open(str(path), "w") as container:
         stream = container.add_stream(encoder, rate=15, options=fast)
         assert isinstance(stream, av.VideoStream)
-        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 192, 108, "yuv420p", 30
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = (
+            192,
+            108,
+            "yuv420p",
+            KEY_FRAMES,
+        )
         for number, frame in zip(range(FRAMES), clip.decode(video=0), strict=False):
             small = frame.reformat(192, 108, "yuv420p")
             small.pts, small.time_base = number, Fraction(1, 15)

@@ -45,12 +45,12 @@ assert all(Gst.ElementFactory.find(name) for name in ("x264enc", "rtph264pay", "
 class RtspServer:
     """Serves one stream on the loopback while its `with` block runs.
 
-    With a `clip` (an H.264 MP4) the file's encoded frames are sent in real time, in a loop with
-    rising time stamps, or once if `loop` is False; all clients share one playback, which starts at
-    frame 0 with the first client's PLAY and ends with the last client. Without a clip it is a
-    moving ball of `size` at `fps`, in H.264 or as `codec` "jpeg"; `second` is the size of another
-    video track in the same stream. `restart` keeps the port, so the URL stays. With a `certificate`
-    it is RTSPS, with `digest` the password itself never travels.
+    With a `clip` (an MP4 of `codec` "h264" or "h265") its encoded frames are sent in real time, in
+    a loop with rising time stamps, or once if `loop` is False; all clients share one playback,
+    which starts at frame 0 with the first client's PLAY and ends with the last client. Without a
+    clip it is a moving ball of `size` at `fps`, in H.264 or as `codec` "jpeg"; `second` is the size
+    of another video track in the same stream. `restart` keeps the port, so the URL stays. With a
+    `certificate` it is RTSPS, with `digest` the password itself never travels.
     """
 
     def __init__(

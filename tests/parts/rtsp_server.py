@@ -25,9 +25,11 @@ from gi.repository import Gio, GLib, Gst, GstRtsp, GstRtspServer  # type: ignore
 
 PATH = "/stream"
 ROLE = "viewer"
-PAYLOADER = "rtph264pay name=pay0 pt=96 config-interval=1"
+PAYLOADER = {
+    codec: f"rtp{codec}pay name=pay0 pt=96 config-interval=1" for codec in ("h264", "h265")
+}
 LIVE = {
-    "h264": f"x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 ! {PAYLOADER}",
+    "h264": f"x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 ! {PAYLOADER['h264']}",
     "jpeg": "jpegenc ! rtpjpegpay name=pay0 pt=26",
 }
 """How the ball is encoded and sent, by codec."""
@@ -36,6 +38,7 @@ LIVE = {
 @dataclass(frozen=True)
 class Options:
     """`clip` None serves a moving ball, encoded live with `codec`; `second` adds a track in H.264.
+    Else `codec` is that of the clip, `h264` or `h265`.
 
     `seconds` is the clip's length, for loops.
     """
@@ -73,11 +76,12 @@ class Clip:
     caps: Any
 
 
-def read_clip(path: str) -> Clip:
-    """Read the access units of an H.264 MP4, in decoding order."""
+def read_clip(path: str, codec: str) -> Clip:
+    """Read the access units of an MP4, in decoding order."""
     pipeline = Gst.parse_launch(
-        "filesrc name=file ! qtdemux ! h264parse"
-        " ! video/x-h264,stream-format=byte-stream,alignment=au ! appsink name=units sync=false"
+        f"filesrc name=file ! qtdemux ! {codec}parse"
+        f" ! video/x-{codec},stream-format=byte-stream,alignment=au"
+        " ! appsink name=units sync=false"
     )
     pipeline.get_by_name("file").set_property("location", path)
     sink = pipeline.get_by_name("units")
@@ -91,7 +95,7 @@ def read_clip(path: str) -> Clip:
         units.append(Unit(content, buffer.pts, buffer.duration))
     pipeline.set_state(Gst.State.NULL)
     if not units:
-        raise SystemExit(f"no H.264 in {path}")
+        raise SystemExit(f"no {codec} in {path}")
     return Clip(tuple(units), caps)
 
 
@@ -140,14 +144,17 @@ def note_start(media: Any, state: int, journal: Path) -> None:
 def make_factory(options: Options) -> Any:
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_shared(True)
-    clip = read_clip(options.clip) if options.clip else None
+    codec = options.codec
+    clip = read_clip(options.clip, codec) if options.clip else None
     if clip:
-        launch = f"appsrc name=units format=time max-bytes=200000 ! h264parse ! {PAYLOADER}"
+        launch = (
+            f"appsrc name=units format=time max-bytes=200000 ! {codec}parse ! {PAYLOADER[codec]}"
+        )
     else:
         launch = (
             "videotestsrc is-live=true pattern=ball"
             f" ! video/x-raw,format=I420,width={options.width},height={options.height},"
-            f"framerate={options.fps}/1 ! {LIVE[options.codec]}"
+            f"framerate={options.fps}/1 ! {LIVE[codec]}"
         )
         if options.second:
             width, height = options.second
