@@ -6,12 +6,13 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import islice, pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import cv2
@@ -125,14 +126,17 @@ def test_a_refused_login_is_tried_once(status: int) -> None:
 # --- pictures one by one -------------------------------------------------------------------------
 
 
+def usual_step(frames: Sequence[Decoded]) -> float:
+    """Seconds from a frame to the next, most often: on a busy machine some come late."""
+    return median(b.seconds - a.seconds for a, b in pairwise(frames))
+
+
 @pytest.mark.parametrize("login", [None, ("me", "p:w%/é")])
 def test_pictures_are_asked_for_at_the_rate_of_the_camera(login: tuple[str, str] | None) -> None:
     with snapshot_camera([jpeg(shade) for shade in range(200)], login=login) as camera:
         user = {} if login is None else {"username": login[0], "password": login[1]}
         frames = read(f"{camera.url}/a.jpg?size=1", 8, fps=10, **user)
-    tenths = [(b.seconds - a.seconds) * 10 for a, b in pairwise(frames)]
-    assert min(tenths) > 0.7
-    assert sorted(tenths)[3] < 1.3, "on a busy machine some come late, and not most"
+    assert usual_step(frames) == pytest.approx(0.1, abs=0.03)
     assert all(frame.position is None for frame in frames)
     assert all(frame.size == (64, 48) for frame in frames)
     # One connection to look at what it is, and one that is kept.
@@ -251,8 +255,8 @@ def test_a_picture_of_which_nothing_is_said_is_polled_after_the_first_try() -> N
         with pytest.raises(SourceError, match="the connection was closed"):
             list(polled.frames(threading.Event()))
         with closing(polled.frames(threading.Event())) as frames:
-            steps = [b.seconds - a.seconds for a, b in pairwise(islice(frames, 6))]
-    assert steps == pytest.approx([0.1] * 5, abs=0.03)
+            few = [*islice(frames, 6)]
+    assert usual_step(few) == pytest.approx(0.1, abs=0.03)
 
 
 def test_jpegs_in_a_row_without_an_end_are_a_stream() -> None:
@@ -305,8 +309,7 @@ def test_slow_mjpeg_is_read_on_one_connection(monkeypatch: pytest.MonkeyPatch) -
     with slow_mjpeg(0.7) as camera:
         frames = read(camera.url, 5)
         assert camera.connections == 1
-    steps = [b.seconds - a.seconds for a, b in pairwise(frames)]
-    assert steps == pytest.approx([0.7] * 4, abs=0.2)
+    assert usual_step(frames) == pytest.approx(0.7, abs=0.2)
 
 
 def test_a_stop_ends_a_wait_for_a_picture() -> None:
