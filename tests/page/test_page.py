@@ -452,3 +452,27 @@ def hide(page: Page, *, hidden: bool) -> None:
         }""",
         hidden,
     )
+
+
+def test_a_page_that_is_left_while_it_connects_says_nothing(window: Window) -> None:
+    window.page.wait_for_load_state()
+    window.page.evaluate(
+        """async () => {
+            const {name} = performance.getEntriesByType("resource")
+                .find(({name}) => name.includes("/static/live.js"));
+            const {Live} = await import(name);
+            const sockets = [];
+            const Real = window.WebSocket;
+            window.WebSocket = class extends Real {
+                constructor(url) { super(url); sockets.push(this); }
+            };
+            new Live();
+            const [socket] = sockets;
+            if (socket.readyState !== Real.CONNECTING) throw new Error("it is connected already");
+            const closed = new Promise((resolve) => socket.addEventListener("close", resolve));
+            dispatchEvent(new Event("pagehide"));
+            await closed;
+            window.WebSocket = Real;
+        }"""
+    )
+    assert window.said == []

@@ -20,7 +20,7 @@ export class Live extends EventTarget {
   constructor() {
     super();
     document.addEventListener("visibilitychange", () => this.#begin());
-    addEventListener("pagehide", () => this.#socket?.close());
+    addEventListener("pagehide", () => this.#end());
     addEventListener("pageshow", (event) => event.persisted && this.#begin());
     this.#begin();
   }
@@ -44,7 +44,7 @@ export class Live extends EventTarget {
 
   #begin() {
     if (document.hidden) {  // nothing is rendered for a page that nobody sees
-      this.#socket?.close();
+      this.#end();
       return;
     }
     if (this.#socket) return;
@@ -67,6 +67,15 @@ export class Live extends EventTarget {
       setTimeout(() => this.#begin(), wait);
     };
     this.#socket = socket;
+  }
+
+  #end() {
+    const socket = this.#socket;
+    if (socket?.readyState === WebSocket.CONNECTING) {  // a browser warns of a close before it is open
+      socket.onopen = () => socket.close();
+    } else {
+      socket?.close();
+    }
   }
 
   #send(message) {
