@@ -105,7 +105,7 @@ def test_a_take_that_fails_leaves_nothing_owned(
     share = worker._publisher._loop._share
     assert share is not None
     wait_until(lambda: not share.owns("porch"))
-    assert worker._publisher.open_visits == {}
+    wait_until(lambda: worker._publisher.open_visits == {})
     got(part.take(["porch"], [], resend=False))
     wait_until(lambda: bench.types() == ["new"])
 
