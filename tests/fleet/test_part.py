@@ -18,7 +18,7 @@ from streamwatch.records import Event
 from tests.fleet.test_two_workers import Bench, bench, got
 from tests.parts.mosquitto import Mosquitto
 from tests.parts.mqtt_proxy import MqttProxy
-from tests.parts.waiting import wait_until
+from tests.parts.waiting import PATIENCE_SECONDS, wait_until
 from tests.publisher.events import new_event
 
 pytestmark = pytest.mark.slow(seconds=20)
@@ -267,7 +267,8 @@ def test_each_visit_is_told_once_however_its_camera_moves(
                 if opened:
                     got(taker.part.open([camera]))
                 left = got(giver.part.release([camera]))
-                wait_until(lambda giver=giver: not giver._publisher.waiting)  # type: ignore[misc]
+                # Also what its thread has not taken yet, while the connection is cut.
+                assert giver._publisher.flush(PATIENCE_SECONDS)
                 bench.give(camera, name)
                 got(taker.part.take([camera], left.visits[camera], resend=False))
                 at[camera] = taker
