@@ -18,10 +18,8 @@ from typing import Any, cast
 
 import av
 import av.error
-from av.audio.stream import AudioStream
 from av.bitstream import BitStreamFilterContext
 from av.container import OutputContainer
-from av.video.stream import VideoStream
 
 from streamwatch.clips.ring import Run
 from streamwatch.pictures.drawing import jpeg
@@ -174,11 +172,10 @@ def _put_in_order(part: Path, ordered: Path) -> tuple[float, str]:
         av.open(str(part)) as source,
         av.open(str(ordered), "w", format="mp4", options=_IN_ORDER) as target,
     ):
-        (video,) = source.streams.video
-        picture = add_stream_like(video, target)
-        picture.codec_context.codec_tag = video.codec_context.codec_tag
-        streams: dict[int, VideoStream | AudioStream] = {video.index: picture}
-        streams |= {sound.index: add_stream_like(sound, target) for sound in source.streams.audio}
+        streams = {
+            stream.index: add_stream_like(stream, target)
+            for stream in (*source.streams.video, *source.streams.audio)
+        }
         ends = Fraction(0)
         for packet in source.demux():
             if not packet.size or packet.is_corrupt or packet.dts is None or packet.pts is None:
@@ -187,7 +184,7 @@ def _put_in_order(part: Path, ordered: Path) -> tuple[float, str]:
                 ends = max(ends, (packet.pts + (packet.duration or 0)) * packet.time_base)
             packet.stream = streams[packet.stream.index]
             target.mux(packet)
-        return float(ends), codec_of(video)
+        return float(ends), codec_of(source.streams.video[0])
 
 
 def poster(clip: Path, at_seconds: float) -> bytes | None:

@@ -227,15 +227,13 @@ class Reloading(Changing):
     def _file_is_encoded(self, changes: tuple[str, ...], noticed: float, done: Then) -> None:
         """Apply what the file has waited for; it may have been saved again since, and perhaps that
         put all of it into force already."""
-        seen: SeenPictures = {}
         try:
-            config = load(self._path, self._text, self._edits, seen=seen)
+            config = load(self._path, self._text, self._edits)
             self._waiting = frozenset(self._unknown(config))
             applied = self._located(config, self._waiting, self._text)
         except Exception as error:
             done(Outcome(error=foreseen(error)))
             return
-        self._pictures.follow(seen)
         self._say_is_live(applied, noticed, log.info)
         done(Outcome(changes))
 

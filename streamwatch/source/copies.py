@@ -14,14 +14,14 @@ from typing import Any, Protocol, TypeVar
 
 import av
 import av.error
-from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
+from av.codec.context import CodecContext
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
-from av.video.codeccontext import VideoCodecContext
+from av.stream import Stream
 from av.video.stream import VideoStream
 
-_AnyStream = TypeVar("_AnyStream", VideoStream, AudioStream)
+_AnyStream = TypeVar("_AnyStream", bound=Stream)
 
 VIDEO_CODECS = ("h264", "hevc", "av1", "vp9")
 """FFmpeg's names of what browsers play in an MP4 file."""
@@ -119,8 +119,6 @@ class Streams:
         """The streams in a file that is to hold them."""
         video = add_stream_like(self._video, container)
         video.time_base = self.video_base
-        if self.codec == "hevc":
-            video.codec_context.codec_tag = _TAG_OF_HEVC
         if self._rotate is not None:
             video.set_display_rotation(-self._rotate)  # FFmpeg counts the other way round
         audio = None
@@ -137,15 +135,18 @@ class Streams:
 
 
 def add_stream_like(stream: _AnyStream, container: OutputContainer) -> _AnyStream:
-    """Add a stream that takes copies of the packets of another. Raises what PyAV raises."""
+    """Add to an MP4 a stream that takes copies of another's packets. Raises what PyAV raises."""
     # Else PyAV asks for an encoder called as what decodes it, and there is none called libdav1d.
-    return container.add_stream_from_template(stream, opaque=True)
+    added = container.add_stream_from_template(stream, opaque=True)
+    if codec_of(stream) == "hevc":
+        added.codec_context.codec_tag = _TAG_OF_HEVC
+    return added
 
 
-def codec_of(stream: VideoStream | AudioStream) -> str:
+def codec_of(stream: Stream) -> str:
     """FFmpeg's name of how a stream is encoded: `av1`, where `libdav1d` decodes it. Empty where
     FFmpeg does not know."""
-    known: VideoCodecContext | AudioCodecContext | None = stream.codec_context
+    known: CodecContext | None = stream.codec_context
     return "" if known is None else known.codec.canonical_name
 
 

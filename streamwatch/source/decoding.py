@@ -103,6 +103,7 @@ class Video:
     def __init__(self, container: InputContainer, stream: VideoStream, target: Input) -> None:
         self._container = container
         self._stream = stream
+        self._codec = codec_of(stream)
         self._shown = target.shown
         self._resumable = target.resumable
         self._read_seconds = target.read_seconds
@@ -223,8 +224,7 @@ class Video:
         square = square_size(frame.width, frame.height, aspect)
         _require_fit(frame.width, frame.height, self._shown)
         _require_fit(*square, self._shown)
-        codec = codec_of(self._stream)
-        return RawPicture(frame, self._shown, codec, square, turned)
+        return RawPicture(frame, self._shown, self._codec, square, turned)
 
     def _noted_in(self, frame: av.VideoFrame) -> Orientation:
         """How its stream says that the picture is turned.

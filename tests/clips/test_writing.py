@@ -44,14 +44,18 @@ def watched(
     return taken[0]
 
 
-def written(path: Path, clip: Path = STREET_CLIP, **camera: Any) -> tuple[ClipFile, datetime]:
-    """What was there from `SINCE_SECONDS` on, as a file that is not finished."""
+def written(
+    path: Path,
+    clip: Path | str = STREET_CLIP,
+    since: float = SINCE_SECONDS,
+    frames: int = FRAMES,
+    **camera: Any,
+) -> tuple[ClipFile, datetime]:
+    """What was there from `since` on, in seconds, as a file that is not finished."""
     ring = Memory(100_000_000).ring()
     ring.want(60.0)
-    zero = watched(ring, clip, **camera)
-    cursor = ring.read_from(
-        zero + timedelta(seconds=SINCE_SECONDS), zero + timedelta(seconds=SINCE_SECONDS + 1)
-    )
+    zero = watched(ring, clip, frames, **camera)
+    cursor = ring.read_from(zero + timedelta(seconds=since), zero + timedelta(seconds=since + 1))
     assert cursor is not None
     file = ClipFile(path, cursor.run, {"id": "a"})
     for packet in ring.read(cursor)[0]:
@@ -280,15 +284,8 @@ def test_hevc_is_copied_over_rtsp(tmp_path: Path, rtsp_server: Callable[..., Rts
     original = tmp_path / "original.mp4"
     encoded(original, "libx265")
     server = rtsp_server(clip=original, codec="h265")
-    ring = Memory(100_000_000).ring()
-    ring.want(60.0)
-    zero = watched(ring, server.url, frames=75)
-    cursor = ring.read_from(zero + timedelta(seconds=2), zero + timedelta(seconds=3))
-    assert cursor is not None
     path = tmp_path / "clip.mp4"
-    file = ClipFile(path, cursor.run, {})
-    for packet in ring.read(cursor)[0]:
-        file.write(packet)
+    file, _ = written(path, server.url, since=2.0, frames=75)
     file.close()
     assert finished(path).codec == "hevc"
     with av.open(str(path)) as clip:

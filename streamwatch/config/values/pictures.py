@@ -93,6 +93,7 @@ def matching(pattern: str) -> list[str]:
 
 
 def stats_of(found: Iterable[str]) -> dict[str, files.Stat | None]:
+    """How each file is now, by its path."""
     return {path: files.stat_of(path) for path in found}
 
 
